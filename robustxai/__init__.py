@@ -1,0 +1,1 @@
+"""Classifiers whose top-k explanations stay put."""
