@@ -1,1 +1,18 @@
-"""training."""
+"""The skorch net that minimises a sum of penalties, its batch iterator, its schedule, seeds and threads."""
+
+from robustxai.training._iterator import TensorBatches
+from robustxai.training._net import ObjectiveNet, Term
+from robustxai.training._schedule import OneCycle
+from robustxai.training._seeding import draw_seed, make_generator, seeded
+from robustxai.training._threads import small_net_threads
+
+__all__ = [
+    "ObjectiveNet",
+    "OneCycle",
+    "TensorBatches",
+    "Term",
+    "draw_seed",
+    "make_generator",
+    "seeded",
+    "small_net_threads",
+]

@@ -1,0 +1,305 @@
+"""The loop that every classifier shares: validate, build the skorch net, train, predict, explain."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+from typing_extensions import Self
+
+from robustxai._validation import check_number
+from robustxai.classifiers._params import NetParamsMixin
+from robustxai.explainers import Explainer, resolve_explainer
+from robustxai.nets import MLP
+from robustxai.training import ObjectiveNet, TensorBatches, Term, seeded, small_net_threads
+
+__all__ = ["BaseExplainableClassifier"]
+
+#: Rows that are explained or predicted at once: enough to fill the arithmetic units, small enough for any memory.
+_CHUNK = 4096
+#: Below this many rows BLAS sums in another order. Padding makes a row's result independent of its company.
+_MIN_ROWS = 8
+
+
+class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
+    """Base of the classifiers: a scikit-learn estimator that owns a skorch net.
+
+    A defence subclasses it, names its hyper-parameters in ``__init__`` and returns its regularisers from `_terms`.
+
+    Parameters
+    ----------
+    explainer : str or Explainer, default="gradient"
+        Attribution that is trained for, and that `explain` returns: "gradient" (of the predicted class's probability),
+        "logit_gradient", "cross_entropy_gradient" or any callable ``(module, x, target) -> attribution``.
+    device : str, default="auto"
+        "auto" takes the GPU if there is one; else a torch device name.
+    random_state : int, RandomState or None, default=0
+        Seed of initialisation and batch order. A fixed default: an audit must be repeatable without asking.
+    max_epochs : int, default=40
+        Passes over the data; with the one-cycle schedule enough for tables from 500 rows up.
+    lr : float, default=0.01
+        Peak learning rate of Adam.
+    batch_size : int, default=128
+        Rows per step; -1 for all.
+    init : fitted classifier, nn.Module or None, default=None
+        Start from these weights instead of random ones. The module must have the same parameters.
+    verbose : int, default=0
+        1 prints one line per epoch with a column per term of the objective.
+    **net_params
+        Any skorch parameter by its skorch name: ``module``, ``module__hidden``, ``optimizer__weight_decay``,
+        ``callbacks``, ``callbacks__lr_schedule=None``, ``train_split``, ``iterator_train``, ...
+
+    Attributes
+    ----------
+    net_ : ObjectiveNet
+        The fitted skorch net.
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str, only for DataFrame input
+    feature_means_ : ndarray of shape (*features,)
+        Mean of the training inputs: what faithfulness metrics put in the place of a removed feature.
+    history_ : skorch History
+        One row per epoch.
+    """
+
+    _net_classes = {"module": MLP, "optimizer": torch.optim.Adam}
+
+    #: What a defence changes in the default module's arguments; ``module__...`` overrides it.
+    _module_defaults: ClassVar[dict[str, Any]] = {"activation": "relu"}
+
+    def __init__(
+        self,
+        *,
+        explainer: str | Explainer = "gradient",
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = 0,
+        max_epochs: int = 40,
+        lr: float = 0.01,
+        batch_size: int = 128,
+        init: Any = None,
+        verbose: int = 0,
+        **net_params: Any,
+    ) -> None:
+        self.explainer = explainer
+        self.device = device
+        self.random_state = random_state
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.init = init
+        self.verbose = verbose
+        self._store_net_params(net_params, TypeError)
+
+    # ---------------------------------------------------------------- hooks
+
+    def _terms(self, n_units: int) -> list[Term]:
+        """The regularisers of this defence for inputs with `n_units` ranked units."""
+        return []
+
+    def _module_params(self) -> dict[str, Any]:
+        """Arguments of the default module that this defence asks for."""
+        return dict(self._module_defaults)
+
+    def _optimizer_params(self) -> dict[str, Any]:
+        """Arguments of the optimizer that this defence asks for."""
+        return {}
+
+    # ---------------------------------------------------------------- fit
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on X of shape (n_samples, *features) and labels y of shape (n_samples,).
+
+        Raises
+        ------
+        ValueError
+            X with NaN or infinity, a single class, or a parameter out of its range.
+        DivergedError
+            The loss stopped being finite; the estimator is left unfitted.
+        """
+        self._check_params()
+        device = resolve_device(self.device)
+        X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True)
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least two classes; y holds one class only: {classes[0]!r}."
+            )
+        # float64, because the mean of many float32 values loses digits
+        means = X.mean(axis=0, dtype=np.float64)
+        with seeded(self.random_state):
+            net = self._make_net(X, len(classes), device)
+            net.initialize()
+            if self.init is not None:
+                _load_weights(net.module_, self.init)
+            with small_net_threads(net.module_):
+                self._train(net, X, codes.astype(np.int64))
+        net.module_.eval()
+        self.net_, self.classes_, self.feature_means_ = net, classes, means
+        self.device_, self.explainer_ = device, resolve_explainer(self.explainer)
+        return self
+
+    def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
+        # Not net.partial_fit: it swallows KeyboardInterrupt and would hand on a half-trained model as fitted.
+        net.notify("on_train_begin", X=X, y=codes)
+        net.fit_loop(X, codes)
+        net.notify("on_train_end", X=X, y=codes)
+
+    def _check_params(self) -> None:
+        """Check what scikit-learn leaves unchecked; subclasses extend it."""
+        check_number("max_epochs", self.max_epochs, minimum=1, integer=True)
+        check_number("lr", self.lr, minimum=0.0, inclusive=False)
+        check_number("batch_size", self.batch_size, minimum=-1, integer=True)
+        if self.batch_size == 0:
+            raise ValueError("batch_size must be a positive number of rows, or -1 for all; got 0.")
+
+    def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device) -> ObjectiveNet:
+        params = self._net_params()
+        module = params.pop("module", self._net_classes["module"])
+        defaults: dict[str, Any] = {
+            "optimizer": self._net_classes["optimizer"],
+            "train_split": None,
+            "iterator_train": TensorBatches,
+            "iterator_valid": TensorBatches,
+            "criterion": nn.CrossEntropyLoss,
+        }
+        if inspect.isclass(module):
+            wanted = {"n_features": int(np.prod(X.shape[1:])), "n_classes": n_classes, **self._module_params()}
+            taken = inspect.signature(module.__init__).parameters
+            defaults |= {f"module__{name}": value for name, value in wanted.items() if name in taken}
+        defaults |= {f"optimizer__{name}": value for name, value in self._optimizer_params().items()}
+        merged = {**defaults, **params}
+        if merged["optimizer"] is torch.optim.Adam:
+            merged.setdefault("optimizer__fused", True)  # one kernel for all weights: a quarter off a small net's step
+        for name in ("iterator_train", "iterator_valid"):
+            if merged[name] is TensorBatches:
+                merged[f"{name}__device"] = device
+        merged.setdefault("iterator_train__shuffle", True)
+        merged.setdefault("iterator_valid__batch_size", _CHUNK)
+        return ObjectiveNet(
+            module,
+            terms=self._terms(_n_units(X)),
+            explainer=resolve_explainer(self.explainer),
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            device=str(device),
+            verbose=self.verbose,
+            **merged,
+        )
+
+    # ---------------------------------------------------------------- use
+
+    @property
+    def module_(self) -> nn.Module:
+        """The fitted torch module: inputs of shape (n, *features) to logits (n, n_classes)."""
+        return self.net_.module_
+
+    @property
+    def history_(self) -> Any:
+        """Training history, one entry per epoch."""
+        return self.net_.history
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities, shape (n_samples, n_classes), columns as in `classes_`."""
+        logits = self._forward(self._validate_inputs(X))
+        # float64, so that the rows of very confident predictions still sum to one
+        return logits.double().softmax(dim=-1).cpu().numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predicted labels, shape (n_samples,)."""
+        logits = self._forward(self._validate_inputs(X))
+        return self.classes_[logits.argmax(dim=-1).cpu().numpy()]
+
+    def explain(self, X: Any, y: Any = None) -> Any:
+        """Attribution of every feature, signed, of the predicted class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *features)
+        y : array-like of shape (n_samples,) or a single label, optional
+            Explain these classes instead of the predicted ones.
+
+        Returns
+        -------
+        ndarray or DataFrame of the shape of X
+            In units of the explained output per unit of X; a DataFrame if X is one.
+        """
+        inputs = self._validate_inputs(X)
+        target = self.encode_target(inputs, y)
+        attribution = self._in_chunks(
+            lambda rows, classes: self.explainer_(self.module_, rows, classes).detach(), inputs, target
+        )
+        attribution = attribution.cpu().numpy()
+        return pd.DataFrame(attribution, index=X.index, columns=X.columns) if isinstance(X, pd.DataFrame) else attribution
+
+    def encode_target(self, X: Any, y: Any = None) -> torch.Tensor:
+        """Class indices on the device for labels `y` (predicted ones by default), shape (n_samples,)."""
+        if y is None:
+            return self._forward(self._validate_inputs(X)).argmax(dim=-1)
+        labels = np.broadcast_to(np.asarray(y), (len(X),))
+        codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
+        unknown = labels[self.classes_[codes] != labels]
+        if len(unknown):
+            raise ValueError(f"y holds {unknown[0]!r}, which is none of the classes {self.classes_.tolist()}.")
+        return torch.as_tensor(codes, device=self.device_)
+
+    def _validate_inputs(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return np.ascontiguousarray(validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True))
+
+    def _forward(self, X: np.ndarray) -> torch.Tensor:
+        with torch.no_grad():
+            return self._in_chunks(self.module_, X)
+
+    def _in_chunks(self, function: Callable[..., torch.Tensor], X: np.ndarray, *others: torch.Tensor) -> torch.Tensor:
+        """`function` of X, and of `others` row by row, a bounded number of rows at a time."""
+        rows = torch.arange(len(X), device=self.device_)
+        missing = -len(rows) % _CHUNK
+        if missing > _CHUNK - _MIN_ROWS:
+            rows = torch.cat([rows, rows[-1:].expand(missing - _CHUNK + _MIN_ROWS)])
+        columns = [torch.from_numpy(X).to(self.device_), *others]
+        with small_net_threads(self.module_):
+            parts = [function(*(column[chunk] for column in columns)) for chunk in rows.split(_CHUNK)]
+        return torch.cat(parts)[: len(X)]
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device of that name, "auto" being the GPU if there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is no torch device; use 'auto', 'cpu' or 'cuda'.") from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r} was asked for, but torch {torch.__version__} sees no GPU here. "
+            "Use device='cpu' or 'auto', or install a CUDA build of torch."
+        )
+    return resolved
+
+
+def _n_units(X: np.ndarray) -> int:
+    """Ranked units of one sample: pixels for images (channels are summed), features otherwise."""
+    return int(np.prod(X.shape[2:] if X.ndim >= 4 else X.shape[1:]))
+
+
+def _load_weights(module: nn.Module, init: Any) -> None:
+    """Copy the weights of a fitted classifier, a skorch net or a module into `module`."""
+    source = getattr(init, "module_", init)
+    if not isinstance(source, nn.Module):
+        raise TypeError(f"init must be a fitted classifier or a torch module, got {init!r}.")
+    try:
+        module.load_state_dict(copy.deepcopy(source.state_dict()))
+    except RuntimeError as error:
+        raise ValueError(f"init does not fit the module that this classifier trains: {error}") from error

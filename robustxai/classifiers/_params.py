@@ -1,0 +1,93 @@
+"""Hyper-parameters by name: the estimator's own, and skorch's through ``**net_params``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+from skorch import NeuralNet
+from typing_extensions import Self
+
+from robustxai._validation import nearest_name
+
+__all__ = ["NetParamsMixin"]
+
+#: Arguments of a skorch net that the estimator fills in itself.
+_OWNED = {"self", "module", "criterion", "lr", "max_epochs", "batch_size", "device", "verbose", "warm_start", "kwargs"}
+_SKORCH = {name for name in inspect.signature(NeuralNet.__init__).parameters if name not in _OWNED}
+#: ``prefix__name`` goes to skorch, which checks the name against what stands behind the prefix.
+_PREFIXES = ("callbacks", "criterion", "dataset", "iterator_train", "iterator_valid", "module", "optimizer")
+
+
+class NetParamsMixin:
+    """``get_params`` / ``set_params`` over every ``__init__`` of the class hierarchy plus free skorch parameters.
+
+    A subclass names its own hyper-parameters and hands the rest to ``super().__init__(**params)``. Parameters that only
+    skorch knows are kept as plain attributes, which is what ``clone`` and ``pickle`` need.
+    """
+
+    #: The classes behind ``module__...`` and ``optimizer__...`` unless others are given.
+    _net_classes: ClassVar[dict[str, type]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show users, and scikit-learn, every parameter by name where ``__init__`` says ``**params``."""
+        super().__init_subclass__(**kwargs)
+        named: dict[str, inspect.Parameter] = {}
+        for base in cls.__mro__:
+            init = base.__dict__.get("__init__")
+            if init is not None and base is not object:
+                for p in inspect.signature(init).parameters.values():
+                    if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                        named.setdefault(p.name, p)
+        ordered = sorted(named.values(), key=lambda p: p.kind)
+        cls.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return sorted(inspect.signature(cls).parameters)
+
+    def _net_params(self) -> dict[str, Any]:
+        """The skorch parameters that were given."""
+        own = set(self._get_param_names())
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in own and not name.startswith("_") and not name.endswith("_")
+        }
+
+    def _store_net_params(self, params: dict[str, Any], error: type[Exception]) -> None:
+        """Keep skorch parameters as attributes; a name that nobody knows raises `error` with the nearest valid one."""
+        given = {**vars(self), **params}
+        arguments = {owner: _arguments(given.get(owner, default)) for owner, default in self._net_classes.items()}
+        for name in params:
+            prefix, _, rest = name.partition("__")
+            if rest:
+                known = prefix in _PREFIXES and (not arguments.get(prefix) or rest in arguments[prefix])
+            else:
+                known = name == "module" or name in _SKORCH
+            if not known:
+                valid = {*self._get_param_names(), "module", *_SKORCH}
+                valid |= {f"{owner}__{argument}" for owner, names in arguments.items() for argument in names}
+                raise error(f"{type(self).__name__} has no parameter {name!r}.{nearest_name(name, valid)}")
+        vars(self).update(params)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters of this estimator, the skorch ones included."""
+        params = super().get_params(deep=deep)  # type: ignore[misc]
+        return {**params, **self._net_params()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; an unknown name raises ValueError with the nearest valid one."""
+        own = {name: value for name, value in params.items() if name in self._get_param_names()}
+        self._store_net_params({n: v for n, v in params.items() if n not in own}, ValueError)
+        vars(self).update(own)
+        return self
+
+
+def _arguments(target: Any) -> set[str]:
+    """Names that the constructor of a module or an optimizer takes; empty when they cannot be known."""
+    constructor = target if inspect.isclass(target) else type(target)
+    parameters = inspect.signature(constructor.__init__).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return set()
+    return set(parameters) - {"self", "params"}

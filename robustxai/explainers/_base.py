@@ -1,0 +1,43 @@
+"""What an explainer is, and how a name becomes one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from robustxai._validation import check_choice
+from robustxai.explainers._gradient import Gradient
+
+__all__ = ["EXPLAINERS", "Explainer", "resolve_explainer"]
+
+
+class Explainer(Protocol):
+    """A differentiable attribution.
+
+    Called with a module, inputs x of shape (*batch, *features) that require grad, and the class index of each sample;
+    returns a tensor shaped like x, with a graph when `create_graph`. `logits`, where given, is ``module(x)`` with its
+    graph, so that one forward pass serves the loss and the explanation.
+    """
+
+    def __call__(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> Tensor: ...
+
+
+#: Explainers by the name that the estimators' ``explainer=`` takes.
+EXPLAINERS: dict[str, Explainer] = {
+    "gradient": Gradient("probability"),
+    "logit_gradient": Gradient("logit"),
+    "cross_entropy_gradient": Gradient("cross_entropy"),
+}
+
+
+def resolve_explainer(explainer: str | Explainer) -> Explainer:
+    """The explainer of that name, or `explainer` itself when it is callable."""
+    if isinstance(explainer, str):
+        check_choice("explainer", explainer, EXPLAINERS)
+        return EXPLAINERS[explainer]
+    if not callable(explainer):
+        raise TypeError(f"explainer must be a name or a callable (module, x, target), got {explainer!r}.")
+    return explainer

@@ -1,0 +1,53 @@
+"""Multi-layer perceptron for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from robustxai.nets._activation import make_activation
+
+__all__ = ["MLP"]
+
+
+class MLP(nn.Module):
+    r"""Multi-layer perceptron with an optional linear path around the hidden layers.
+
+    .. math:: z(x) = W_{L+1}\,\sigma(W_L \cdots \sigma(W_1 x + b_1) \cdots + b_L) + b_{L+1} \;[\, + W_0 x \,]
+
+    Parameters
+    ----------
+    n_features, n_classes : int
+        Width of the input and number of logits (two for a binary problem).
+    hidden : sequence of int, default=(64, 32)
+        Hidden widths; empty gives multinomial logistic regression.
+    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"}, default="softplus"
+        Softplus, because an explanation can only be smooth where the network has a second derivative.
+    beta : float, default=1.0
+        Sharpness of softplus; ReLU in the limit.
+    skip : bool, default=False
+        Add ``W_0 x``. The gradient of that path does not depend on x: it can carry the ranking.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        hidden: Sequence[int] = (64, 32),
+        activation: str = "softplus",
+        beta: float = 1.0,
+        skip: bool = False,
+    ) -> None:
+        super().__init__()
+        widths = [n_features, *hidden]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(widths[:-1], widths[1:]):
+            layers += [nn.Linear(n_in, n_out), make_activation(activation, beta)]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_classes))
+        self.skip = nn.Linear(n_features, n_classes, bias=False) if skip else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features)."""
+        logits = self.layers(x)
+        return logits if self.skip is None else logits + self.skip(x)

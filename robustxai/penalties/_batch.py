@@ -1,0 +1,65 @@
+"""The explained batch: one forward pass and one input-gradient for every term of an objective."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from robustxai.explainers import Explainer
+
+__all__ = ["ExplainedBatch", "Penalty"]
+
+
+class ExplainedBatch:
+    """Inputs with their logits and, on first use, their attribution with its graph.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Inputs to logits.
+    x : Tensor of shape (*batch, *features)
+        Must require grad if the attribution is to be read.
+    explainer : Explainer
+        How `attribution` is made.
+    target : Tensor of shape (*batch,), optional
+        Class that is explained; the predicted class by default, as in the R2ET paper.
+    """
+
+    def __init__(self, module: nn.Module, x: Tensor, explainer: Explainer, target: Tensor | None = None) -> None:
+        self.module = module
+        self.x = x
+        self.explainer = explainer
+        if target is not None:
+            self.target = target
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """``module(x)``, shape (*batch, n_classes)."""
+        return self.module(self.x)
+
+    @cached_property
+    def target(self) -> Tensor:
+        """Index of the class that is explained, shape (*batch,)."""
+        return self.logits.detach().argmax(dim=-1)
+
+    @cached_property
+    def attribution(self) -> Tensor:
+        """Attribution of `target` at `x`, shaped like x, differentiable in the weights and in x."""
+        return self.explainer(self.module, self.x, self.target, logits=self.logits, create_graph=True)
+
+    def attribution_at(self, x: Tensor) -> Tensor:
+        """Attribution of the same classes at other points `x`, differentiable."""
+        return self.explainer(self.module, x.detach().requires_grad_(), self.target, create_graph=True)
+
+    @property
+    def batch_ndim(self) -> int:
+        """Number of leading batch axes (two for a stack of models)."""
+        return self.logits.ndim - 1
+
+
+class Penalty(Protocol):
+    """A regulariser: an explained batch in, one value per sample out, to be minimised. Weights act outside."""
+
+    def __call__(self, batch: ExplainedBatch) -> Tensor: ...

@@ -1,0 +1,114 @@
+"""The skorch net: cross-entropy plus weighted penalties, each logged by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
+from skorch.dataset import unpack_data
+from torch import Tensor
+
+from robustxai.exceptions import DivergedError
+from robustxai.explainers import Explainer, Gradient
+from robustxai.penalties import ExplainedBatch, Penalty
+from robustxai.training._schedule import OneCycle
+
+__all__ = ["ObjectiveNet", "Term"]
+
+
+class Term(NamedTuple):
+    """One regulariser of an objective: the column it is logged under, its weight and the penalty itself."""
+
+    name: str
+    weight: float
+    penalty: Penalty
+
+
+class ObjectiveNet(NeuralNet):
+    r"""A skorch net that minimises
+
+    .. math:: \frac{1}{B} \sum_b \Bigl[ \mathrm{CE}(z(x_b), y_b) + \sum_t w_t\, P_t(x_b) \Bigr]
+
+    Everything of skorch works as documented there (callbacks, schedules, checkpoints). What is changed: `train_step`
+    computes all terms from one explained batch; and the losses of an epoch stay on the device until it ends, when
+    ``history`` gets their means: ``train_loss``, ``cross_entropy`` and one column per term (unweighted).
+
+    Parameters
+    ----------
+    terms : sequence of Term, default=()
+        Terms of weight 0 are left out altogether: they cost nothing and change no bit of the result.
+    explainer : Explainer
+        Makes the attribution that the penalties read.
+    """
+
+    def __init__(
+        self, *args: Any, terms: Sequence[Term] = (), explainer: Explainer = Gradient(), **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.terms = terms
+        self.explainer = explainer
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("lr_schedule", OneCycle()),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+            ("print_log", PrintLog()),
+        ]
+
+    def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
+        """Loss and gradient of one batch."""
+        x, y = unpack_data(batch)
+        terms = [term for term in self.terms if term.weight != 0]
+        if terms:
+            x = x.detach().requires_grad_()
+        explained = ExplainedBatch(self.module_, x, self.explainer)
+        logits = explained.logits
+        loss = self.get_loss(logits, y, X=x, training=True)
+        values = {"cross_entropy": loss.detach()}
+        for term in terms:
+            value = term.penalty(explained).mean()
+            values[term.name] = value.detach()
+            loss = loss + term.weight * value
+        loss.backward()
+        return {"loss": loss.detach(), "y_pred": logits.detach(), "terms": values}
+
+    def run_single_epoch(
+        self, iterator: Iterable, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
+    ) -> None:
+        """One pass over `iterator`; a training pass reads no number back from the device until it has ended."""
+        if not training:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            return
+        self._set_training(True)
+        rows: list[int] = []
+        losses: dict[str, list[Tensor]] = {}
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=True)
+            step = step_fn(batch, **fit_params)
+            for name, value in {"train_loss": step["loss"], **step["terms"]}.items():
+                losses.setdefault(name, []).append(value)
+            rows.append(len(batch[0]))
+            self.notify("on_batch_end", batch=batch, training=True, **step)
+        weights = torch.tensor(rows, dtype=torch.float64)
+        means = {n: float(torch.stack(v).double().cpu() @ weights / weights.sum()) for n, v in losses.items()}
+        self._check_finite(means)
+        best = min((epoch["train_loss"] for epoch in self.history[:-1]), default=float("inf"))
+        for name, mean in means.items():
+            self.history.record(name, mean)
+        self.history.record("train_loss_best", means["train_loss"] < best)
+        self.history.record("train_batch_count", len(rows))
+
+    def _check_finite(self, means: dict[str, float]) -> None:
+        bad = [name for name, value in means.items() if not torch.isfinite(torch.tensor(value))]
+        if bad:
+            weights = ", ".join(f"{t.name}={t.weight:g}" for t in self.terms) or "none"
+            raise DivergedError(
+                f"Training diverged in epoch {len(self.history)}: {', '.join(bad)} not finite "
+                f"(lr={self.lr:g}, weights of the penalties: {weights}). "
+                "Lower lr or the weights, or standardise the features."
+            )

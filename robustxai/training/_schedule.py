@@ -1,0 +1,58 @@
+"""One-cycle learning rate."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch.utils.data import Dataset
+
+__all__ = ["OneCycle"]
+
+
+class OneCycle(Callback):
+    """Learning rate up to ``net.lr`` over the first `warmup` of training and down to nearly zero after it.
+
+    The default schedule of every classifier, because the weights that remain are then not those of a noisy last step;
+    ``callbacks__lr_schedule=None`` turns it off. With early stopping the cycle is simply cut short.
+
+    Parameters
+    ----------
+    warmup : float, default=0.3
+        Share of all steps in which the rate rises, from ``lr / 25``.
+
+    References
+    ----------
+    Smith and Topin, *Super-convergence*, 2018.
+    """
+
+    def __init__(self, warmup: float = 0.3) -> None:
+        self.warmup = warmup
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Start the count."""
+        self.step_ = 0
+
+    def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset | None = None, **kwargs: Any) -> None:
+        """Learn how many steps there will be."""
+        batch_size = net.batch_size if net.batch_size > 0 else len(dataset_train)  # type: ignore[arg-type]
+        self.n_steps_ = net.max_epochs * -(-len(dataset_train) // batch_size)  # type: ignore[arg-type]
+
+    def on_batch_begin(self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
+        """Set the rate of the coming step."""
+        if not training:
+            return
+        rate = net.lr * self.factor(self.step_ / max(self.n_steps_ - 1, 1))
+        for group in net.optimizer_.param_groups:
+            group["lr"] = rate
+        self.step_ += 1
+
+    def factor(self, progress: float) -> float:
+        """Share of the peak rate after `progress` in [0, 1] of training (two half cosines)."""
+        if progress < self.warmup:
+            start, end, along = 1 / 25, 1.0, progress / self.warmup
+        else:
+            start, end, along = 1.0, 1e-4, min((progress - self.warmup) / (1 - self.warmup), 1.0)
+        return end + (start - end) * (1 + math.cos(math.pi * along)) / 2
