@@ -1,0 +1,72 @@
+"""BoundaryMarginAttack: work where the ranking can flip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustxai._validation import check_number
+from robustxai.attacks._base import GradientAttack, Reference
+from robustxai.perturbation import ThreatModel
+
+__all__ = ["BoundaryMarginAttack"]
+
+
+class BoundaryMarginAttack(GradientAttack):
+    r"""Lower the weakest members of the top-k set under the strongest outsiders.
+
+    .. math:: \min_\delta \; \frac{1}{\bar s} \Bigl( \sum_{i \in T_q} s_i(x + \delta) - \sum_{j \in N_q} s_j(x + \delta) \Bigr)
+
+    with :math:`T_q` the q lowest of the original top-k set that are still above the strongest outsiders'
+    level, :math:`N_q` the q highest of the rest, both taken anew in every step, and :math:`\bar s` the mean score,
+    which takes away the useless direction that only rescales the gradient.
+
+    Parameters
+    ----------
+    n_boundary : int, default=3
+        q; at most k and at most the number of other units.
+    estimator, k, threat, ranking, max_iter, step_size, momentum, batch_size, random_state
+        As in :class:`GradientAttack`.
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        k: int = 8,
+        n_boundary: int = 3,
+        threat: ThreatModel | None = None,
+        ranking: str = "magnitude",
+        max_iter: int = 100,
+        step_size: float | None = None,
+        momentum: float = 0.75,
+        batch_size: int = 1024,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        super().__init__(
+            estimator,
+            k=k,
+            threat=threat,
+            ranking=ranking,
+            max_iter=max_iter,
+            step_size=step_size,
+            momentum=momentum,
+            batch_size=batch_size,
+            random_state=random_state,
+        )
+        self.n_boundary = n_boundary
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_number("n_boundary", self.n_boundary, minimum=1, integer=True)
+
+    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+        scores = reference.rank(attribution)
+        q = min(self.n_boundary, reference.k, max(scores.shape[1] - reference.k, 1))
+        inside = scores.masked_fill(~reference.top, torch.inf).topk(q, dim=1, largest=False).values
+        outside = scores.masked_fill(reference.top, -torch.inf).topk(q, dim=1).values
+        scale = scores.abs().mean(dim=1).clamp_min(torch.finfo(scores.dtype).tiny)
+        return (outside.sum(dim=1) - inside.sum(dim=1)) / scale

@@ -1,0 +1,36 @@
+"""MSEAttack: as far away as possible in the Euclidean norm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robustxai.attacks._base import GradientAttack, Reference
+
+__all__ = ["MSEAttack"]
+
+
+class MSEAttack(GradientAttack):
+    r"""Move the attribution as far as possible from the clean one.
+
+    .. math:: \max_\delta \; \| I(x + \delta) - I(x) \|_2^2
+
+    A weak attack on the ranking: most of the distance is a change of length.
+
+    Parameters
+    ----------
+    estimator, k, threat, ranking, max_iter, step_size, momentum, batch_size, random_state
+        As in :class:`GradientAttack`.
+
+    References
+    ----------
+    Dombrowski et al., *Explanations can be manipulated and geometry is to blame*, 2019; Chen et al., 2023, Section 4.2.
+    """
+
+    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+        # In units of the clean attribution: the gradient of a confident prediction is so small that its square is 0
+        # in float32, and a positive factor per row changes no direction.
+        axes = tuple(range(1, attribution.ndim))
+        scale = reference.attribution.abs().amax(dim=axes, keepdim=True)
+        scale = scale.clamp_min(torch.finfo(scale.dtype).tiny)
+        return ((attribution - reference.attribution) / scale).square().sum(dim=axes)

@@ -1,0 +1,34 @@
+"""SoftOverlapAttack: a differentiable P@k."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robustxai.attacks._base import GradientAttack, Reference
+
+__all__ = ["SoftOverlapAttack"]
+
+
+class SoftOverlapAttack(GradientAttack):
+    r"""Lower a smooth count of the original top-k units that are still in.
+
+    .. math:: \min_\delta \; \sum_{i \in T} \sigma\!\left( \frac{s_i(x + \delta) - \theta}{\tau} \right)
+
+    with :math:`\theta` the current boundary, halfway between the k-th and the next score, and :math:`\tau` a tenth of
+    the scores' standard deviation, both without gradient. A unit that is already out, or far in, gets no more effort.
+
+    Parameters
+    ----------
+    estimator, k, threat, ranking, max_iter, step_size, momentum, batch_size, random_state
+        As in :class:`GradientAttack`.
+    """
+
+    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+        scores = reference.rank(attribution)
+        tiny = torch.finfo(scores.dtype).tiny
+        scores = scores / scores.abs().mean(dim=1, keepdim=True).clamp_min(tiny)
+        k = reference.k
+        boundary = scores.detach().topk(min(k + 1, scores.shape[1]), dim=1).values[:, k - 1 :].mean(dim=1, keepdim=True)
+        width = 0.1 * scores.detach().std(dim=1, keepdim=True, correction=0).clamp_min(tiny)
+        return -(torch.sigmoid((scores - boundary) / width) * reference.top).sum(dim=1)

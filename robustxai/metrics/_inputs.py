@@ -1,0 +1,86 @@
+"""What the metrics ask of data and of a fitted estimator.
+
+No metric imports a classifier. A *fitted estimator* is any object with these attributes:
+
+* ``classes_`` and ``predict_proba(X)``, probabilities of shape (n_samples, n_classes);
+* ``explain(X, y)``, attributions shaped like X for the class labels y;
+* ``module_``, ``device_`` and ``explainer_(module, x, target, *, create_graph)``: the torch module in eval mode, its
+  device and its differentiable attribution, which only the metrics that differentiate an attribution need.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustxai.ranking import unit_scores
+
+#: Entries of the largest intermediate array (8 MB in float64): work is cut into parts of about this size.
+MAX_ELEMENTS = 2**20
+
+
+def chunks(n_items: int, elements_per_item: int) -> Iterator[slice]:
+    """Slices that cover ``range(n_items)``, each of about ``MAX_ELEMENTS`` entries and of at least one item."""
+    step = max(1, MAX_ELEMENTS // max(1, elements_per_item))
+    for start in range(0, n_items, step):
+        yield slice(start, min(start + step, n_items))
+
+
+def plain_array(X: Any, name: str = "X") -> np.ndarray:
+    """`X` (array, tensor, DataFrame or list) as a floating point array of shape (n_samples, *features)."""
+    array = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
+    if array.ndim < 2:
+        raise ValueError(
+            f"{name} must have shape (n_samples, *features), got {array.shape}; for one sample pass x[None]."
+        )
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+
+
+def as_given(X: Any, array: np.ndarray) -> Any:
+    """`array` in the kind of container that `X` is: with its column names when X is a DataFrame."""
+    return type(X)(array, columns=X.columns) if hasattr(X, "columns") else array
+
+
+def ranked_scores(attribution: Any, ranking: str, *, name: str = "attribution", batch_ndim: int = 1) -> Tensor:
+    """Unit scores of shape (*batch, units) of an attribution given as array, tensor or DataFrame."""
+    if isinstance(attribution, Tensor):
+        tensor = attribution.detach()
+    else:  # pandas hands out read-only arrays, of which torch would warn
+        tensor = torch.from_numpy(np.require(np.asarray(attribution), requirements="W"))
+    if tensor.ndim <= batch_ndim:
+        wanted = "(n_samples, *features)" if batch_ndim == 1 else "(n_iter, n_samples, *features)"
+        raise ValueError(f"{name} must have shape {wanted}, got {tuple(tensor.shape)}.")
+    scores = unit_scores(tensor if tensor.is_floating_point() else tensor.double(), ranking, batch_ndim=batch_ndim)
+    if scores.isnan().any():
+        raise ValueError(f"{name} contains NaN, which has no rank; replace or drop those samples.")
+    return scores
+
+
+def probabilities(estimator: Any, X: Any) -> np.ndarray:
+    """Predicted probabilities (n_samples, n_classes); anything but a tensor reaches the estimator as it is."""
+    return np.asarray(estimator.predict_proba(X.detach().cpu().numpy() if isinstance(X, Tensor) else X))
+
+
+def explained_scores(estimator: Any, X: Any, points: np.ndarray, target: np.ndarray, ranking: str) -> Tensor:
+    """Unit scores (n_points, units) at `points`, for the class with index `target`; X only lends its container."""
+    labels = np.asarray(estimator.classes_)[target]
+    size = math.prod(points.shape[1:])
+    parts = [
+        ranked_scores(estimator.explain(as_given(X, points[part]), y=labels[part]), ranking, name="The explanation")
+        for part in chunks(len(points), size)
+    ]
+    if not parts:
+        raise ValueError("X has no samples.")
+    return torch.cat([part.cpu() for part in parts])
+
+
+def module_batch(estimator: Any, array: np.ndarray) -> Tensor:
+    """`array` as a tensor on the estimator's device, in the precision of its module."""
+    parameter = next(estimator.module_.parameters(), None)
+    tensor = torch.from_numpy(np.require(array, requirements="W"))
+    return tensor.to(device=estimator.device_, dtype=tensor.dtype if parameter is None else parameter.dtype)

@@ -1,0 +1,81 @@
+"""Means over segments from each sample to random neighbours, and what is averaged at one point of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustxai._validation import check_number, clip_k
+from robustxai.metrics._ball import RandomState, displacement_sampler
+from robustxai.metrics._inputs import chunks, explained_scores, plain_array, probabilities
+from robustxai.ranking import top_k_mask
+
+
+def split_by_member(scores: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (rows, units) as those of the k members (rows, k) and of the others (rows, units - k)."""
+    return scores[member].view(len(scores), -1), scores[~member].view(len(scores), -1)
+
+
+def ordered_fraction(scores: Tensor, member: Tensor) -> Tensor:
+    """Share of the pairs (member, other) with score >= that of the other: a ROC-AUC with ties counted as 1."""
+    top, rest = split_by_member(scores, member)
+    below = torch.searchsorted(rest.sort(dim=-1).values, top.contiguous(), right=True)  # right: a tie counts
+    return below.double().mean(dim=-1) / rest.shape[-1]
+
+
+def mean_gap(scores: Tensor, member: Tensor) -> Tensor:
+    """Mean of score(member) - score(other) over all pairs, which is the difference of the two means."""
+    top, rest = split_by_member(scores.double(), member)
+    return top.mean(dim=-1) - rest.mean(dim=-1)
+
+
+def mean_along_paths(
+    at_point: Callable[[Tensor, Tensor], Tensor],
+    estimator: Any,
+    X: Any,
+    k: int,
+    *,
+    epsilon: float,
+    distribution: str,
+    n_draws: int,
+    n_points: int,
+    ranking: str,
+    random_state: RandomState,
+    return_std_error: bool,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Mean of ``at_point(scores, member)`` over the segments; work is cut by (sample, draw)."""
+    check_number("epsilon", epsilon, minimum=0)
+    check_number("n_draws", n_draws, minimum=2 if return_std_error else 1, integer=True)
+    check_number("n_points", n_points, minimum=1, integer=True)
+    centres = plain_array(X)
+    shape, n_features = centres.shape[1:], math.prod(centres.shape[1:])
+    sample = displacement_sampler(n_features, epsilon, distribution, random_state)
+    target = probabilities(estimator, X).argmax(axis=1)
+    reference = explained_scores(estimator, X, centres, target, ranking)
+    member = top_k_mask(reference, checked_k(k, reference.shape[-1]))
+
+    flat = centres.reshape(len(centres), 1, n_features)
+    times = (np.arange(n_points)[:, None] + 0.5) / n_points
+    values = np.empty(len(centres) * n_draws)
+    for part in chunks(len(values), n_points * n_features):
+        rows = np.arange(part.start, part.stop) // n_draws
+        path = flat[rows] + times * sample(len(rows))[:, None]
+        owner = rows.repeat(n_points)
+        points = path.reshape(len(owner), *shape).astype(centres.dtype)
+        scores = explained_scores(estimator, X, points, target[owner], ranking)
+        values[part] = at_point(scores, member[owner]).numpy().reshape(-1, n_points).mean(axis=1)
+    per_draw = values.reshape(-1, n_draws)
+    mean = per_draw.mean(axis=1)
+    return (mean, per_draw.std(axis=1, ddof=1) / math.sqrt(n_draws)) if return_std_error else mean
+
+
+def checked_k(k: int, n_units: int) -> int:
+    """`k` as in :func:`clip_k`, or ValueError when there is no pair to compare."""
+    if n_units < 2:
+        raise ValueError("A single ranked unit leaves no pair to compare; thickness needs at least two.")
+    return clip_k(k, n_units)

@@ -1,0 +1,172 @@
+"""What an attack does to the prediction, which a robust explanation must be reported beside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from robustxai.metrics._inputs import probabilities
+
+
+def roc_auc(estimator: Any, X: Any, y: Any) -> float:
+    """Area under the ROC curve: of the second class for two classes, else the mean of one-against-rest.
+
+    With three or more classes each class that occurs in y, but is not all of it, is set against the others, and the
+    areas are averaged without weights. One number for the data set, because an area has no value per sample.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``classes_`` and ``predict_proba``.
+    X : array-like of shape (n_samples, *features)
+        The inputs at which to evaluate.
+    y : array-like of shape (n_samples,)
+        True labels, of any type that `estimator` was fitted with.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If y has a single class, or a label that the estimator does not know.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from robustxai.metrics import roc_auc
+    >>> model = SimpleNamespace(classes_=np.array(["no", "yes"]), predict_proba=lambda X: np.hstack([1 - X, X]))
+    >>> roc_auc(model, np.array([[0.1], [0.9], [0.4], [0.6]]), ["no", "yes", "yes", "no"])
+    0.75
+    """
+    classes, labels = np.asarray(estimator.classes_), np.asarray(y)
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise ValueError(f"y has labels that the estimator was not fitted with: {unknown.tolist()}.")
+    if len(np.unique(labels)) < 2:
+        raise ValueError("The area under the ROC curve needs two classes in y; pass more samples.")
+    scores = probabilities(estimator, X)
+    columns = [1] if len(classes) == 2 else [c for c in range(len(classes)) if (labels == classes[c]).any()]
+    return float(np.mean([roc_auc_score(labels == classes[c], scores[:, c]) for c in columns]))
+
+
+def adversarial_auc(estimator: Any, X_adv: Any, y: Any) -> float:
+    """Area under the ROC curve at attacked inputs, against the true labels.
+
+    It is :func:`roc_auc` at `X_adv`. An attack on the explanation is meant to leave it near the clean value; when it
+    falls, the attack has also broken the prediction.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``classes_`` and ``predict_proba``.
+    X_adv : array-like of shape (n_samples, *features)
+        The attacked inputs.
+    y : array-like of shape (n_samples,)
+        True labels of the inputs before the attack.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        As in :func:`roc_auc`.
+
+    References
+    ----------
+    Chen et al., "Robust Ranking Explanations", ICML 2023 workshop (arXiv 2212.14106), Section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from robustxai.metrics import adversarial_auc
+    >>> model = SimpleNamespace(classes_=np.array([0, 1]), predict_proba=lambda X: np.hstack([1 - X, X]))
+    >>> adversarial_auc(model, np.array([[0.9], [0.1]]), [0, 1])
+    0.0
+    """
+    return roc_auc(estimator, X_adv, y)
+
+
+def prediction_sensitivity(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
+    r"""Change of the predicted class's probability, :math:`|f_c(x) - f_c(x')|` with c the class predicted at x.
+
+    The R2ET paper names a "sensitivity" without defining it; this reading is a choice. It is not the max-sensitivity
+    of Yeh et al. (2019), which is about the explanation.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``predict_proba``.
+    X, X_adv : array-like of shape (n_samples, *features)
+        The inputs before and after.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Values in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the numbers of samples differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from robustxai.metrics import prediction_sensitivity
+    >>> model = SimpleNamespace(predict_proba=lambda X: np.hstack([1 - X, X]))
+    >>> prediction_sensitivity(model, np.array([[1.0]]), np.array([[0.25]]))
+    array([0.75])
+    """
+    before, after = _both(estimator, X, X_adv)
+    predicted = before.argmax(axis=1)[:, None]
+    return np.abs(np.take_along_axis(before, predicted, 1) - np.take_along_axis(after, predicted, 1))[:, 0]
+
+
+def prediction_change(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
+    """Whether the predicted class differs between x and x'.
+
+    An attack on explanations that changes the prediction has left its threat model: report the mean of this.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``predict_proba``.
+    X, X_adv : array-like of shape (n_samples, *features)
+        The inputs before and after.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If the numbers of samples differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from robustxai.metrics import prediction_change
+    >>> model = SimpleNamespace(predict_proba=lambda X: np.hstack([1 - X, X]))
+    >>> prediction_change(model, np.array([[0.9], [0.8]]), np.array([[0.2], [0.7]]))
+    array([ True, False])
+    """
+    before, after = _both(estimator, X, X_adv)
+    return before.argmax(axis=1) != after.argmax(axis=1)
+
+
+def _both(estimator: Any, X: Any, X_adv: Any) -> tuple[np.ndarray, np.ndarray]:
+    before, after = probabilities(estimator, X), probabilities(estimator, X_adv)
+    if before.shape != after.shape:
+        raise ValueError(f"X and X_adv must have the same samples, got {len(before)} and {len(after)}.")
+    return before, after

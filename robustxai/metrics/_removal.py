@@ -1,0 +1,80 @@
+"""Inputs with their most, or least, important units replaced: what the faithfulness metrics look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robustxai._validation import check_number
+from robustxai.metrics._inputs import as_given, plain_array, probabilities, ranked_scores
+from robustxai.ranking import top_k_indices
+
+#: Up to this many units of a table every count from 1 to n is evaluated.
+MAX_TABLE = 100
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Samples `x`, the rank of every unit (0 is the most important), and the value that means "removed"."""
+
+    estimator: Any
+    given: Any
+    x: np.ndarray
+    rank: np.ndarray
+    baseline: np.ndarray
+
+    @classmethod
+    def prepare(cls, estimator: Any, X: Any, attribution: Any, baseline: Any, ranking: str) -> Removal:
+        x = plain_array(X)
+        if attribution is None:
+            attribution = estimator.explain(as_given(X, x))
+        if np.shape(attribution) != x.shape:
+            raise ValueError(f"attribution must have the shape of X, {x.shape}, got {np.shape(attribution)}.")
+        scores = ranked_scores(attribution, ranking)
+        order = top_k_indices(scores, scores.shape[-1])
+        return cls(estimator, X, x, order.argsort(dim=-1).cpu().numpy(), _baseline(baseline, estimator, x))
+
+    @property
+    def n_units(self) -> int:
+        return self.rank.shape[1]
+
+    @property
+    def row_size(self) -> int:
+        return math.prod(self.x.shape[1:])
+
+    def probabilities(self, rows: Any, removed: np.ndarray | None = None) -> np.ndarray:
+        """Predicted probabilities of some rows, with the units `removed` (rows, units) replaced."""
+        x = self.x[rows]
+        if removed is not None:
+            shape = (1, *x.shape[2:]) if x.ndim >= 4 else x.shape[1:]  # a pixel goes with all its channels
+            x = np.where(removed.reshape(len(x), *shape), self.baseline, x)
+        return probabilities(self.estimator, as_given(self.given, x))
+
+    def counts(self, ks: Sequence[int] | None, shares: Sequence[float]) -> list[int]:
+        """The numbers of units to replace: `ks`, or 1..n for a table, or the given shares of n."""
+        if ks is None:
+            if self.x.ndim == 2 and self.n_units <= MAX_TABLE:
+                return list(range(1, self.n_units + 1))
+            return sorted({max(1, round(share * self.n_units)) for share in shares})
+        counts = list(ks)
+        for k in counts:
+            check_number("Every entry of ks", k, minimum=1, integer=True)
+        if not counts or max(counts) > self.n_units:
+            raise ValueError(f"ks must name at least one count, none above the number of units ({self.n_units}).")
+        return [int(k) for k in counts]
+
+
+def _baseline(baseline: Any, estimator: Any, x: np.ndarray) -> np.ndarray:
+    """The replacement value with the shape of one sample."""
+    value = np.asarray(getattr(estimator, "feature_means_", 0.0) if baseline is None else baseline, dtype=x.dtype)
+    shape = x.shape[1:]
+    try:
+        return value.reshape(shape) if value.size == math.prod(shape) else np.broadcast_to(value, shape)
+    except ValueError:
+        raise ValueError(
+            f"baseline must be a number or have the shape of a sample, {shape}; got {value.shape}."
+        ) from None

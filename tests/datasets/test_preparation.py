@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from robustxai.datasets import make_preprocessor
+
+
+@pytest.fixture
+def X():
+    return pd.DataFrame(
+        {
+            "sex": pd.Categorical(["f", "m", "m", "f"]),
+            "age": [20, 40, 30, 60],
+            "home": ["own", None, "rent", "own"],
+            "income": [1.0, np.nan, 3.0, 9.0],
+            "insured": [True, False, True, True],
+        }
+    )
+
+
+NAMES = ["age", "income", "sex_m", "home_missing", "home_own", "home_rent", "insured_True"]
+
+
+def test_against_a_computation_by_hand(X):
+    out = make_preprocessor(X).fit(X).transform(X)
+    expected = [
+        [0.00, 0.00, 0, 0, 1, 0, 1],
+        [0.50, 0.25, 1, 1, 0, 0, 0],  # the gap in the income is the median of 1, 3, 9
+        [0.25, 0.25, 1, 0, 0, 1, 1],
+        [1.00, 1.00, 0, 0, 1, 0, 1],
+    ]
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
+    assert out.dtype == np.float32
+
+
+def test_standard_scaling_has_mean_0_and_variance_1(X):
+    out = make_preprocessor(X, scale="standard").fit_transform(X)
+    np.testing.assert_allclose(out[:, :2].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(out[:, 0], (X["age"] - 37.5) / X["age"].std(ddof=0), rtol=1e-6)
+    assert set(np.unique(out[:, 2:])) == {0.0, 1.0}
+
+
+def test_names_and_pandas_output(X):
+    preprocessor = make_preprocessor(X).set_output(transform="pandas").fit(X)
+    assert list(preprocessor.get_feature_names_out()) == NAMES
+    out = preprocessor.transform(X)
+    assert list(out.columns) == NAMES
+    assert set(out.dtypes) == {np.dtype(np.float32)}
+    assert out.index.equals(X.index)
+
+
+def test_new_rows_stay_in_the_box_and_an_unseen_level_is_all_zeros(X):
+    preprocessor = make_preprocessor(X).fit(X)
+    new = pd.DataFrame({"age": [-5, 500], "income": [99.0, np.nan], "sex": ["m", "f"], "home": ["boat", "own"]})
+    new["insured"] = [True, False]
+    with pytest.warns(UserWarning, match="unknown categories"):
+        out = preprocessor.transform(new)
+    np.testing.assert_allclose(out, [[0, 1, 1, 0, 0, 0, 1], [1, 0.25, 0, 0, 1, 0, 0]], rtol=1e-6)
+
+
+def test_a_gap_in_a_binary_column_is_a_third_level_whatever_its_mark():
+    for gap, dtype in [(None, object), (np.nan, object), (pd.NA, "string"), (None, "category"), (pd.NA, "boolean")]:
+        values = [True, False, gap] if dtype == "boolean" else ["a", "b", gap]
+        X = pd.DataFrame({"column": pd.Series(values, dtype=dtype)})
+        out = make_preprocessor(X).fit_transform(X)
+        assert out.shape == (3, 3), dtype
+        np.testing.assert_array_equal(out.sum(axis=1), 1)
+
+
+def test_other_dtypes_of_numbers_and_categories():
+    X = pd.DataFrame(
+        {
+            "nullable": pd.Series([1, None, 3], dtype="Int64"),
+            "small": np.array([1, 2, 4], dtype=np.float32),
+            "code": pd.Categorical([7, 8, 9]),
+            "nothing": [np.nan] * 3,
+        }
+    )
+    preprocessor = make_preprocessor(X).set_output(transform="pandas")
+    out = preprocessor.fit_transform(X)
+    assert list(out.columns) == ["nullable", "small", "nothing", "code_7", "code_8", "code_9"]
+    np.testing.assert_allclose(out["nullable"], [0, 0.5, 1])
+    np.testing.assert_allclose(out["small"], [0, 1 / 3, 1], rtol=1e-6)
+    assert (out["nothing"] == 0).all()
+
+
+def test_only_numbers_or_only_levels(X):
+    assert make_preprocessor(X[["age"]]).fit_transform(X).shape == (4, 1)
+    assert make_preprocessor(X[["home"]]).fit_transform(X).shape == (4, 3)
+
+
+def test_clone_and_pickle_give_the_same_output(X):
+    preprocessor = make_preprocessor(X)
+    expected = clone(preprocessor).fit_transform(X)
+    assert not hasattr(preprocessor, "transformers_")  # returned unfitted, and the clone's fit left it so
+    fitted = pickle.loads(pickle.dumps(clone(preprocessor).fit(X)))
+    np.testing.assert_array_equal(fitted.transform(X), expected)
+
+
+def test_in_a_search_over_a_pipeline_with_two_processes(X):
+    X, y = pd.concat([X] * 5, ignore_index=True), ["no", "yes", "no", "yes"] * 5
+    pipeline = make_pipeline(make_preprocessor(X), LogisticRegression(C=100))
+    grid = {"columntransformer__numbers__simpleimputer__strategy": ["median", "mean"]}
+    search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2).fit(X, y)
+    assert search.best_score_ == 1.0
+    np.testing.assert_array_equal(search.predict(X), y)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6) | st.none(), min_size=2, max_size=8), st.floats(-1e9, 1e9))
+def test_minmax_output_is_always_in_the_unit_box(numbers, new):
+    X = pd.DataFrame({"number": pd.Series(numbers, dtype=float)})
+    preprocessor = make_preprocessor(X).fit(X)
+    out = np.vstack([preprocessor.transform(X), preprocessor.transform(pd.DataFrame({"number": [new]}))])
+    assert ((out >= 0) & (out <= 1)).all()
+
+
+def test_what_it_cannot_prepare_is_refused(X):
+    with pytest.raises(TypeError, match=r"born \(datetime64"):
+        make_preprocessor(X.assign(born=pd.Timestamp("2000-01-01")))
+    with pytest.raises(TypeError, match="must be a DataFrame"):
+        make_preprocessor(X.to_numpy())
+    with pytest.raises(ValueError, match="Did you mean 'minmax'"):
+        make_preprocessor(X, scale="min-max")
