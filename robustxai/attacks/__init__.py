@@ -6,6 +6,7 @@ from robustxai.attacks._er import ERAttack
 from robustxai.attacks._mse import MSEAttack
 from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
+from robustxai.attacks._strongest import strongest
 
 __all__ = [
     "AttackResult",
@@ -17,4 +18,5 @@ __all__ = [
     "RandomAttack",
     "Reference",
     "SoftOverlapAttack",
+    "strongest",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai._validation import check_k, check_number, clip_k
+from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
-from robustxai.penalties import EstimatedHessian, RankingGap
+from robustxai.penalties import EstimatedHessian, RankingGap, RelativeHessian
 from robustxai.training import Term
 
 __all__ = ["R2ETClassifier"]
+
+_HESSIANS = {"relative": RelativeHessian, "estimated": EstimatedHessian}
 
 
 class R2ETClassifier(BaseExplainableClassifier):
@@ -26,9 +28,9 @@ class R2ETClassifier(BaseExplainableClassifier):
     ----------
     k : int, default=8
         Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
-    lambda_gap : float, default=0.1
+    lambda_gap : float, default=0.01
         Weight of the mean gap.
-    lambda_hessian : float, default=0.01
+    lambda_hessian : float, default=0.003
         Weight of the mean Hessian norm; 0 is the paper's R2ET\\H.
     pairs : {"all", "minimal", "anchor"}, default="all"
         Which pairs (i in top-k, j outside) count; "minimal" is R2ET-mm. See :class:`robustxai.penalties.RankingGap`.
@@ -38,8 +40,12 @@ class R2ETClassifier(BaseExplainableClassifier):
         "linear" is Eq. 6 as printed, which a network can satisfy by growing its gradient; see the penalty's page.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
-    kappa : float, default=1e-2
-        Step of the Hessian estimate.
+    hessian : {"relative", "estimated"}, default="relative"
+        "estimated" is the paper's finite difference along the sign of the gradient
+        (:class:`robustxai.penalties.EstimatedHessian`), which can be lowered by flattening the classifier; "relative"
+        takes the length of the attribution out of it (:class:`robustxai.penalties.RelativeHessian`).
+    kappa : float, optional
+        Step of the Hessian estimate; 0.3 for "relative" and 0.01 for "estimated" by default.
     **params
         The common parameters of :class:`BaseExplainableClassifier`.
 
@@ -66,13 +72,14 @@ class R2ETClassifier(BaseExplainableClassifier):
         self,
         k: int = 8,
         *,
-        lambda_gap: float = 0.1,
-        lambda_hessian: float = 0.01,
+        lambda_gap: float = 0.01,
+        lambda_hessian: float = 0.003,
         pairs: str = "all",
         n_pairs: int | None = None,
         gap: str = "normalised",
         ranking: str = "magnitude",
-        kappa: float = 1e-2,
+        hessian: str = "relative",
+        kappa: float | None = None,
         **params: Any,
     ) -> None:
         super().__init__(**params)
@@ -83,11 +90,13 @@ class R2ETClassifier(BaseExplainableClassifier):
         self.n_pairs = n_pairs
         self.gap = gap
         self.ranking = ranking
+        self.hessian = hessian
         self.kappa = kappa
 
     def _check_params(self) -> None:
         super()._check_params()
         check_k(self.k)
+        check_choice("hessian", self.hessian, _HESSIANS)
         check_number("lambda_gap", self.lambda_gap, minimum=0.0)
         check_number("lambda_hessian", self.lambda_hessian, minimum=0.0)
         if self.n_pairs is not None:
@@ -95,7 +104,8 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     def _terms(self, n_units: int) -> list[Term]:
         gap = RankingGap(clip_k(self.k, n_units), self.pairs, self.n_pairs, self.gap, self.ranking)
+        hessian = _HESSIANS[self.hessian]
         return [
             Term("gap", self.lambda_gap, gap),
-            Term("hessian", self.lambda_hessian, EstimatedHessian(self.kappa)),
+            Term("hessian", self.lambda_hessian, hessian() if self.kappa is None else hessian(self.kappa)),
         ]

@@ -3,5 +3,6 @@
 from robustxai.penalties._batch import ExplainedBatch, Penalty
 from robustxai.penalties._estimated_hessian import EstimatedHessian
 from robustxai.penalties._ranking_gap import RankingGap
+from robustxai.penalties._relative_hessian import RelativeHessian
 
-__all__ = ["EstimatedHessian", "ExplainedBatch", "Penalty", "RankingGap"]
+__all__ = ["EstimatedHessian", "ExplainedBatch", "Penalty", "RankingGap", "RelativeHessian"]

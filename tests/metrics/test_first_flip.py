@@ -10,7 +10,7 @@ def trajectory():
     """A random walk from the reference: some samples flip early, some late, some never."""
     rng = np.random.default_rng(0)
     reference = rng.normal(size=(12, 7))
-    return reference, reference + np.cumsum(rng.normal(scale=0.05, size=(9, 12, 7)), axis=0)
+    return reference, reference + np.cumsum(rng.normal(scale=0.1, size=(9, 12, 7)), axis=0)
 
 
 @pytest.mark.parametrize("ranking", ["magnitude", "signed"])

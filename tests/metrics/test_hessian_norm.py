@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -70,8 +72,6 @@ def test_probes_follow_the_random_state_and_not_the_parts(norm, net, X, monkeypa
 
 
 def test_single_precision_modules_take_double_inputs(net, X):
-    import copy
-
     single = Double(copy.deepcopy(net.module_).float())
     for norm in ("fro", "spectral"):
         np.testing.assert_allclose(hessian_norm(single, X, norm=norm), hessian_norm(net, X, norm=norm), rtol=1e-4)

@@ -50,7 +50,7 @@ def test_equals_the_loops(metric, ranking, distribution, net, X):
         net,
         X,
         2,
-        epsilon=0.8,
+        epsilon=1.5,
         distribution=distribution,
         n_draws=4,
         n_points=3,
@@ -58,7 +58,7 @@ def test_equals_the_loops(metric, ranking, distribution, net, X):
         random_state=3,
         return_std_error=True,
     )
-    expected, expected_error = naive(metric, net, X, 2, 0.8, distribution, 4, 3, ranking, 3)
+    expected, expected_error = naive(metric, net, X, 2, 1.5, distribution, 4, 3, ranking, 3)
     np.testing.assert_allclose(value, expected, atol=1e-12)
     np.testing.assert_allclose(error, expected_error, atol=1e-12)
     assert np.ptp(value) > 0

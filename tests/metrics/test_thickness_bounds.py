@@ -105,23 +105,19 @@ def test_proven_bounds_contain_the_thickness(epsilon, ranking, shallow, quadrati
         assert (sampled[1] <= upper).all()
 
 
-def test_proven_bounds_count_the_channels_of_a_pixel(image_net, images):
-    # one channel repeated: the score of a pixel is C times that of the single channel, and so is its slope
-    logits = torch.nn.Linear(20, 3).double()
-
+def test_a_proven_curvature_counts_the_channels_of_a_pixel(images):
     def explainer(module, x, target, *, logits=None, create_graph=False):
-        return (x.sum(dim=1, keepdim=True) / 3).expand_as(x) * 1.0
+        return x.mean(dim=1, keepdim=True).expand_as(x)
 
-    stacked = Double(torch.nn.Sequential(torch.nn.Flatten(2), _FirstChannel(), logits), explainer)
-    # the Jacobian averages over channels, so its spectral norm is 1: the pair slope is sqrt(2) sqrt(3)
-    sampled = thickness_bounds(stacked, images, 4, n_draws=0, ranking="signed")
-    proven = thickness_bounds(stacked, images, 4, curvature=1.0, ranking="signed")
-    np.testing.assert_allclose(sampled, proven)
-
-
-class _FirstChannel(torch.nn.Module):
-    def forward(self, x):
-        return x[:, 0]
+    # The Jacobian is a projection, of spectral norm 1; a pixel's score is the sum of its three inputs, so that two
+    # pixels differ with slope sqrt(6), and the proof is tight.
+    model = Double(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(60, 3)).double(), explainer)
+    sampled = thickness_bounds(model, images, 4, n_draws=0, ranking="signed")
+    np.testing.assert_allclose(thickness_bounds(model, images, 4, curvature=1.0, ranking="signed"), sampled)
+    gap = relaxed_thickness(model, images, 4, epsilon=0.0, ranking="signed")
+    np.testing.assert_allclose(sampled, [gap - 0.25 * np.sqrt(6), gap + 0.25 * np.sqrt(6)])
+    paper = thickness_bounds(model, images, 4, form="paper", curvature=1.0, ranking="signed")
+    np.testing.assert_allclose(paper, [gap - 0.25 * np.sqrt(6), gap + 0.5 * 2 * np.sqrt(3)])
 
 
 def test_the_printed_lower_bound_can_exceed_the_thickness_and_the_valid_one_does_not():

@@ -1,0 +1,38 @@
+"""The worst of several attacks, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from robustxai.attacks._base import AttackResult
+
+__all__ = ["strongest"]
+
+
+def strongest(results: Sequence[AttackResult]) -> AttackResult:
+    """For every row the result with the lowest P@k (the earlier one of equals), and the earliest first flip.
+
+    The mean over rows of this minimum is the honest figure of an ensemble: the attacker may choose the attack for every
+    row, and a mean of one attack alone hides that.
+    """
+    if not results:
+        raise ValueError("strongest() needs at least one attack result.")
+    choice = np.argmin([r.precision_at_k for r in results], axis=0)
+
+    def pick(name: str) -> object:
+        values = [getattr(r, name) for r in results]
+        picked = np.stack([np.asarray(v) for v in values])[choice, np.arange(len(choice))]
+        first = values[0]
+        return pd.DataFrame(picked, index=first.index, columns=first.columns) if isinstance(first, pd.DataFrame) else picked
+
+    return AttackResult(
+        X_adv=pick("X_adv"),
+        attribution=results[0].attribution,
+        attribution_adv=pick("attribution_adv"),
+        precision_at_k=np.min([r.precision_at_k for r in results], axis=0),
+        first_flip=np.min([r.first_flip for r in results], axis=0),
+        n_iter=max(r.n_iter for r in results),
+    )

@@ -1,0 +1,139 @@
+"""Run the cells of an experiment in parallel; a finished one is on disk and is never computed again."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from joblib import Parallel, delayed
+
+from robustxai._validation import check_number, nearest_name
+from robustxai.benchmark._cell import Cell, run_cell
+from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES
+
+__all__ = ["Experiment", "run_experiment"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A grid of cells.
+
+    Parameters
+    ----------
+    data, defences, attacks : tuple of str
+        Names from ``DATA`` (or paths of CSV files), ``DEFENCES`` and ``ATTACKS``.
+    seeds : int, default=5
+        Seeds 0 ... seeds-1, each with its own split.
+    k, epsilon, norm, max_iter, n_attacked
+        As in :class:`Cell`.
+
+    Raises
+    ------
+    ValueError
+        An unknown name (the message has the nearest valid one), or a number out of its range.
+    """
+
+    data: tuple[str, ...]
+    defences: tuple[str, ...] = tuple(DEFENCES)
+    attacks: tuple[str, ...] = tuple(ATTACKS)
+    seeds: int = 5
+    k: int = 8
+    epsilon: float = 0.5
+    norm: str = "2"
+    max_iter: int = 100
+    n_attacked: int = 1000
+
+    def __post_init__(self) -> None:
+        _check_names("data set", (d for d in self.data if not d.endswith((".csv", ".csv.gz"))), DATA)
+        _check_names("defence", self.defences, DEFENCES)
+        _check_names("attack", self.attacks, ATTACKS)
+        for name in ("data", "defences", "attacks"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty: nothing to do.")
+        for name in ("seeds", "k", "max_iter", "n_attacked"):
+            check_number(name, getattr(self, name), minimum=1, integer=True)
+        check_number("epsilon", self.epsilon, minimum=0.0)
+        if self.norm not in ("2", "inf"):
+            raise ValueError(f"norm={self.norm!r} is not supported; use '2' or 'inf'.")
+
+    def cells(self) -> list[Cell]:
+        """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
+        rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_attacked)
+        return [Cell(d, m, s, *rest) for d, s, m in product(self.data, range(self.seeds), self.defences)]
+
+
+def _check_names(kind: str, names: Any, valid: dict[str, Any]) -> None:
+    for name in names:
+        if name not in valid:
+            raise ValueError(f"There is no {kind} {name!r}.{nearest_name(name, valid)}")
+
+
+def run_experiment(
+    experiment: Experiment,
+    out: str | Path,
+    *,
+    n_jobs: int = 1,
+    fresh: bool = False,
+    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+) -> pd.DataFrame:
+    """Run what is missing under ``out/cells`` and return one row per cell.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    out : path
+        Folder for the results. A cell is written in one step when it is finished, so that stopping at any moment, in
+        any process, loses at most the cells in flight.
+    n_jobs : int, default=1
+        Processes, by joblib.
+    fresh : bool, default=False
+        Compute everything anew.
+    progress : callable, optional
+        Called with (finished, total, row) after every cell, finished ones from an earlier run first.
+
+    Returns
+    -------
+    DataFrame
+        In the order of ``experiment.cells()``.
+    """
+    folder = Path(out) / "cells"
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = experiment.cells()
+    rows = {} if fresh else {cell: row for cell in cells if (row := _read(folder / cell.name)) is not None}
+    report = progress or (lambda finished, total, row: None)
+    for finished, row in enumerate(rows.values(), start=1):
+        report(finished, len(cells), row)
+    missing = [cell for cell in cells if cell not in rows]
+    for cell, row in _compute(missing, folder, n_jobs):
+        rows[cell] = row
+        report(len(rows), len(cells), row)
+    return pd.DataFrame([rows[cell] for cell in cells])
+
+
+def _compute(cells: list[Cell], folder: Path, n_jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
+    yield from parallel(delayed(_run_and_keep)(cell, folder) for cell in cells)
+
+
+def _run_and_keep(cell: Cell, folder: Path) -> tuple[Cell, dict[str, Any]]:
+    row = run_cell(cell)
+    descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(row, file)
+    os.replace(temporary, folder / cell.name)
+    return cell, row
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A finished cell, or None if there is none that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None

@@ -1,0 +1,71 @@
+"""The names that an experiment is written in, each with one line that builds the thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack, SoftOverlapAttack
+from robustxai.attacks import BaseAttack
+from robustxai.classifiers import (
+    EstimatedHessianClassifier,
+    LinearClassifier,
+    R2ETClassifier,
+    SoftplusClassifier,
+    VanillaClassifier,
+    WeightDecayClassifier,
+)
+from robustxai.datasets import load_adult, load_bank, load_compas
+from robustxai.perturbation import ThreatModel
+
+__all__ = ["ATTACKS", "DATA", "DEFENCES"]
+
+#: Estimators at their defaults: ``(k, seed) -> unfitted estimator``. Gradient-boosted trees have no gradient to
+#: explain or attack; they stand in the table for the AUC that a table allows.
+DEFENCES: dict[str, Callable[[int, int], Any]] = {
+    "logistic_regression": lambda k, seed: LinearClassifier(random_state=seed),
+    "gradient_boosting": lambda k, seed: HistGradientBoostingClassifier(random_state=seed),
+    "vanilla": lambda k, seed: VanillaClassifier(random_state=seed),
+    "weight_decay": lambda k, seed: WeightDecayClassifier(random_state=seed),
+    "softplus": lambda k, seed: SoftplusClassifier(random_state=seed),
+    "estimated_hessian": lambda k, seed: EstimatedHessianClassifier(random_state=seed),
+    "r2et": lambda k, seed: R2ETClassifier(k=k, random_state=seed),
+}
+
+
+def _er_in_paper_steps(k: int, threat: ThreatModel, max_iter: int, seed: int) -> BaseAttack:
+    # Equal small steps outwards, as in the R2ET paper: only then does the first flip say how far away it is.
+    step = max(threat.epsilon, 1e-12) / max_iter
+    return ERAttack(k=k, threat=threat, max_iter=max_iter, random_state=seed, step_size=step, momentum=0.0)
+
+
+def _plain(attack: Callable[..., BaseAttack]) -> Callable[[int, ThreatModel, int, int], BaseAttack]:
+    return lambda k, threat, max_iter, seed: attack(k=k, threat=threat, max_iter=max_iter, random_state=seed)
+
+
+#: Attacks: ``(k, threat, max_iter, seed) -> attack``.
+ATTACKS: dict[str, Callable[[int, ThreatModel, int, int], BaseAttack]] = {
+    "er": _er_in_paper_steps,
+    "mse": _plain(MSEAttack),
+    "boundary": _plain(BoundaryMarginAttack),
+    "overlap": _plain(SoftOverlapAttack),
+    "random": _plain(RandomAttack),
+}
+
+
+def _breast_cancer() -> tuple[pd.DataFrame, pd.Series]:
+    bunch = load_breast_cancer(as_frame=True)
+    return bunch.data, bunch.target.map(dict(enumerate(map(str, bunch.target_names))))
+
+
+#: Tables: ``() -> (DataFrame, labels)``. Adult in the 8 columns of the papers.
+DATA: dict[str, Callable[[], tuple[pd.DataFrame, pd.Series]]] = {
+    "adult": lambda: load_adult(columns="dice", return_X_y=True),
+    "bank": lambda: load_bank(return_X_y=True),
+    "compas": lambda: load_compas(return_X_y=True),
+    "breast_cancer": _breast_cancer,
+}

@@ -1,0 +1,82 @@
+"""From one row per cell to the table that people read: mean and standard deviation over seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+__all__ = ["COLUMNS", "summarise", "to_markdown", "write_tables"]
+
+#: Column of the cells -> (heading, decimals). Stability first, what it is worth nothing without right beside it.
+COLUMNS: dict[str, tuple[str, int]] = {
+    "roc_auc": ("AUC", 4),
+    "accuracy": ("accuracy", 3),
+    "precision_at_k": ("P@{k} strongest", 3),
+    "precision_at_k_er": ("P@{k} ER", 3),
+    "precision_at_k_mse": ("P@{k} MSE", 3),
+    "precision_at_k_boundary": ("P@{k} boundary", 3),
+    "precision_at_k_overlap": ("P@{k} overlap", 3),
+    "precision_at_k_random": ("P@{k} random", 3),
+    "thickness": ("thickness", 4),
+    "first_flip": ("first flip", 1),
+    "adversarial_auc": ("adv. AUC", 4),
+    "comprehensiveness": ("COMP ↑", 3),
+    "sufficiency": ("SUFF ↓", 3),
+    "decision_flip_fraction": ("DFFOT ↓", 3),
+    "fit_seconds": ("fit s", 1),
+}
+
+
+def summarise(cells: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, one row per data set and defence.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by (data, defence) in the order of `cells`; columns are pairs (metric, "mean" | "sd").
+    """
+    metrics = [name for name in COLUMNS if name in cells]
+    groups = cells.groupby(["data", "defence"], sort=False)[metrics]
+    parts = {"mean": groups.mean(), "sd": groups.std(ddof=1)}
+    table = pd.concat(parts, axis=1).swaplevel(axis=1)
+    return table[[(metric, part) for metric in metrics for part in ("mean", "sd")]]
+
+
+def to_markdown(cells: pd.DataFrame) -> str:
+    """The tables of all data sets in Markdown, values as mean ± s.d."""
+    table = summarise(cells)
+    lines: list[str] = []
+    for data, rows in table.groupby(level="data", sort=False):
+        subset = cells[cells["data"] == data]
+        first = subset.iloc[0]
+        metrics = [name for name in table.columns.unique(level=0) if rows[name]["mean"].notna().any()]
+        lines += [
+            f"### {data} ({first['n_features']} features, epsilon {first['epsilon']:g} in l{first['norm']}, "
+            f"{subset['seed'].nunique()} seeds)",
+            "",
+            "| defence | " + " | ".join(COLUMNS[m][0].format(k=first["k"]) for m in metrics) + " |",
+            "|---|" + "---|" * len(metrics),
+        ]
+        for (_, defence), row in rows.iterrows():
+            lines.append(f"| {defence} | " + " | ".join(_cell(row, m) for m in metrics) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(row: pd.Series, metric: str) -> str:
+    mean, sd = row[metric, "mean"], row[metric, "sd"]
+    if pd.isna(mean):
+        return "–"
+    decimals = COLUMNS[metric][1]
+    return f"{mean:.{decimals}f}" + ("" if pd.isna(sd) else f" ± {sd:.{decimals}f}")
+
+
+def write_tables(cells: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
+    """Write ``results.csv`` (one row per cell) and ``results.md`` (the tables); returns both paths."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    csv, markdown = out / "results.csv", out / "results.md"
+    cells.to_csv(csv, index=False, float_format="%.6g")
+    markdown.write_text(to_markdown(cells), encoding="utf-8")
+    return csv, markdown

@@ -1,0 +1,151 @@
+"""The command line: ``robustxai demo`` and ``robustxai benchmark``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from robustxai.benchmark import ATTACKS, DATA, DEFENCES, Experiment, run_experiment, summarise, write_tables
+from robustxai.benchmark._table import COLUMNS
+from robustxai.exceptions import DataNotFoundError
+from robustxai.inspection import FrontierDisplay
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train classifiers whose explanations stay put, attack them, and read the score.",
+)
+console = Console()
+
+#: The columns that fit a terminal; the files have all of them.
+_SHOWN = (
+    "roc_auc",
+    "precision_at_k",
+    "precision_at_k_er",
+    "precision_at_k_mse",
+    "precision_at_k_random",
+    "thickness",
+    "first_flip",
+    "comprehensiveness",
+    "fit_seconds",
+)
+
+
+def _names(values: list[str], everything: dict[str, Any]) -> tuple[str, ...]:
+    """``--x a --x b`` and ``--x a,b`` alike; nothing given means everything."""
+    return tuple(name for value in values for name in value.split(",") if name) or tuple(everything)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the table and the figure.")] = Path("robustxai-demo"),
+    seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 3,
+    n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 2,
+) -> None:
+    """Train seven models on the breast-cancer data that scikit-learn ships, attack them, print one table."""
+    console.print(
+        "Seven classifiers on the breast-cancer table (30 features in \\[0, 1]). Each explanation is the gradient of the\n"
+        "predicted class; each attack moves the input by at most 0.3 in l2 and may not change the prediction.\n"
+        "P@8 is the share of the eight most important features that are still there afterwards.\n"
+    )
+    _run(Experiment(("breast_cancer",), seeds=seeds, epsilon=0.3), out, n_jobs, fresh=True)
+
+
+@app.command()
+def benchmark(
+    data: Annotated[list[str], typer.Option(help=f"Table: {', '.join(DATA)} or FILE.csv (last column = label).")],
+    defences: Annotated[list[str], typer.Option(help=f"Any of {', '.join(DEFENCES)}; all by default.")] = [],  # noqa: B006
+    attacks: Annotated[list[str], typer.Option(help=f"Any of {', '.join(ATTACKS)}; all by default.")] = [],  # noqa: B006
+    seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 5,
+    k: Annotated[int, typer.Option(help="Size of the top set.")] = 8,
+    epsilon: Annotated[float, typer.Option(help="Attack radius; features are scaled to [0, 1].")] = 0.5,
+    norm: Annotated[str, typer.Option(help="2 or inf.")] = "2",
+    max_iter: Annotated[int, typer.Option(help="Iterations of every attack.")] = 100,
+    rows: Annotated[int, typer.Option(help="Test rows that are attacked.")] = 1000,
+    n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
+        "robustxai-benchmark"
+    ),
+) -> None:
+    """Run defences against attacks on real tables; lists are repeated options or separated by commas."""
+    experiment = Experiment(
+        _names(data, {}), _names(defences, DEFENCES), _names(attacks, ATTACKS), seeds, k, epsilon, norm, max_iter, rows
+    )
+    _run(experiment, out, n_jobs, fresh=False)
+
+
+def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("starting", total=len(experiment.cells()))
+
+        def show(finished: int, total: int, row: dict[str, Any]) -> None:
+            progress.update(task, completed=finished, description=f"{row['data']} · {row['defence']} · seed {row['seed']}")
+
+        cells = run_experiment(experiment, out, n_jobs=n_jobs, fresh=fresh, progress=show)
+        progress.update(task, description="done")
+    csv, markdown = write_tables(cells, out)
+    for name, rows in cells.groupby("data", sort=False):
+        console.print(_rich_table(str(name), rows))
+    written = [csv, markdown, *_figures(cells, out)]
+    console.print("Written: " + ", ".join(str(path) for path in written))
+
+
+def _rich_table(name: str, cells: pd.DataFrame) -> Table:
+    first = cells.iloc[0]
+    seeds = cells["seed"].nunique()
+    table = Table(title=f"{name}: epsilon {first['epsilon']:g}, mean over {seeds} seed{'s' if seeds > 1 else ''}")
+    table.add_column("defence")
+    shown = [column for column in _SHOWN if column in cells]
+    for column in shown:
+        table.add_column(COLUMNS[column][0].format(k=first["k"]), justify="right")
+    for (_, defence), row in summarise(cells).iterrows():
+        values = [(row[column, "mean"], COLUMNS[column][1]) for column in shown]
+        table.add_row(str(defence), *("–" if pd.isna(value) else f"{value:.{digits}f}" for value, digits in values))
+    return table
+
+
+def _figures(cells: pd.DataFrame, out: Path) -> list[Path]:
+    """One frontier per data set, where matplotlib is installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        console.print("No figure: pip install 'robustxai[plot]' for matplotlib.")
+        return []
+    import matplotlib
+
+    matplotlib.use("Agg")
+    paths = []
+    for name, rows in cells.groupby("data", sort=False):
+        if "precision_at_k" not in rows or rows["precision_at_k"].isna().all():
+            continue
+        display = FrontierDisplay.from_results(rows)
+        display.ax_.set_title(str(name))
+        paths.append(out / f"frontier-{name}.png")
+        display.figure_.savefig(paths[-1], dpi=120)
+    return paths
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are one sentence, not a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        console.print("\nStopped. Finished cells are kept: the same command goes on from here.")
+        sys.exit(130)
+    except (ValueError, TypeError, DataNotFoundError) as error:
+        console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""AUC against P@k: what stability costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from typing_extensions import Self
+
+__all__ = ["FrontierDisplay"]
+
+
+class FrontierDisplay:
+    """Stability against AUC, one point per defence with the spread over seeds.
+
+    Up and right is better. Logistic regression sits at P@k = 1 for free: what counts is how far right of it a defence
+    is at the same height.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Indexed by defence, with columns ``auc``, ``auc_sd``, ``precision``, ``precision_sd``.
+    k : int
+        Size of the top set, for the label of the axis.
+    reference_auc : float, optional
+        AUC of the best model that has no gradient explanation, drawn as a line.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure, after `plot`
+    """
+
+    def __init__(self, points: pd.DataFrame, *, k: int, reference_auc: float | None = None) -> None:
+        self.points = points
+        self.k = k
+        self.reference_auc = reference_auc
+
+    @classmethod
+    def from_results(cls, cells: pd.DataFrame, *, ax: Any = None) -> Self:
+        """Plot the cells of one data set, as ``run_experiment`` returns them."""
+        if cells["data"].nunique() != 1:
+            raise ValueError(f"FrontierDisplay shows one data set, got {sorted(cells['data'].unique())}.")
+        groups = cells.groupby("defence", sort=False)
+        points = pd.DataFrame(
+            {
+                "auc": groups["roc_auc"].mean(),
+                "auc_sd": groups["roc_auc"].std(ddof=1),
+                "precision": groups["precision_at_k"].mean(),
+                "precision_sd": groups["precision_at_k"].std(ddof=1),
+            }
+        )
+        blind = points[points["precision"].isna()]
+        reference = float(blind["auc"].max()) if len(blind) else None
+        display = cls(points.drop(blind.index), k=int(cells["k"].iloc[0]), reference_auc=reference)
+        return display.plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw on `ax`, or on a new figure."""
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+        for number, (name, point) in enumerate(self.points.fillna(0.0).iterrows()):
+            ax.errorbar(
+                point["auc"],
+                point["precision"],
+                xerr=point["auc_sd"],
+                yerr=point["precision_sd"],
+                fmt="os^DvPX*"[number % 8],
+                color=f"C{number}",
+                markersize=8,
+                capsize=3,
+                label=str(name).replace("_", " "),
+            )
+        if self.reference_auc is not None:
+            ax.axvline(self.reference_auc, color="0.6", linestyle=":", label="gradient boosting (AUC only)")
+        ax.set_xlabel("AUC on clean test rows")
+        ax.set_ylabel(f"P@{self.k} under the strongest attack")
+        ax.set_ylim(top=1.03)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

@@ -1,0 +1,194 @@
+"""Scorers: ``scorer(estimator, X, y)`` as scikit-learn calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.metrics import accuracy_score
+from sklearn.pipeline import Pipeline
+
+from robustxai._validation import check_choice, check_number
+from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
+from robustxai.metrics import (
+    adversarial_auc,
+    comprehensiveness,
+    decision_flip_fraction,
+    prediction_sensitivity,
+    ranking_thickness,
+    relaxed_thickness,
+    roc_auc,
+    sufficiency,
+)
+from robustxai.perturbation import ThreatModel
+
+__all__ = ["PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
+
+
+def _victim(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """The classifier that is explained, and X as it sees it.
+
+    The steps of a Pipeline before the last one transform X; a fitted search is replaced by its best estimator.
+    """
+    while hasattr(estimator, "best_estimator_") or isinstance(estimator, Pipeline):
+        if isinstance(estimator, Pipeline):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator[-1]
+        else:
+            estimator = estimator.best_estimator_
+    return estimator, X
+
+
+def _run(attack: BaseAttack, victim: Any, X: Any) -> AttackResult:
+    return clone(attack).set_params(estimator=victim).run(X)
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionAtKScorer:
+    """Mean P@k under an attack; higher is more stable.
+
+    Never read it alone: a collapsed or linear model scores 1. :class:`RobustnessScorer` puts AUC and faithfulness
+    beside it.
+
+    Parameters
+    ----------
+    attack : attack, default=ERAttack()
+        Its `estimator` is ignored and replaced by the estimator that is scored.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from robustxai import SoftplusClassifier
+    >>> from robustxai.attacks import ERAttack
+    >>> X, y = load_iris(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), SoftplusClassifier(max_epochs=5))
+    >>> scores = cross_val_score(pipe, X, y, cv=3, scoring=PrecisionAtKScorer(ERAttack(k=2, max_iter=10)))
+    >>> bool((0 <= scores).all() and (scores <= 1).all())
+    True
+    """
+
+    attack: BaseAttack = ERAttack()
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted estimator on X; `y` is not used."""
+        return float(_run(self.attack, *_victim(estimator, X)).precision_at_k.mean())
+
+
+@dataclass(frozen=True, eq=False)
+class ThicknessScorer:
+    """Mean top-k ranking thickness; higher is more stable, and no attack is needed.
+
+    Parameters
+    ----------
+    k, epsilon, distribution, n_draws, n_points, ranking, random_state
+        As in :func:`robustxai.metrics.ranking_thickness`.
+    kind : {"indicator", "relaxed"}, default="indicator"
+        Share of pairs in order (Eq. 2) or mean gap (Eq. 3).
+    """
+
+    k: int = 8
+    epsilon: float = 0.5
+    kind: str = "indicator"
+    distribution: str = "uniform"
+    n_draws: int = 20
+    n_points: int = 5
+    ranking: str = "magnitude"
+    random_state: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("kind", self.kind, ("indicator", "relaxed"))
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted estimator on X; `y` is not used."""
+        thickness = ranking_thickness if self.kind == "indicator" else relaxed_thickness
+        values = thickness(
+            *_victim(estimator, X),
+            self.k,
+            epsilon=self.epsilon,
+            distribution=self.distribution,
+            n_draws=self.n_draws,
+            n_points=self.n_points,
+            ranking=self.ranking,
+            random_state=self.random_state,
+        )
+        return float(np.mean(values))
+
+
+@dataclass(frozen=True, eq=False)
+class RobustnessScorer:
+    """Everything that one needs to judge a classifier's explanations, from one run of the attacks.
+
+    Returns a dict, which scikit-learn takes as multi-metric scoring (``refit="precision_at_k"``):
+
+    ============================ =========================================================================
+    ``roc_auc``, ``accuracy``    of the clean inputs
+    ``precision_at_k``           mean over rows of the lowest P@k that any of the attacks reached
+    ``precision_at_k_NAME``      mean P@k under one attack, where several are given
+    ``first_flip``               mean first iteration of the first attack at which the top-k set changed
+    ``adversarial_auc``          AUC at the strongest attack's inputs
+    ``prediction_sensitivity``   mean change of the predicted class's probability there
+    ``thickness``                mean ranking thickness at the threat model's epsilon
+    ``comprehensiveness``        faithfulness of the clean explanations (higher is better) ...
+    ``sufficiency``              ... (lower is better) ...
+    ``decision_flip_fraction``   ... (lower is better)
+    ============================ =========================================================================
+
+    Parameters
+    ----------
+    attack : attack or mapping of name to attack, default=ERAttack()
+        The estimators of the attacks are ignored and replaced by the estimator that is scored.
+    max_samples : int, optional
+        Attack only the first rows (rows are expected in random order); AUC and accuracy always use all.
+    n_draws, n_points : int, default=20, 5
+        Sampling of the thickness.
+    """
+
+    attack: BaseAttack | Mapping[str, BaseAttack] = ERAttack()
+    max_samples: int | None = None
+    n_draws: int = 20
+    n_points: int = 5
+
+    def __post_init__(self) -> None:
+        if self.max_samples is not None:
+            check_number("max_samples", self.max_samples, minimum=1, integer=True)
+
+    def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
+        """Score a fitted estimator on X and labels y."""
+        victim, X = _victim(estimator, X)
+        scores = {"roc_auc": roc_auc(victim, X, y), "accuracy": float(accuracy_score(y, victim.predict(X)))}
+        X, y = X[: self.max_samples], np.asarray(y)[: self.max_samples]
+        attacks = self.attack if isinstance(self.attack, Mapping) else {"": self.attack}
+        results = {name: _run(attack, victim, X) for name, attack in attacks.items()}
+        worst = strongest(list(results.values()))
+        first = next(iter(attacks.values()))
+        threat = first.threat if first.threat is not None else ThreatModel()
+        scores["precision_at_k"] = float(worst.precision_at_k.mean())
+        scores |= {f"precision_at_k_{n}": float(r.precision_at_k.mean()) for n, r in results.items() if n}
+        thickness = ranking_thickness(
+            victim,
+            X,
+            first.k,
+            epsilon=threat.epsilon,
+            n_draws=self.n_draws,
+            n_points=self.n_points,
+            ranking=first.ranking,
+            random_state=first.random_state,
+        )
+        ranking = {"ranking": first.ranking}
+        per_row = {
+            "first_flip": next(iter(results.values())).first_flip,
+            "prediction_sensitivity": prediction_sensitivity(victim, X, worst.X_adv),
+            "thickness": thickness,
+            "comprehensiveness": comprehensiveness(victim, X, worst.attribution, **ranking),
+            "sufficiency": sufficiency(victim, X, worst.attribution, **ranking),
+            "decision_flip_fraction": decision_flip_fraction(victim, X, worst.attribution, **ranking),
+        }
+        scores |= {name: float(np.mean(values)) for name, values in per_row.items()}
+        scores["adversarial_auc"] = adversarial_auc(victim, worst.X_adv, y)
+        return scores
