@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -55,9 +56,9 @@ def demo(
 ) -> None:
     """Train seven models on the breast-cancer data that scikit-learn ships, attack them, print one table."""
     console.print(
-        "Seven classifiers on the breast-cancer table (30 features in \\[0, 1]). Each explanation is the gradient of the\n"
-        "predicted class; each attack moves the input by at most 0.3 in l2 and may not change the prediction.\n"
-        "P@8 is the share of the eight most important features that are still there afterwards.\n"
+        "Seven classifiers on the breast-cancer table (30 features, scaled to \\[0, 1]). An explanation is the gradient\n"
+        "of the predicted class; an attack moves the input by at most 0.3 in l2 and may not change the prediction.\n"
+        "P@8 is the share of the eight most important features that are still among them afterwards.\n"
     )
     _run(Experiment(("breast_cancer",), seeds=seeds, epsilon=0.3), out, n_jobs, fresh=True)
 
@@ -86,12 +87,20 @@ def benchmark(
 
 
 def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("starting", total=len(experiment.cells()))
 
         def show(finished: int, total: int, row: dict[str, Any]) -> None:
-            progress.update(task, completed=finished, description=f"{row['data']} · {row['defence']} · seed {row['seed']}")
+            progress.update(
+                task, completed=finished, description=f"{row['data']} · {row['defence']} · seed {row['seed']}"
+            )
 
         cells = run_experiment(experiment, out, n_jobs=n_jobs, fresh=fresh, progress=show)
         progress.update(task, description="done")
@@ -105,14 +114,18 @@ def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool) -> None
 def _rich_table(name: str, cells: pd.DataFrame) -> Table:
     first = cells.iloc[0]
     seeds = cells["seed"].nunique()
-    table = Table(title=f"{name}: epsilon {first['epsilon']:g}, mean over {seeds} seed{'s' if seeds > 1 else ''}")
-    table.add_column("defence")
+    title = f"{name}: epsilon {first['epsilon']:g}, mean over {seeds} seed{'s' if seeds > 1 else ''}"
+    # narrow on purpose: it must be readable in a terminal of 80 columns
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("defence", no_wrap=True)
     shown = [column for column in _SHOWN if column in cells]
     for column in shown:
-        table.add_column(COLUMNS[column][0].format(k=first["k"]), justify="right")
+        table.add_column(
+            "\n".join(COLUMNS[column][0].format(k=first["k"]).split(" ", 1)), justify="right", no_wrap=True
+        )
     for (_, defence), row in summarise(cells).iterrows():
         values = [(row[column, "mean"], COLUMNS[column][1]) for column in shown]
-        table.add_row(str(defence), *("–" if pd.isna(value) else f"{value:.{digits}f}" for value, digits in values))
+        table.add_row(str(defence), *("-" if pd.isna(value) else f"{value:.{digits}f}" for value, digits in values))
     return table
 
 

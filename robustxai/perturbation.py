@@ -76,7 +76,7 @@ class ThreatModel:
         """
         shape = X.shape[1:]
         low, high = self._box(shape)
-        outside = ((X < low) | (X > high)).reshape(len(X), -1).any(axis=1)
+        outside = ((low > X) | (high < X)).reshape(len(X), -1).any(axis=1)
         if outside.any():
             raise ValueError(
                 f"{outside.sum()} of {len(X)} rows lie outside the bounds of the threat model (the first is row "

@@ -232,9 +232,8 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _check_params(self) -> None:
         if self.estimator is None:
-            raise ValueError(
-                f"{type(self).__name__} has no estimator to attack: pass a fitted classifier, {type(self).__name__}(clf)."
-            )
+            name = type(self).__name__
+            raise ValueError(f"{name} has no estimator to attack: pass a fitted classifier, {name}(clf).")
         check_is_fitted(
             self.estimator,
             msg=f"The {type(self.estimator).__name__} under attack is not fitted yet: call its fit(X, y) first.",
@@ -244,7 +243,9 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         check_number("max_iter", self.max_iter, minimum=1, integer=True)
         check_number("batch_size", self.batch_size, minimum=1, integer=True)
         if self.threat is not None and not isinstance(self.threat, ThreatModel):
-            raise TypeError(f"threat must be a ThreatModel, for instance ThreatModel(epsilon=0.5), got {self.threat!r}.")
+            raise TypeError(
+                f"threat must be a ThreatModel, for instance ThreatModel(epsilon=0.5), got {self.threat!r}."
+            )
 
     def _validate(self, X: Any) -> np.ndarray:
         return validate_data(self, X, reset=False, dtype=[np.float64, np.float32], allow_nd=True)
@@ -271,8 +272,7 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 delta, flip = self._search(module, surrogate, space, generator, rows, classes)
                 deltas.append(delta)
                 flips.append(flip)
-        delta = torch.cat(deltas).cpu().numpy().astype(X.dtype)
-        X_adv = threat.clip(X + delta)
+        X_adv = threat.clip(X + torch.cat(deltas).cpu().numpy().astype(X.dtype))
         # x + delta is rounded anew in the dtype of X: where that alone crosses the decision boundary, stay at X
         changed = self.estimator.encode_target(X_adv.astype(np.float32)) != target
         X_adv[changed.cpu().numpy()] = X[changed.cpu().numpy()]
@@ -315,7 +315,9 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             overlap = overlap_at_k(search.reference.top, search.reference.rank(attribution.detach()), self.k_)
 
             rows = search.index
-            better = (overlap < best_overlap[rows]) | ((overlap == best_overlap[rows]) & (reached > best_objective[rows]))
+            better = (overlap < best_overlap[rows]) | (
+                (overlap == best_overlap[rows]) & (reached > best_objective[rows])
+            )
             better &= search.kept
             improved = rows[better]
             best_delta[improved] = search.delta[better]
@@ -422,7 +424,9 @@ class GradientAttack(BaseAttack):
         if iteration == 0:
             # a stationary objective (the distance to itself, say) gets a push in a random direction
             state["anchor"] = search.delta
-            state["velocity"] = torch.where(_per_row(still, gradient), space.random_direction(search.generator), gradient)
+            state["velocity"] = torch.where(
+                _per_row(still, gradient), space.random_direction(search.generator), gradient
+            )
             state["rate"] = torch.ones_like(objective.detach())
             return
         kept = _per_row(search.kept, gradient)

@@ -18,11 +18,13 @@ __all__ = ["BoundaryMarginAttack"]
 class BoundaryMarginAttack(GradientAttack):
     r"""Lower the weakest members of the top-k set under the strongest outsiders.
 
-    .. math:: \min_\delta \; \frac{1}{\bar s} \Bigl( \sum_{i \in T_q} s_i(x + \delta) - \sum_{j \in N_q} s_j(x + \delta) \Bigr)
+    .. math::
+        \min_\delta \; \frac{1}{\bar s(x + \delta)}
+        \Bigl( \sum_{i \in T_q} s_i(x + \delta) - \sum_{j \in N_q} s_j(x + \delta) \Bigr)
 
-    with :math:`T_q` the q lowest of the original top-k set that are still above the strongest outsiders'
-    level, :math:`N_q` the q highest of the rest, both taken anew in every step, and :math:`\bar s` the mean score,
-    which takes away the useless direction that only rescales the gradient.
+    with :math:`T_q` the q lowest of the original top-k set, :math:`N_q` the q highest of the rest, both taken anew in
+    every step, and :math:`\bar s` the mean score, which takes away the useless direction that only rescales the
+    gradient.
 
     Parameters
     ----------

@@ -26,7 +26,11 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
         values = [getattr(r, name) for r in results]
         picked = np.stack([np.asarray(v) for v in values])[choice, np.arange(len(choice))]
         first = values[0]
-        return pd.DataFrame(picked, index=first.index, columns=first.columns) if isinstance(first, pd.DataFrame) else picked
+        return (
+            pd.DataFrame(picked, index=first.index, columns=first.columns)
+            if isinstance(first, pd.DataFrame)
+            else picked
+        )
 
     return AttackResult(
         X_adv=pick("X_adv"),

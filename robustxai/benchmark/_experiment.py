@@ -88,6 +88,7 @@ def run_experiment(
     Parameters
     ----------
     experiment : Experiment
+        What to run.
     out : path
         Folder for the results. A cell is written in one step when it is finished, so that stopping at any moment, in
         any process, loses at most the cells in flight.

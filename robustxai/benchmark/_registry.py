@@ -9,8 +9,7 @@ import pandas as pd
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack, SoftOverlapAttack
-from robustxai.attacks import BaseAttack
+from robustxai.attacks import BaseAttack, BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack, SoftOverlapAttack
 from robustxai.classifiers import (
     EstimatedHessianClassifier,
     LinearClassifier,

@@ -12,7 +12,7 @@ __all__ = ["COLUMNS", "summarise", "to_markdown", "write_tables"]
 COLUMNS: dict[str, tuple[str, int]] = {
     "roc_auc": ("AUC", 4),
     "accuracy": ("accuracy", 3),
-    "precision_at_k": ("P@{k} strongest", 3),
+    "precision_at_k": ("P@{k} worst", 3),
     "precision_at_k_er": ("P@{k} ER", 3),
     "precision_at_k_mse": ("P@{k} MSE", 3),
     "precision_at_k_boundary": ("P@{k} boundary", 3),
@@ -67,7 +67,7 @@ def to_markdown(cells: pd.DataFrame) -> str:
 def _cell(row: pd.Series, metric: str) -> str:
     mean, sd = row[metric, "mean"], row[metric, "sd"]
     if pd.isna(mean):
-        return "–"
+        return "-"
     decimals = COLUMNS[metric][1]
     return f"{mean:.{decimals}f}" + ("" if pd.isna(sd) else f" ± {sd:.{decimals}f}")
 

@@ -94,7 +94,7 @@ def curvature_bound(estimator: Any) -> float:
 
 def _layers(module: MLP) -> tuple[list[Tensor], list[tuple[float, float]]]:
     """Weight matrices, and the derivative bounds of the activations between them."""
-    return [w for w in _weights(module)], [_slope(a) for a in module.layers if not isinstance(a, nn.Linear)]
+    return list(_weights(module)), [_slope(a) for a in module.layers if not isinstance(a, nn.Linear)]
 
 
 def _weights(module: MLP) -> Iterator[Tensor]:

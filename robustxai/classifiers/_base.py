@@ -226,6 +226,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, *features)
+            Inputs, as in `fit`.
         y : array-like of shape (n_samples,) or a single label, optional
             Explain these classes instead of the predicted ones.
 
@@ -239,8 +240,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         attribution = self._in_chunks(
             lambda rows, classes: self.explainer_(self.module_, rows, classes).detach(), inputs, target
         )
-        attribution = attribution.cpu().numpy()
-        return pd.DataFrame(attribution, index=X.index, columns=X.columns) if isinstance(X, pd.DataFrame) else attribution
+        values = attribution.cpu().numpy()
+        return pd.DataFrame(values, index=X.index, columns=X.columns) if isinstance(X, pd.DataFrame) else values
 
     def encode_target(self, X: Any, y: Any = None) -> torch.Tensor:
         """Class indices on the device for labels `y` (predicted ones by default), shape (n_samples,)."""

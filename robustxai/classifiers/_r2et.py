@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
-from robustxai.penalties import EstimatedHessian, RankingGap, RelativeHessian
+from robustxai.penalties import EstimatedHessian, Penalty, RankingGap, RelativeHessian
 from robustxai.training import Term
 
 __all__ = ["R2ETClassifier"]
 
-_HESSIANS = {"relative": RelativeHessian, "estimated": EstimatedHessian}
+_HESSIANS: dict[str, Callable[..., Penalty]] = {"relative": RelativeHessian, "estimated": EstimatedHessian}
 
 
 class R2ETClassifier(BaseExplainableClassifier):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class PrecisionAtKScorer:
     True
     """
 
-    attack: BaseAttack = ERAttack()
+    attack: BaseAttack = field(default_factory=ERAttack)
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
@@ -149,7 +149,7 @@ class RobustnessScorer:
         Sampling of the thickness.
     """
 
-    attack: BaseAttack | Mapping[str, BaseAttack] = ERAttack()
+    attack: BaseAttack | Mapping[str, BaseAttack] = field(default_factory=ERAttack)
     max_samples: int | None = None
     n_draws: int = 20
     n_points: int = 5
@@ -180,14 +180,13 @@ class RobustnessScorer:
             ranking=first.ranking,
             random_state=first.random_state,
         )
-        ranking = {"ranking": first.ranking}
         per_row = {
             "first_flip": next(iter(results.values())).first_flip,
             "prediction_sensitivity": prediction_sensitivity(victim, X, worst.X_adv),
             "thickness": thickness,
-            "comprehensiveness": comprehensiveness(victim, X, worst.attribution, **ranking),
-            "sufficiency": sufficiency(victim, X, worst.attribution, **ranking),
-            "decision_flip_fraction": decision_flip_fraction(victim, X, worst.attribution, **ranking),
+            "comprehensiveness": comprehensiveness(victim, X, worst.attribution, ranking=first.ranking),
+            "sufficiency": sufficiency(victim, X, worst.attribution, ranking=first.ranking),
+            "decision_flip_fraction": decision_flip_fraction(victim, X, worst.attribution, ranking=first.ranking),
         }
         scores |= {name: float(np.mean(values)) for name, values in per_row.items()}
         scores["adversarial_auc"] = adversarial_auc(victim, worst.X_adv, y)

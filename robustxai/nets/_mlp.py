@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -42,7 +43,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [n_features, *hidden]
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths[:-1], widths[1:]):
+        for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out), make_activation(activation, beta)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_classes))
         self.skip = nn.Linear(n_features, n_classes, bias=False) if skip else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,14 +51,14 @@ class TensorBatches:
             yield self.X[rows], self.y[rows]
 
 
-def _tensors(dataset: Dataset) -> tuple[Tensor, Tensor]:
+def _tensors(dataset: Any) -> tuple[Tensor, Tensor]:
     """The inputs and labels behind a skorch dataset or a subset of it."""
     if isinstance(dataset, Subset):
         X, y = _tensors(dataset.dataset)
         rows = torch.as_tensor(np.asarray(dataset.indices))
         return X[rows], y[rows]
     if not hasattr(dataset, "X"):  # a torch Dataset of the user's own
-        pairs = [unpack_data(dataset[i]) for i in range(len(dataset))]  # type: ignore[arg-type]
+        pairs = [unpack_data(dataset[i]) for i in range(len(dataset))]
         return torch.stack([torch.as_tensor(x) for x, _ in pairs]), torch.as_tensor([int(y) for _, y in pairs])
     X = torch.as_tensor(dataset.X)
     y = torch.zeros(len(X), dtype=torch.long) if dataset.y is None else torch.as_tensor(np.asarray(dataset.y))

@@ -40,16 +40,16 @@ class ObjectiveNet(NeuralNet):
     ----------
     terms : sequence of Term, default=()
         Terms of weight 0 are left out altogether: they cost nothing and change no bit of the result.
-    explainer : Explainer
+    explainer : Explainer, default=Gradient()
         Makes the attribution that the penalties read.
     """
 
     def __init__(
-        self, *args: Any, terms: Sequence[Term] = (), explainer: Explainer = Gradient(), **kwargs: Any
+        self, *args: Any, terms: Sequence[Term] = (), explainer: Explainer | None = None, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.terms = terms
-        self.explainer = explainer
+        self.explainer = explainer if explainer is not None else Gradient()
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
