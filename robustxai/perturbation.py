@@ -41,6 +41,8 @@ class ThreatModel:
     ------
     ValueError
         Negative or infinite epsilon, another norm, a low above its high, a scale that is not positive.
+    TypeError
+        An epsilon that is no number, a frozen feature that is not in a sequence.
     """
 
     epsilon: float = 0.5
@@ -54,11 +56,13 @@ class ThreatModel:
         if self.norm not in (2, math.inf, "inf"):
             raise ValueError(f"norm={self.norm!r} is not supported; use 2 or inf.")
         if self.bounds is not None:
-            if len(self.bounds) != 2:
+            if not hasattr(self.bounds, "__len__") or len(self.bounds) != 2:
                 raise ValueError(f"bounds must be a pair (low, high), got {self.bounds!r}.")
             low, high = (np.asarray(side, dtype=float) for side in self.bounds)
             if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
                 raise ValueError("bounds must be (low, high) with low <= high everywhere and no NaN.")
+        if self.frozen is not None and np.ndim(self.frozen) == 0:
+            raise TypeError(f"frozen must be a sequence of features or a mask, got {self.frozen!r}; put it in a list.")
         if self.scale is not None:
             scale = np.asarray(self.scale, dtype=float)
             if not (np.isfinite(scale).all() and (scale > 0).all()):
@@ -76,7 +80,8 @@ class ThreatModel:
         """
         shape = X.shape[1:]
         low, high = self._box(shape)
-        outside = ((low > X) | (high < X)).reshape(len(X), -1).any(axis=1)
+        # in the dtype of X, so that what was clipped there is inside: float32(0.1) is above 0.1
+        outside = ((low.astype(X.dtype) > X) | (high.astype(X.dtype) < X)).reshape(len(X), -1).any(axis=1)
         if outside.any():
             raise ValueError(
                 f"{outside.sum()} of {len(X)} rows lie outside the bounds of the threat model (the first is row "

@@ -20,7 +20,7 @@ from robustxai.metrics import precision_at_k
 from robustxai.nets import has_piecewise_linear, set_beta, softplus_surrogate
 from robustxai.perturbation import PerturbationSet, ThreatModel
 from robustxai.ranking import RANKINGS, overlap_at_k, top_k_mask, unit_scores
-from robustxai.training import make_generator, small_net_threads
+from robustxai.training import draw_seed, make_generator, small_net_threads
 
 __all__ = ["AttackResult", "BaseAttack", "GradientAttack", "Reference"]
 
@@ -250,6 +250,11 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def _validate(self, X: Any) -> np.ndarray:
         return validate_data(self, X, reset=False, dtype=[np.float64, np.float32], allow_nd=True)
 
+    def _predicted(self, X: np.ndarray) -> Tensor:
+        """Class indices that the victim predicts, which has its feature names back, shape (n,)."""
+        rows, names = X.astype(np.float32), getattr(self, "feature_names_in_", None)
+        return self.estimator.encode_target(rows if names is None else pd.DataFrame(rows, columns=names))
+
     # ---------------------------------------------------------------- the loop
 
     def _attack(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -262,19 +267,20 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return X.copy(), first_flip
         module = copy.deepcopy(self.estimator.module_).requires_grad_(False).eval()
         surrogate = softplus_surrogate(module) if has_piecewise_linear(module) else None
-        target = self.estimator.encode_target(X.astype(np.float32))
-        x = torch.as_tensor(X, dtype=torch.float32, device=device)
+        target = self._predicted(X)
+        x = torch.tensor(X, dtype=torch.float32, device=device)
         deltas, flips = [], []
+        seed = draw_seed(self.random_state)
         with small_net_threads(module):
             for rows, classes in zip(x.split(self.batch_size), target.split(self.batch_size)):
-                # a fresh generator for each chunk: rows do not depend on how they are divided
-                generator = make_generator(self.random_state)
+                # the same draws for each chunk: rows do not depend on how they are divided
+                generator = make_generator(seed)
                 delta, flip = self._search(module, surrogate, space, generator, rows, classes)
                 deltas.append(delta)
                 flips.append(flip)
         X_adv = threat.clip(X + torch.cat(deltas).cpu().numpy().astype(X.dtype))
         # x + delta is rounded anew in the dtype of X: where that alone crosses the decision boundary, stay at X
-        changed = self.estimator.encode_target(X_adv.astype(np.float32)) != target
+        changed = self._predicted(X_adv) != target
         X_adv[changed.cpu().numpy()] = X[changed.cpu().numpy()]
         return X_adv, torch.cat(flips).cpu().numpy()
 

@@ -32,11 +32,14 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
             else picked
         )
 
+    n_iter = max(r.n_iter for r in results)
+    # a row that a shorter attack never flipped is censored at that attack's budget, and not flipped there
+    flips = [np.where(r.first_flip > r.n_iter, n_iter + 1, r.first_flip) for r in results]
     return AttackResult(
         X_adv=pick("X_adv"),
         attribution=results[0].attribution,
         attribution_adv=pick("attribution_adv"),
         precision_at_k=np.min([r.precision_at_k for r in results], axis=0),
-        first_flip=np.min([r.first_flip for r in results], axis=0),
-        n_iter=max(r.n_iter for r in results),
+        first_flip=np.min(flips, axis=0),
+        n_iter=n_iter,
     )

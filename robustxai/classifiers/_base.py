@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from torch import nn
 from typing_extensions import Self
 
@@ -26,6 +26,8 @@ __all__ = ["BaseExplainableClassifier"]
 
 #: Rows that are explained or predicted at once: enough to fill the arithmetic units, small enough for any memory.
 _CHUNK = 4096
+#: Steps that ``max_epochs="auto"`` aims at.
+_AUTO_STEPS = 2000
 #: Below this many rows BLAS sums in another order. Padding makes a row's result independent of its company.
 _MIN_ROWS = 8
 
@@ -44,9 +46,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         "auto" takes the GPU if there is one; else a torch device name.
     random_state : int, RandomState or None, default=0
         Seed of initialisation and batch order. A fixed default: an audit must be repeatable without asking.
-    max_epochs : int, default=40
-        Passes over the data; with the one-cycle schedule enough for tables from 500 rows up.
-    lr : float, default=0.01
+    max_epochs : int or "auto", default="auto"
+        Passes over the data. "auto" takes as many as 2,000 steps need, but no less than 15 and no more than 200: a
+        small table needs the steps, a large one overfits with more passes.
+    lr : float, default=0.005
         Peak learning rate of Adam.
     batch_size : int, default=128
         Rows per step; -1 for all.
@@ -71,7 +74,13 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         One row per epoch.
     """
 
-    _net_classes = {"module": MLP, "optimizer": torch.optim.Adam}
+    _net_classes = {
+        "module": MLP,
+        "optimizer": torch.optim.Adam,
+        "criterion": nn.CrossEntropyLoss,
+        "iterator_train": TensorBatches,
+        "iterator_valid": TensorBatches,
+    }
 
     #: What a defence changes in the default module's arguments; ``module__...`` overrides it.
     _module_defaults: ClassVar[dict[str, Any]] = {"activation": "relu"}
@@ -82,8 +91,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         explainer: str | Explainer = "gradient",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = 0,
-        max_epochs: int = 40,
-        lr: float = 0.01,
+        max_epochs: int | str = "auto",
+        lr: float = 0.005,
         batch_size: int = 128,
         init: Any = None,
         verbose: int = 0,
@@ -144,6 +153,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             with small_net_threads(net.module_):
                 self._train(net, X, codes.astype(np.int64))
         net.module_.eval()
+        with torch.no_grad():  # the losses of the epochs do not show what the last step did
+            net.check_finite({"logits": net.module_(torch.tensor(X[:_CHUNK], device=device)).sum().item()})
         self.net_, self.classes_, self.feature_means_ = net, classes, means
         self.device_, self.explainer_ = device, resolve_explainer(self.explainer)
         return self
@@ -156,7 +167,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     def _check_params(self) -> None:
         """Check what scikit-learn leaves unchecked; subclasses extend it."""
-        check_number("max_epochs", self.max_epochs, minimum=1, integer=True)
+        if self.max_epochs != "auto":
+            check_number("max_epochs", self.max_epochs, minimum=1, integer=True)
         check_number("lr", self.lr, minimum=0.0, inclusive=False)
         check_number("batch_size", self.batch_size, minimum=-1, integer=True)
         if self.batch_size == 0:
@@ -165,13 +177,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device) -> ObjectiveNet:
         params = self._net_params()
         module = params.pop("module", self._net_classes["module"])
-        defaults: dict[str, Any] = {
-            "optimizer": self._net_classes["optimizer"],
-            "train_split": None,
-            "iterator_train": TensorBatches,
-            "iterator_valid": TensorBatches,
-            "criterion": nn.CrossEntropyLoss,
-        }
+        defaults: dict[str, Any] = {**self._net_classes, "train_split": None}
+        del defaults["module"]
         if inspect.isclass(module):
             wanted = {"n_features": int(np.prod(X.shape[1:])), "n_classes": n_classes, **self._module_params()}
             taken = inspect.signature(module.__init__).parameters
@@ -190,12 +197,18 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             terms=self._terms(_n_units(X)),
             explainer=resolve_explainer(self.explainer),
             lr=self.lr,
-            max_epochs=self.max_epochs,
+            max_epochs=self._n_epochs(len(X)),
             batch_size=self.batch_size,
             device=str(device),
             verbose=self.verbose,
             **merged,
         )
+
+    def _n_epochs(self, n_rows: int) -> int:
+        if self.max_epochs != "auto":
+            return int(self.max_epochs)
+        steps_per_epoch = -(-n_rows // (self.batch_size if self.batch_size > 0 else n_rows))
+        return min(max(-(-_AUTO_STEPS // steps_per_epoch), 15), 200)
 
     # ---------------------------------------------------------------- use
 
@@ -236,7 +249,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             In units of the explained output per unit of X; a DataFrame if X is one.
         """
         inputs = self._validate_inputs(X)
-        target = self.encode_target(inputs, y)
+        target = self._forward(inputs).argmax(dim=-1) if y is None else self.encode_target(inputs, y)
         attribution = self._in_chunks(
             lambda rows, classes: self.explainer_(self.module_, rows, classes).detach(), inputs, target
         )
@@ -247,12 +260,23 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         """Class indices on the device for labels `y` (predicted ones by default), shape (n_samples,)."""
         if y is None:
             return self._forward(self._validate_inputs(X)).argmax(dim=-1)
-        labels = np.broadcast_to(np.asarray(y), (len(X),))
-        codes = np.searchsorted(self.classes_, labels).clip(max=len(self.classes_) - 1)
-        unknown = labels[self.classes_[codes] != labels]
-        if len(unknown):
-            raise ValueError(f"y holds {unknown[0]!r}, which is none of the classes {self.classes_.tolist()}.")
-        return torch.as_tensor(codes, device=self.device_)
+        labels = np.asarray(y)
+        if labels.ndim:
+            check_consistent_length(X, labels)
+        matches = np.broadcast_to(labels, (len(X),))[:, None] == self.classes_
+        unknown = ~matches.any(axis=1)
+        if unknown.any():
+            label = np.broadcast_to(labels, (len(X),))[unknown].tolist()[0]
+            raise ValueError(f"y holds {label!r}, which is none of the classes {self.classes_.tolist()}.")
+        return torch.as_tensor(matches.argmax(axis=1), device=self.device_)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")  # a fit that failed leaves n_features_in_ behind
+
+    def __sklearn_clone__(self) -> Self:
+        copied = super().__sklearn_clone__()
+        copied.init = self.init  # scikit-learn clones it too, and a clone has no weights to start from
+        return copied
 
     def _validate_inputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -16,6 +16,8 @@ __all__ = ["NetParamsMixin"]
 _OWNED = {"self", "module", "criterion", "lr", "max_epochs", "batch_size", "device", "verbose", "warm_start", "kwargs"}
 _SKORCH = {name for name in inspect.signature(NeuralNet.__init__).parameters if name not in _OWNED}
 #: ``prefix__name`` goes to skorch, which checks the name against what stands behind the prefix.
+#: What skorch itself takes on top of the arguments of the optimizer.
+_EXTRA = {"optimizer__param_groups"}
 _PREFIXES = ("callbacks", "criterion", "dataset", "iterator_train", "iterator_valid", "module", "optimizer")
 
 
@@ -61,7 +63,9 @@ class NetParamsMixin:
         arguments = {owner: _arguments(given.get(owner, default)) for owner, default in self._net_classes.items()}
         for name in params:
             prefix, _, rest = name.partition("__")
-            if rest:
+            if name in _EXTRA:
+                known = True
+            elif rest:
                 known = prefix in _PREFIXES and (not arguments.get(prefix) or rest in arguments[prefix])
             else:
                 known = name == "module" or name in _SKORCH
@@ -72,8 +76,8 @@ class NetParamsMixin:
         vars(self).update(params)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of this estimator, the skorch ones included."""
-        params = super().get_params(deep=deep)  # type: ignore[misc]
+        """Parameters of this estimator, the skorch ones included; those of an estimator in `init` are not among them."""
+        params = super().get_params(deep=False)  # type: ignore[misc]
         return {**params, **self._net_params()}
 
     def set_params(self, **params: Any) -> Self:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robustxai._validation import check_choice, check_k
 from robustxai.penalties._batch import ExplainedBatch
-from robustxai.ranking import unit_scores
+from robustxai.ranking import RANKINGS, unit_scores
 
 __all__ = ["RankingGap"]
 
@@ -61,6 +61,7 @@ class RankingGap:
         check_k(self.k)
         check_choice("pairs", self.pairs, _PAIRS)
         check_choice("gap", self.gap, _GAPS)
+        check_choice("ranking", self.ranking, RANKINGS)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""

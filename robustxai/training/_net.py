@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +26,10 @@ class Term(NamedTuple):
     name: str
     weight: float
     penalty: Penalty
+
+
+class _Stop(Exception):
+    """A callback asks for the end of the training."""
 
 
 class ObjectiveNet(NeuralNet):
@@ -59,6 +64,24 @@ class ObjectiveNet(NeuralNet):
             ("valid_loss", PassthroughScoring(name="valid_loss")),
             ("print_log", PrintLog()),
         ]
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **kwargs: Any) -> ObjectiveNet:
+        """Train for `epochs`, or until a callback such as EarlyStopping asks for the end."""
+        with suppress(_Stop):
+            super().fit_loop(X, y, epochs, **kwargs)
+        return self
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Call the callbacks. At the end of an epoch their KeyboardInterrupt is skorch's way to stop the training.
+
+        Anywhere else it is the user's Ctrl-C, which must not pass a half-trained model off as a fitted one.
+        """
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt:
+            if method_name != "on_epoch_end":
+                raise
+            raise _Stop from None
 
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
         """Loss and gradient of one batch."""
@@ -96,14 +119,15 @@ class ObjectiveNet(NeuralNet):
             self.notify("on_batch_end", batch=batch, training=True, **step)
         weights = torch.tensor(rows, dtype=torch.float64)
         means = {n: float(torch.stack(v).double().cpu() @ weights / weights.sum()) for n, v in losses.items()}
-        self._check_finite(means)
+        self.check_finite(means)
         best = min((epoch["train_loss"] for epoch in self.history[:-1]), default=float("inf"))
         for name, mean in means.items():
             self.history.record(name, mean)
         self.history.record("train_loss_best", means["train_loss"] < best)
         self.history.record("train_batch_count", len(rows))
 
-    def _check_finite(self, means: dict[str, float]) -> None:
+    def check_finite(self, means: dict[str, float]) -> None:
+        """Raise DivergedError, naming the epoch, if a value is not finite."""
         bad = [name for name, value in means.items() if not torch.isfinite(torch.tensor(value))]
         if bad:
             weights = ", ".join(f"{t.name}={t.weight:g}" for t in self.terms) or "none"

@@ -37,16 +37,17 @@ class OneCycle(Callback):
 
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset | None = None, **kwargs: Any) -> None:
         """Learn how many steps there will be."""
-        batch_size = net.batch_size if net.batch_size > 0 else len(dataset_train)  # type: ignore[arg-type]
-        self.n_steps_ = net.max_epochs * -(-len(dataset_train) // batch_size)  # type: ignore[arg-type]
+        n_rows = len(dataset_train)  # type: ignore[arg-type]
+        batch_size = getattr(net, "iterator_train__batch_size", net.batch_size)
+        self.n_steps_ = net.max_epochs * -(-n_rows // (batch_size if batch_size > 0 else n_rows))
 
     def on_batch_begin(self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
         """Set the rate of the coming step."""
         if not training:
             return
-        rate = net.lr * self.factor(self.step_ / max(self.n_steps_ - 1, 1))
+        factor = self.factor(self.step_ / max(self.n_steps_ - 1, 1))
         for group in net.optimizer_.param_groups:
-            group["lr"] = rate
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
         self.step_ += 1
 
     def factor(self, progress: float) -> float:
