@@ -20,7 +20,7 @@ from robustxai.metrics import precision_at_k
 from robustxai.nets import has_piecewise_linear, set_beta, softplus_surrogate
 from robustxai.perturbation import PerturbationSet, ThreatModel
 from robustxai.ranking import RANKINGS, overlap_at_k, top_k_mask, unit_scores
-from robustxai.training import draw_seed, make_generator, small_net_threads
+from robustxai.training import draw_seed, small_net_threads
 
 __all__ = ["AttackResult", "BaseAttack", "GradientAttack", "Reference"]
 
@@ -248,7 +248,7 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             )
 
     def _validate(self, X: Any) -> np.ndarray:
-        return validate_data(self, X, reset=False, dtype=[np.float64, np.float32], allow_nd=True)
+        return validate_data(self, X, reset=False, dtype=[np.float64, np.float32], order="C", allow_nd=True)
 
     def _predicted(self, X: np.ndarray) -> Tensor:
         """Class indices that the victim predicts, which has its feature names back, shape (n,)."""
@@ -274,7 +274,7 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         with small_net_threads(module):
             for rows, classes in zip(x.split(self.batch_size), target.split(self.batch_size)):
                 # the same draws for each chunk: rows do not depend on how they are divided
-                generator = make_generator(seed)
+                generator = torch.Generator().manual_seed(seed)
                 delta, flip = self._search(module, surrogate, space, generator, rows, classes)
                 deltas.append(delta)
                 flips.append(flip)

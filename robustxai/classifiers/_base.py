@@ -41,7 +41,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     ----------
     explainer : str or Explainer, default="gradient"
         Attribution that is trained for, and that `explain` returns: "gradient" (of the predicted class's probability),
-        "logit_gradient", "cross_entropy_gradient" or any callable ``(module, x, target) -> attribution``.
+        "log_odds_gradient", "logit_gradient", "cross_entropy_gradient" or any callable
+        ``(module, x, target) -> attribution``.
     device : str, default="auto"
         "auto" takes the GPU if there is one; else a torch device name.
     random_state : int, RandomState or None, default=0

@@ -15,9 +15,9 @@ __all__ = ["NetParamsMixin"]
 #: Arguments of a skorch net that the estimator fills in itself.
 _OWNED = {"self", "module", "criterion", "lr", "max_epochs", "batch_size", "device", "verbose", "warm_start", "kwargs"}
 _SKORCH = {name for name in inspect.signature(NeuralNet.__init__).parameters if name not in _OWNED}
-#: ``prefix__name`` goes to skorch, which checks the name against what stands behind the prefix.
 #: What skorch itself takes on top of the arguments of the optimizer.
 _EXTRA = {"optimizer__param_groups"}
+#: ``prefix__name`` goes to skorch, which checks the name against what stands behind the prefix.
 _PREFIXES = ("callbacks", "criterion", "dataset", "iterator_train", "iterator_valid", "module", "optimizer")
 
 
@@ -76,7 +76,7 @@ class NetParamsMixin:
         vars(self).update(params)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of this estimator, the skorch ones included; those of an estimator in `init` are not among them."""
+        """Parameters of this estimator, the skorch ones included; `init` keeps its own to itself, `deep` or not."""
         params = super().get_params(deep=False)  # type: ignore[misc]
         return {**params, **self._net_params()}
 

@@ -31,7 +31,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
     lambda_gap : float, default=0.003
         Weight of the mean gap.
-    lambda_hessian : float, default=0.01
+    lambda_hessian : float, default=0.03
         Weight of the mean Hessian norm; 0 is the paper's R2ET\\H.
     pairs : {"all", "minimal", "anchor"}, default="all"
         Which pairs (i in top-k, j outside) count; "minimal" is R2ET-mm. See :class:`robustxai.penalties.RankingGap`.
@@ -48,7 +48,7 @@ class R2ETClassifier(BaseExplainableClassifier):
     kappa : float, optional
         Step of the Hessian estimate; 0.3 for "relative" and 0.01 for "estimated" by default.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 2: sharp
+        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 3: sharp
         enough to keep what it knows beyond a linear model, smooth enough for the penalties to reach the rest.
 
     References
@@ -68,14 +68,14 @@ class R2ETClassifier(BaseExplainableClassifier):
     (569, 30)
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 2.0}
+    _module_defaults = {"activation": "softplus", "beta": 3.0}
 
     def __init__(
         self,
         k: int = 8,
         *,
         lambda_gap: float = 0.003,
-        lambda_hessian: float = 0.01,
+        lambda_hessian: float = 0.03,
         pairs: str = "all",
         n_pairs: int | None = None,
         gap: str = "normalised",

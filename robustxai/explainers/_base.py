@@ -28,6 +28,7 @@ class Explainer(Protocol):
 #: Explainers by the name that the estimators' ``explainer=`` takes.
 EXPLAINERS: dict[str, Explainer] = {
     "gradient": Gradient("probability"),
+    "log_odds_gradient": Gradient("log_odds"),
     "logit_gradient": Gradient("logit"),
     "cross_entropy_gradient": Gradient("cross_entropy"),
 }

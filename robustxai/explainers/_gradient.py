@@ -11,7 +11,7 @@ from robustxai._validation import check_choice
 
 __all__ = ["Gradient"]
 
-_OUTPUTS = ("probability", "logit", "cross_entropy")
+_OUTPUTS = ("probability", "log_odds", "logit", "cross_entropy")
 
 
 def _class_margin(logits: Tensor, target: Tensor) -> Tensor:
@@ -28,18 +28,19 @@ class Gradient:
     r"""Gradient explanation (SimpleGrad) of one class c.
 
     .. math:: I(x) = \nabla_x f_c(x), \qquad
-        f_c \in \{\,p_c,\; z_c,\; -\log p_c\,\}, \quad p = \mathrm{softmax}(z)
+        f_c \in \Bigl\{\,p_c,\; \log \tfrac{p_c}{1 - p_c},\; z_c,\; -\log p_c\,\Bigr\}, \quad p = \mathrm{softmax}(z)
 
     Parameters
     ----------
-    output : {"probability", "logit", "cross_entropy"}, default="probability"
+    output : {"probability", "log_odds", "logit", "cross_entropy"}, default="probability"
         The quantity that is differentiated. The R2ET paper explains the probability; its code the cross-entropy, whose
         gradient is ``-grad p_c / p_c`` (the same ranking of magnitudes); the ATEX paper the logit.
 
     Notes
     -----
-    :math:`p_c` is differentiated through the log-odds m as :math:`-\sigma(-m)` for m >= 0. A float32 softmax rounds
-    to 1 from m = 17 on and its gradient to exactly 0, which would leave confident samples without any ranking.
+    With m the log-odds of class c, :math:`\nabla p_c = \sigma'(m) \nabla m` for any number of classes: probability and
+    log-odds have the same ranking. :math:`p_c` is differentiated as :math:`-\sigma(-m)` for m >= 0. A float32 softmax
+    rounds to 1 from m = 17 on, and its gradient then drops :math:`\nabla z_c`: a wrong ranking for confident samples.
 
     References
     ----------
@@ -74,10 +75,17 @@ class Gradient:
             )
         return attribution
 
+    @property
+    def up_to_scale(self) -> Gradient:
+        """An explainer with the same attribution up to a positive factor per sample, and no vanishing factor."""
+        return Gradient("log_odds") if self.output == "probability" else self
+
     def _score(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.output == "logit":
             return logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
         margin = _class_margin(logits, target)
+        if self.output == "log_odds":
+            return margin
         if self.output == "cross_entropy":
             return nn.functional.softplus(-margin)
         return torch.where(margin >= 0, -torch.sigmoid(-margin), torch.sigmoid(margin))

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from robustxai.explainers import Explainer
 
-__all__ = ["ExplainedBatch", "Penalty"]
+__all__ = ["SMALLEST_SCALE", "ExplainedBatch", "Penalty"]
+
+#: Below this an attribution counts as zero when it is divided by its length (a network of dead ReLUs).
+SMALLEST_SCALE = 1e-12
 
 
 class ExplainedBatch:
@@ -52,6 +55,26 @@ class ExplainedBatch:
     def attribution_at(self, x: Tensor) -> Tensor:
         """Attribution of the same classes at other points `x`, differentiable."""
         return self.explainer(self.module, x.detach().requires_grad_(), self.target, create_graph=True)
+
+    @cached_property
+    def direction(self) -> Tensor:
+        """`attribution` up to a positive factor per sample, for penalties that do not care about its length.
+
+        The probability's gradient has the factor p(1 - p), which underflows for confident samples and whose quotients
+        then turn training into NaN; an explainer that knows better offers ``up_to_scale``.
+        """
+        explainer = self._up_to_scale
+        if explainer is self.explainer:
+            return self.attribution
+        return explainer(self.module, self.x, self.target, logits=self.logits, create_graph=True)
+
+    def direction_at(self, x: Tensor) -> Tensor:
+        """`direction` of the same classes at other points `x`, differentiable."""
+        return self._up_to_scale(self.module, x.detach().requires_grad_(), self.target, create_graph=True)
+
+    @property
+    def _up_to_scale(self) -> Explainer:
+        return getattr(self.explainer, "up_to_scale", self.explainer)
 
     @property
     def batch_ndim(self) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from robustxai._validation import check_choice, check_k
-from robustxai.penalties._batch import ExplainedBatch
+from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.ranking import RANKINGS, unit_scores
 
 __all__ = ["RankingGap"]
@@ -65,11 +64,10 @@ class RankingGap:
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
-        scores = unit_scores(batch.attribution, self.ranking, batch_ndim=batch.batch_ndim)
+        attribution = batch.direction if self.gap == "normalised" else batch.attribution
+        scores = unit_scores(attribution, self.ranking, batch_ndim=batch.batch_ndim)
         if self.gap == "normalised":
-            # The smallest normal number guards an all-zero attribution and changes no other.
-            scale = scores.abs().mean(dim=-1, keepdim=True)
-            scores = scores / scale.clamp_min(torch.finfo(scores.dtype).tiny)
+            scores = scores / scores.abs().mean(dim=-1, keepdim=True).clamp_min(SMALLEST_SCALE)
         n_units = scores.shape[-1]
         if self.k >= n_units:  # a single unit: there is no pair
             return scores.sum(dim=-1) * 0.0

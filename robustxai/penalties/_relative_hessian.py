@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustxai._validation import check_number
-from robustxai.penalties._batch import ExplainedBatch
+from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 
 __all__ = ["RelativeHessian"]
 
@@ -44,11 +44,11 @@ class RelativeHessian:
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
-        here = batch.attribution
+        here = batch.direction
         feature_axes = tuple(range(batch.batch_ndim, here.ndim))
         step = torch.randn_like(here)
         step = step / step.square().sum(dim=feature_axes, keepdim=True).sqrt()
-        there = batch.attribution_at(batch.x + self.kappa * step)
+        there = batch.direction_at(batch.x + self.kappa * step)
         difference = _shape_of(there, feature_axes) - _shape_of(here, feature_axes)
         return difference.square().sum(dim=feature_axes) / self.kappa**2
 
@@ -56,4 +56,4 @@ class RelativeHessian:
 def _shape_of(attribution: Tensor, feature_axes: tuple[int, ...]) -> Tensor:
     """The attribution divided by its mean magnitude."""
     scale = attribution.abs().mean(dim=feature_axes, keepdim=True)
-    return attribution / scale.clamp_min(torch.finfo(attribution.dtype).tiny)
+    return attribution / scale.clamp_min(SMALLEST_SCALE)

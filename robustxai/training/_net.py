@@ -12,6 +12,7 @@ from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
 from skorch.dataset import unpack_data
 from torch import Tensor
 
+from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
 from robustxai.penalties import ExplainedBatch, Penalty
@@ -82,6 +83,15 @@ class ObjectiveNet(NeuralNet):
             if method_name != "on_epoch_end":
                 raise
             raise _Stop from None
+
+    def initialize_callbacks(self) -> ObjectiveNet:
+        """Make the callbacks; skorch would pass over a ``callbacks__name`` that there is not."""
+        names = [name for name, _ in self._uniquely_named_callbacks()]
+        for key in vars(self):
+            prefix, _, name = key.partition("__")
+            if prefix == "callbacks" and name and name.split("__")[0] not in names:
+                raise ValueError(f"There is no callback {name.split('__')[0]!r}.{nearest_name(name, names)}")
+        return super().initialize_callbacks()
 
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
         """Loss and gradient of one batch."""

@@ -1,0 +1,141 @@
+"""Victims: fitted classifiers with weights that are written down, and every attack by its name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.validation import validate_data
+from torch import nn
+
+from robustxai import VanillaClassifier
+from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack, SoftOverlapAttack
+from robustxai.explainers import Gradient
+
+ATTACKS = (ERAttack, MSEAttack, BoundaryMarginAttack, SoftOverlapAttack, RandomAttack)
+GRADIENT_ATTACKS = ATTACKS[:-1]
+every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+every_gradient_attack = pytest.mark.parametrize("attack", GRADIENT_ATTACKS, ids=lambda attack: attack.__name__)
+
+
+class Elementwise(nn.Module):
+    """Logits (-s, s) with s a sum over features, of any number, of the smooth step (z + sqrt(z^2 + 1)) / 2.
+
+    No matrix product mixes the rows of a batch, and sums, products and roots are rounded alike wherever a number stands
+    in an array (exp is not). It has no parameters, because joblib, with which scikit-learn's checks compare victims,
+    hashes two copies of a tensor differently.
+    """
+
+    def forward(self, x):
+        position = np.arange(x.shape[1])
+        slope, place = (torch.tensor(a, dtype=x.dtype) for a in (1 + np.cos(3 * position) / 2, np.sin(position)))
+        z = slope * (x - place)
+        score = (torch.tensor(1 - 2.0 * (position % 2), dtype=x.dtype) * (z + (z * z + 1).sqrt())).sum(dim=1) / 2
+        return torch.stack([-score, score], dim=1)
+
+
+class Quadratic(nn.Module):
+    """Logits (-f, f) with f(x) = x.Ax / 2 + b.x + c, so that the logit's gradient is Ax + b."""
+
+    def __init__(self, matrix, slope, constant=0.0):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.as_tensor(matrix, dtype=torch.float32))
+        self.slope = nn.Parameter(torch.as_tensor(slope, dtype=torch.float32))
+        self.constant = constant
+
+    def forward(self, x):
+        value = ((x @ self.matrix) * x).sum(dim=1) / 2 + x @ self.slope + self.constant
+        return torch.stack([-value, value], dim=1)
+
+
+class Victim(ClassifierMixin, BaseEstimator):
+    """A fitted classifier around a module; it takes any number of features."""
+
+    def __init__(self, module=None, explainer=None, fitted=True):
+        self.module = module
+        self.explainer = explainer
+        self.fitted = fitted
+        self.module_ = Elementwise() if module is None else module
+        self.explainer_ = Gradient("logit") if explainer is None else explainer
+
+    def fit(self, X, y=None):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return self.fitted
+
+    device_ = torch.device("cpu")
+    classes_ = np.array(["no", "yes"])
+
+    def _logits(self, X):
+        with torch.no_grad():
+            return self.module_(torch.tensor(np.ascontiguousarray(X), dtype=torch.float32))
+
+    def predict_proba(self, X):
+        return self._logits(X).double().softmax(dim=1).numpy()
+
+    def predict(self, X):
+        return self.classes_[self._logits(X).argmax(dim=1).numpy()]
+
+    def encode_target(self, X, y=None):
+        return self._logits(X).argmax(dim=1) if y is None else torch.tensor(np.searchsorted(self.classes_, y))
+
+    def explain(self, X, y=None):
+        x = torch.tensor(np.ascontiguousarray(X), dtype=torch.float32, requires_grad=True)
+        attribution = self.explainer_(self.module_, x, self.encode_target(X, y)).detach().numpy()
+        return pd.DataFrame(attribution, X.index, X.columns) if isinstance(X, pd.DataFrame) else attribution
+
+
+class Strict(Victim):
+    """Fitted on a number of features, which it insists on."""
+
+    def fit(self, X, y=None):
+        validate_data(self, X)
+        return self
+
+    def _logits(self, X):
+        validate_data(self, X, reset=False)
+        return super()._logits(X)
+
+
+def quadratic_victim(matrix, slope, constant=10.0):
+    return Victim(Quadratic(matrix, slope, constant), Gradient("logit"))
+
+
+@pytest.fixture
+def victim():
+    return Victim()
+
+
+@pytest.fixture
+def relu_victim():
+    """Two layers of ReLUs, in training mode and with gradients switched on, as a user may leave it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        layers = nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2)
+        for layer in layers[::2]:
+            nn.init.normal_(layer.weight, std=0.5)
+    return Victim(nn.Sequential(*layers).train())
+
+
+@pytest.fixture
+def X():
+    return np.random.default_rng(0).normal(size=(24, 8))
+
+
+@pytest.fixture(scope="session")
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    X_train, X_test, y_train, _ = train_test_split(X, y, random_state=0, stratify=y)
+    scaler = MinMaxScaler(clip=True).fit(X_train)
+    return scaler.transform(X_train), scaler.transform(X_test), y_train
+
+
+@pytest.fixture(scope="session")
+def vanilla(cancer):
+    """A network with ReLUs on real data."""
+    X_train, _, y_train = cancer
+    return VanillaClassifier(max_epochs=10, module__hidden=(32, 16)).fit(X_train, y_train)

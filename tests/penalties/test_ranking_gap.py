@@ -1,0 +1,132 @@
+import copy
+
+import pytest
+import torch
+
+from robustxai.explainers import Gradient
+from robustxai.nets import MLP
+from robustxai.penalties import ExplainedBatch, RankingGap
+
+from .conftest import probability_gradient, weight_gradient
+
+
+def naive(module, x, k, pairs, n_pairs, gap, ranking):
+    """Loops over samples and pairs, with the units in descending order of score."""
+    values = []
+    for row in x.detach():
+        c = module(row[None])[0].argmax().item()
+        attribution = probability_gradient(module, row, c)
+        scores = attribution.abs() if ranking == "magnitude" else attribution
+        if scores.ndim == 3:
+            scores = sum(scores[channel] for channel in range(len(scores)))
+        scores = list(scores.flatten())
+        if gap == "normalised":
+            mean = sum(abs(s) for s in scores) / len(scores)
+            scores = [s / mean for s in scores]
+        s = [None, *sorted(scores, key=lambda v: -v.item())]  # s[1] is the largest
+        n = len(scores)
+        window = min(n_pairs or k, k, n - k)
+        if pairs == "all":
+            chosen = [(i, j) for i in range(1, k + 1) for j in range(k + 1, n + 1)]
+            total = sum(s[i] - s[j] for i, j in chosen) / len(chosen)
+        elif pairs == "minimal":
+            total = sum(s[k - i + 1] - s[k + i] for i in range(1, window + 1)) / window
+        else:
+            chosen = [(k - i, k) for i in range(1, window)] + [(k, k + i) for i in range(1, window + 1)]
+            total = sum(s[i] - s[j] for i, j in chosen) / window
+        values.append(-total)
+    return torch.stack(values)
+
+
+PAIRS = pytest.mark.parametrize(
+    ("pairs", "n_pairs"), [("all", None), ("minimal", None), ("minimal", 1), ("anchor", None), ("anchor", 2)]
+)
+GAPS = pytest.mark.parametrize("gap", ["normalised", "linear"])
+RANKINGS = pytest.mark.parametrize("ranking", ["magnitude", "signed"])
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+@PAIRS
+@GAPS
+@RANKINGS
+def test_value_and_gradient_equal_the_loops(k, pairs, n_pairs, gap, ranking, net, x):
+    value = RankingGap(k, pairs, n_pairs, gap, ranking)(ExplainedBatch(net, x, Gradient()))
+    expected = naive(net, x, k, pairs, n_pairs, gap, ranking)
+    torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(
+        weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-7, atol=1e-11
+    )
+
+
+@PAIRS
+@GAPS
+@RANKINGS
+def test_images_are_ranked_by_pixel(pairs, n_pairs, gap, ranking, image_net, images):
+    value = RankingGap(3, pairs, n_pairs, gap, ranking)(ExplainedBatch(image_net, images, Gradient()))
+    expected = naive(image_net, images, 3, pairs, n_pairs, gap, ranking)
+    torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)
+
+
+@PAIRS
+@GAPS
+@RANKINGS
+def test_a_stack_of_models_is_its_members(pairs, n_pairs, gap, ranking, stack):
+    module, members, x = stack
+    penalty = RankingGap(2, pairs, n_pairs, gap, ranking)
+    value = penalty(ExplainedBatch(module, x, Gradient()))
+    expected = [penalty(ExplainedBatch(m, r.detach().requires_grad_(), Gradient())) for m, r in zip(members, x)]
+    torch.testing.assert_close(value, torch.stack(expected))
+
+
+def test_only_the_linear_gap_can_be_bought_by_scale(net, x):
+    explainer = Gradient("logit")
+
+    def value(gap):
+        return RankingGap(2, gap=gap)(ExplainedBatch(net, x, explainer)).detach()
+
+    before = {gap: value(gap) for gap in ("normalised", "linear")}
+    with torch.no_grad():
+        for p in net.layers[-1].parameters():
+            p.mul_(3.0)
+    torch.testing.assert_close(value("normalised"), before["normalised"])
+    torch.testing.assert_close(value("linear"), 3 * before["linear"])
+
+
+def test_a_zero_attribution_and_a_single_unit_have_no_gap_and_finite_gradients():
+    flat = MLP(3, 2, (4,)).double()
+    with torch.no_grad():
+        flat.layers[-1].weight.zero_()
+    for module, width in ((flat, 3), (MLP(1, 2, (4,)).double(), 1)):
+        rows = torch.ones(2, width, dtype=torch.float64, requires_grad=True)
+        value = RankingGap(1)(ExplainedBatch(module, rows, Gradient()))
+        assert value.tolist() == [0.0, 0.0]
+        assert weight_gradient(value, module).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"k": 0}, "k must be"),
+        ({"k": 2, "pairs": "minimum"}, "Did you mean 'minimal'"),
+        ({"k": 2, "gap": "normalized"}, "Did you mean 'normalised'"),
+        ({"k": 2, "ranking": "sign"}, "Did you mean 'signed'"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        RankingGap(**wrong)
+
+
+def test_confident_samples_keep_value_and_gradient_in_float32(net, x):
+    with torch.no_grad():
+        for p in net.layers[-1].parameters():
+            p.mul_(300.0)
+    assert (net(x).softmax(dim=1).amax(dim=1).float() == 1).any()  # where p (1 - p) is 0 in float32
+    single = copy.deepcopy(net).float()
+    results = []
+    for module, rows in ((net, x), (single, x.detach().float().requires_grad_())):
+        value = RankingGap(2)(ExplainedBatch(module, rows, Gradient()))
+        results.append((value.detach().double(), weight_gradient(value, module).double()))
+    (exact, slope), (value, single_slope) = results
+    torch.testing.assert_close(value, exact, rtol=1e-3, atol=0)
+    assert (single_slope - slope).norm() < 1e-3 * slope.norm()

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from robustxai.ranking import as_tensor, overlap_at_k, top_k_indices, top_k_mask, unit_scores
+
+#: Few distinct values, so that ties are the rule.
+TIED = npst.arrays(
+    np.float64, st.tuples(st.integers(1, 4), st.integers(2, 7)), elements=st.integers(-2, 2).map(float)
+)
+DISTINCT = npst.arrays(
+    np.float64, st.tuples(st.integers(1, 4), st.just(6)), elements=st.integers(-99, 99).map(float), unique=True
+)
+
+
+@pytest.mark.parametrize("ranking", ["magnitude", "signed"])
+@pytest.mark.parametrize(
+    ("shape", "batch_ndim"),
+    [((4, 5), 1), ((4, 2, 5), 1), ((4, 3, 2, 5), 1), ((2, 4, 5), 2), ((2, 4, 3, 2, 5), 2), ((2, 4, 3, 5), 2)],
+)
+def test_unit_scores_equal_the_loops(shape, batch_ndim, ranking):
+    attribution = torch.as_tensor(np.random.default_rng(0).normal(size=shape))
+    batch, features = shape[:batch_ndim], shape[batch_ndim:]
+    expected = []
+    for sample in attribution.reshape(-1, *features).tolist():
+        value = abs if ranking == "magnitude" else float
+        if len(features) == 1:
+            expected.append([value(v) for v in sample])
+        elif len(features) == 2:
+            expected.append([value(v) for row in sample for v in row])
+        else:
+            channels, height, width = features
+            expected.append(
+                [sum(value(sample[c][i][j]) for c in range(channels)) for i in range(height) for j in range(width)]
+            )
+    scores = unit_scores(attribution, ranking, batch_ndim=batch_ndim)
+    assert scores.shape[:batch_ndim] == batch
+    np.testing.assert_allclose(scores.reshape(len(expected), -1), expected, rtol=1e-12)
+
+
+def test_unknown_ranking_is_refused():
+    with pytest.raises(ValueError, match="Did you mean 'magnitude'"):
+        unit_scores(torch.ones(1, 2), "magnitud")
+
+
+@given(TIED, st.data())
+def test_top_k_is_the_stable_sort_of_python(scores, data):
+    k = data.draw(st.integers(1, scores.shape[1]))
+    expected = [sorted(range(len(row)), key=lambda i, row=row: (-row[i], i))[:k] for row in scores.tolist()]
+    assert top_k_indices(torch.as_tensor(scores), k).tolist() == expected
+    mask = top_k_mask(torch.as_tensor(scores), k)
+    assert [np.flatnonzero(row).tolist() for row in mask.numpy()] == [sorted(e) for e in expected]
+
+
+@given(DISTINCT, DISTINCT, st.integers(1, 6))
+def test_overlap_is_the_intersection_of_python_sets(reference, moved, k):
+    n = min(len(reference), len(moved))
+    reference, moved = torch.as_tensor(reference[:n]), torch.as_tensor(moved[:n])
+    overlap = overlap_at_k(top_k_mask(reference, k), moved, k)
+    sets = [[set(row.argsort(descending=True)[:k].tolist()) for row in s] for s in (reference, moved)]
+    assert overlap.tolist() == [len(a & b) for a, b in zip(*sets)]
+
+
+def test_stacks_of_models_are_ranked_row_by_row():
+    scores = torch.as_tensor(np.random.default_rng(1).normal(size=(3, 4, 6)))
+    rows = scores.reshape(12, 6)
+    assert torch.equal(top_k_mask(scores, 2).reshape(12, 6), top_k_mask(rows, 2))
+    other = scores.roll(1, dims=1)
+    expected = overlap_at_k(top_k_mask(rows, 2), other.reshape(12, 6), 2).reshape(3, 4)
+    assert torch.equal(overlap_at_k(top_k_mask(scores, 2), other, 2), expected)
+
+
+def test_as_tensor_shares_memory():
+    array = np.arange(3.0)
+    tensor = as_tensor(array)
+    array[0] = 7.0
+    assert tensor[0] == 7.0
+    assert as_tensor(tensor) is tensor

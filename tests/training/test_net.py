@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.dataset import ValidSplit
+from torch import nn
+from torch.utils.data import DataLoader
+
+from robustxai.exceptions import DivergedError
+from robustxai.explainers import Gradient
+from robustxai.nets import MLP
+from robustxai.penalties import EstimatedHessian, ExplainedBatch, RankingGap
+from robustxai.training import ObjectiveNet, OneCycle, Term
+
+
+@pytest.fixture
+def terms():
+    return [Term("gap", 0.2, RankingGap(2)), Term("hessian", 0.7, EstimatedHessian())]
+
+
+def test_one_epoch_equals_a_loop_written_by_hand(make_net, data, terms):
+    X, y = data
+    net = make_net(terms=terms, max_epochs=2, optimizer__weight_decay=0.01)
+    torch.manual_seed(1)
+    net.fit(X, y)
+
+    torch.manual_seed(1)
+    module = MLP(4, 2, (5,))
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.01, weight_decay=0.01)
+    history, n_steps, step = [], 2 * 4, 0
+    for _ in range(2):
+        sums = {"cross_entropy": 0.0, "gap": 0.0, "hessian": 0.0}
+        for rows in torch.randperm(50).split(16):
+            optimizer.param_groups[0]["lr"] = 0.01 * OneCycle().factor(step / (n_steps - 1))
+            x, target = torch.as_tensor(X)[rows].requires_grad_(), torch.as_tensor(y)[rows]
+            batch = ExplainedBatch(module, x, Gradient())
+            parts = {
+                "cross_entropy": nn.functional.cross_entropy(batch.logits, target),
+                "gap": RankingGap(2)(batch).mean(),
+                "hessian": EstimatedHessian()(batch).mean(),
+            }
+            optimizer.zero_grad()
+            (parts["cross_entropy"] + 0.2 * parts["gap"] + 0.7 * parts["hessian"]).backward()
+            optimizer.step()
+            for name, value in parts.items():
+                sums[name] += value.item() * len(rows) / 50
+            step += 1
+        history.append(sums)
+
+    for ours, theirs in zip(net.module_.parameters(), module.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    for epoch, sums in zip(net.history, history, strict=True):
+        for name, value in sums.items():
+            assert epoch[name] == pytest.approx(value, rel=1e-5)
+        total = epoch["cross_entropy"] + 0.2 * epoch["gap"] + 0.7 * epoch["hessian"]
+        assert epoch["train_loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_history_marks_the_best_epoch_and_counts_batches(make_net, data):
+    history = make_net(max_epochs=6, lr=0.3, callbacks__lr_schedule=None).fit(*data).history
+    losses = history[:, "train_loss"]
+    assert history[:, "train_loss_best"] == [loss < min(losses[:i], default=np.inf) for i, loss in enumerate(losses)]
+    assert history[:, "train_batch_count"] == [4] * 6
+
+
+def test_terms_of_weight_zero_are_left_out_altogether(make_net, data):
+    def explode(batch):
+        raise AssertionError
+
+    states = []
+    for terms in ([], [Term("gap", 0.0, explode)]):
+        torch.manual_seed(1)
+        net = make_net(terms=terms).fit(*data)
+        states.append(net.module_.state_dict())
+        assert "gap" not in net.history[-1]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_penalties_are_not_computed_in_validation(make_net, data):
+    calls = []
+
+    class Counting(RankingGap):
+        def __call__(self, batch):
+            calls.append(len(batch.x))
+            return super().__call__(batch)
+
+    net = make_net(terms=[Term("gap", 0.1, Counting(2))], train_split=ValidSplit(5)).fit(*data)
+    assert sum(calls) == 3 * 40
+    X, y = data
+    split = ValidSplit(5)(net.get_dataset(X, y))[1].indices
+    logits = net.module_.eval()(torch.as_tensor(X[split]))
+    expected = nn.functional.cross_entropy(logits, torch.as_tensor(y[split])).item()
+    assert net.history[-1]["valid_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_data_loader_of_torch_gives_the_same_net(make_net, data, terms):
+    states = []
+    for options in ({}, {"iterator_train": DataLoader}):
+        torch.manual_seed(1)
+        options = {"iterator_train__shuffle": False, "terms": terms, **options}
+        states.append(make_net(**options).fit(*data).module_.state_dict())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize(("lr", "weight"), [(1e30, 0.2), (0.01, 3e38)])
+def test_divergence_names_epoch_and_weights(lr, weight, make_net, data):
+    net = make_net(terms=[Term("gap", weight, RankingGap(1))], lr=lr, max_epochs=20)
+    with pytest.raises(DivergedError) as caught:
+        net.fit(*data)
+    assert str(caught.value).startswith(f"Training diverged in epoch {len(net.history)}: ")
+    assert f"not finite (lr={lr:g}, weights of the penalties: gap={weight:g})" in str(caught.value)
+    assert isinstance(caught.value, ArithmeticError)
+
+
+def test_callbacks_see_every_batch_and_may_score(make_net, data):
+    seen = []
+
+    class Batches(Callback):
+        def on_batch_end(self, net, batch, training, loss, y_pred, **kwargs):
+            seen.append((len(batch[0]), training, y_pred.shape, loss.shape))
+
+    def n_right(net, X, y):
+        logits = net.forward(X).argmax(dim=1).cpu().numpy()
+        return float((logits == np.asarray(y)).mean())
+
+    scoring = EpochScoring(n_right, name="right", on_train=True, use_caching=False)
+    net = make_net(callbacks=[Batches(), scoring], max_epochs=1).fit(*data)
+    assert seen == [(n, True, (n, 2), ()) for n in (16, 16, 16, 2)]
+    X, y = data
+    predicted = net.module_.eval()(torch.as_tensor(X)).argmax(dim=1).numpy()
+    assert net.history[-1]["right"] == (predicted == y).mean()
+
+
+def train(net, X, y):
+    """What the classifiers do; skorch's own fit swallows every interruption."""
+    net.notify("on_train_begin", X=X, y=y)
+    return net.fit_loop(X, y)
+
+
+class Raising(Callback):
+    """Raises KeyboardInterrupt in the given hook of the second epoch."""
+
+    def __init__(self, hook):
+        self.hook = hook
+
+    def initialize(self):
+        setattr(self, self.hook, self.interrupt)
+        return self
+
+    def interrupt(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_early_stopping_ends_the_training(make_net, data):
+    stopping = EarlyStopping("train_loss", patience=2, threshold=10.0, threshold_mode="abs", sink=lambda *a, **k: None)
+    net = make_net(callbacks=[stopping], max_epochs=20).initialize()
+    assert train(net, *data) is net
+    assert len(net.history) == 3  # the first epoch is the best, the two after it are misses
+
+
+@pytest.mark.parametrize("hook", ["on_batch_begin", "on_batch_end", "on_epoch_begin"])
+def test_an_interruption_elsewhere_reaches_the_caller(hook, make_net, data):
+    net = make_net(callbacks=[Raising(hook)]).initialize()
+    with pytest.raises(KeyboardInterrupt):
+        train(net, *data)
+    stopped = make_net(callbacks=[Raising("on_epoch_end")]).initialize()
+    assert len(train(stopped, *data).history) == 2
+
+
+def test_a_misspelt_callback_is_named(make_net):
+    for wrong in ({"callbacks__lr_schedul": None}, {"callbacks__lr_schedul__warmup": 0.2}):
+        with pytest.raises(ValueError, match="no callback 'lr_schedul'. Did you mean 'lr_schedule'"):
+            make_net(**wrong).initialize()
+
+
+def test_check_finite_lists_what_is_not():
+    net = ObjectiveNet(MLP, criterion=nn.CrossEntropyLoss, terms=[Term("gap", 2.0, RankingGap(1))])
+    net.initialize_history()
+    net.check_finite({"a": 1.0})
+    with pytest.raises(DivergedError, match=r"epoch 0: b, c not finite \(lr=0.01, weights of the penalties: gap=2\)"):
+        net.check_finite({"a": 1.0, "b": float("nan"), "c": float("-inf")})
