@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +13,13 @@ import pandas as pd
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from robustxai.benchmark import ATTACKS, DATA, DEFENCES, Experiment, run_experiment, summarise, write_tables
 from robustxai.benchmark._table import COLUMNS
-from robustxai.exceptions import DataNotFoundError
+from robustxai.exceptions import DivergedError
 from robustxai.inspection import FrontierDisplay
 
 __all__ = ["app", "main"]
@@ -56,9 +59,9 @@ def demo(
 ) -> None:
     """Train seven models on the breast-cancer data that scikit-learn ships, attack them, print one table."""
     console.print(
-        "Seven classifiers on the breast-cancer table (30 features, scaled to \\[0, 1]). An explanation is the gradient\n"
-        "of the predicted class; an attack moves the input by at most 0.3 in l2 and may not change the prediction.\n"
-        "P@8 is the share of the eight most important features that are still among them afterwards.\n"
+        "Seven classifiers on the breast-cancer table (30 features, scaled to \\[0, 1]). An explanation is the\n"
+        "gradient of the predicted class; an attack moves the input by at most 0.3 in l2 and may not change the\n"
+        "prediction. P@8 is the share of the eight most important features that are still among them afterwards.\n"
     )
     _run(Experiment(("breast_cancer",), seeds=seeds, epsilon=0.3), out, n_jobs, fresh=True)
 
@@ -86,6 +89,17 @@ def benchmark(
     _run(experiment, out, n_jobs, fresh=False)
 
 
+@contextmanager
+def _stoppable(fresh: bool) -> Iterator[None]:
+    """Ctrl-C ends the program with a sentence (typer itself would say nothing) and the exit code of a signal."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "" if fresh else " Finished cells are kept: the same command goes on from here."
+        console.print(f"\nStopped.{kept}")
+        raise typer.Exit(130) from None
+
+
 def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool) -> None:
     columns = (
         TextColumn("{task.description}"),
@@ -94,12 +108,12 @@ def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool) -> None
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with _stoppable(fresh), Progress(*columns, console=console) as progress:
         task = progress.add_task("starting", total=len(experiment.cells()))
 
         def show(finished: int, total: int, row: dict[str, Any]) -> None:
             progress.update(
-                task, completed=finished, description=f"{row['data']} · {row['defence']} · seed {row['seed']}"
+                task, completed=finished, description=f"{escape(row['data'])} · {row['defence']} · seed {row['seed']}"
             )
 
         cells = run_experiment(experiment, out, n_jobs=n_jobs, fresh=fresh, progress=show)
@@ -108,13 +122,13 @@ def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool) -> None
     for name, rows in cells.groupby("data", sort=False):
         console.print(_rich_table(str(name), rows))
     written = [csv, markdown, *_figures(cells, out)]
-    console.print("Written: " + ", ".join(str(path) for path in written))
+    console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
 
 
 def _rich_table(name: str, cells: pd.DataFrame) -> Table:
     first = cells.iloc[0]
     seeds = cells["seed"].nunique()
-    title = f"{name}: epsilon {first['epsilon']:g}, mean over {seeds} seed{'s' if seeds > 1 else ''}"
+    title = f"{escape(name)}: epsilon {first['epsilon']:g}, mean over {seeds} seed{'s' if seeds > 1 else ''}"
     # narrow on purpose: it must be readable in a terminal of 80 columns
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("defence", no_wrap=True)
@@ -132,7 +146,7 @@ def _rich_table(name: str, cells: pd.DataFrame) -> Table:
 def _figures(cells: pd.DataFrame, out: Path) -> list[Path]:
     """One frontier per data set, where matplotlib is installed."""
     if importlib.util.find_spec("matplotlib") is None:
-        console.print("No figure: pip install 'robustxai[plot]' for matplotlib.")
+        console.print("No figure: pip install 'robustxai[plot]' for matplotlib.", markup=False)
         return []
     import matplotlib
 
@@ -152,11 +166,8 @@ def main() -> None:
     """Entry point: errors that a user can mend are one sentence, not a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        console.print("\nStopped. Finished cells are kept: the same command goes on from here.")
-        sys.exit(130)
-    except (ValueError, TypeError, DataNotFoundError) as error:
-        console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+    except (ValueError, TypeError, OSError, DivergedError) as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
 
 

@@ -8,9 +8,7 @@ from hypothesis.extra import numpy as npst
 from robustxai.ranking import as_tensor, overlap_at_k, top_k_indices, top_k_mask, unit_scores
 
 #: Few distinct values, so that ties are the rule.
-TIED = npst.arrays(
-    np.float64, st.tuples(st.integers(1, 4), st.integers(2, 7)), elements=st.integers(-2, 2).map(float)
-)
+TIED = npst.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 7)), elements=st.integers(-2, 2).map(float))
 DISTINCT = npst.arrays(
     np.float64, st.tuples(st.integers(1, 4), st.just(6)), elements=st.integers(-99, 99).map(float), unique=True
 )

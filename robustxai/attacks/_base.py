@@ -424,7 +424,10 @@ class GradientAttack(BaseAttack):
         state, space = search.extra, search.space
         if search.surrogate is not None:
             points, objective = self._on_surrogate(search.surrogate, search, iteration)
-        (gradient,) = torch.autograd.grad(objective.sum(), points)
+        if objective.requires_grad:
+            (gradient,) = torch.autograd.grad(objective.sum(), points, allow_unused=True, materialize_grads=True)
+        else:  # the explanation is a constant, as that of a linear logit
+            gradient = torch.zeros_like(points)
         gradient = space.normalise(gradient)
         still = gradient.flatten(start_dim=1).abs().amax(dim=1) == 0
         if iteration == 0:

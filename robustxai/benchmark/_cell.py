@@ -49,8 +49,10 @@ class Cell:
     @property
     def name(self) -> str:
         """File name of the result; the digest changes with anything that could change the numbers."""
-        text = json.dumps({**asdict(self), "protocol": _PROTOCOL, "defaults": repr(self.estimator())}, sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        # not the estimator's repr, which leaves out every parameter that is at its default
+        defaults = repr(sorted(self.estimator().get_params().items()))
+        fields = {**asdict(self), "protocol": _PROTOCOL, "defaults": defaults, "file": _content(self.data)}
+        digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
         return f"{Path(self.data).stem}-{self.defence}-{self.seed}-{digest}.json"
 
     def estimator(self) -> Any:
@@ -62,14 +64,21 @@ class Cell:
         return ThreatModel(self.epsilon, norm=2 if self.norm == "2" else "inf", bounds=(0.0, 1.0))
 
 
+def _content(data: str) -> str:
+    """What tells an edited file from its former self; empty for the tables that come with the library."""
+    path = Path(data).expanduser()
+    return hashlib.sha256(path.read_bytes()).hexdigest() if data not in DATA and path.is_file() else ""
+
+
 @lru_cache(maxsize=2)
-def _table(data: str) -> tuple[pd.DataFrame, pd.Series]:
+def _table(data: str, content: str) -> tuple[pd.DataFrame, pd.Series]:
+    """The rows; `content` is there for the cache, which must not answer for a file that has changed."""
     return DATA[data]() if data in DATA else load_table(data, return_X_y=True)
 
 
 def run_cell(cell: Cell) -> dict[str, Any]:
     """Train, attack and measure; the cell's fields and every metric in one flat dict."""
-    X, y = _table(cell.data)
+    X, y = _table(cell.data, _content(cell.data))
     X_train, X_test, y_train, y_test = train_test_split(
         X, np.asarray(y), test_size=0.25, stratify=y, random_state=cell.seed
     )

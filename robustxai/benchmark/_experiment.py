@@ -66,7 +66,8 @@ class Experiment:
     def cells(self) -> list[Cell]:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
         rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_attacked)
-        return [Cell(d, m, s, *rest) for d, s, m in product(self.data, range(self.seeds), self.defences)]
+        grid = product(self.data, range(self.seeds), self.defences)
+        return list(dict.fromkeys(Cell(d, m, s, *rest) for d, s, m in grid))  # a name given twice counts once
 
 
 def _check_names(kind: str, names: Any, valid: dict[str, Any]) -> None:
@@ -136,5 +137,5 @@ def _read(path: Path) -> dict[str, Any] | None:
     """A finished cell, or None if there is none that can be read."""
     try:
         return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # ValueError: no JSON, or not even text
         return None

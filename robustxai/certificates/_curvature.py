@@ -60,9 +60,9 @@ def curvature_bound(estimator: Any) -> float:
     """
     check_is_fitted(estimator)
     module, explainer = estimator.module_, estimator.explainer_
-    if not isinstance(module, MLP):
+    if type(module) is not MLP:  # a subclass may compute anything
         raise NotImplementedError(f"curvature_bound knows the network MLP only, not {type(module).__name__}.")
-    if not isinstance(explainer, Gradient) or explainer.output == "cross_entropy":
+    if not isinstance(explainer, Gradient) or explainer.output not in ("probability", "logit"):
         raise NotImplementedError(f"curvature_bound knows the probability's and the logit's gradient, not {explainer}.")
     weights, slopes = _layers(module)
     norms = [torch.linalg.matrix_norm(w, ord=2) for w in weights]

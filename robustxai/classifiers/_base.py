@@ -28,8 +28,9 @@ __all__ = ["BaseExplainableClassifier"]
 _CHUNK = 4096
 #: Steps that ``max_epochs="auto"`` aims at.
 _AUTO_STEPS = 2000
-#: Below this many rows BLAS sums in another order. Padding makes a row's result independent of its company.
-_MIN_ROWS = 8
+#: Rows are padded to a multiple of this: BLAS sums a few rows in another order, and the last entries of an array miss
+#: the vectorised loop, whose softplus rounds otherwise. A row's result is then independent of its company.
+_BLOCK = 32
 
 
 class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
@@ -138,11 +139,13 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         self._check_params()
         device = resolve_device(self.device)
         X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True)
+        X = _plain(X)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs samples of at least two classes; y holds one class only: {classes[0]!r}."
+                f"{type(self).__name__} needs samples of at least two classes; "
+                f"y holds one class only: {classes.tolist()[0]!r}."
             )
         # float64, because the mean of many float32 values loses digits
         means = X.mean(axis=0, dtype=np.float64)
@@ -281,7 +284,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     def _validate_inputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return np.ascontiguousarray(validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True))
+        return _plain(validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True))
 
     def _forward(self, X: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
@@ -290,9 +293,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _in_chunks(self, function: Callable[..., torch.Tensor], X: np.ndarray, *others: torch.Tensor) -> torch.Tensor:
         """`function` of X, and of `others` row by row, a bounded number of rows at a time."""
         rows = torch.arange(len(X), device=self.device_)
-        missing = -len(rows) % _CHUNK
-        if missing > _CHUNK - _MIN_ROWS:
-            rows = torch.cat([rows, rows[-1:].expand(missing - _CHUNK + _MIN_ROWS)])
+        rows = torch.cat([rows, rows[-1:].expand(-len(rows) % _BLOCK)])
         columns = [torch.from_numpy(X).to(self.device_), *others]
         with small_net_threads(self.module_):
             parts = [function(*(column[chunk] for column in columns)) for chunk in rows.split(_CHUNK)]
@@ -313,6 +314,11 @@ def resolve_device(device: str) -> torch.device:
             "Use device='cpu' or 'auto', or install a CUDA build of torch."
         )
     return resolved
+
+
+def _plain(X: np.ndarray) -> np.ndarray:
+    """A copy that torch takes: it refuses negative strides and warns of read-only memory."""
+    return np.array(X, order="C")
 
 
 def _n_units(X: np.ndarray) -> int:

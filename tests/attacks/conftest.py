@@ -12,8 +12,9 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 from robustxai import VanillaClassifier
-from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack, SoftOverlapAttack
+from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack, Reference, SoftOverlapAttack
 from robustxai.explainers import Gradient
+from robustxai.ranking import top_k_mask, unit_scores
 
 ATTACKS = (ERAttack, MSEAttack, BoundaryMarginAttack, SoftOverlapAttack, RandomAttack)
 GRADIENT_ATTACKS = ATTACKS[:-1]
@@ -139,3 +140,49 @@ def vanilla(cancer):
     """A network with ReLUs on real data."""
     X_train, _, y_train = cancer
     return VanillaClassifier(max_epochs=10, module__hidden=(32, 16)).fit(X_train, y_train)
+
+
+def reference(attribution, k, ranking="magnitude"):
+    """The clean side of an objective, made as the loop makes it."""
+    scores = unit_scores(attribution, ranking)
+    return Reference(attribution, scores, top_k_mask(scores, k), k, ranking)
+
+
+def sets(scores, k):
+    """Top-k set and the rest of one row, by a plain sort."""
+    order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+    return order[:k], order[k:]
+
+
+@pytest.fixture(params=["magnitude", "signed"])
+def ranking(request):
+    return request.param
+
+
+@pytest.fixture
+def explained():
+    """Attributions at x and at x + delta, (n, units) in float64, without ties."""
+    rng = np.random.default_rng(7)
+    return rng.normal(size=(9, 6)), rng.normal(size=(9, 6)) * 3
+
+
+def objective(attack, clean, moved, k, ranking):
+    """The hook of an attack and its gradient, on numpy arrays."""
+    moved = torch.tensor(moved, requires_grad=True)
+    values = attack._objective(moved, reference(torch.tensor(clean), k, ranking))
+    (gradient,) = torch.autograd.grad(values.sum(), moved)
+    return values.detach().numpy(), gradient.numpy()
+
+
+def flip_problem(seed, norm):
+    """Two features whose signed gap is linear in delta, and the radius at which it changes sign: in closed form."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(2, 2))
+    matrix = matrix + matrix.T
+    slope = rng.normal(size=2) + 5 * np.sign(rng.normal())  # far from zero: both scores keep their signs
+    x = rng.normal(size=2) * 0.1
+    gradient = matrix @ x + slope
+    gap, change = gradient[0] - gradient[1], matrix[0] - matrix[1]
+    # |gap + change . delta| reaches 0 at the dual norm of change
+    radius = abs(gap) / np.linalg.norm(change, ord=2 if norm == 2 else 1)
+    return quadratic_victim(matrix, slope, constant=100.0), x[None], radius

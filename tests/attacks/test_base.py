@@ -96,7 +96,7 @@ def test_all_features_frozen_returns_the_input(attack, victim, X):
 
 
 @every_attack
-def test_images_are_attacked_in_their_shape(attack, cancer):
+def test_images_are_attacked_in_their_shape(attack):
     images = np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32)
 
     class Flat(torch.nn.Module):
@@ -137,8 +137,8 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(attack, victim, X, seed):
         random_state = seed if isinstance(seed, int) else seed(0)
         return attack(victim, k=3, max_iter=15, batch_size=batch_size, random_state=random_state).run(rows)
 
-    # the sigmoid of SoftOverlapAttack is rounded by its place in the array: one digit of float32 in a step
-    slack = 2 * EPS if attack is SoftOverlapAttack else 0.0
+    # the sigmoid of SoftOverlapAttack is rounded by its place in the array: the last digit of a step
+    slack = 8 * EPS if attack is SoftOverlapAttack else 0.0
     whole = run(X)
     assert (whole.precision_at_k < 1).any()
     for part in (run(X, batch_size=1), run(X, batch_size=7)):
@@ -152,7 +152,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(attack, victim, X, seed):
 
 
 class Recorder:
-    """Keeps every perturbation that an attack tried, shape (max_iter, *X.shape); the clean point once a row has left."""
+    """Keeps every perturbation that an attack tried, each shaped like X; 0 once a row has left."""
 
     def __init__(self, monkeypatch, X):
         self.X, self.deltas = torch.tensor(X, dtype=torch.float32), []
@@ -177,10 +177,10 @@ class Recorder:
 @pytest.mark.parametrize("ranking", ["magnitude", "signed"])
 @pytest.mark.parametrize("kind", ["smooth", "relu"])
 def test_first_flip_and_best_iterate_are_those_of_the_trajectory(attack, ranking, kind, relu_victim, monkeypatch):
-    victim = Victim() if kind == "smooth" else relu_victim
+    victim, epsilon = (Victim(), 0.5) if kind == "smooth" else (relu_victim, 0.2)
     X = np.random.default_rng(5).normal(size=(40, 8)).astype(np.float32)
     recorder = Recorder(monkeypatch, X)
-    result = attack(victim, k=3, ranking=ranking, threat=ThreatModel(epsilon=0.5), max_iter=12).run(X)
+    result = attack(victim, k=3, ranking=ranking, threat=ThreatModel(epsilon=epsilon), max_iter=12).run(X)
     labels, clean = victim.predict(X), victim.explain(X)
     trajectory, reached = [], [np.ones(len(X))]
     for point in recorder.points:
@@ -233,7 +233,7 @@ def test_the_gradient_steps_follow_the_schedule(victim, X, monkeypatch):
     X = X[np.abs(victim._logits(X)[:, 1].numpy()) > 1.5].astype(np.float32)
     assert len(X) > 5  # and far from the decision boundary, so that no step is undone
     recorder = Recorder(monkeypatch, X)
-    result = ERAttack(victim, k=k, threat=ThreatModel(epsilon=epsilon), max_iter=n_iter, momentum=momentum).run(X)
+    ERAttack(victim, k=k, threat=ThreatModel(epsilon=epsilon), max_iter=n_iter, momentum=momentum).run(X)
     assert len(recorder.deltas) == n_iter
 
     for row, x in enumerate(torch.tensor(X, dtype=torch.float64)):
@@ -243,19 +243,17 @@ def test_the_gradient_steps_follow_the_schedule(victim, X, monkeypatch):
             return torch.autograd.grad(victim.module_(point[None])[0, label], point, create_graph=True)[0].abs()
 
         top = explain(x.clone().requires_grad_()).argsort(descending=True)[:k].tolist()
-        delta, velocity, gaps = torch.zeros(d, dtype=torch.float64), torch.zeros(d, dtype=torch.float64), []
+        delta, velocity = torch.zeros(2, d, dtype=torch.float64)
         for t in range(1, n_iter + 1):
             point = (x + delta).requires_grad_()
             scores = explain(point)
             objective = -sum(scores[i] - scores[j] for i in top for j in range(d) if j not in top)
-            gaps.append(float(objective))
             (gradient,) = torch.autograd.grad(objective, point)
             velocity = momentum * velocity + gradient / gradient.norm()
             length = epsilon if t == 1 else epsilon * (0.3 * (1 - t / n_iter) + 0.01)
             delta = delta + length * velocity / velocity.norm()
             delta = delta * min(1.0, epsilon / float(delta.norm()))
             np.testing.assert_allclose(recorder.deltas[t - 1][row].numpy(), delta.numpy(), rtol=1e-4, atol=1e-5)
-    assert np.isfinite(result.precision_at_k).all()
 
 
 @pytest.mark.parametrize("step_size", [0.01, 0.05])
@@ -347,6 +345,46 @@ def test_no_prediction_of_a_trained_network_changes(on_real_data, vanilla, cance
         assert ((result.X_adv >= 0) & (result.X_adv <= 1)).all()
 
 
+# ------------------------------------------------------------------------------------------------ constant explanations
+
+
+class Constant(torch.nn.Module):
+    """A linear logit on two of the features; all others have an explanation of exactly 0."""
+
+    def forward(self, x):
+        score = 3 * x[:, 0] - 2 * x[:, 1]
+        return torch.stack([-score, score], dim=1)
+
+
+@every_attack
+def test_the_constant_explanation_of_a_linear_logit_cannot_be_moved(attack, X):
+    result = attack(Victim(Constant()), k=2, max_iter=5).run(X)
+    np.testing.assert_array_equal(result.precision_at_k, 1)
+    np.testing.assert_array_equal(result.first_flip, 6)
+    np.testing.assert_array_equal(result.attribution, result.attribution_adv)
+    assert np.isfinite(result.X_adv).all()
+
+
+@every_attack
+@pytest.mark.xfail(strict=True, reason="ranking.overlap_at_k breaks exact ties as topk happens to")
+def test_a_tie_is_no_flip(attack, X):
+    """Six units share the score 0, so that the third and fourth of the top set are among equals."""
+    result = attack(Victim(Constant()), k=4, max_iter=5).run(np.hstack([X] * 4))
+    np.testing.assert_array_equal(result.precision_at_k, 1)
+    np.testing.assert_array_equal(result.first_flip, 6)
+
+
+@every_attack
+def test_an_explanation_of_zeros_gives_no_nan(attack, X):
+    class Dead(torch.nn.Module):
+        def forward(self, x):
+            return (x[:, :1] - 100).relu() * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+
+    result = attack(Victim(Dead()), k=3, max_iter=5).run(X)
+    np.testing.assert_array_equal(result.precision_at_k, 1)
+    assert np.isfinite(result.X_adv).all()
+
+
 # ------------------------------------------------------------------------------------------------ bad input
 
 
@@ -386,7 +424,7 @@ def test_a_parameter_of_the_steps_out_of_its_range_is_refused(attack, victim, X,
 @every_attack
 def test_a_victim_is_needed_and_must_be_fitted(attack, X):
     name = attack.__name__
-    with pytest.raises(ValueError, match=rf"{name} has no estimator to attack: pass a fitted classifier, {name}\(clf\)"):
+    with pytest.raises(ValueError, match=rf"{name} has no estimator to attack: pass .* {name}\(clf\)"):
         attack().run(X)
     for unfitted in (VanillaClassifier(), Victim(fitted=False)):
         with pytest.raises(NotFittedError, match=rf"{type(unfitted).__name__} under attack is not fitted yet: call"):
@@ -414,11 +452,11 @@ def test_data_that_cannot_be_attacked_is_refused(attack, victim, X):
     hole[2, 1] = np.inf
     with pytest.raises(ValueError, match="contains infinity"):
         fitted.transform(hole)
-    with pytest.raises(ValueError, match="X has 7 features, but .* is expecting 8 features"):
+    with pytest.raises(ValueError, match=r"X has 7 features, but .* is expecting 8 features"):
         fitted.transform(X[:, :7])
-    with pytest.raises(ValueError, match="rows lie outside the bounds.*Clip X"):
+    with pytest.raises(ValueError, match=r"rows lie outside the bounds.*Clip X"):
         attack(victim, k=3, threat=ThreatModel(bounds=(0, 1))).run(X)
-    with pytest.raises(ValueError, match="'agee' is not in the data. Did you mean 'age'"):
+    with pytest.raises(ValueError, match=r"'agee' is not in the data\. Did you mean 'age'"):
         attack(victim, k=1, threat=ThreatModel(frozen=["agee"])).run(pd.DataFrame(X[:, :2], columns=["age", "b"]))
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def test_more_draws_never_find_less(victim, X, norm):
     values = np.array([r.precision_at_k for r in results])
     assert (np.diff(values, axis=0) <= 0).all()
     assert values[-1].mean() < values[0].mean()
-    for fewer, more in zip(results, results[1:]):
+    for fewer, more in pairwise(results):
         flipped = fewer.first_flip <= fewer.n_iter
         np.testing.assert_array_equal(more.first_flip[flipped], fewer.first_flip[flipped])
         assert (more.first_flip[~flipped] > fewer.n_iter).all()

@@ -9,6 +9,7 @@ from robustxai import VanillaClassifier
 from robustxai.certificates import curvature_bound
 from robustxai.explainers import Gradient
 from robustxai.metrics import relaxed_thickness, thickness_bounds
+from robustxai.nets import MLP
 
 
 @pytest.fixture
@@ -64,7 +65,9 @@ def test_no_input_has_a_larger_hessian(activation, beta, skip, hidden, n_classes
         assert largest_hessian(clf, n_points=12) <= curvature_bound(clf)
 
 
-@pytest.mark.parametrize(("activation", "beta"), [("softplus", 0.5), ("softplus", 7.0), ("sigmoid", 1.0), ("tanh", 1.0)])
+@pytest.mark.parametrize(
+    ("activation", "beta"), [("softplus", 0.5), ("softplus", 7.0), ("sigmoid", 1.0), ("tanh", 1.0)]
+)
 def test_one_hidden_unit_is_tight(activation, beta, make_classifier):
     """Where ``w . x + b`` has the steepest bend, ``|H| = |v| |w|^2 sup |act''|``."""
     clf = make_classifier(explainer="logit_gradient", activation=activation, beta=beta, hidden=(1,))
@@ -109,7 +112,9 @@ def test_the_skip_path_counts_in_the_softmax_alone(skip, make_classifier):
         for e in ("logit_gradient", "gradient")
     )
     net = make_classifier(hidden=(5,), activation="tanh", skip=skip, seed=1).module_
-    reach = torch.linalg.matrix_norm(net.layers[2].weight, ord=2) * torch.linalg.matrix_norm(net.layers[0].weight, ord=2)
+    reach = torch.linalg.matrix_norm(net.layers[2].weight, ord=2) * torch.linalg.matrix_norm(
+        net.layers[0].weight, ord=2
+    )
     reach = reach + (torch.linalg.matrix_norm(net.skip.weight, ord=2) if skip else 0)
     assert probability == pytest.approx(logit / 2 + 8 / 27 * reach.item() ** 2)
 
@@ -132,15 +137,15 @@ def test_what_is_not_proven_is_named(make_classifier):
     for activation, name in (("relu", "ReLU"), ("gelu", "GELU"), ("silu", "SiLU")):
         with pytest.raises(NotImplementedError, match=f"{name}; use softplus"):
             curvature_bound(make_classifier(activation=activation, hidden=(3,)))
-    with pytest.raises(NotImplementedError, match="cross_entropy"):
-        curvature_bound(make_classifier(activation="tanh", explainer="cross_entropy_gradient"))
+    for output in ("cross_entropy", "log_odds"):
+        with pytest.raises(NotImplementedError, match=output):
+            curvature_bound(make_classifier(activation="tanh", explainer=f"{output}_gradient"))
 
     def own(module, x, target, *, logits=None, create_graph=False):
         return Gradient()(module, x, target, logits=logits, create_graph=create_graph)
 
-    with pytest.raises(NotImplementedError, match="gradient, not .*own"):
+    with pytest.raises(NotImplementedError, match=r"gradient, not .*own"):
         curvature_bound(make_classifier(activation="tanh", explainer=own))
-
 
     class Other(nn.Module):
         def __init__(self, n_features, n_classes):
@@ -150,9 +155,14 @@ def test_what_is_not_proven_is_named(make_classifier):
         def forward(self, x):
             return self.layers(x)
 
+    class Squared(MLP):
+        def forward(self, x):
+            return super().forward(x * x)
+
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
-    with pytest.raises(NotImplementedError, match="not Other"):
-        curvature_bound(VanillaClassifier(module=Other, max_epochs=1).fit(X, y))
+    for module in (Other, Squared):
+        with pytest.raises(NotImplementedError, match=f"not {module.__name__}"):
+            curvature_bound(VanillaClassifier(module=module, max_epochs=1).fit(X, y))
 
 
 def test_an_unfitted_classifier_is_refused():

@@ -149,7 +149,12 @@ def test_images_and_stacks_keep_their_shape():
 
 def test_names_stand_for_outputs(x):
     net, target = make_net(3), torch.arange(9) % 3
-    names = {"gradient": "probability", "log_odds_gradient": "log_odds", "logit_gradient": "logit", "cross_entropy_gradient": "cross_entropy"}
+    names = {
+        "gradient": "probability",
+        "log_odds_gradient": "log_odds",
+        "logit_gradient": "logit",
+        "cross_entropy_gradient": "cross_entropy",
+    }
     for name, output in names.items():
         assert torch.equal(EXPLAINERS[name](net, x, target), Gradient(output)(net, x, target))
     assert set(EXPLAINERS) == set(names)

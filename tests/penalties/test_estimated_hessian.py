@@ -25,9 +25,7 @@ def test_value_and_gradient_equal_the_loop(kappa, net, x):
     value = EstimatedHessian(kappa)(ExplainedBatch(net, x, Gradient()))
     expected = naive(net, x, kappa)
     torch.testing.assert_close(value, expected, rtol=1e-7, atol=1e-10)
-    torch.testing.assert_close(
-        weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-6, atol=1e-9
-    )
+    torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-6, atol=1e-9)
 
 
 def test_images_equal_the_loop(image_net, images):
@@ -54,7 +52,9 @@ def test_converges_to_the_hessian_vector_product(net, x):
 def test_a_stack_of_models_is_its_members(stack):
     module, members, x = stack
     value = EstimatedHessian()(ExplainedBatch(module, x, Gradient()))
-    expected = [EstimatedHessian()(ExplainedBatch(m, r.detach().requires_grad_(), Gradient())) for m, r in zip(members, x)]
+    expected = [
+        EstimatedHessian()(ExplainedBatch(m, r.detach().requires_grad_(), Gradient())) for m, r in zip(members, x)
+    ]
     torch.testing.assert_close(value, torch.stack(expected))
 
 

@@ -53,9 +53,7 @@ def test_value_and_gradient_equal_the_loops(k, pairs, n_pairs, gap, ranking, net
     value = RankingGap(k, pairs, n_pairs, gap, ranking)(ExplainedBatch(net, x, Gradient()))
     expected = naive(net, x, k, pairs, n_pairs, gap, ranking)
     torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(
-        weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-7, atol=1e-11
-    )
+    torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-7, atol=1e-11)
 
 
 @PAIRS

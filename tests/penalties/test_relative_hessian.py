@@ -40,9 +40,7 @@ def test_value_and_gradient_equal_the_loop(kappa, net, x):
     torch.manual_seed(5)
     expected = naive(net, x, torch.randn_like(x), kappa)
     torch.testing.assert_close(value, expected, rtol=1e-7, atol=1e-10)
-    torch.testing.assert_close(
-        weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-6, atol=1e-9
-    )
+    torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-6, atol=1e-9)
 
 
 def test_images_equal_the_loop(image_net, images):

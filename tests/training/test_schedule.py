@@ -51,7 +51,11 @@ def test_equals_the_schedule_of_torch(n_steps):
     # torch counts the warm-up in steps from 0, hence the peak at pct_start * total - 1
     warmup = 0.3
     theirs = OneCycleLR(
-        optimizer, 1.0, n_steps, pct_start=(warmup * (n_steps - 1) + 1) / n_steps, final_div_factor=1e4 / 25,
+        optimizer,
+        1.0,
+        n_steps,
+        pct_start=(warmup * (n_steps - 1) + 1) / n_steps,
+        final_div_factor=1e4 / 25,
         cycle_momentum=False,
     )
     for step in range(n_steps):

@@ -1,0 +1,135 @@
+import math
+import re
+from dataclasses import fields, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.model_selection import train_test_split
+
+from robustxai import SoftplusClassifier
+from robustxai.attacks import ERAttack, RandomAttack
+from robustxai.benchmark import DEFENCES, Cell, _cell, run_cell
+from robustxai.datasets import load_table, make_preprocessor
+from robustxai.perturbation import ThreatModel
+
+CELL = Cell("breast_cancer", "vanilla", 0, ("er", "random"))
+CHANGED = {
+    "data": "adult",
+    "defence": "softplus",
+    "seed": 1,
+    "attacks": ("random", "er"),
+    "k": 7,
+    "epsilon": 0.25,
+    "norm": "inf",
+    "max_iter": 99,
+    "n_attacked": 999,
+}
+
+
+def test_the_name_is_that_of_the_contents():
+    assert CELL.name == replace(CELL).name
+    assert re.fullmatch(r"breast_cancer-vanilla-0-[0-9a-f]{12}\.json", CELL.name)
+    assert replace(CELL, data="/some/where/my table.csv").name.startswith("my table-vanilla-0-")
+
+
+def test_the_name_changes_with_every_field():
+    assert {field.name for field in fields(Cell)} == CHANGED.keys()
+    names = {replace(CELL, **{name: value}).name for name, value in CHANGED.items()} | {CELL.name}
+    assert len(names) == len(CHANGED) + 1
+
+
+def test_the_name_changes_with_the_defaults_of_the_defence(monkeypatch):
+    """Which scikit-learn's repr of an estimator leaves out."""
+
+    def today():
+        class Defence(BaseEstimator):
+            def __init__(self, weight=1.0):
+                self.weight = weight
+
+        return Defence()
+
+    def tomorrow():
+        class Defence(BaseEstimator):
+            def __init__(self, weight=2.0):
+                self.weight = weight
+
+        return Defence()
+
+    names = []
+    for make in (today, today, tomorrow):
+        monkeypatch.setitem(DEFENCES, "vanilla", lambda k, seed, make=make: make())
+        names.append(CELL.name)
+    assert repr(today()) == repr(tomorrow()) == "Defence()"
+    assert names[0] == names[1] != names[2]
+
+
+def test_the_name_changes_with_the_protocol(monkeypatch):
+    before = CELL.name
+    monkeypatch.setattr(_cell, "_PROTOCOL", _cell._PROTOCOL + 1)
+    assert CELL.name != before
+
+
+def test_the_name_changes_with_the_contents_of_a_file(table):
+    cell = replace(CELL, data=str(table))
+    before = cell.name
+    table.write_text(table.read_text().replace("own", "owns", 1))
+    assert cell.name != before
+
+
+@pytest.mark.parametrize("defence", DEFENCES)
+def test_every_defence_has_the_seed_and_k_of_the_cell(defence):
+    params = replace(CELL, defence=defence, seed=5, k=3).estimator().get_params()
+    assert params["random_state"] == 5
+    assert params.get("k", 3) == 3
+
+
+def test_a_row_equals_the_protocol_by_hand(table):
+    cell = Cell(str(table), "softplus", 3, ("er", "random"), k=3, max_iter=5, n_attacked=15)
+    row = run_cell(cell)
+    X, y = load_table(table, return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, np.asarray(y), test_size=0.25, stratify=y, random_state=3)
+    preparation = make_preprocessor(X).fit(X)
+    X, X_test = preparation.transform(X), preparation.transform(X_test)
+    clf = SoftplusClassifier(random_state=3).fit(X, y)
+    threat = ThreatModel(0.5, bounds=(0, 1))
+    er = ERAttack(clf, k=3, threat=threat, max_iter=5, random_state=3, step_size=0.1, momentum=0.0).run(X_test[:15])
+    random = RandomAttack(clf, k=3, threat=threat, max_iter=5, random_state=3).run(X_test[:15])
+    expected = {
+        "data": "loans",
+        "defence": "softplus",
+        "seed": 3,
+        "attacks": "er,random",
+        "n_features": 8,
+        "roc_auc": roc_auc_score(y_test == "yes", clf.predict_proba(X_test)[:, 1]),
+        "accuracy": accuracy_score(y_test, clf.predict(X_test)),
+        "precision_at_k_er": er.precision_at_k.mean(),
+        "precision_at_k_random": random.precision_at_k.mean(),
+        "precision_at_k": np.minimum(er.precision_at_k, random.precision_at_k).mean(),
+        "first_flip": er.first_flip.mean(),
+    }
+    for name, value in expected.items():
+        assert row[name] == (pytest.approx(value, rel=1e-12) if isinstance(value, float) else value), name
+    assert row["fit_seconds"] > 0
+    assert all(math.isfinite(value) for value in row.values() if isinstance(value, float))
+
+
+def test_trees_have_an_auc_and_no_explanation(table):
+    row = run_cell(Cell(str(table), "gradient_boosting", 0, ("er",)))
+    assert 0.5 < row["roc_auc"] <= 1
+    assert not [name for name in row if name.startswith(("precision", "thickness", "first_flip"))]
+
+
+def test_linear_models_are_perfectly_stable(table):
+    row = run_cell(Cell(str(table), "logistic_regression", 0, ("er", "random"), k=3, max_iter=4, n_attacked=20))
+    assert row["precision_at_k"] == row["thickness"] == 1
+    assert row["first_flip"] == 5
+
+
+def test_an_edited_table_is_read_again(table):
+    cell = Cell(str(table), "logistic_regression", 0, ("random",), k=2, max_iter=1, n_attacked=5)
+    assert run_cell(cell)["n_features"] == 8
+    pd.read_csv(table).drop(columns="home").to_csv(table, index=False)
+    assert run_cell(cell)["n_features"] == 5

@@ -1,0 +1,147 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from robustxai.benchmark import ATTACKS, DATA, DEFENCES, Experiment, _experiment, run_experiment
+
+
+def cell_files(out):
+    return {path.name: path for path in (out / "cells").iterdir()}
+
+
+def test_the_grid_is_complete_and_goes_data_set_by_data_set():
+    experiment = Experiment(("adult", "bank"), ("vanilla", "r2et"), ("er",), seeds=3, k=5, epsilon=0.1, norm="inf")
+    cells = experiment.cells()
+    assert [(c.data, c.seed, c.defence) for c in cells] == [
+        (data, seed, defence) for data in ("adult", "bank") for seed in range(3) for defence in ("vanilla", "r2et")
+    ]
+    assert {(c.k, c.epsilon, c.norm, c.max_iter, c.n_attacked, c.attacks) for c in cells} == {
+        (5, 0.1, "inf", 100, 1000, ("er",))
+    }
+    assert set(Experiment(("adult",)).defences) == set(DEFENCES)
+    assert set(Experiment(("adult",)).attacks) == set(ATTACKS)
+
+
+def test_a_name_given_twice_counts_once():
+    assert len(Experiment(("adult", "adult"), ("vanilla", "vanilla", "r2et"), seeds=2).cells()) == 4
+
+
+def test_finished_cells_are_never_computed_again(small, computed, tmp_path):
+    seen = []
+    first = run_experiment(small, tmp_path, progress=lambda *args: seen.append(args))
+    assert computed == small.cells()
+    assert [(done, total) for done, total, _ in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    times = {name: path.stat().st_mtime_ns for name, path in cell_files(tmp_path).items()}
+    assert times.keys() == {cell.name for cell in small.cells()}
+
+    second = run_experiment(small, tmp_path, progress=lambda *args: seen.append(args))
+    assert len(computed) == 4
+    pd.testing.assert_frame_equal(first, second)
+    assert {name: path.stat().st_mtime_ns for name, path in cell_files(tmp_path).items()} == times
+    assert [done for done, _, _ in seen[4:]] == [1, 2, 3, 4]
+
+    wider = replace(small, seeds=3)
+    third = run_experiment(wider, tmp_path)
+    assert [cell.seed for cell in computed[4:]] == [2, 2]
+    pd.testing.assert_frame_equal(third[third["seed"] < 2].reset_index(drop=True), first)
+    run_experiment(replace(small, epsilon=0.1), tmp_path)
+    assert len(computed) == 10
+
+
+def test_the_rows_are_in_the_order_of_the_grid(small, computed, tmp_path):
+    """Even where the first ones are computed last."""
+    run_experiment(replace(small, defences=("softplus",)), tmp_path)
+    rows = run_experiment(small, tmp_path)
+    assert list(zip(rows["seed"], rows["defence"])) == [(c.seed, c.defence) for c in small.cells()]
+
+
+def test_fresh_computes_everything_anew(small, computed, tmp_path):
+    run_experiment(small, tmp_path)
+    rows = run_experiment(small, tmp_path, fresh=True)
+    assert computed == small.cells() * 2
+    pd.testing.assert_frame_equal(run_experiment(small, tmp_path), rows)
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"data": "loans", "roc', b"\xff\xfe\x00\x80"])
+def test_a_damaged_cell_is_computed_again(small, computed, tmp_path, damage):
+    run_experiment(small, tmp_path)
+    broken = small.cells()[2]
+    (tmp_path / "cells" / broken.name).write_bytes(damage)
+    rows = run_experiment(small, tmp_path)
+    assert computed[4:] == [broken]
+    assert len(rows) == 4
+    assert json.loads((tmp_path / "cells" / broken.name).read_text())["seed"] == broken.seed
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError])
+def test_a_stopped_run_keeps_what_is_finished_and_goes_on_from_there(small, computed, tmp_path, monkeypatch, stop):
+    inner = _experiment.run_cell
+
+    def stopping(cell):
+        if len(computed) == 2:
+            raise stop("stopped here")
+        return inner(cell)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_experiment, "run_cell", stopping)
+        with pytest.raises(stop):
+            run_experiment(small, tmp_path)
+    assert cell_files(tmp_path).keys() == {cell.name for cell in small.cells()[:2]}
+    rows = run_experiment(small, tmp_path)
+    assert computed == small.cells()
+    assert len(rows) == 4
+
+
+def test_a_stop_while_a_file_is_written_leaves_no_half_of_it(small, computed, tmp_path, monkeypatch):
+    def torn(row, file):
+        file.write(json.dumps(row)[:10])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_experiment.json, "dump", torn)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(small, tmp_path)
+    assert not list((tmp_path / "cells").glob("*.json"))
+    assert len(run_experiment(small, tmp_path)) == 4
+
+
+def test_two_processes_give_the_rows_of_one(small, tmp_path):
+    one = run_experiment(small, tmp_path / "one")
+    two = run_experiment(small, tmp_path / "two", n_jobs=2)
+    pd.testing.assert_frame_equal(one.drop(columns="fit_seconds"), two.drop(columns="fit_seconds"))
+    assert cell_files(tmp_path / "one").keys() == cell_files(tmp_path / "two").keys()
+    # what is on disk is what was returned, to the last digit
+    pd.testing.assert_frame_equal(run_experiment(small, tmp_path / "two"), two)
+    assert (one["precision_at_k"] <= one[["precision_at_k_er", "precision_at_k_random"]].min(axis=1)).all()
+    assert np.isfinite(one["roc_auc"]).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"data": ("adlut",)}, ValueError, r"no data set 'adlut'\. Did you mean 'adult'"),
+        ({"defences": ("vanila",)}, ValueError, r"no defence 'vanila'\. Did you mean 'vanilla'"),
+        ({"attacks": ("boundry",)}, ValueError, r"no attack 'boundry'\. Did you mean 'boundary'"),
+        ({"attacks": ("zzz",)}, ValueError, f"Valid names: {', '.join(sorted(ATTACKS))}"),
+        ({"data": ()}, ValueError, "data is empty"),
+        ({"defences": ()}, ValueError, "defences is empty"),
+        ({"seeds": 0}, ValueError, "seeds must be a finite number >= 1"),
+        ({"k": 0}, ValueError, "k must be"),
+        ({"max_iter": 2.5}, TypeError, "max_iter must be an integer"),
+        ({"n_attacked": -1}, ValueError, "n_attacked must be"),
+        ({"epsilon": -0.1}, ValueError, "epsilon must be a finite number >= 0"),
+        ({"epsilon": float("nan")}, ValueError, "epsilon must be"),
+        ({"norm": "1"}, ValueError, "use '2' or 'inf'"),
+    ],
+)
+def test_an_experiment_that_makes_no_sense_is_refused(parameters, error, message):
+    with pytest.raises(error, match=message):
+        Experiment(**({"data": ("adult",)} | parameters))
+
+
+def test_any_csv_is_a_data_set():
+    assert "loans.csv" not in DATA
+    assert Experiment(("somewhere/loans.csv", "other.csv.gz")).data[1] == "other.csv.gz"

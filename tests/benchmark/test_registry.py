@@ -1,0 +1,32 @@
+import pytest
+
+from robustxai.attacks import ERAttack
+from robustxai.benchmark import ATTACKS, DATA, DEFENCES
+from robustxai.perturbation import ThreatModel
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_gets_what_the_cell_says(name):
+    threat = ThreatModel(0.25, norm="inf")
+    attack = ATTACKS[name](5, threat, 17, 3)
+    assert (attack.k, attack.threat, attack.max_iter, attack.random_state) == (5, threat, 17, 3)
+
+
+def test_er_walks_to_the_sphere_in_equal_steps():
+    attack = ATTACKS["er"](8, ThreatModel(0.5), 50, 0)
+    assert isinstance(attack, ERAttack)
+    assert attack.step_size * attack.max_iter == pytest.approx(0.5)
+    assert attack.momentum == 0
+    assert ATTACKS["er"](8, ThreatModel(0.0), 50, 0).step_size > 0
+
+
+@pytest.mark.parametrize("name", DEFENCES)
+def test_a_defence_is_made_unfitted(name):
+    assert not hasattr(DEFENCES[name](8, 0), "classes_")
+
+
+def test_breast_cancer_has_names_for_columns_and_labels():
+    X, y = DATA["breast_cancer"]()
+    assert X.shape == (569, 30)
+    assert set(y) == {"malignant", "benign"}
+    assert (y == "benign").sum() == 357

@@ -1,0 +1,61 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.preprocessing import StandardScaler
+
+from robustxai.classifiers import (
+    EstimatedHessianClassifier,
+    LinearClassifier,
+    R2ETClassifier,
+    SoftplusClassifier,
+    VanillaClassifier,
+    WeightDecayClassifier,
+)
+
+#: Every public classifier, with what makes it quick on a table of four columns.
+CLASSIFIERS = [
+    VanillaClassifier,
+    WeightDecayClassifier,
+    SoftplusClassifier,
+    EstimatedHessianClassifier,
+    R2ETClassifier,
+    LinearClassifier,
+]
+SMALL = {"max_epochs": 3, "batch_size": 32}
+
+
+def small(cls, **params):
+    """A quick instance of a public classifier."""
+    options = dict(SMALL)
+    if cls is not LinearClassifier:
+        options["module__hidden"] = (8,)
+    if cls is R2ETClassifier:
+        options["k"] = 2
+    return cls(**{**options, **params})
+
+
+@pytest.fixture(params=CLASSIFIERS, ids=lambda cls: cls.__name__)
+def cls(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Iris, standardised: 150 rows, 4 columns, 3 classes, in an order that mixes them."""
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    return StandardScaler().fit_transform(X)[order], y[order]
+
+
+@pytest.fixture(scope="session")
+def binary(data):
+    X, y = data
+    return X, (y == 2).astype(int)
+
+
+@pytest.fixture(scope="session")
+def frame(data):
+    X, y = data
+    columns = ["sepal length", "sepal width", "petal length", "petal width"]
+    return pd.DataFrame(X, columns=columns, index=[f"flower {i}" for i in range(len(X))]), y

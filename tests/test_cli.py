@@ -1,0 +1,266 @@
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from robustxai import cli
+from robustxai.benchmark import DATA
+from robustxai.datasets import _base
+
+SMALL = ["--attacks", "random", "--seeds", "1", "--max-iter", "5", "--rows", "50"]
+
+
+@pytest.fixture
+def main(monkeypatch, capsys):
+    """Runs the program in this process: (exit code, what it printed)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["robustxai", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def nowhere(monkeypatch, tmp_path):
+    """A machine with neither data nor a network."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for variable in (_base.ENVIRONMENT_VARIABLE, "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.setenv(variable, str(empty))
+
+    def unreachable(**kwargs):
+        raise OSError("no network here")
+
+    monkeypatch.setattr(_base, "fetch_openml", unreachable)
+
+
+def cell_times(out):
+    return {path.name: path.stat().st_mtime_ns for path in (out / "cells").glob("*.json")}
+
+
+def one_sentence(text):
+    """The last line is the error; nothing of a traceback above it."""
+    assert "Traceback" not in text
+    last = text.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    return last.removeprefix("error: ")
+
+
+def test_help_names_every_data_set_defence_and_attack():
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, ["benchmark", "--help"])
+    assert result.exit_code == 0
+    for name in (*DATA, *cli.DEFENCES, *cli.ATTACKS, "FILE.csv"):
+        assert name in result.output
+    assert CliRunner().invoke(cli.app, ["demo", "--help"]).exit_code == 0
+
+
+def test_the_module_is_a_program_that_resumes(tmp_path):
+    out = tmp_path / "results"
+    command = [sys.executable, "-m", "robustxai.cli", "benchmark", "--data", "breast_cancer"]
+    command += ["--defences", "logistic_regression,vanilla", *SMALL, "--out", str(out)]
+    first = subprocess.run(command, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    assert "logistic_regression" in first.stdout
+    assert "Traceback" not in first.stdout + first.stderr
+    before = cell_times(out)
+    assert len(before) == 2
+
+    runner = CliRunner().invoke(cli.app, command[3:])  # the same once more, in this process
+    assert runner.exit_code == 0
+    assert cell_times(out) == before
+    table, again = (
+        [line.split() for line in text.splitlines() if line.strip().startswith(("logistic", "vanilla"))]
+        for text in (first.stdout, runner.output)
+    )
+    assert table == again
+
+    cells = pd.read_csv(out / "results.csv", dtype={"norm": str})
+    assert set(cells["defence"]) == {"logistic_regression", "vanilla"}
+    assert (out / "results.md").read_text(encoding="utf-8").startswith("### breast_cancer (30 features, epsilon 0.5")
+    assert (out / "frontier-breast_cancer.png").read_bytes().startswith(b"\x89PNG")
+    printed = {name: values[:2] for name, *values in table}
+    assert len(printed) == 2
+    for _, row in cells.iterrows():
+        assert printed[row["defence"]] == [f"{row['roc_auc']:.4f}", f"{row['precision_at_k']:.3f}"]
+
+
+def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path):
+    seen = []
+
+    def record(experiment, out, **options):
+        seen.append((experiment, options))
+        raise ValueError("that is all")
+
+    monkeypatch.setattr(cli, "run_experiment", record)
+    names = [["--defences", "vanilla,r2et"], ["--defences", "vanilla", "--defences", "r2et"]]
+    rest = ["--seeds", "3", "--k", "4", "--epsilon", "0.1", "--norm", "inf", "--max-iter", "7", "--rows", "9"]
+    for defences in names:
+        arguments = ["benchmark", "--data", "adult,bank", *defences, *rest, "--n-jobs", "2", "--out", str(tmp_path)]
+        CliRunner().invoke(cli.app, arguments)
+    (first, options), (second, _) = seen
+    assert first == second
+    assert (first.data, first.defences, first.attacks) == (("adult", "bank"), ("vanilla", "r2et"), tuple(cli.ATTACKS))
+    assert (first.seeds, first.k, first.epsilon, first.norm) == (3, 4, 0.1, "inf")
+    assert (first.max_iter, first.n_attacked) == (7, 9)
+    assert (options["n_jobs"], options["fresh"]) == (2, False)
+
+
+def test_the_demo_is_the_whole_table_on_the_shipped_data(monkeypatch, tmp_path):
+    seen = []
+
+    def record(experiment, out, **options):
+        seen.append((experiment, options))
+        raise ValueError("that is all")
+
+    monkeypatch.setattr(cli, "run_experiment", record)
+    result = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path)])
+    assert isinstance(result.exception, ValueError)
+    ((experiment, options),) = seen
+    assert experiment.data == ("breast_cancer",)
+    assert set(experiment.defences) == set(cli.DEFENCES)
+    assert set(experiment.attacks) == set(cli.ATTACKS)
+    assert options["fresh"]
+    assert "[0, 1]" in result.output
+    assert f"at most {experiment.epsilon:g} in l2" in result.output
+
+
+def test_a_csv_of_trees_alone_has_a_table_and_no_figure(tmp_path, main):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(120, 3)), columns=list("abc"))
+    frame["label"] = np.where(frame["a"] > 0, "up", "down")
+    path = tmp_path / "mine [a].csv"
+    frame.to_csv(path, index=False)
+    out = tmp_path / "out [b]"
+    code, text = main("benchmark", "--data", path, "--defences", "gradient_boosting", *SMALL, "--out", out)
+    assert code == 0
+    assert "mine [a]: epsilon 0.5" in text
+    assert f"Written: {out / 'results.csv'}, {out / 'results.md'}" in text
+    assert not list(out.glob("*.png"))
+
+
+def test_without_matplotlib_there_is_no_figure_and_a_word_about_it(tmp_path, main, monkeypatch):
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    arguments = ("--data", "breast_cancer", "--defences", "logistic_regression", *SMALL, "--out", tmp_path)
+    code, text = main("benchmark", *arguments)
+    assert code == 0
+    assert "pip install 'robustxai[plot]'" in text
+    assert not list(tmp_path.glob("*.png"))
+    assert (tmp_path / "results.md").exists()
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
+        (["--defences", "vanila"], "There is no defence 'vanila'. Did you mean 'vanilla'?"),
+        (["--attacks", "er,boundry"], "There is no attack 'boundry'. Did you mean 'boundary'?"),
+        (["--epsilon", "-1"], "epsilon must be a finite number >= 0, got -1.0."),
+        (["--seeds", "0"], "seeds must be a finite number >= 1, got 0."),
+        (["--norm", "3"], "norm='3' is not supported; use '2' or 'inf'."),
+        (["--data", "no [/such] file.csv"], "There is no file no [/such] file.csv."),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, message):
+    if "--data" not in arguments:
+        arguments = ["--data", "breast_cancer", *arguments]
+    code, text = main("benchmark", *arguments, "--out", tmp_path)
+    assert code == 2
+    assert one_sentence(text).startswith(message)
+    assert not list(tmp_path.glob("cells/*"))
+
+
+@pytest.mark.parametrize(("data", "reason"), [("bank", "there is nothing to download"), ("adult", "no network here")])
+def test_absent_data_are_one_sentence_that_says_what_to_do(main, nowhere, tmp_path, data, reason):
+    code, text = main("benchmark", "--data", data, "--defences", "vanilla", *SMALL, "--out", tmp_path / "out")
+    assert code == 2
+    sentence = one_sentence(text)
+    assert sentence.startswith(f"The {data} data are not on this machine")
+    assert reason in sentence
+    assert "ROBUSTXAI_DATA" in sentence
+
+
+def test_a_damaged_csv_names_the_file(main, tmp_path):
+    path = tmp_path / "damaged.csv"
+    path.write_bytes(b"a,b\n1,2,3\n")
+    code, text = main("benchmark", "--data", path, *SMALL, "--out", tmp_path / "out")
+    assert code == 2
+    assert f"{path} is damaged" in one_sentence(text)
+
+
+def test_an_output_folder_that_cannot_be_made(main, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("in the way")
+    code, text = main("benchmark", "--data", "breast_cancer", *SMALL, "--out", path)
+    assert code == 2
+    assert str(path) in one_sentence(text)
+
+
+def test_an_option_of_the_wrong_kind_is_told_by_typer(main, tmp_path):
+    code, text = main("benchmark", "--data", "breast_cancer", "--seeds", "many", "--out", tmp_path)
+    assert code == 2
+    assert "--seeds" in text
+    assert "Traceback" not in text
+
+
+# ------------------------------------------------------------------------------------------------ Ctrl-C
+
+
+def test_ctrl_c_keeps_finished_cells_and_the_same_command_goes_on(tmp_path):
+    out = tmp_path / "out"
+    arguments = ["benchmark", "--data", "breast_cancer", "--defences", "logistic_regression,softplus", *SMALL]
+    arguments += ["--seeds", "3", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "robustxai.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # where the test run itself ignores SIGINT (a background job), the child would inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        end = time.monotonic() + 120
+        while not (out / "cells").exists() or not cell_times(out):
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < end, "no cell was finished"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in text
+    assert "Finished cells are kept: the same command goes on from here." in text
+    kept = cell_times(out)
+    assert 1 <= len(kept) < 6
+
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0
+    after = cell_times(out)
+    assert len(after) == 6
+    assert kept.items() <= after.items()
+
+
+def test_ctrl_c_in_this_process(monkeypatch, main, tmp_path):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run_experiment", interrupted)
+    code, text = main("benchmark", "--data", "breast_cancer", "--out", tmp_path)
+    assert code == 130
+    assert "the same command goes on from here" in text
+    code, text = main("demo", "--out", tmp_path)  # which always starts anew
+    assert code == 130
+    assert "Stopped." in text
+    assert "goes on" not in text
