@@ -67,7 +67,8 @@ def top_k_mask(scores: Tensor, k: int) -> Tensor:
 def overlap_at_k(mask: Tensor, scores: Tensor, k: int) -> Tensor:
     """How many members of `mask` are still among the k highest `scores`; shape (*batch,), integer.
 
-    Uses ``topk`` instead of the stable sort: this is the inner loop of every attack, where an exact tie is a
-    measure-zero event.
+    A member that ties with the k-th score is in: the inner loop of every attack must not take the arbitrary order of
+    equal scores (units without any influence) for a flip.
     """
-    return mask.gather(-1, scores.topk(k, dim=-1, sorted=False).indices).sum(dim=-1)
+    kth = scores.topk(k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
+    return (mask & (scores >= kth)).sum(dim=-1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,106 +14,15 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
-from robustxai.explainers import Explainer
+from robustxai.attacks._result import AttackResult
+from robustxai.attacks._search import Reference, Search, observe
 from robustxai.metrics import precision_at_k
-from robustxai.nets import has_piecewise_linear, set_beta, softplus_surrogate
+from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import PerturbationSet, ThreatModel
 from robustxai.ranking import RANKINGS, overlap_at_k, top_k_mask, unit_scores
 from robustxai.training import draw_seed, small_net_threads
 
-__all__ = ["AttackResult", "BaseAttack", "GradientAttack", "Reference"]
-
-
-@dataclass(frozen=True, eq=False)
-class AttackResult:
-    """What an attack found, row by row.
-
-    Attributes
-    ----------
-    X_adv : array or DataFrame like X
-        The perturbed inputs: the best feasible iterate of each row.
-    attribution, attribution_adv : array or DataFrame like X
-        Explanation of the class predicted at X, at X and at X_adv.
-    precision_at_k : ndarray of shape (n_samples,)
-        Overlap of the two top-k sets, as a share of k.
-    first_flip : ndarray of int of shape (n_samples,)
-        First iteration at which the top-k set differed with the prediction unchanged, counted from 1;
-        ``n_iter + 1`` where none did.
-    n_iter : int
-        Budget of iterations.
-    """
-
-    X_adv: Any
-    attribution: Any
-    attribution_adv: Any
-    precision_at_k: np.ndarray
-    first_flip: np.ndarray
-    n_iter: int
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """The clean explanation that an objective is measured against. Rows as in the batch under attack.
-
-    Attributes
-    ----------
-    attribution : Tensor of shape (n, *features)
-    scores : Tensor of shape (n, units)
-        Unit scores of `attribution`.
-    top : BoolTensor of shape (n, units)
-        The top-k set T.
-    k : int
-    ranking : {"magnitude", "signed"}
-    """
-
-    attribution: Tensor
-    scores: Tensor
-    top: Tensor
-    k: int
-    ranking: str
-
-    def rank(self, attribution: Tensor) -> Tensor:
-        """Unit scores of another attribution of the same rows, shape (n, units)."""
-        return unit_scores(attribution, self.ranking)
-
-    def mean_gap(self, scores: Tensor) -> Tensor:
-        """Mean over T minus mean over the rest, shape (n,): all k(n-k) pairs without a loop over them."""
-        inside = (scores * self.top).sum(dim=1)
-        n_rest = max(scores.shape[1] - self.k, 1)
-        return inside / self.k - (scores.sum(dim=1) - inside) / n_rest
-
-    def select(self, rows: Tensor) -> Reference:
-        """The reference of some of the rows."""
-        return Reference(self.attribution[rows], self.scores[rows], self.top[rows], self.k, self.ranking)
-
-
-@dataclass(eq=False)
-class _Search:
-    """The state of the rows that are still searched. From `index` on, every field has one entry per row."""
-
-    # one tensor per row and field, so that finished rows leave by one indexing operation
-
-    module: nn.Module
-    surrogate: nn.Module | None
-    explainer: Explainer
-    space: PerturbationSet
-    generator: torch.Generator
-    max_iter: int
-    index: Tensor  # position of the row in the chunk
-    x: Tensor
-    target: Tensor
-    reference: Reference
-    delta: Tensor  # the latest iterate
-    kept: Tensor  # whether it keeps the prediction
-    stuck: Tensor  # whether the row cannot get any further
-    extra: dict[str, Tensor] = field(default_factory=dict)  # what `_learn` remembers for `_propose`
-
-    def select(self, rows: Tensor) -> None:
-        """Go on with some of the rows."""
-        for name in ("index", "x", "target", "delta", "kept", "stuck"):
-            setattr(self, name, getattr(self, name)[rows])
-        self.reference = self.reference.select(rows)
-        self.extra = {name: value[rows] for name, value in self.extra.items()}
+__all__ = ["BaseAttack"]
 
 
 class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -173,11 +81,11 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     #: Whether `_learn` differentiates the explanation of the latest iterate.
     _needs_graph = False
 
-    def _propose(self, search: _Search, iteration: int) -> Tensor:
+    def _propose(self, search: Search, iteration: int) -> Tensor:
         """The next perturbation of every row, shape (n, *features), before projection."""
         raise NotImplementedError
 
-    def _learn(self, search: _Search, iteration: int, points: Tensor, objective: Tensor) -> None:
+    def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
         """Take what the next proposal needs from the latest iterate, `points` with the objective reached there.
 
         Called first with iteration 0 at the clean input. May mark rows as stuck.
@@ -296,12 +204,12 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Best perturbation and first flip of every row of one chunk."""
         explainer = self.estimator.explainer_
         graph = self._needs_graph and surrogate is None
-        points, attribution, _ = _observe(module, explainer, x, target, graph)
+        points, attribution, _ = observe(module, explainer, x, target, graph)
         clean = attribution.detach()
         scores = unit_scores(clean, self.ranking)
         reference = Reference(clean, scores, top_k_mask(scores, self.k_), self.k_, self.ranking)
         yes = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        search = _Search(
+        search = Search(
             module, surrogate, explainer, space, generator, self.max_iter,
             index=torch.arange(len(x), device=x.device), x=x, target=target, reference=reference,
             delta=torch.zeros_like(x), kept=yes, stuck=~yes,
@@ -314,7 +222,7 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         for iteration in range(1, self.max_iter + 1):
             search.delta = space.project(self._propose(search, iteration), search.x)
-            points, attribution, logits = _observe(module, explainer, search.x + search.delta, search.target, graph)
+            points, attribution, logits = observe(module, explainer, search.x + search.delta, search.target, graph)
             search.kept = logits.argmax(dim=1) == search.target
             objective = self._objective(attribution, search.reference)
             reached = objective.detach()
@@ -341,124 +249,3 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if bool(done.any()):
                 search.select(~done)
         return best_delta, first_flip
-
-
-def _observe(
-    module: nn.Module, explainer: Explainer, points: Tensor, target: Tensor, graph: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`points` as a leaf, their attribution (with a graph back to them if asked) and their logits."""
-    points = points.detach().requires_grad_()
-    with torch.enable_grad():
-        logits = module(points)
-        attribution = explainer(module, points, target, logits=logits, create_graph=graph)
-    return points, attribution, logits.detach()
-
-
-class GradientAttack(BaseAttack):
-    r"""Base of the attacks that follow the gradient of an objective; the objective is the one hook to fill.
-
-    .. math:: \delta \leftarrow \Pi\bigl(\delta + \eta_t\, d_t\bigr), \qquad
-        d_t = \text{unit ascent direction of } v_t = \mu\, v_{t-1} + \nabla_\delta O / \|\nabla_\delta O\|
-
-    * The first step has length epsilon. At the clean input the gradient of a sum of gaps is a Hessian-vector product,
-      so this is the optimal point of the linearised ranking; later steps shrink from 0.3 to 0.01 epsilon.
-    * Where a step changes the prediction, the row goes back to its last good point and tries half the step.
-    * Networks with ReLUs have no second derivative, so that a gradient attack would report a false robustness: the
-      gradient is taken on a softplus copy whose beta grows from 5 to 50, everything is evaluated on the network itself.
-
-    Parameters
-    ----------
-    step_size : float, optional
-        Constant length of a step in units of the norm, instead of the schedule above (the R2ET paper: 1e-3).
-    momentum : float, default=0.75
-        mu; 0 for plain projected gradient ascent.
-    estimator, k, threat, ranking, max_iter, batch_size, random_state
-        As in :class:`BaseAttack`.
-    """
-
-    _needs_graph = True
-    _BETA_RANGE = (5.0, 50.0)
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        k: int = 8,
-        threat: ThreatModel | None = None,
-        ranking: str = "magnitude",
-        max_iter: int = 100,
-        step_size: float | None = None,
-        momentum: float = 0.75,
-        batch_size: int = 1024,
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        super().__init__(
-            estimator,
-            k=k,
-            threat=threat,
-            ranking=ranking,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            random_state=random_state,
-        )
-        self.step_size = step_size
-        self.momentum = momentum
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("momentum", self.momentum, minimum=0.0)
-        if self.step_size is not None:
-            check_number("step_size", self.step_size, minimum=0.0, inclusive=False)
-
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
-        """What the attacker maximises, shape (n,), differentiable in `attribution` of shape (n, *features)."""
-        raise NotImplementedError
-
-    def _propose(self, search: _Search, iteration: int) -> Tensor:
-        state = search.extra
-        length = self._step_length(iteration, search.max_iter, search.space.epsilon) * state["rate"]
-        step = search.space.ascent(state["velocity"])
-        return state["anchor"] + _per_row(length, step) * step
-
-    def _learn(self, search: _Search, iteration: int, points: Tensor, objective: Tensor) -> None:
-        state, space = search.extra, search.space
-        if search.surrogate is not None:
-            points, objective = self._on_surrogate(search.surrogate, search, iteration)
-        if objective.requires_grad:
-            (gradient,) = torch.autograd.grad(objective.sum(), points, allow_unused=True, materialize_grads=True)
-        else:  # the explanation is a constant, as that of a linear logit
-            gradient = torch.zeros_like(points)
-        gradient = space.normalise(gradient)
-        still = gradient.flatten(start_dim=1).abs().amax(dim=1) == 0
-        if iteration == 0:
-            # a stationary objective (the distance to itself, say) gets a push in a random direction
-            state["anchor"] = search.delta
-            state["velocity"] = torch.where(
-                _per_row(still, gradient), space.random_direction(search.generator), gradient
-            )
-            state["rate"] = torch.ones_like(objective.detach())
-            return
-        kept = _per_row(search.kept, gradient)
-        state["anchor"] = torch.where(kept, search.delta, state["anchor"])
-        state["velocity"] = torch.where(kept, self.momentum * state["velocity"] + gradient, state["velocity"])
-        state["rate"] = torch.where(search.kept, (2 * state["rate"]).clamp_max(1.0), state["rate"] / 2)
-        search.stuck = still & search.kept
-
-    def _step_length(self, iteration: int, max_iter: int, epsilon: float) -> float:
-        if self.step_size is not None:
-            return self.step_size
-        return epsilon if iteration == 1 else epsilon * (0.3 * (1 - iteration / max_iter) + 0.01)
-
-    def _on_surrogate(self, surrogate: nn.Module, search: _Search, iteration: int) -> tuple[Tensor, Tensor]:
-        """The latest iterate and its objective on the smooth copy, whose beta grows with the iterations."""
-        low, high = self._BETA_RANGE
-        set_beta(surrogate, low * (high / low) ** (iteration / max(search.max_iter - 1, 1)))
-        points, attribution, _ = _observe(
-            surrogate, search.explainer, search.x + search.delta, search.target, graph=True
-        )
-        return points, self._objective(attribution, search.reference)
-
-
-def _per_row(values: Tensor, like: Tensor) -> Tensor:
-    """`values` of shape (n,) with as many axes as `like`, to broadcast over its features."""
-    return values.reshape(-1, *(1,) * (like.ndim - 1))

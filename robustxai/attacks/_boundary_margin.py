@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from robustxai._validation import check_number
-from robustxai.attacks._base import GradientAttack, Reference
+from robustxai.attacks._gradient import GradientAttack
+from robustxai.attacks._search import Reference
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["BoundaryMarginAttack"]

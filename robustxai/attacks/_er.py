@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from robustxai.attacks._base import GradientAttack, Reference
+from robustxai.attacks._gradient import GradientAttack
+from robustxai.attacks._search import Reference
 
 __all__ = ["ERAttack"]
 

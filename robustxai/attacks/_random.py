@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from robustxai.attacks._base import BaseAttack, _Search
+from robustxai.attacks._base import BaseAttack
+from robustxai.attacks._search import Search
 
 __all__ = ["RandomAttack"]
 
@@ -21,5 +22,5 @@ class RandomAttack(BaseAttack):
         As in :class:`BaseAttack`.
     """
 
-    def _propose(self, search: _Search, iteration: int) -> Tensor:
+    def _propose(self, search: Search, iteration: int) -> Tensor:
         return (search.space.epsilon * search.space.random_direction(search.generator)).expand_as(search.x)

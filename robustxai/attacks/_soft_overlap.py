@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustxai.attacks._base import GradientAttack, Reference
+from robustxai.attacks._gradient import GradientAttack
+from robustxai.attacks._search import Reference
 
 __all__ = ["SoftOverlapAttack"]
 

@@ -29,14 +29,16 @@ class R2ETClassifier(BaseExplainableClassifier):
     ----------
     k : int, default=8
         Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
-    lambda_gap : float, default=0.003
+    lambda_gap : float, default=0.001
         Weight of the mean gap.
-    lambda_hessian : float, default=0.03
+    lambda_hessian : float, default=0.015
         Weight of the mean Hessian norm; 0 is the paper's R2ET\\H.
-    pairs : {"all", "minimal", "anchor"}, default="all"
-        Which pairs (i in top-k, j outside) count; "minimal" is R2ET-mm. See :class:`robustxai.penalties.RankingGap`.
-    n_pairs : int, optional
-        k' of the minimal and anchored forms; k by default.
+    pairs : {"all", "minimal", "anchor"}, default="minimal"
+        Which pairs (i in top-k, j outside) count; "minimal" is R2ET-mm, "all" the sum of Eq. 6. The sum over all pairs
+        is satisfied by the largest features alone, while it is the pairs at the boundary that flip. See
+        :class:`robustxai.penalties.RankingGap`.
+    n_pairs : int or None, default=4
+        k' of the minimal and anchored forms, at most k; None for k, as in the paper.
     gap : {"normalised", "linear"}, default="normalised"
         "linear" is Eq. 6 as printed, which a network can satisfy by growing its gradient; see the penalty's page.
     ranking : {"magnitude", "signed"}, default="magnitude"
@@ -74,10 +76,10 @@ class R2ETClassifier(BaseExplainableClassifier):
         self,
         k: int = 8,
         *,
-        lambda_gap: float = 0.003,
-        lambda_hessian: float = 0.03,
-        pairs: str = "all",
-        n_pairs: int | None = None,
+        lambda_gap: float = 0.001,
+        lambda_hessian: float = 0.015,
+        pairs: str = "minimal",
+        n_pairs: int | None = 4,
         gap: str = "normalised",
         ranking: str = "magnitude",
         hessian: str = "relative",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from robustxai.explainers import Explainer
 
-__all__ = ["SMALLEST_SCALE", "ExplainedBatch", "Penalty"]
+__all__ = ["SMALLEST_SCALE", "ExplainedBatch", "Penalty", "safe_sqrt"]
 
 #: Below this an attribution counts as zero when it is divided by its length (a network of dead ReLUs).
 SMALLEST_SCALE = 1e-12
@@ -80,6 +81,11 @@ class ExplainedBatch:
     def batch_ndim(self) -> int:
         """Number of leading batch axes (two for a stack of models)."""
         return self.logits.ndim - 1
+
+
+def safe_sqrt(square: Tensor) -> Tensor:
+    """The square root with subgradient 0 at 0, where a linear model sits and the slope of sqrt is infinite."""
+    return torch.where(square > 0, square, 1.0).sqrt() * (square > 0)
 
 
 class Penalty(Protocol):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from robustxai._validation import check_number
-from robustxai.penalties._batch import ExplainedBatch
+from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
 
 __all__ = ["EstimatedHessian"]
 
@@ -49,6 +48,4 @@ class EstimatedHessian:
         length = sign.square().sum(dim=feature_axes, keepdim=True).sqrt().clamp_min(1.0)
         shifted = batch.attribution_at(batch.x + self.kappa * sign / length)
         difference = (shifted - batch.attribution) / self.kappa
-        # sqrt has an infinite slope at 0, where a linear model sits: the norm's subgradient there is 0.
-        square = difference.square().sum(dim=feature_axes)
-        return torch.where(square > 0, square, 1.0).sqrt() * (square > 0)
+        return safe_sqrt(difference.square().sum(dim=feature_axes))

@@ -8,23 +8,25 @@ import torch
 from torch import Tensor
 
 from robustxai._validation import check_number
-from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch, safe_sqrt
 
 __all__ = ["RelativeHessian"]
 
 
 @dataclass(frozen=True)
 class RelativeHessian:
-    r"""Squared difference quotient of the normalised attribution in a random direction, per sample.
+    r"""Difference quotient of the normalised attribution in a random direction, per sample.
 
     .. math::
-        \frac{1}{\kappa^2} \bigl\| \hat I(x + \kappa u) - \hat I(x) \bigr\|_2^2, \qquad
+        \frac{1}{\kappa} \bigl\| \hat I(x + \kappa u) - \hat I(x) \bigr\|_2, \qquad
         \hat I = \frac{I}{\tfrac{1}{d} \|I\|_1}, \quad u \sim \mathrm{Uniform}(\{\|u\|_2 = 1\})
 
-    As kappa goes to 0 its expectation over u is :math:`\|\partial \hat I / \partial x\|_F^2 / d`, by Hutchinson's
-    estimator. Two things set it apart from :class:`EstimatedHessian`. A ranking does not care about the length of the
-    attribution, and neither does this norm, so that it cannot be lowered by flattening the classifier. And a new
-    direction in every step reaches the whole Hessian, where the sign of the gradient is always the same one.
+    As kappa goes to 0 the expectation of its square over u is :math:`\|\partial \hat I / \partial x\|_F^2 / d`, by
+    Hutchinson's estimator. Three things set it apart from :class:`EstimatedHessian` and from a squared norm. A ranking
+    does not care about the length of the attribution, and neither does this norm, so that it cannot be lowered by
+    flattening the classifier. A new direction in every step reaches the whole Hessian, where the sign of the gradient
+    is always the same one. And a square would spend everything on the samples whose explanation has to turn because
+    the data are curved there.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ class RelativeHessian:
         step = step / step.square().sum(dim=feature_axes, keepdim=True).sqrt()
         there = batch.direction_at(batch.x + self.kappa * step)
         difference = _shape_of(there, feature_axes) - _shape_of(here, feature_axes)
-        return difference.square().sum(dim=feature_axes) / self.kappa**2
+        return safe_sqrt(difference.square().sum(dim=feature_axes)) / self.kappa
 
 
 def _shape_of(attribution: Tensor, feature_axes: tuple[int, ...]) -> Tensor:

@@ -3,7 +3,7 @@
 from robustxai.training._iterator import TensorBatches
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._schedule import OneCycle
-from robustxai.training._seeding import draw_seed, make_generator, seeded
+from robustxai.training._seeding import draw_seed, seeded
 from robustxai.training._threads import small_net_threads
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "TensorBatches",
     "Term",
     "draw_seed",
-    "make_generator",
     "seeded",
     "small_net_threads",
 ]

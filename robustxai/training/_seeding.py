@@ -9,17 +9,12 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = ["draw_seed", "make_generator", "seeded"]
+__all__ = ["draw_seed", "seeded"]
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     """One seed for torch out of a scikit-learn ``random_state``."""
     return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def make_generator(random_state: int | np.random.RandomState | None) -> torch.Generator:
-    """A CPU generator. Drawn on the CPU on purpose: the same numbers come out whatever the device."""
-    return torch.Generator().manual_seed(draw_seed(random_state))
 
 
 @contextmanager

@@ -114,9 +114,7 @@ def moons():
     "table",
     [
         breast_cancer,
-        pytest.param(
-            moons, marks=pytest.mark.xfail(strict=True, reason="the default Hessian weight costs 1.9 points here")
-        ),
+        moons,
     ],
 )
 def test_defaults_cost_at_most_one_point(table):

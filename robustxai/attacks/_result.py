@@ -1,15 +1,42 @@
-"""The worst of several attacks, row by row."""
+"""What an attack found, and the worst of several attacks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from robustxai.attacks._base import AttackResult
+__all__ = ["AttackResult", "strongest"]
 
-__all__ = ["strongest"]
+
+@dataclass(frozen=True, eq=False)
+class AttackResult:
+    """What an attack found, row by row.
+
+    Attributes
+    ----------
+    X_adv : array or DataFrame like X
+        The perturbed inputs: the best feasible iterate of each row.
+    attribution, attribution_adv : array or DataFrame like X
+        Explanation of the class predicted at X, at X and at X_adv.
+    precision_at_k : ndarray of shape (n_samples,)
+        Overlap of the two top-k sets, as a share of k.
+    first_flip : ndarray of int of shape (n_samples,)
+        First iteration at which the top-k set differed with the prediction unchanged, counted from 1;
+        ``n_iter + 1`` where none did.
+    n_iter : int
+        Budget of iterations.
+    """
+
+    X_adv: Any
+    attribution: Any
+    attribution_adv: Any
+    precision_at_k: np.ndarray
+    first_flip: np.ndarray
+    n_iter: int
 
 
 def strongest(results: Sequence[AttackResult]) -> AttackResult:
