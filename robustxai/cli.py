@@ -59,8 +59,8 @@ def demo(
 ) -> None:
     """Train seven models on the breast-cancer data that scikit-learn ships, attack them, print one table."""
     console.print(
-        "Seven classifiers on the breast-cancer table (30 features, scaled to \\[0, 1]). An explanation is the\n"
-        "gradient of the predicted class; an attack moves the input by at most 0.3 in l2 and may not change the\n"
+        "Seven classifiers on the breast-cancer table (30 features, scaled to \\[0, 1]). An explanation is the "
+        "gradient of the predicted class; an attack moves the input by at most 0.3 in l2 and may not change the "
         "prediction. P@8 is the share of the eight most important features that are still among them afterwards.\n"
     )
     _run(Experiment(("breast_cancer",), seeds=seeds, epsilon=0.3), out, n_jobs, fresh=True)
@@ -130,13 +130,12 @@ def _rich_table(name: str, cells: pd.DataFrame) -> Table:
     seeds = cells["seed"].nunique()
     title = f"{escape(name)}: epsilon {first['epsilon']:g}, mean over {seeds} seed{'s' if seeds > 1 else ''}"
     # narrow on purpose: it must be readable in a terminal of 80 columns
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("defence", no_wrap=True)
     shown = [column for column in _SHOWN if column in cells]
     for column in shown:
-        table.add_column(
-            "\n".join(COLUMNS[column][0].format(k=first["k"]).split(" ", 1)), justify="right", no_wrap=True
-        )
+        heading = COLUMNS[column][0].format(k=first["k"]).replace(" ", "\n", 1)
+        table.add_column(heading, justify="right", no_wrap=True)
     for (_, defence), row in summarise(cells).iterrows():
         values = [(row[column, "mean"], COLUMNS[column][1]) for column in shown]
         table.add_row(str(defence), *("-" if pd.isna(value) else f"{value:.{digits}f}" for value, digits in values))

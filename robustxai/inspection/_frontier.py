@@ -13,6 +13,9 @@ __all__ = ["FrontierDisplay"]
 class FrontierDisplay:
     """Stability against AUC, one point per defence with the spread over seeds.
 
+    Every seed has its own split, and a split moves the AUC of all defences together; the horizontal bar is the standard
+    deviation of what is left when the mean of all defences in the same split is taken out.
+
     Up and right is better. Logistic regression sits at P@k = 1 for free: what counts is how far right of it a defence
     is at the same height.
 
@@ -40,11 +43,12 @@ class FrontierDisplay:
         """Plot the cells of one data set, as ``run_experiment`` returns them."""
         if cells["data"].nunique() != 1:
             raise ValueError(f"FrontierDisplay shows one data set, got {sorted(cells['data'].unique())}.")
-        groups = cells.groupby("defence", sort=False)
+        split_effect = cells.groupby("seed")["roc_auc"].transform("mean")
+        groups = cells.assign(paired_auc=cells["roc_auc"] - split_effect).groupby("defence", sort=False)
         points = pd.DataFrame(
             {
                 "auc": groups["roc_auc"].mean(),
-                "auc_sd": groups["roc_auc"].std(ddof=1),
+                "auc_sd": groups["paired_auc"].std(ddof=1),
                 "precision": groups["precision_at_k"].mean(),
                 "precision_sd": groups["precision_at_k"].std(ddof=1),
             }
@@ -59,7 +63,7 @@ class FrontierDisplay:
         import matplotlib.pyplot as plt
 
         if ax is None:
-            _, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+            _, ax = plt.subplots(figsize=(7.6, 4.0), layout="constrained")
         for number, (name, point) in enumerate(self.points.fillna(0.0).iterrows()):
             ax.errorbar(
                 point["auc"],
@@ -78,6 +82,6 @@ class FrontierDisplay:
         ax.set_ylabel(f"P@{self.k} under the strongest attack")
         ax.set_ylim(top=1.03)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small")
+        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         self.ax_, self.figure_ = ax, ax.figure
         return self
