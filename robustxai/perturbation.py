@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustxai._validation import check_number, nearest_name
 
-__all__ = ["PerturbationSet", "ThreatModel"]
+__all__ = ["PerturbationSet", "ThreatModel", "ascend"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +192,38 @@ class PerturbationSet:
         draw = (2 * torch.rand(shape, generator=generator) - 1).to(self.unit.device) * (self.unit > 0)
         largest = draw.abs().amax().clamp_min(torch.finfo(draw.dtype).tiny)
         return draw / largest * self.unit
+
+
+def ascend(
+    objective: Callable[[Tensor], Tensor], x: Tensor, space: PerturbationSet, *, n_steps: int, step_size: float
+) -> Tensor:
+    r"""Plain projected gradient ascent, :math:`x \leftarrow \Pi(x + \eta\, d)`, for training against perturbations.
+
+    Parameters
+    ----------
+    objective : callable
+        Points of shape (n, *features) to values of shape (n,).
+    x : Tensor of shape (n, *features)
+        Where the ascent starts and what the ball is around.
+    space : PerturbationSet
+        Where x + delta must stay.
+    n_steps : int
+        How many steps.
+    step_size : float
+        Length of a step in the norm of `space`.
+
+    Returns
+    -------
+    Tensor of shape (n, *features), without a graph
+    """
+    x = x.detach()
+    delta = torch.zeros_like(x)
+    for _ in range(n_steps):
+        points = (x + delta).requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(objective(points).sum(), points)
+        delta = space.project(delta + step_size * space.ascent(gradient), x)
+    return x + delta
 
 
 def _length(rows: Tensor) -> Tensor:

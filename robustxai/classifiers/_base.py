@@ -20,6 +20,7 @@ from robustxai._validation import check_number
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.explainers import Explainer, resolve_explainer
 from robustxai.nets import MLP
+from robustxai.penalties import ExplainedBatch
 from robustxai.training import ObjectiveNet, TensorBatches, Term, seeded, small_net_threads
 
 __all__ = ["BaseExplainableClassifier"]
@@ -116,6 +117,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         """The regularisers of this defence for inputs with `n_units` ranked units."""
         return []
 
+    def _adversary(self) -> Callable[[ExplainedBatch], torch.Tensor] | None:
+        """Where the cross-entropy is taken instead of at the clean inputs, if anywhere (adversarial training)."""
+        return None
+
     def _module_params(self) -> dict[str, Any]:
         """Arguments of the default module that this defence asks for."""
         return dict(self._module_defaults)
@@ -200,6 +205,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             module,
             terms=self._terms(_n_units(X)),
             explainer=resolve_explainer(self.explainer),
+            adversary=self._adversary(),
             lr=self.lr,
             max_epochs=self._n_epochs(len(X)),
             batch_size=self.batch_size,

@@ -29,12 +29,22 @@ class ExplainedBatch:
         How `attribution` is made.
     target : Tensor of shape (*batch,), optional
         Class that is explained; the predicted class by default, as in the R2ET paper.
+    y : Tensor of shape (*batch,), optional
+        Labels, for penalties that need them.
     """
 
-    def __init__(self, module: nn.Module, x: Tensor, explainer: Explainer, target: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        x: Tensor,
+        explainer: Explainer,
+        target: Tensor | None = None,
+        y: Tensor | None = None,
+    ) -> None:
         self.module = module
         self.x = x
         self.explainer = explainer
+        self.y = y
         if target is not None:
             self.target = target
 

@@ -48,13 +48,22 @@ class ObjectiveNet(NeuralNet):
         Terms of weight 0 are left out altogether: they cost nothing and change no bit of the result.
     explainer : Explainer, default=Gradient()
         Makes the attribution that the penalties read.
+    adversary : callable, optional
+        An explained batch in, the inputs that the cross-entropy is taken at out: adversarial training. The penalties
+        go on reading the clean batch.
     """
 
     def __init__(
-        self, *args: Any, terms: Sequence[Term] = (), explainer: Explainer | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        terms: Sequence[Term] = (),
+        explainer: Explainer | None = None,
+        adversary: Callable[[ExplainedBatch], Tensor] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.terms = terms
+        self.adversary = adversary
         self.explainer = explainer if explainer is not None else Gradient()
 
     @property
@@ -97,10 +106,10 @@ class ObjectiveNet(NeuralNet):
         """Loss and gradient of one batch."""
         x, y = unpack_data(batch)
         terms = [term for term in self.terms if term.weight != 0]
-        if terms:
+        if terms or self.adversary is not None:
             x = x.detach().requires_grad_()
-        explained = ExplainedBatch(self.module_, x, self.explainer)
-        logits = explained.logits
+        explained = ExplainedBatch(self.module_, x, self.explainer, y=y)
+        logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
         loss = self.get_loss(logits, y, X=x, training=True)
         values = {"cross_entropy": loss.detach()}
         for term in terms:
