@@ -7,6 +7,7 @@ from robustxai.classifiers import (
     SoftplusClassifier,
     VanillaClassifier,
     WeightDecayClassifier,
+    retrain,
 )
 
 __version__ = "0.1.0"
@@ -19,4 +20,5 @@ __all__ = [
     "VanillaClassifier",
     "WeightDecayClassifier",
     "__version__",
+    "retrain",
 ]

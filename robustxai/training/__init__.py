@@ -1,5 +1,6 @@
 """The skorch net that minimises a sum of penalties, its batch iterator, its schedule, seeds and threads."""
 
+from robustxai.training._guard import ExplanationGuard
 from robustxai.training._iterator import TensorBatches
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._schedule import OneCycle
@@ -7,6 +8,7 @@ from robustxai.training._seeding import draw_seed, seeded
 from robustxai.training._threads import small_net_threads
 
 __all__ = [
+    "ExplanationGuard",
     "ObjectiveNet",
     "OneCycle",
     "TensorBatches",

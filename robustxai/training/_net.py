@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
-from skorch import NeuralNet
+from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
 from skorch.dataset import unpack_data
 from torch import Tensor
@@ -33,7 +33,7 @@ class _Stop(Exception):
     """A callback asks for the end of the training."""
 
 
-class ObjectiveNet(NeuralNet):
+class ObjectiveNet(NeuralNetClassifier):
     r"""A skorch net that minimises
 
     .. math:: \frac{1}{B} \sum_b \Bigl[ \mathrm{CE}(z(x_b), y_b) + \sum_t w_t\, P_t(x_b) \Bigr]

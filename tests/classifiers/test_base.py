@@ -80,13 +80,14 @@ def test_lr_scheduler_takes_the_place_of_the_one_cycle(data):
     assert states_equal(named.fit(X, y), clf)
 
 
-def test_epoch_scoring_adds_a_column(split, data):
+def hit_rate(net, dataset, targets):
+    return accuracy_score(targets, net.predict(dataset))
+
+
+@pytest.mark.parametrize("scorer", ["accuracy", hit_rate])
+def test_epoch_scoring_adds_a_column(scorer, split, data):
     X, y = data
-
-    def hit_rate(net, dataset, targets):
-        return accuracy_score(targets, net.predict(dataset).argmax(axis=1))
-
-    scoring = EpochScoring(hit_rate, name="valid_acc", lower_is_better=False)
+    scoring = EpochScoring(scorer, name="valid_acc", lower_is_better=False)
     clf = small(VanillaClassifier, callbacks=[scoring], train_split=split, callbacks__lr_schedule=None).fit(X, y)
     rows = split(clf.net_.get_dataset(X.astype(np.float32), y), y)[1].indices
     assert clf.history_[-1]["valid_acc"] == pytest.approx(clf.score(X[rows], y[rows]))

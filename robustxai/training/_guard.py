@@ -1,0 +1,131 @@
+"""Retraining with a guard: the new explanations must stay those of the old model."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from robustxai.exceptions import EvaluationWarning
+from robustxai.explainers import Explainer
+from robustxai.metrics import precision_at_k
+
+__all__ = ["ExplanationGuard"]
+
+
+class ExplanationGuard(Callback):
+    r"""Stop a retraining that loses the old model's explanations or its AUC, and keep the best admissible epoch.
+
+    An epoch is admissible while, on the validation rows,
+
+    .. math:: \overline{P@k}(I_\text{old}, I_\text{new}) \ge p_\min \quad\text{and}\quad
+        \mathrm{AUC}_\text{new} \ge \mathrm{AUC}_\text{old} - a_\max
+
+    Training stops at the first epoch that is not. What remains are the weights of the admissible epoch with the lowest
+    training loss: the one that has gone farthest with the defence's own objective.
+
+    Parameters
+    ----------
+    reference : nn.Module
+        The old model, inputs to logits; its explanation of its predicted class is the one to keep.
+    X, y : arrays of shape (n_samples, *features) and (n_samples,)
+        Validation rows as the network sees them, and class indices.
+    explainer : Explainer
+        Makes both explanations; the class that the old model predicts is explained in both.
+    k : int
+        Size of the top set.
+    min_precision : float
+        :math:`p_\min`.
+    max_auc_drop : float
+        :math:`a_\max`.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        What is ranked.
+
+    Attributes
+    ----------
+    best_epoch_ : int
+        Epoch whose weights were kept, counted from 1; 0 if no epoch was admissible and the start was kept.
+
+    References
+    ----------
+    Chen et al., *Robust ranking explanations*, 2023, Section 4.7 (at most 10 epochs from the vanilla model).
+    """
+
+    def __init__(
+        self,
+        reference: nn.Module,
+        X: np.ndarray,
+        y: np.ndarray,
+        *,
+        explainer: Explainer,
+        k: int,
+        min_precision: float,
+        max_auc_drop: float,
+        ranking: str = "magnitude",
+    ) -> None:
+        self.reference = reference
+        self.X = X
+        self.y = y
+        self.explainer = explainer
+        self.k = k
+        self.min_precision = min_precision
+        self.max_auc_drop = max_auc_drop
+        self.ranking = ranking
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Explain the validation rows with the old model."""
+        self._x = torch.as_tensor(self.X, dtype=torch.float32, device=net.device)
+        old = copy.deepcopy(self.reference).to(net.device).eval()
+        logits = self._logits(old)
+        self._target = logits.argmax(dim=1)
+        self._attribution = self._explain(old)
+        self._auc = self._auc_of(logits)
+        self.best_epoch_, self._best_loss = 0, float("inf")
+        self._best = copy.deepcopy(net.module_.state_dict())
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Log how much is left of the old explanations; go on or stop."""
+        training = net.module_.training
+        net.module_.eval()
+        auc = self._auc_of(self._logits(net.module_))
+        precision = precision_at_k(self._attribution, self._explain(net.module_), self.k, ranking=self.ranking).mean()
+        net.module_.train(training)
+        net.history.record("kept_precision_at_k", float(precision))
+        net.history.record("valid_auc", auc)
+        if precision < self.min_precision or auc < self._auc - self.max_auc_drop:
+            raise KeyboardInterrupt  # skorch's way of ending a training from a callback
+        if net.history[-1, "train_loss"] < self._best_loss:
+            self._best_loss = net.history[-1, "train_loss"]
+            self.best_epoch_ = net.history[-1, "epoch"]
+            self._best = copy.deepcopy(net.module_.state_dict())
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Put the best admissible weights back."""
+        net.module_.load_state_dict(self._best)
+        if self.best_epoch_ == 0:
+            warnings.warn(
+                "No epoch of the retraining kept the old explanations and AUC; the old weights remain. "
+                "Lower lr or the weights of the penalties, or the floors.",
+                EvaluationWarning,
+                stacklevel=2,
+            )
+
+    def _logits(self, module: nn.Module) -> torch.Tensor:
+        with torch.no_grad():
+            return module(self._x)
+
+    def _explain(self, module: nn.Module) -> np.ndarray:
+        return self.explainer(module, self._x, self._target).detach().cpu().numpy()
+
+    def _auc_of(self, logits: torch.Tensor) -> float:
+        probabilities = logits.double().softmax(dim=1).cpu().numpy()
+        if probabilities.shape[1] == 2:
+            return float(roc_auc_score(self.y, probabilities[:, 1]))
+        return float(roc_auc_score(self.y, probabilities, multi_class="ovr", labels=np.arange(probabilities.shape[1])))
