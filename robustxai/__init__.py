@@ -1,10 +1,16 @@
 """Classifiers whose top-k explanations stay put: train them, attack them, measure them, prove them."""
 
 from robustxai.classifiers import (
+    AdversarialTrainingClassifier,
+    ATEXClassifier,
+    CrossLipschitzClassifier,
     EstimatedHessianClassifier,
+    ExactHessianClassifier,
+    ExplanationATClassifier,
     LinearClassifier,
     R2ETClassifier,
     SoftplusClassifier,
+    SSRClassifier,
     VanillaClassifier,
     WeightDecayClassifier,
     retrain,
@@ -13,9 +19,15 @@ from robustxai.classifiers import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "ATEXClassifier",
+    "AdversarialTrainingClassifier",
+    "CrossLipschitzClassifier",
     "EstimatedHessianClassifier",
+    "ExactHessianClassifier",
+    "ExplanationATClassifier",
     "LinearClassifier",
     "R2ETClassifier",
+    "SSRClassifier",
     "SoftplusClassifier",
     "VanillaClassifier",
     "WeightDecayClassifier",

@@ -1,10 +1,10 @@
-"""The command line: ``robustxai demo`` and ``robustxai benchmark``."""
+"""The command line: ``robustxai demo``, ``robustxai benchmark`` and ``robustxai paper``."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,20 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from robustxai.benchmark import ATTACKS, DATA, DEFENCES, Experiment, run_experiment, summarise, write_tables
+from robustxai._validation import nearest_name
+from robustxai.benchmark import (
+    ATTACKS,
+    DATA,
+    DEFENCES,
+    STANDARD_ATTACKS,
+    STANDARD_DEFENCES,
+    Experiment,
+    R2ETPaper,
+    paper_markdown,
+    run_experiment,
+    summarise,
+    write_tables,
+)
 from robustxai.benchmark._table import COLUMNS
 from robustxai.exceptions import DivergedError
 from robustxai.inspection import FrontierDisplay
@@ -32,6 +45,8 @@ app = typer.Typer(
 )
 console = Console()
 
+#: Options that take several names, one after the other.
+_LISTS = ("--data", "--defences", "--attacks", "--tables")
 #: The columns that fit a terminal; the files have all of them.
 _SHOWN = (
     "roc_auc",
@@ -46,9 +61,25 @@ _SHOWN = (
 )
 
 
-def _names(values: list[str], everything: dict[str, Any]) -> tuple[str, ...]:
-    """``--x a --x b`` and ``--x a,b`` alike; nothing given means everything."""
-    return tuple(name for value in values for name in value.split(",") if name) or tuple(everything)
+def _names(values: list[str], default: Sequence[str] = ()) -> tuple[str, ...]:
+    """``--x a --x b`` and ``--x a,b`` alike; `default` where nothing is given."""
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip()) or tuple(default)
+
+
+def _spread(arguments: Sequence[str]) -> list[str]:
+    """``--x a b`` as ``--x a --x b``, for the options that take a list."""
+    spread: list[str] = []
+    option = None
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in _LISTS else None
+            if option is None:
+                spread.append(argument)
+        elif option is not None:
+            spread += [option, argument]
+        else:
+            spread.append(argument)
+    return spread
 
 
 @app.command()
@@ -69,8 +100,12 @@ def demo(
 @app.command()
 def benchmark(
     data: Annotated[list[str], typer.Option(help=f"Table: {', '.join(DATA)} or FILE.csv (last column = label).")],
-    defences: Annotated[list[str], typer.Option(help=f"Any of {', '.join(DEFENCES)}; all by default.")] = [],  # noqa: B006
-    attacks: Annotated[list[str], typer.Option(help=f"Any of {', '.join(ATTACKS)}; all by default.")] = [],  # noqa: B006
+    defences: Annotated[
+        list[str], typer.Option(help=f"Any of {', '.join(DEFENCES)}; {len(STANDARD_DEFENCES)} of them by default.")
+    ] = [],  # noqa: B006
+    attacks: Annotated[
+        list[str], typer.Option(help=f"Any of {', '.join(ATTACKS)}; {len(STANDARD_ATTACKS)} of them by default.")
+    ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 5,
     k: Annotated[int, typer.Option(help="Size of the top set.")] = 8,
     epsilon: Annotated[float, typer.Option(help="Attack radius; features are scaled to [0, 1].")] = 0.5,
@@ -82,11 +117,37 @@ def benchmark(
         "robustxai-benchmark"
     ),
 ) -> None:
-    """Run defences against attacks on real tables; lists are repeated options or separated by commas."""
-    experiment = Experiment(
-        _names(data, {}), _names(defences, DEFENCES), _names(attacks, ATTACKS), seeds, k, epsilon, norm, max_iter, rows
-    )
+    """Run defences against attacks on real tables; names of a list are separated by spaces or commas."""
+    defence_names, attack_names = _names(defences, STANDARD_DEFENCES), _names(attacks, STANDARD_ATTACKS)
+    experiment = Experiment(_names(data), defence_names, attack_names, seeds, k, epsilon, norm, max_iter, rows)
     _run(experiment, out, n_jobs, fresh=False)
+
+
+@app.command()
+def paper(
+    name: Annotated[str, typer.Argument(help="Which paper: r2et.")],
+    data: Annotated[list[str], typer.Option(help="Any of adult, bank, compas; all by default.")] = [],  # noqa: B006
+    tables: Annotated[list[str], typer.Option(help="Any of 1, 2, 3, 4; all by default.")] = [],  # noqa: B006
+    seeds: Annotated[int, typer.Option(help="Test splits.")] = 5,
+    n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
+        "robustxai-paper"
+    ),
+) -> None:
+    """Rerun a paper's tables on real data, weights chosen on a validation split; its figures stand beside ours."""
+    if name != "r2et":
+        raise ValueError(f"There is no paper {name!r}.{nearest_name(name, ['r2et'])}")
+    numbers = _names(tables, "1234")
+    for number in numbers:
+        if number not in ("1", "2", "3", "4"):
+            raise ValueError(f"The paper has no table {number!r} on tabular data; there are 1, 2, 3 and 4.")
+    study = R2ETPaper(data=_names(data, R2ETPaper.data), seeds=seeds)
+    with _stoppable(fresh=False), _progress() as progress:
+        results = study.run(out, n_jobs=n_jobs, retrained="4" in numbers, progress=_reporter(progress))
+    markdown = out / "r2et.md"
+    markdown.write_text(paper_markdown(results, [int(number) for number in numbers]), encoding="utf-8")
+    results.to_csv(out / "r2et.csv", index=False, float_format="%.6g")
+    console.print(f"Written: {markdown}, {out / 'r2et.csv'}", markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -100,24 +161,25 @@ def _stoppable(fresh: bool) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def _progress() -> Progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(TextColumn("{task.description}"), *columns, console=console)
+
+
+def _reporter(progress: Progress) -> Callable[[int, int, dict[str, Any]], None]:
+    """What :func:`run_cells` calls after every cell."""
+    task = progress.add_task("starting", total=None)
+
+    def show(finished: int, total: int, row: dict[str, Any]) -> None:
+        description = f"{escape(row['data'])} · {row['defence']} · seed {row['seed']}"
+        progress.update(task, completed=finished, total=total, description=description)
+
+    return show
+
+
 def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with _stoppable(fresh), Progress(*columns, console=console) as progress:
-        task = progress.add_task("starting", total=len(experiment.cells()))
-
-        def show(finished: int, total: int, row: dict[str, Any]) -> None:
-            progress.update(
-                task, completed=finished, description=f"{escape(row['data'])} · {row['defence']} · seed {row['seed']}"
-            )
-
-        cells = run_experiment(experiment, out, n_jobs=n_jobs, fresh=fresh, progress=show)
-        progress.update(task, description="done")
+    with _stoppable(fresh), _progress() as progress:
+        cells = run_experiment(experiment, out, n_jobs=n_jobs, fresh=fresh, progress=_reporter(progress))
     csv, markdown = write_tables(cells, out)
     for name, rows in cells.groupby("data", sort=False):
         console.print(_rich_table(str(name), rows))
@@ -164,7 +226,7 @@ def _figures(cells: pd.DataFrame, out: Path) -> list[Path]:
 def main() -> None:
     """Entry point: errors that a user can mend are one sentence, not a traceback."""
     try:
-        app()
+        app(_spread(sys.argv[1:]))
     except (ValueError, TypeError, OSError, DivergedError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robustxai._validation import check_number, nearest_name
 
-__all__ = ["PerturbationSet", "ThreatModel", "ascend"]
+__all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class ThreatModel:
         shape = X.shape[1:]
         low, high = self._box(shape)
         # in the dtype of X, so that what was clipped there is inside: float32(0.1) is above 0.1
-        outside = ((low.astype(X.dtype) > X) | (high.astype(X.dtype) < X)).reshape(len(X), -1).any(axis=1)
+        outside = ((low.astype(X.dtype) > X) | (high.astype(X.dtype) < X)).any(axis=tuple(range(1, X.ndim)))
         if outside.any():
             raise ValueError(
                 f"{outside.sum()} of {len(X)} rows lie outside the bounds of the threat model (the first is row "
@@ -194,36 +194,56 @@ class PerturbationSet:
         return draw / largest * self.unit
 
 
+def input_gradient(objective: Tensor, points: Tensor) -> Tensor:
+    """Gradient of every row's objective, shape (n,), in `points`; zero where it does not depend on them.
+
+    The explanation of a linear network is a constant, which autograd answers with an error.
+    """
+    if not objective.requires_grad:
+        return torch.zeros_like(points)
+    (gradient,) = torch.autograd.grad(objective.sum(), points, allow_unused=True, materialize_grads=True)
+    return gradient
+
+
 def ascend(
-    objective: Callable[[Tensor], Tensor], x: Tensor, space: PerturbationSet, *, n_steps: int, step_size: float
+    objective: Callable[[Tensor], Tensor],
+    x: Tensor,
+    space: PerturbationSet,
+    *,
+    n_steps: int,
+    step_size: float,
+    start: Tensor | None = None,
 ) -> Tensor:
-    r"""Plain projected gradient ascent, :math:`x \leftarrow \Pi(x + \eta\, d)`, for training against perturbations.
+    r"""Plain projected gradient ascent, :math:`\delta \leftarrow \Pi(\delta + \eta\, d)`.
 
     Parameters
     ----------
     objective : callable
         Points of shape (n, *features) to values of shape (n,).
     x : Tensor of shape (n, *features)
-        Where the ascent starts and what the ball is around.
+        What the ball is around.
     space : PerturbationSet
         Where x + delta must stay.
     n_steps : int
         How many steps.
     step_size : float
         Length of a step in the norm of `space`.
+    start : Tensor that broadcasts to x, optional
+        First perturbation; none by default.
 
     Returns
     -------
-    Tensor of shape (n, *features), without a graph
+    Tensor of shape (n, *features)
+        The perturbation delta, without a graph.
     """
     x = x.detach()
-    delta = torch.zeros_like(x)
+    delta = torch.zeros_like(x) if start is None else space.project(start.expand_as(x), x)
     for _ in range(n_steps):
         points = (x + delta).requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(objective(points).sum(), points)
+            gradient = input_gradient(objective(points), points)
         delta = space.project(delta + step_size * space.ascent(gradient), x)
-    return x + delta
+    return delta
 
 
 def _length(rows: Tensor) -> Tensor:
@@ -232,3 +252,36 @@ def _length(rows: Tensor) -> Tensor:
     largest = flat.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
     length = largest * (flat / largest).square().sum(dim=1, keepdim=True).sqrt()
     return length.reshape(-1, *(1,) * (rows.ndim - 1))
+
+
+def tangent_noise(direction: Tensor, *, batch_ndim: int = 1) -> Tensor:
+    r"""Random vectors of length one perpendicular to `direction`, sample by sample.
+
+    .. math:: \phi_\perp = u - \phi\, \frac{\langle u, \phi\rangle}{\|\phi\|_2^2}, \quad u_i \sim U(-1, 1),
+        \qquad \text{returned: } \phi_\perp / \|\phi_\perp\|_2
+
+    Parameters
+    ----------
+    direction : Tensor of shape (*batch, *features)
+        :math:`\phi`; where it is zero, nothing is taken away from u.
+    batch_ndim : int, default=1
+        How many leading axes are batch axes.
+
+    Returns
+    -------
+    Tensor shaped like `direction`; zero where a single feature leaves no perpendicular direction
+
+    Notes
+    -----
+    From torch's global generator, as everything that is drawn inside a training step.
+    """
+    rows = direction.flatten(start_dim=batch_ndim).flatten(end_dim=-2)
+    tiny = torch.finfo(rows.dtype).tiny
+    unit = rows / _length(rows).clamp_min(tiny)
+    noise = 2 * torch.rand_like(rows) - 1
+    size = _length(noise)
+    for _ in range(2):  # the second pass takes away what rounding left of the first
+        noise = noise - unit * (noise * unit).sum(dim=1, keepdim=True)
+    length = _length(noise)
+    perpendicular = length > 1e-5 * size  # less is rounding: there is one feature, or all others are frozen
+    return torch.where(perpendicular, noise / length.clamp_min(tiny), 0.0).reshape(direction.shape)

@@ -27,7 +27,10 @@ RANKINGS = ("magnitude", "signed")
 
 def as_tensor(array: ArrayLike) -> Tensor:
     """`array` as a tensor, without a copy where possible; DataFrames and lists are taken too."""
-    return array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+    if isinstance(array, Tensor):
+        return array
+    # torch warns of read-only memory, which a DataFrame may show to the outside
+    return torch.as_tensor(np.require(array, requirements="W"))
 
 
 def unit_scores(attribution: Tensor, ranking: str = "magnitude", *, batch_ndim: int = 1) -> Tensor:

@@ -108,10 +108,23 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
         CliRunner().invoke(cli.app, arguments)
     (first, options), (second, _) = seen
     assert first == second
-    assert (first.data, first.defences, first.attacks) == (("adult", "bank"), ("vanilla", "r2et"), tuple(cli.ATTACKS))
+    assert (first.data, first.defences, first.attacks) == (("adult", "bank"), ("vanilla", "r2et"), cli.STANDARD_ATTACKS)
     assert (first.seeds, first.k, first.epsilon, first.norm) == (3, 4, 0.1, "inf")
     assert (first.max_iter, first.n_attacked) == (7, 9)
     assert (options["n_jobs"], options["fresh"]) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "spread"),
+    [
+        (["--data", "adult", "bank", "--seeds", "2"], ["--data", "adult", "--data", "bank", "--seeds", "2"]),
+        (["paper", "r2et", "--tables", "1", "2"], ["paper", "r2et", "--tables", "1", "--tables", "2"]),
+        (["--defences", "a,b", "--attacks", "c", "d"], ["--defences", "a,b", "--attacks", "c", "--attacks", "d"]),
+        (["demo", "--out", "x"], ["demo", "--out", "x"]),
+    ],
+)
+def test_the_names_of_a_list_may_follow_each_other(given, spread):
+    assert cli._spread(given) == spread
 
 
 def test_the_demo_is_the_whole_table_on_the_shipped_data(monkeypatch, tmp_path):
@@ -126,8 +139,8 @@ def test_the_demo_is_the_whole_table_on_the_shipped_data(monkeypatch, tmp_path):
     assert isinstance(result.exception, ValueError)
     ((experiment, options),) = seen
     assert experiment.data == ("breast_cancer",)
-    assert set(experiment.defences) == set(cli.DEFENCES)
-    assert set(experiment.attacks) == set(cli.ATTACKS)
+    assert experiment.defences == cli.STANDARD_DEFENCES
+    assert experiment.attacks == cli.STANDARD_ATTACKS
     assert options["fresh"]
     assert "[0, 1]" in result.output
     assert f"at most {experiment.epsilon:g} in l2" in result.output

@@ -1,24 +1,36 @@
-"""Attacks on explanations, one a file: transformers from X to X'."""
+"""Attacks on explanations and on predictions, one a file: transformers from X to X'."""
 
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
 from robustxai.attacks._er import ERAttack
+from robustxai.attacks._fgsm import FGSM
 from robustxai.attacks._gradient import GradientAttack
+from robustxai.attacks._mass_centre import MassCentreAttack
 from robustxai.attacks._mse import MSEAttack
+from robustxai.attacks._multi_objective import MultiObjectiveAttack
+from robustxai.attacks._pgd import PGD
 from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._result import AttackResult, strongest
 from robustxai.attacks._search import Reference
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
+from robustxai.attacks._targeted import TargetedManipulation
+from robustxai.attacks._top_k import TopKManipulation
 
 __all__ = [
+    "FGSM",
+    "PGD",
     "AttackResult",
     "BaseAttack",
     "BoundaryMarginAttack",
     "ERAttack",
     "GradientAttack",
     "MSEAttack",
+    "MassCentreAttack",
+    "MultiObjectiveAttack",
     "RandomAttack",
     "Reference",
     "SoftOverlapAttack",
+    "TargetedManipulation",
+    "TopKManipulation",
     "strongest",
 ]

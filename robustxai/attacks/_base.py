@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from typing_extensions import Self
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Reference, Search, observe
+from robustxai.attacks._transformer import AttackTransformer
 from robustxai.metrics import precision_at_k
 from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import PerturbationSet, ThreatModel
@@ -25,13 +24,13 @@ from robustxai.training import draw_seed, small_net_threads
 __all__ = ["BaseAttack"]
 
 
-class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Base of the attacks: a scikit-learn transformer that maps inputs to perturbed inputs.
+class BaseAttack(AttackTransformer):
+    """Base of the attacks on explanations: a scikit-learn transformer that maps inputs to perturbed inputs.
 
     A subclass says which perturbation comes next (`_propose`); this class checks the input, evaluates every proposal on
     the classifier itself, and keeps for each row the proposal with the lowest P@k (ties: the higher objective) among
     those that leave the prediction as it was. The clean input counts as the first proposal, so that an attack is never
-    worse than none.
+    worse than none. An attack with another goal than P@k (`_selection`) is judged by its objective alone.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
     max_iter : int, default=100
-        Iterations per row; a row whose top-k set is entirely replaced stops early.
+        Iterations per row; where P@k is the goal, a row whose top-k set is entirely replaced stops early.
     batch_size : int, default=1024
         Rows that are searched at once: what fits the processor's cache is fastest. Raise it on a GPU.
     random_state : int, RandomState or None, default=0
@@ -85,6 +84,14 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """The next perturbation of every row, shape (n, *features), before projection."""
         raise NotImplementedError
 
+    def _selection(self) -> str:
+        """Which of the iterates that keep the prediction a row keeps.
+
+        "overlap": that of the lowest P@k (ties: the higher objective), which ends the search of a row whose top-k set
+        is entirely replaced; "objective": that of the highest objective, for goals other than P@k; "last": the last.
+        """
+        return "overlap"
+
     def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
         """Take what the next proposal needs from the latest iterate, `points` with the objective reached there.
 
@@ -107,8 +114,7 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ValueError, TypeError
             No victim, or a parameter out of its range.
         """
-        self._check_params()
-        X = validate_data(self, X, dtype=[np.float64, np.float32], allow_nd=True)
+        X = self._check_fit(X)
         n_units = int(np.prod(X.shape[2:] if X.ndim >= 4 else X.shape[1:]))
         self.k_ = clip_k(self.k, n_units)
         return self
@@ -132,51 +138,23 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "k_")
 
-    def __sklearn_clone__(self) -> Self:
-        # clone() would strip the victim of its weights, and an attack on an untrained network measures nothing
-        params = self.get_params(deep=False)
-        victim = params.pop("estimator")
-        return type(self)(victim, **{name: copy.deepcopy(value) for name, value in params.items()})
-
     def _check_params(self) -> None:
-        if self.estimator is None:
-            name = type(self).__name__
-            raise ValueError(f"{name} has no estimator to attack: pass a fitted classifier, {name}(clf).")
-        check_is_fitted(
-            self.estimator,
-            msg=f"The {type(self.estimator).__name__} under attack is not fitted yet: call its fit(X, y) first.",
-        )
+        super()._check_params()
         check_k(self.k)
         check_choice("ranking", self.ranking, RANKINGS)
         check_number("max_iter", self.max_iter, minimum=1, integer=True)
-        check_number("batch_size", self.batch_size, minimum=1, integer=True)
-        if self.threat is not None and not isinstance(self.threat, ThreatModel):
-            raise TypeError(
-                f"threat must be a ThreatModel, for instance ThreatModel(epsilon=0.5), got {self.threat!r}."
-            )
-
-    def _validate(self, X: Any) -> np.ndarray:
-        return validate_data(self, X, reset=False, dtype=[np.float64, np.float32], order="C", allow_nd=True)
-
-    def _predicted(self, X: np.ndarray) -> Tensor:
-        """Class indices that the victim predicts, which has its feature names back, shape (n,)."""
-        rows, names = X.astype(np.float32), getattr(self, "feature_names_in_", None)
-        return self.estimator.encode_target(rows if names is None else pd.DataFrame(rows, columns=names))
 
     # ---------------------------------------------------------------- the loop
 
     def _attack(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Perturbed inputs and first flips."""
-        threat = self.threat if self.threat is not None else ThreatModel()
-        device = self.estimator.device_
-        space = threat.bind(X, getattr(self, "feature_names_in_", None), device)
+        threat, space = self._bind(X)
         first_flip = np.full(len(X), self.max_iter + 1)
         if threat.epsilon == 0:
             return X.copy(), first_flip
-        module = copy.deepcopy(self.estimator.module_).requires_grad_(False).eval()
+        module = self._frozen_module()
         surrogate = softplus_surrogate(module) if has_piecewise_linear(module) else None
-        target = self._predicted(X)
-        x = torch.tensor(X, dtype=torch.float32, device=device)
+        target, x = self._predicted(X), self._tensor(X)
         deltas, flips = [], []
         seed = draw_seed(self.random_state)
         with small_net_threads(module):
@@ -204,7 +182,7 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Best perturbation and first flip of every row of one chunk."""
         explainer = self.estimator.explainer_
         graph = self._needs_graph and surrogate is None
-        points, attribution, _ = observe(module, explainer, x, target, graph)
+        points, attribution, logits = observe(module, explainer, x, target, graph)
         clean = attribution.detach()
         scores = unit_scores(clean, self.ranking)
         reference = Reference(clean, scores, top_k_mask(scores, self.k_), self.k_, self.ranking)
@@ -212,27 +190,34 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         search = Search(
             module, surrogate, explainer, space, generator, self.max_iter,
             index=torch.arange(len(x), device=x.device), x=x, target=target, reference=reference,
-            delta=torch.zeros_like(x), kept=yes, stuck=~yes,
+            delta=torch.zeros_like(x), logits=logits, kept=yes, stuck=~yes,
         )  # fmt: skip
-        self._learn(search, 0, points, self._objective(attribution, reference))
+        selection, objective = self._selection(), self._objective(attribution, reference)
         best_delta = torch.zeros_like(x)
         best_overlap = torch.full((len(x),), self.k_, device=x.device)
-        best_objective = torch.full((len(x),), -torch.inf, device=x.device)
+        # P@k decides first, and moving is better than standing still; where the objective decides, it has to be beaten
+        best_objective = objective.detach().clone()
+        if selection != "objective":
+            best_objective.fill_(-torch.inf)
         first_flip = torch.full((len(x),), self.max_iter + 1, device=x.device)
+        self._learn(search, 0, points, objective)
 
         for iteration in range(1, self.max_iter + 1):
             search.delta = space.project(self._propose(search, iteration), search.x)
             points, attribution, logits = observe(module, explainer, search.x + search.delta, search.target, graph)
-            search.kept = logits.argmax(dim=1) == search.target
+            search.logits, search.kept = logits, logits.detach().argmax(dim=1) == search.target
             objective = self._objective(attribution, search.reference)
             reached = objective.detach()
             overlap = overlap_at_k(search.reference.top, search.reference.rank(attribution.detach()), self.k_)
 
             rows = search.index
-            better = (overlap < best_overlap[rows]) | (
-                (overlap == best_overlap[rows]) & (reached > best_objective[rows])
-            )
-            better &= search.kept
+            better = search.kept
+            if selection != "last":
+                higher = reached > best_objective[rows]
+                if selection == "overlap":
+                    known = best_overlap[rows]
+                    higher = (overlap < known) | ((overlap == known) & higher)
+                better = better & higher
             improved = rows[better]
             best_delta[improved] = search.delta[better]
             best_overlap[improved] = overlap[better]
@@ -243,7 +228,9 @@ class BaseAttack(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if iteration == self.max_iter:
                 break
             self._learn(search, iteration, points, objective)
-            done = search.stuck | (best_overlap[rows] == 0)
+            done = search.stuck
+            if selection == "overlap":
+                done = done | (best_overlap[rows] == 0)
             if bool(done.all()):
                 break
             if bool(done.any()):

@@ -31,7 +31,7 @@ class BoundaryMarginAttack(GradientAttack):
     ----------
     n_boundary : int, default=3
         q; at most k and at most the number of other units.
-    estimator, k, threat, ranking, max_iter, step_size, momentum, batch_size, random_state
+    estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
         As in :class:`GradientAttack`.
     """
 
@@ -46,6 +46,7 @@ class BoundaryMarginAttack(GradientAttack):
         max_iter: int = 100,
         step_size: float | None = None,
         momentum: float = 0.75,
+        keep: str = "best",
         batch_size: int = 1024,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -57,6 +58,7 @@ class BoundaryMarginAttack(GradientAttack):
             max_iter=max_iter,
             step_size=step_size,
             momentum=momentum,
+            keep=keep,
             batch_size=batch_size,
             random_state=random_state,
         )

@@ -20,9 +20,10 @@ class ERAttack(GradientAttack):
 
     Parameters
     ----------
-    estimator, k, threat, ranking, max_iter, step_size, momentum, batch_size, random_state
-        As in :class:`GradientAttack`. The paper's setting is ``threat=ThreatModel(epsilon=1), max_iter=1000,
-        step_size=1e-3, momentum=0`` (and the last iterate, where the best one is kept here).
+    estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
+        As in :class:`GradientAttack`. The paper's protocol is ``threat=ThreatModel(epsilon=1), max_iter=1000,
+        step_size=1e-3, momentum=0, keep="last"``: plain steps, and the last iterate that keeps the prediction. By
+        default the iterate of the lowest P@k is kept, which is the stronger attack.
 
     References
     ----------

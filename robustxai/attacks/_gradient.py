@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustxai._validation import check_number
+from robustxai._validation import check_choice, check_number
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._search import Reference, Search, observe
 from robustxai.nets import set_beta
-from robustxai.perturbation import ThreatModel
+from robustxai.perturbation import ThreatModel, input_gradient
 
 __all__ = ["GradientAttack"]
 
@@ -35,12 +35,20 @@ class GradientAttack(BaseAttack):
         Constant length of a step in units of the norm, instead of the schedule above (the R2ET paper: 1e-3).
     momentum : float, default=0.75
         mu; 0 for plain projected gradient ascent.
+    keep : {"best", "last"}, default="best"
+        Which of the iterates that keep the prediction a row ends with. "last" is the protocol of the papers, and
+        overstates robustness: the walk may have been further on its way.
     estimator, k, threat, ranking, max_iter, batch_size, random_state
         As in :class:`BaseAttack`.
     """
 
     _needs_graph = True
     _BETA_RANGE = (5.0, 50.0)
+
+    #: What is best, "overlap" or "objective", as in `_selection`.
+    _goal = "overlap"
+    #: Whether a step that changes the prediction is taken back; if not, the walk goes on from there.
+    _takes_back = True
 
     def __init__(
         self,
@@ -52,6 +60,7 @@ class GradientAttack(BaseAttack):
         max_iter: int = 100,
         step_size: float | None = None,
         momentum: float = 0.75,
+        keep: str = "best",
         batch_size: int = 1024,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -66,16 +75,29 @@ class GradientAttack(BaseAttack):
         )
         self.step_size = step_size
         self.momentum = momentum
+        self.keep = keep
 
     def _check_params(self) -> None:
         super()._check_params()
         check_number("momentum", self.momentum, minimum=0.0)
         if self.step_size is not None:
             check_number("step_size", self.step_size, minimum=0.0, inclusive=False)
+        check_choice("keep", self.keep, ("best", "last"))
+
+    def _selection(self) -> str:
+        return "last" if self.keep == "last" else self._goal
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         """What the attacker maximises, shape (n,), differentiable in `attribution` of shape (n, *features)."""
         raise NotImplementedError
+
+    def _scalarise(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
+        """What the gradient is taken of, shape (n,): the objective, or its sum with a term of the logits.
+
+        `objective` and `logits` are those of the latest iterate, on the surrogate where there is one; ``search.logits``
+        are always those of the network itself. Called once per iterate, from the clean input on.
+        """
+        return objective
 
     def _propose(self, search: Search, iteration: int) -> Tensor:
         state = search.extra
@@ -84,14 +106,11 @@ class GradientAttack(BaseAttack):
         return state["anchor"] + _per_row(length, step) * step
 
     def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
-        state, space = search.extra, search.space
+        state, space, logits = search.extra, search.space, search.logits
         if search.surrogate is not None:
-            points, objective = self._on_surrogate(search.surrogate, search, iteration)
-        if objective.requires_grad:
-            (gradient,) = torch.autograd.grad(objective.sum(), points, allow_unused=True, materialize_grads=True)
-        else:  # the explanation is a constant, as that of a linear logit
-            gradient = torch.zeros_like(points)
-        gradient = space.normalise(gradient)
+            points, objective, logits = self._on_surrogate(search.surrogate, search, iteration)
+        objective = self._scalarise(search, objective, logits)
+        gradient = space.normalise(input_gradient(objective, points))
         still = gradient.flatten(start_dim=1).abs().amax(dim=1) == 0
         if iteration == 0:
             # a stationary objective (the distance to itself, say) gets a push in a random direction
@@ -101,10 +120,11 @@ class GradientAttack(BaseAttack):
             )
             state["rate"] = torch.ones_like(objective.detach())
             return
-        kept = _per_row(search.kept, gradient)
+        accepted = search.kept if self._takes_back else torch.ones_like(search.kept)
+        kept = _per_row(accepted, gradient)
         state["anchor"] = torch.where(kept, search.delta, state["anchor"])
         state["velocity"] = torch.where(kept, self.momentum * state["velocity"] + gradient, state["velocity"])
-        state["rate"] = torch.where(search.kept, (2 * state["rate"]).clamp_max(1.0), state["rate"] / 2)
+        state["rate"] = torch.where(accepted, (2 * state["rate"]).clamp_max(1.0), state["rate"] / 2)
         search.stuck = still & search.kept
 
     def _step_length(self, iteration: int, max_iter: int, epsilon: float) -> float:
@@ -112,14 +132,14 @@ class GradientAttack(BaseAttack):
             return self.step_size
         return epsilon if iteration == 1 else epsilon * (0.3 * (1 - iteration / max_iter) + 0.01)
 
-    def _on_surrogate(self, surrogate: nn.Module, search: Search, iteration: int) -> tuple[Tensor, Tensor]:
-        """The latest iterate and its objective on the smooth copy, whose beta grows with the iterations."""
+    def _on_surrogate(self, surrogate: nn.Module, search: Search, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The latest iterate, its objective and its logits on the smooth copy, whose beta grows with the iterations."""
         low, high = self._BETA_RANGE
         set_beta(surrogate, low * (high / low) ** (iteration / max(search.max_iter - 1, 1)))
-        points, attribution, _ = observe(
+        points, attribution, logits = observe(
             surrogate, search.explainer, search.x + search.delta, search.target, graph=True
         )
-        return points, self._objective(attribution, search.reference)
+        return points, self._objective(attribution, search.reference), logits
 
 
 def _per_row(values: Tensor, like: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class MSEAttack(GradientAttack):
 
     Parameters
     ----------
-    estimator, k, threat, ranking, max_iter, step_size, momentum, batch_size, random_state
+    estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
         As in :class:`GradientAttack`.
 
     References

@@ -19,7 +19,7 @@ class AttackResult:
     Attributes
     ----------
     X_adv : array or DataFrame like X
-        The perturbed inputs: the best feasible iterate of each row.
+        The perturbed inputs: of each row the iterate that serves the attack's goal best with the prediction unchanged.
     attribution, attribution_adv : array or DataFrame like X
         Explanation of the class predicted at X, at X and at X_adv.
     precision_at_k : ndarray of shape (n_samples,)
@@ -29,6 +29,8 @@ class AttackResult:
         ``n_iter + 1`` where none did.
     n_iter : int
         Budget of iterations.
+    targets_in_top_k : ndarray of int of shape (n_samples,), or None
+        How many of the target units are in the top-k set at X_adv; only of a targeted attack.
     """
 
     X_adv: Any
@@ -37,13 +39,14 @@ class AttackResult:
     precision_at_k: np.ndarray
     first_flip: np.ndarray
     n_iter: int
+    targets_in_top_k: np.ndarray | None = None
 
 
 def strongest(results: Sequence[AttackResult]) -> AttackResult:
     """For every row the result with the lowest P@k (the earlier one of equals), and the earliest first flip.
 
     The mean over rows of this minimum is the honest figure of an ensemble: the attacker may choose the attack for every
-    row, and a mean of one attack alone hides that.
+    row, and a mean of one attack alone hides that. What only one kind of attack tells (`targets_in_top_k`) is left out.
     """
     if not results:
         raise ValueError("strongest() needs at least one attack result.")

@@ -45,6 +45,12 @@ class Reference:
         n_rest = max(scores.shape[1] - self.k, 1)
         return inside / self.k - (scores.sum(dim=1) - inside) / n_rest
 
+    def relative(self, attribution: Tensor) -> Tensor:
+        """Unit scores of another attribution as shares of their total magnitude, shape (n, units)."""
+        scores = self.rank(attribution)
+        total = scores.abs().sum(dim=1, keepdim=True)
+        return scores / total.clamp_min(torch.finfo(scores.dtype).tiny)
+
     def select(self, rows: Tensor) -> Reference:
         """The reference of some of the rows."""
         return Reference(self.attribution[rows], self.scores[rows], self.top[rows], self.k, self.ranking)
@@ -67,13 +73,14 @@ class Search:
     target: Tensor
     reference: Reference
     delta: Tensor  # the latest iterate
+    logits: Tensor  # of the network itself there, with a graph where `_needs_graph` asks for one
     kept: Tensor  # whether it keeps the prediction
     stuck: Tensor  # whether the row cannot get any further
     extra: dict[str, Tensor] = field(default_factory=dict)  # what `_learn` remembers for `_propose`
 
     def select(self, rows: Tensor) -> None:
         """Go on with some of the rows."""
-        for name in ("index", "x", "target", "delta", "kept", "stuck"):
+        for name in ("index", "x", "target", "delta", "logits", "kept", "stuck"):
             setattr(self, name, getattr(self, name)[rows])
         self.reference = self.reference.select(rows)
         self.extra = {name: value[rows] for name, value in self.extra.items()}
@@ -87,4 +94,4 @@ def observe(
     with torch.enable_grad():
         logits = module(points)
         attribution = explainer(module, points, target, logits=logits, create_graph=graph)
-    return points, attribution, logits.detach()
+    return points, attribution, logits if graph else logits.detach()

@@ -21,7 +21,7 @@ class SoftOverlapAttack(GradientAttack):
 
     Parameters
     ----------
-    estimator, k, threat, ranking, max_iter, step_size, momentum, batch_size, random_state
+    estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
         As in :class:`GradientAttack`.
     """
 

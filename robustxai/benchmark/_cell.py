@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES
+from robustxai.classifiers import retrain
 from robustxai.datasets import load_table, make_preprocessor
 from robustxai.metrics import roc_auc
 from robustxai.model_selection import RobustnessScorer
@@ -34,6 +35,9 @@ class Cell:
     The protocol: the rows are split 75 : 25, stratified, by the seed; features are imputed, scaled to [0, 1] and
     one-hot encoded by what the training part shows; the defence is trained at its defaults with the same seed; AUC and
     accuracy are those of the whole test part, the rest of its first `n_attacked` rows.
+
+    `params` changes the defence's hyper-parameters. `part` "validation" leaves the test rows alone: the training part
+    is split again, 75 : 25. `start` "vanilla" retrains a vanilla model of the same seed instead of a random one.
     """
 
     data: str
@@ -45,19 +49,24 @@ class Cell:
     norm: str = "2"
     max_iter: int = 100
     n_attacked: int = 1000
+    params: tuple[tuple[str, Any], ...] = ()
+    part: str = "test"
+    start: str = "random"
 
     @property
     def name(self) -> str:
         """File name of the result; the digest changes with anything that could change the numbers."""
         # not the estimator's repr, which leaves out every parameter that is at its default
-        defaults = repr(sorted(self.estimator().get_params().items()))
+        estimator = self.estimator()
+        module_defaults: dict[str, Any] = getattr(estimator, "_module_params", dict)()
+        defaults = repr((sorted(estimator.get_params().items()), sorted(module_defaults.items())))
         fields = {**asdict(self), "protocol": _PROTOCOL, "defaults": defaults, "file": _content(self.data)}
         digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
         return f"{Path(self.data).stem}-{self.defence}-{self.seed}-{digest}.json"
 
     def estimator(self) -> Any:
         """The unfitted estimator."""
-        return DEFENCES[self.defence](self.k, self.seed)
+        return DEFENCES[self.defence](self.k, self.seed).set_params(**dict(self.params))
 
     def threat(self) -> ThreatModel:
         """The threat model: features are scaled to [0, 1], and there they must stay."""
@@ -82,10 +91,18 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     X_train, X_test, y_train, y_test = train_test_split(
         X, np.asarray(y), test_size=0.25, stratify=y, random_state=cell.seed
     )
+    if cell.part == "validation":
+        X_train, X_test, y_train, y_test = train_test_split(
+            X_train, y_train, test_size=0.25, stratify=y_train, random_state=cell.seed
+        )
     preprocessor = make_preprocessor(X_train).fit(X_train)
     X_train, X_test = preprocessor.transform(X_train), preprocessor.transform(X_test)
+    old = DEFENCES["vanilla"](cell.k, cell.seed).fit(X_train, y_train) if cell.start == "vanilla" else None
     start = time.perf_counter()
-    estimator = cell.estimator().fit(X_train, y_train)
+    if old is None:
+        estimator = cell.estimator().fit(X_train, y_train)
+    else:
+        estimator = retrain(cell.estimator(), old, X_train, y_train, k=cell.k, random_state=cell.seed)
     seconds = time.perf_counter() - start
     if hasattr(estimator, "explain"):
         attacks = {name: ATTACKS[name](cell.k, cell.threat(), cell.max_iter, cell.seed) for name in cell.attacks}
@@ -96,4 +113,5 @@ def run_cell(cell: Cell) -> dict[str, Any]:
             "accuracy": float(accuracy_score(y_test, estimator.predict(X_test))),
         }
     fields = {**asdict(cell), "data": Path(cell.data).stem, "attacks": ",".join(cell.attacks)}
+    fields["params"] = json.dumps(dict(cell.params))
     return {**fields, "n_features": X_train.shape[1], "fit_seconds": seconds, **scores}

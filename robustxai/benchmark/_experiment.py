@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,9 +16,9 @@ from joblib import Parallel, delayed
 
 from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
-from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES
+from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 
-__all__ = ["Experiment", "run_experiment"]
+__all__ = ["Experiment", "run_cells", "run_experiment"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Experiment:
     """
 
     data: tuple[str, ...]
-    defences: tuple[str, ...] = tuple(DEFENCES)
-    attacks: tuple[str, ...] = tuple(ATTACKS)
+    defences: tuple[str, ...] = STANDARD_DEFENCES
+    attacks: tuple[str, ...] = STANDARD_ATTACKS
     seeds: int = 5
     k: int = 8
     epsilon: float = 0.5
@@ -76,8 +76,8 @@ def _check_names(kind: str, names: Any, valid: dict[str, Any]) -> None:
             raise ValueError(f"There is no {kind} {name!r}.{nearest_name(name, valid)}")
 
 
-def run_experiment(
-    experiment: Experiment,
+def run_cells(
+    cells: Sequence[Cell],
     out: str | Path,
     *,
     n_jobs: int = 1,
@@ -88,7 +88,7 @@ def run_experiment(
 
     Parameters
     ----------
-    experiment : Experiment
+    cells : sequence of Cell
         What to run.
     out : path
         Folder for the results. A cell is written in one step when it is finished, so that stopping at any moment, in
@@ -103,11 +103,10 @@ def run_experiment(
     Returns
     -------
     DataFrame
-        In the order of ``experiment.cells()``.
+        In the order of `cells`.
     """
     folder = Path(out) / "cells"
     folder.mkdir(parents=True, exist_ok=True)
-    cells = experiment.cells()
     rows = {} if fresh else {cell: row for cell in cells if (row := _read(folder / cell.name)) is not None}
     report = progress or (lambda finished, total, row: None)
     for finished, row in enumerate(rows.values(), start=1):
@@ -117,6 +116,11 @@ def run_experiment(
         rows[cell] = row
         report(len(rows), len(cells), row)
     return pd.DataFrame([rows[cell] for cell in cells])
+
+
+def run_experiment(experiment: Experiment, out: str | Path, **options: Any) -> pd.DataFrame:
+    """:func:`run_cells` of all cells of `experiment`."""
+    return run_cells(experiment.cells(), out, **options)
 
 
 def _compute(cells: list[Cell], folder: Path, n_jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:

@@ -11,17 +11,23 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from robustxai.attacks import BaseAttack, BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack, SoftOverlapAttack
 from robustxai.classifiers import (
+    AdversarialTrainingClassifier,
+    ATEXClassifier,
+    CrossLipschitzClassifier,
     EstimatedHessianClassifier,
+    ExactHessianClassifier,
+    ExplanationATClassifier,
     LinearClassifier,
     R2ETClassifier,
     SoftplusClassifier,
+    SSRClassifier,
     VanillaClassifier,
     WeightDecayClassifier,
 )
 from robustxai.datasets import load_adult, load_bank, load_compas
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["ATTACKS", "DATA", "DEFENCES"]
+__all__ = ["ATTACKS", "DATA", "DEFENCES", "STANDARD_ATTACKS", "STANDARD_DEFENCES"]
 
 #: Estimators at their defaults: ``(k, seed) -> unfitted estimator``. Gradient-boosted trees have no gradient to
 #: explain or attack; they stand in the table for the AUC that a table allows.
@@ -33,7 +39,25 @@ DEFENCES: dict[str, Callable[[int, int], Any]] = {
     "softplus": lambda k, seed: SoftplusClassifier(random_state=seed),
     "estimated_hessian": lambda k, seed: EstimatedHessianClassifier(random_state=seed),
     "r2et": lambda k, seed: R2ETClassifier(k=k, random_state=seed),
+    # four Hutchinson probes, because the exact norm takes as many products as there are features
+    "exact_hessian": lambda k, seed: ExactHessianClassifier(n_probes=4, random_state=seed),
+    "ssr": lambda k, seed: SSRClassifier(random_state=seed),
+    "cross_lipschitz": lambda k, seed: CrossLipschitzClassifier(k=k, random_state=seed),
+    "explanation_at": lambda k, seed: ExplanationATClassifier(k=k, random_state=seed),
+    "fgsm_training": lambda k, seed: AdversarialTrainingClassifier("fgsm", random_state=seed),
+    "pgd_training": lambda k, seed: AdversarialTrainingClassifier("pgd", random_state=seed),
+    "atex": lambda k, seed: ATEXClassifier(random_state=seed),
 }
+#: What a benchmark runs unless other names are given.
+STANDARD_DEFENCES = (
+    "logistic_regression",
+    "gradient_boosting",
+    "vanilla",
+    "weight_decay",
+    "softplus",
+    "estimated_hessian",
+    "r2et",
+)
 
 
 def _er_in_paper_steps(k: int, threat: ThreatModel, max_iter: int, seed: int) -> BaseAttack:
@@ -46,6 +70,15 @@ def _plain(attack: Callable[..., BaseAttack]) -> Callable[[int, ThreatModel, int
     return lambda k, threat, max_iter, seed: attack(k=k, threat=threat, max_iter=max_iter, random_state=seed)
 
 
+def _as_published(attack: Callable[..., BaseAttack]) -> Callable[[int, ThreatModel, int, int], BaseAttack]:
+    # The R2ET paper's protocol, whatever the radius and budget of the others: 1,000 steps of 1e-3, the last iterate.
+    def build(k: int, threat: ThreatModel, max_iter: int, seed: int) -> BaseAttack:
+        threat = ThreatModel(epsilon=1.0, norm=2, bounds=threat.bounds)
+        return attack(k=k, threat=threat, max_iter=1000, random_state=seed, step_size=1e-3, momentum=0.0, keep="last")
+
+    return build
+
+
 #: Attacks: ``(k, threat, max_iter, seed) -> attack``.
 ATTACKS: dict[str, Callable[[int, ThreatModel, int, int], BaseAttack]] = {
     "er": _er_in_paper_steps,
@@ -53,7 +86,11 @@ ATTACKS: dict[str, Callable[[int, ThreatModel, int, int], BaseAttack]] = {
     "boundary": _plain(BoundaryMarginAttack),
     "overlap": _plain(SoftOverlapAttack),
     "random": _plain(RandomAttack),
+    "er_paper": _as_published(ERAttack),
+    "mse_paper": _as_published(MSEAttack),
 }
+#: What a benchmark runs unless other names are given.
+STANDARD_ATTACKS = ("er", "mse", "boundary", "overlap", "random")
 
 
 def _breast_cancer() -> tuple[pd.DataFrame, pd.Series]:

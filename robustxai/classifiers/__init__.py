@@ -1,19 +1,31 @@
 """Public estimators: each is its own hyper-parameters and the penalties that they weigh."""
 
+from robustxai.classifiers._adversarial_training import AdversarialTrainingClassifier
+from robustxai.classifiers._atex import ATEXClassifier
 from robustxai.classifiers._base import BaseExplainableClassifier
+from robustxai.classifiers._cross_lipschitz import CrossLipschitzClassifier
 from robustxai.classifiers._estimated_hessian import EstimatedHessianClassifier
+from robustxai.classifiers._exact_hessian import ExactHessianClassifier
+from robustxai.classifiers._explanation_at import ExplanationATClassifier
 from robustxai.classifiers._linear import LinearClassifier
 from robustxai.classifiers._r2et import R2ETClassifier
 from robustxai.classifiers._retrain import retrain
 from robustxai.classifiers._softplus import SoftplusClassifier
+from robustxai.classifiers._ssr import SSRClassifier
 from robustxai.classifiers._vanilla import VanillaClassifier
 from robustxai.classifiers._weight_decay import WeightDecayClassifier
 
 __all__ = [
+    "ATEXClassifier",
+    "AdversarialTrainingClassifier",
     "BaseExplainableClassifier",
+    "CrossLipschitzClassifier",
     "EstimatedHessianClassifier",
+    "ExactHessianClassifier",
+    "ExplanationATClassifier",
     "LinearClassifier",
     "R2ETClassifier",
+    "SSRClassifier",
     "SoftplusClassifier",
     "VanillaClassifier",
     "WeightDecayClassifier",

@@ -7,12 +7,16 @@ from typing import Any
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
-from robustxai.penalties import EstimatedHessian, Penalty, RankingGap, RelativeHessian
+from robustxai.penalties import EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
 from robustxai.training import Term
 
 __all__ = ["R2ETClassifier"]
 
-_HESSIANS: dict[str, Callable[..., Penalty]] = {"relative": RelativeHessian, "estimated": EstimatedHessian}
+_HESSIANS: dict[str, Callable[..., Penalty]] = {
+    "relative": RelativeHessian,
+    "estimated": EstimatedHessian,
+    "exact": ExactHessian,
+}
 
 
 class R2ETClassifier(BaseExplainableClassifier):
@@ -39,16 +43,20 @@ class R2ETClassifier(BaseExplainableClassifier):
         :class:`robustxai.penalties.RankingGap`.
     n_pairs : int or None, default=4
         k' of the minimal and anchored forms, at most k; None for k, as in the paper.
-    gap : {"normalised", "linear"}, default="normalised"
-        "linear" is Eq. 6 as printed, which a network can satisfy by growing its gradient; see the penalty's page.
+    gap : {"normalised", "linear", "exponential", "hinge"}, default="normalised"
+        "linear" is Eq. 6 as printed, which a network can satisfy by growing its gradient. "exponential" and "hinge"
+        replace minus the gap h by exp(-h) and max(0, margin - h), on normalised scores; see the penalty's page.
+    margin : float, default=1.0
+        Of the hinge: one mean magnitude of the attribution.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
-    hessian : {"relative", "estimated"}, default="relative"
+    hessian : {"relative", "estimated", "exact"}, default="relative"
         "estimated" is the paper's finite difference along the sign of the gradient
         (:class:`robustxai.penalties.EstimatedHessian`), which can be lowered by flattening the classifier; "relative"
-        takes the length of the attribution out of it (:class:`robustxai.penalties.RelativeHessian`).
+        takes the length of the attribution out of it (:class:`robustxai.penalties.RelativeHessian`). "exact" is the
+        Frobenius norm of the Hessian (:class:`robustxai.penalties.ExactHessian`), at a product per feature.
     kappa : float, optional
-        Step of the Hessian estimate; 0.3 for "relative" and 0.01 for "estimated" by default.
+        Step of the Hessian estimate; 0.3 for "relative" and 0.01 for "estimated" by default. "exact" has none.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 3: sharp
         enough to keep what it knows beyond a linear model, smooth enough for the penalties to reach the rest.
@@ -81,6 +89,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         pairs: str = "minimal",
         n_pairs: int | None = 4,
         gap: str = "normalised",
+        margin: float = 1.0,
         ranking: str = "magnitude",
         hessian: str = "relative",
         kappa: float | None = None,
@@ -93,6 +102,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         self.pairs = pairs
         self.n_pairs = n_pairs
         self.gap = gap
+        self.margin = margin
         self.ranking = ranking
         self.hessian = hessian
         self.kappa = kappa
@@ -101,13 +111,15 @@ class R2ETClassifier(BaseExplainableClassifier):
         super()._check_params()
         check_k(self.k)
         check_choice("hessian", self.hessian, _HESSIANS)
+        if self.hessian == "exact" and self.kappa is not None:
+            raise ValueError(f"kappa={self.kappa!r} is the step of a difference, and hessian='exact' takes none.")
         check_number("lambda_gap", self.lambda_gap, minimum=0.0)
         check_number("lambda_hessian", self.lambda_hessian, minimum=0.0)
         if self.n_pairs is not None:
             check_number("n_pairs", self.n_pairs, minimum=1, integer=True)
 
     def _terms(self, n_units: int) -> list[Term]:
-        gap = RankingGap(clip_k(self.k, n_units), self.pairs, self.n_pairs, self.gap, self.ranking)
+        gap = RankingGap(clip_k(self.k, n_units), self.pairs, self.n_pairs, self.gap, self.ranking, self.margin)
         hessian = _HESSIANS[self.hessian]
         return [
             Term("gap", self.lambda_gap, gap),

@@ -106,5 +106,5 @@ def retrain(
     )
     params = {name: value for name, value in estimator.get_params().items() if not name.startswith("module")}
     callbacks = [*(params.pop("callbacks", None) or []), ("explanation_guard", guard)]
-    params |= {"module": copy.deepcopy(module), "max_epochs": max_epochs, "callbacks": callbacks, "init": None}
+    params |= {"module": copy.deepcopy(module), "max_epochs": max_epochs, "callbacks": callbacks, "init": module}
     return type(estimator)(**params).fit(take(train), np.asarray(y)[train])

@@ -1,6 +1,32 @@
-"""Differentiable attributions, one a file: ``explainer(module, x, target) -> attribution`` shaped like x."""
+"""Differentiable attributions, one a file: ``explainer(module, x, target) -> attribution`` shaped like x.
+
+======================= ======================== ====================================================================
+``Gradient``            "gradient" and others    the saliency map, of the probability, log-odds, logit or loss
+``GradientTimesInput``  "gradient_times_input"   the same, times the input
+``SmoothGrad``          "smooth_grad"            the gradient, averaged over fixed noise
+``IntegratedGradients`` "integrated_gradients"   the gradient, averaged on the way from a baseline, times the way
+``RelativeImportance``  "relative_importance"    another explainer's shares abs(phi) / norm_1(phi)
+``captum_explainer``                             a method of Captum, to explain and to score: no derivative
+======================= ======================== ====================================================================
+"""
 
 from robustxai.explainers._base import EXPLAINERS, Explainer, resolve_explainer
-from robustxai.explainers._gradient import Gradient
+from robustxai.explainers._captum import captum_explainer
+from robustxai.explainers._gradient import Gradient, log_odds
+from robustxai.explainers._gradient_times_input import GradientTimesInput
+from robustxai.explainers._integrated_gradients import IntegratedGradients
+from robustxai.explainers._relative_importance import RelativeImportance
+from robustxai.explainers._smooth_grad import SmoothGrad
 
-__all__ = ["EXPLAINERS", "Explainer", "Gradient", "resolve_explainer"]
+__all__ = [
+    "EXPLAINERS",
+    "Explainer",
+    "Gradient",
+    "GradientTimesInput",
+    "IntegratedGradients",
+    "RelativeImportance",
+    "SmoothGrad",
+    "captum_explainer",
+    "log_odds",
+    "resolve_explainer",
+]

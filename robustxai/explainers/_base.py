@@ -8,6 +8,10 @@ from torch import Tensor, nn
 
 from robustxai._validation import check_choice
 from robustxai.explainers._gradient import Gradient
+from robustxai.explainers._gradient_times_input import GradientTimesInput
+from robustxai.explainers._integrated_gradients import IntegratedGradients
+from robustxai.explainers._relative_importance import RelativeImportance
+from robustxai.explainers._smooth_grad import SmoothGrad
 
 __all__ = ["EXPLAINERS", "Explainer", "resolve_explainer"]
 
@@ -31,6 +35,10 @@ EXPLAINERS: dict[str, Explainer] = {
     "log_odds_gradient": Gradient("log_odds"),
     "logit_gradient": Gradient("logit"),
     "cross_entropy_gradient": Gradient("cross_entropy"),
+    "gradient_times_input": GradientTimesInput(),
+    "integrated_gradients": IntegratedGradients(),
+    "relative_importance": RelativeImportance(),
+    "smooth_grad": SmoothGrad(),
 }
 
 

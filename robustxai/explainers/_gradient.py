@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from robustxai._validation import check_choice
 
-__all__ = ["Gradient"]
+__all__ = ["Gradient", "log_odds"]
 
 _OUTPUTS = ("probability", "log_odds", "logit", "cross_entropy")
 
 
-def _class_margin(logits: Tensor, target: Tensor) -> Tensor:
+def log_odds(logits: Tensor, target: Tensor) -> Tensor:
     """``z_c - logsumexp_{j != c} z_j``, the log-odds of class c; shape (*batch,)."""
     if logits.shape[-1] == 2:
         return (logits[..., 1] - logits[..., 0]) * (2 * target - 1)
@@ -83,7 +83,7 @@ class Gradient:
     def _score(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.output == "logit":
             return logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
-        margin = _class_margin(logits, target)
+        margin = log_odds(logits, target)
         if self.output == "log_odds":
             return margin
         if self.output == "cross_entropy":

@@ -61,6 +61,22 @@ def ranked_scores(attribution: Any, ranking: str, *, name: str = "attribution", 
     return scores
 
 
+def paired_scores(attribution: Any, attribution_adv: Any, ranking: str) -> tuple[Tensor, Tensor]:
+    """Unit scores (n_samples, units) of two explanations of the same samples, on one device."""
+    scores = ranked_scores(attribution, ranking)
+    scores_adv = ranked_scores(attribution_adv, ranking, name="attribution_adv").to(scores.device)
+    check_same_shape(attribution, attribution_adv)
+    return scores, scores_adv
+
+
+def check_same_shape(attribution: Any, attribution_adv: Any) -> None:
+    """Raise unless the two explanations have one shape."""
+    if np.shape(attribution) != np.shape(attribution_adv):
+        raise ValueError(
+            f"Both attributions must have one shape, got {np.shape(attribution)} and {np.shape(attribution_adv)}."
+        )
+
+
 def probabilities(estimator: Any, X: Any) -> np.ndarray:
     """Predicted probabilities (n_samples, n_classes); anything but a tensor reaches the estimator as it is."""
     return np.asarray(estimator.predict_proba(X.detach().cpu().numpy() if isinstance(X, Tensor) else X))

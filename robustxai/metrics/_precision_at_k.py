@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from robustxai._validation import clip_k
-from robustxai.metrics._inputs import ranked_scores
+from robustxai.metrics._inputs import paired_scores
 from robustxai.ranking import top_k_mask
 
 
@@ -50,12 +51,11 @@ def precision_at_k(attribution: Any, attribution_adv: Any, k: int = 8, *, rankin
     >>> precision_at_k([[3.0, -2.0, 1.0, 0.0]], [[3.0, 0.0, 1.0, -2.0]], k=2)
     array([0.5])
     """
-    scores = ranked_scores(attribution, ranking)
-    scores_adv = ranked_scores(attribution_adv, ranking, name="attribution_adv").to(scores.device)
-    if np.shape(attribution) != np.shape(attribution_adv):
-        raise ValueError(
-            f"Both attributions must have one shape, got {np.shape(attribution)} and {np.shape(attribution_adv)}."
-        )
-    k = clip_k(k, scores.shape[-1])
+    scores, scores_adv = paired_scores(attribution, attribution_adv, ranking)
+    return common_share(scores, scores_adv, clip_k(k, scores.shape[-1]))
+
+
+def common_share(scores: Tensor, scores_adv: Tensor, k: int) -> np.ndarray:
+    """Members that the two top-k sets have in common, over k; shape (n_samples,)."""
     common = (top_k_mask(scores, k) & top_k_mask(scores_adv, k)).sum(dim=-1)
     return common.cpu().numpy() / k

@@ -1,8 +1,23 @@
 """Regularisers, one a file: a function of an explained batch that returns one value per sample, to be minimised."""
 
 from robustxai.penalties._batch import ExplainedBatch, Penalty
+from robustxai.penalties._cross_lipschitz import CrossLipschitz
+from robustxai.penalties._distillation import Distillation, TangentDistillation
 from robustxai.penalties._estimated_hessian import EstimatedHessian
+from robustxai.penalties._exact_hessian import ExactHessian
 from robustxai.penalties._ranking_gap import RankingGap
 from robustxai.penalties._relative_hessian import RelativeHessian
+from robustxai.penalties._ssr import SSR
 
-__all__ = ["EstimatedHessian", "ExplainedBatch", "Penalty", "RankingGap", "RelativeHessian"]
+__all__ = [
+    "SSR",
+    "CrossLipschitz",
+    "Distillation",
+    "EstimatedHessian",
+    "ExactHessian",
+    "ExplainedBatch",
+    "Penalty",
+    "RankingGap",
+    "RelativeHessian",
+    "TangentDistillation",
+]

@@ -4,46 +4,56 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_k
+from robustxai._validation import check_choice, check_k, check_number
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.ranking import RANKINGS, unit_scores
 
 __all__ = ["RankingGap"]
 
 _PAIRS = ("all", "minimal", "anchor")
-_GAPS = ("normalised", "linear")
+_GAPS = ("normalised", "linear", "exponential", "hinge")
 
 
 @dataclass(frozen=True)
 class RankingGap:
-    r"""Minus the mean gap between the scores s of top-k and other units.
+    r"""Mean over pairs of a falling function of the gap between the scores s of a top-k and another unit.
 
     .. math::
-        -\frac{1}{|P|} \sum_{(i,j) \in P} (s_i - s_j), \qquad
+        \frac{1}{|P|} \sum_{(i,j) \in P} \ell(s_i - s_j), \qquad \ell(h) \in \{-h,\; e^{-h},\; \max(0, \mu - h)\}
+
+    .. math::
         P_\text{all} = \{i \le k < j\}, \quad
         P_\text{minimal} = \{(k-i+1,\, k+i)\}_{i \le k'}, \quad
         P_\text{anchor} = \{(k-i, k)\}_{i < k'} \cup \{(k, k+i)\}_{i \le k'}
 
-    with units in descending order of s. No pair is ever enumerated: the first sum over all pairs is
-    :math:`(n-k)\sum_T s - k\sum_N s`, the other two telescope to the k' lowest of T minus the k' highest of the rest.
+    with units in descending order of s. The k(n-k) pairs of "all" are never enumerated: the linear sum is
+    :math:`(n-k)\sum_T s - k\sum_N s`, the exponential one :math:`\sum_N e^{s_j} \sum_T e^{-s_i}`, the hinge takes a
+    running sum over the sorted rest. The other two linear sums telescope to the k' lowest of T minus the k' highest of
+    the rest.
 
     Parameters
     ----------
     k : int
         Size of the top set; the caller has clipped it below the number of units.
     pairs : {"all", "minimal", "anchor"}, default="all"
-        "minimal" is R2ET-mm, "anchor" the pairing of the published code. For this linear sum the two have the same
-        total; the minimal form divides by its k' pairs and so does the anchored one, to make one weight mean the same.
+        "minimal" is R2ET-mm, "anchor" the pairing of the published code. For the linear sum the two have the same
+        total, and both divide it by k', to make one weight mean the same. For the exponential and the hinge they
+        differ, and each is the mean over its own pairs (2k' - 1 of the anchored form).
     n_pairs : int, optional
         k'; default and at most k, and at most the number of units outside the top-k.
-    gap : {"normalised", "linear"}, default="normalised"
+    gap : {"normalised", "linear", "exponential", "hinge"}, default="normalised"
         "linear" ranks the attribution as it is, as the paper prints it: a network can satisfy it by scaling its
-        gradient up, and training collapses. "normalised" divides each attribution by its own mean magnitude, so that
-        only the shape of the explanation counts.
+        gradient up, and training collapses. The others divide each attribution by its own mean magnitude, so that
+        only the shape of the explanation counts: a margin or an exponential of raw scores could be had by scale too,
+        and a confident sample, whose gradient vanishes, would count as all ties. "normalised" has l(h) = -h.
+        "exponential" and "hinge" turn from gaps that are wide already to those that are about to close.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
+    margin : float, default=1.0
+        mu of the hinge: one mean magnitude, the unit in which the scores are.
 
     References
     ----------
@@ -55,25 +65,70 @@ class RankingGap:
     n_pairs: int | None = None
     gap: str = "normalised"
     ranking: str = "magnitude"
+    margin: float = 1.0
 
     def __post_init__(self) -> None:
         check_k(self.k)
         check_choice("pairs", self.pairs, _PAIRS)
         check_choice("gap", self.gap, _GAPS)
         check_choice("ranking", self.ranking, RANKINGS)
+        check_number("margin", self.margin, minimum=0.0, inclusive=False)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
-        attribution = batch.direction if self.gap == "normalised" else batch.attribution
+        attribution = batch.attribution if self.gap == "linear" else batch.direction
         scores = unit_scores(attribution, self.ranking, batch_ndim=batch.batch_ndim)
-        if self.gap == "normalised":
-            scores = scores / scores.abs().mean(dim=-1, keepdim=True).clamp_min(SMALLEST_SCALE)
+        if self.gap != "linear":
+            scores = normalise_scores(scores)
         n_units = scores.shape[-1]
         if self.k >= n_units:  # a single unit: there is no pair
             return scores.sum(dim=-1) * 0.0
+        if self.gap in ("normalised", "linear"):
+            return self._linear(scores)
+        return self._exponential(scores) if self.gap == "exponential" else self._hinge(scores)
+
+    def _linear(self, scores: Tensor) -> Tensor:
         if self.pairs == "all":
             top = scores.topk(self.k, dim=-1, sorted=False).values.sum(dim=-1)
-            return (scores.sum(dim=-1) - top) / (n_units - self.k) - top / self.k
-        n_pairs = min(self.n_pairs or self.k, self.k, n_units - self.k)
+            return (scores.sum(dim=-1) - top) / (scores.shape[-1] - self.k) - top / self.k
+        n_pairs = boundary_pairs(self.k, self.n_pairs, scores.shape[-1])
         window = scores.topk(self.k + n_pairs, dim=-1).values
         return (window[..., self.k :].sum(dim=-1) - window[..., self.k - n_pairs : self.k].sum(dim=-1)) / n_pairs
+
+    def _exponential(self, scores: Tensor) -> Tensor:
+        if self.pairs != "all":
+            return (-self._window_gaps(scores)).exp().mean(dim=-1)
+        ordered = scores.sort(dim=-1, descending=True).values
+        boundary = ordered[..., self.k - 1 : self.k].detach()  # cancels in the product, and keeps both factors below 1
+        top = (boundary - ordered[..., : self.k]).exp().mean(dim=-1)
+        return top * (ordered[..., self.k :] - boundary).exp().mean(dim=-1)
+
+    def _hinge(self, scores: Tensor) -> Tensor:
+        if self.pairs != "all":
+            return (self.margin - self._window_gaps(scores)).clamp_min(0.0).mean(dim=-1)
+        ordered = scores.sort(dim=-1, descending=True).values
+        slack = self.margin - ordered[..., : self.k]  # j counts against i where s_j > -slack_i: a head of the rest
+        rest = ordered[..., self.k :].contiguous()
+        active = torch.searchsorted(-rest.detach(), slack.detach().contiguous())
+        heads = torch.nn.functional.pad(rest.cumsum(dim=-1), (1, 0)).gather(-1, active)
+        return (active * slack + heads).mean(dim=-1) / rest.shape[-1]
+
+    def _window_gaps(self, scores: Tensor) -> Tensor:
+        """Gap of every pair of "minimal" or "anchor", shape (*batch, pairs)."""
+        n_pairs = boundary_pairs(self.k, self.n_pairs, scores.shape[-1])
+        window = scores.topk(self.k + n_pairs, dim=-1).values
+        above, below = window[..., self.k - n_pairs : self.k], window[..., self.k :]
+        if self.pairs == "minimal":
+            return above.flip(-1) - below
+        anchor = above[..., -1:]
+        return torch.cat([above[..., :-1] - anchor, anchor - below], dim=-1)
+
+
+def boundary_pairs(k: int, n_pairs: int | None, n_units: int) -> int:
+    """k': how many pairs straddle the boundary; at most k, and at most the units outside the top-k."""
+    return min(n_pairs or k, k, n_units - k)
+
+
+def normalise_scores(scores: Tensor) -> Tensor:
+    """`scores` of shape (*batch, units) at a mean magnitude of one."""
+    return scores / scores.abs().mean(dim=-1, keepdim=True).clamp_min(SMALLEST_SCALE)

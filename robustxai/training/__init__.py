@@ -1,5 +1,6 @@
-"""The skorch net that minimises a sum of penalties, its batch iterator, its schedule, seeds and threads."""
+"""The skorch net that minimises a sum of penalties, its adversaries, batch iterator, schedule, seeds and threads."""
 
+from robustxai.training._adversary import GapAdversary, LossAdversary
 from robustxai.training._guard import ExplanationGuard
 from robustxai.training._iterator import TensorBatches
 from robustxai.training._net import ObjectiveNet, Term
@@ -9,6 +10,8 @@ from robustxai.training._threads import small_net_threads
 
 __all__ = [
     "ExplanationGuard",
+    "GapAdversary",
+    "LossAdversary",
     "ObjectiveNet",
     "OneCycle",
     "TensorBatches",

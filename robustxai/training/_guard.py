@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from robustxai.exceptions import EvaluationWarning

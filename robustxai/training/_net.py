@@ -36,7 +36,7 @@ class _Stop(Exception):
 class ObjectiveNet(NeuralNetClassifier):
     r"""A skorch net that minimises
 
-    .. math:: \frac{1}{B} \sum_b \Bigl[ \mathrm{CE}(z(x_b), y_b) + \sum_t w_t\, P_t(x_b) \Bigr]
+    .. math:: \frac{1}{B} \sum_b \Bigl[ w_0\, \mathrm{CE}(z(x_b), y_b) + \sum_t w_t\, P_t(x_b) \Bigr]
 
     Everything of skorch works as documented there (callbacks, schedules, checkpoints). What is changed: `train_step`
     computes all terms from one explained batch; and the losses of an epoch stay on the device until it ends, when
@@ -51,6 +51,8 @@ class ObjectiveNet(NeuralNetClassifier):
     adversary : callable, optional
         An explained batch in, the inputs that the cross-entropy is taken at out: adversarial training. The penalties
         go on reading the clean batch.
+    criterion_weight : float, default=1.0
+        :math:`w_0`; 0 where a student learns from a teacher alone. The cross-entropy is logged all the same.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class ObjectiveNet(NeuralNetClassifier):
         terms: Sequence[Term] = (),
         explainer: Explainer | None = None,
         adversary: Callable[[ExplainedBatch], Tensor] | None = None,
+        criterion_weight: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.terms = terms
+        self.criterion_weight = criterion_weight
         self.adversary = adversary
         self.explainer = explainer if explainer is not None else Gradient()
 
@@ -112,6 +116,8 @@ class ObjectiveNet(NeuralNetClassifier):
         logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
         loss = self.get_loss(logits, y, X=x, training=True)
         values = {"cross_entropy": loss.detach()}
+        if self.criterion_weight != 1:
+            loss = self.criterion_weight * loss if self.criterion_weight else torch.zeros_like(loss)
         for term in terms:
             value = term.penalty(explained).mean()
             values[term.name] = value.detach()

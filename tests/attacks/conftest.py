@@ -12,14 +12,41 @@ from sklearn.utils.validation import validate_data
 from torch import nn
 
 from robustxai import VanillaClassifier
-from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack, Reference, SoftOverlapAttack
+from robustxai.attacks import (
+    FGSM,
+    PGD,
+    BoundaryMarginAttack,
+    ERAttack,
+    MSEAttack,
+    MultiObjectiveAttack,
+    RandomAttack,
+    Reference,
+    SoftOverlapAttack,
+    TargetedManipulation,
+    TopKManipulation,
+)
 from robustxai.explainers import Gradient
+from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import top_k_mask, unit_scores
 
-ATTACKS = (ERAttack, MSEAttack, BoundaryMarginAttack, SoftOverlapAttack, RandomAttack)
+ATTACKS = (
+    ERAttack,
+    MSEAttack,
+    BoundaryMarginAttack,
+    SoftOverlapAttack,
+    TopKManipulation,
+    MultiObjectiveAttack,
+    TargetedManipulation,
+    RandomAttack,
+)
 GRADIENT_ATTACKS = ATTACKS[:-1]
+#: Those that are judged by P@k; the others by their own objective.
+OVERLAP_ATTACKS = tuple(attack for attack in ATTACKS if attack is not TargetedManipulation)
+PREDICTION_ATTACKS = (FGSM, PGD)
 every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 every_gradient_attack = pytest.mark.parametrize("attack", GRADIENT_ATTACKS, ids=lambda attack: attack.__name__)
+every_overlap_attack = pytest.mark.parametrize("attack", OVERLAP_ATTACKS, ids=lambda attack: attack.__name__)
+every_prediction_attack = pytest.mark.parametrize("attack", PREDICTION_ATTACKS, ids=lambda attack: attack.__name__)
 
 
 class Elementwise(nn.Module):
@@ -186,3 +213,25 @@ def flip_problem(seed, norm):
     # |gap + change . delta| reaches 0 at the dual norm of change
     radius = abs(gap) / np.linalg.norm(change, ord=2 if norm == 2 else 1)
     return quadratic_victim(matrix, slope, constant=100.0), x[None], radius
+
+
+class Recorder:
+    """Keeps every perturbation that an attack tried, each shaped like X; 0 once a row has left."""
+
+    def __init__(self, monkeypatch, X):
+        self.X, self.deltas = torch.tensor(X, dtype=torch.float32), []
+        inner = PerturbationSet.project
+
+        def project(space, delta, x):
+            projected = inner(space, delta, x)
+            step = torch.zeros_like(self.X)
+            rows = (self.X[:, None] == x[None]).all(dim=2).int().argmax(dim=0)
+            step[rows] = projected
+            self.deltas.append(step)
+            return projected
+
+        monkeypatch.setattr(PerturbationSet, "project", project)
+
+    @property
+    def points(self):
+        return [(self.X + delta).numpy() for delta in self.deltas]

@@ -17,9 +17,18 @@ from robustxai.attacks import BaseAttack, BoundaryMarginAttack, ERAttack, MSEAtt
 from robustxai.attacks import _base as base
 from robustxai.attacks import _gradient as gradient
 from robustxai.metrics import first_flip_iteration, precision_at_k
-from robustxai.perturbation import PerturbationSet, ThreatModel
+from robustxai.perturbation import ThreatModel
 
-from .conftest import Strict, Victim, every_attack, every_gradient_attack, quadratic_victim
+from .conftest import (
+    OVERLAP_ATTACKS,
+    Recorder,
+    Strict,
+    Victim,
+    every_attack,
+    every_gradient_attack,
+    every_overlap_attack,
+    quadratic_victim,
+)
 
 EPS = np.finfo(np.float32).eps
 
@@ -152,29 +161,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(attack, victim, X, seed):
 # ------------------------------------------------------------------------------------------------ the loop
 
 
-class Recorder:
-    """Keeps every perturbation that an attack tried, each shaped like X; 0 once a row has left."""
-
-    def __init__(self, monkeypatch, X):
-        self.X, self.deltas = torch.tensor(X, dtype=torch.float32), []
-        inner = PerturbationSet.project
-
-        def project(space, delta, x):
-            projected = inner(space, delta, x)
-            step = torch.zeros_like(self.X)
-            rows = (self.X[:, None] == x[None]).all(dim=2).int().argmax(dim=0)
-            step[rows] = projected
-            self.deltas.append(step)
-            return projected
-
-        monkeypatch.setattr(PerturbationSet, "project", project)
-
-    @property
-    def points(self):
-        return [(self.X + delta).numpy() for delta in self.deltas]
-
-
-@every_attack
+@every_overlap_attack
 @pytest.mark.parametrize("ranking", ["magnitude", "signed"])
 @pytest.mark.parametrize("kind", ["smooth", "relu"])
 def test_first_flip_and_best_iterate_are_those_of_the_trajectory(attack, ranking, kind, relu_victim, monkeypatch):
@@ -198,7 +185,7 @@ def test_first_flip_and_best_iterate_are_those_of_the_trajectory(attack, ranking
     assert (expected < 13).any()
 
 
-@every_attack
+@every_overlap_attack
 def test_a_row_whose_top_set_is_gone_leaves_the_batch(attack, monkeypatch):
     """k=1: the first flip is the end."""
     X = np.random.default_rng(5).normal(size=(40, 8)).astype(np.float32)
@@ -273,7 +260,7 @@ def test_a_constant_step_size_walks_outwards_in_equal_steps(victim, X, monkeypat
 # ------------------------------------------------------------------------------------------------ ReLU
 
 
-@every_gradient_attack
+@pytest.mark.parametrize("attack", [attack for attack in OVERLAP_ATTACKS if attack is not RandomAttack])
 def test_the_surrogate_finds_what_the_gradient_of_a_relu_network_hides(attack, relu_victim, X, monkeypatch):
     options = {"k": 3, "threat": ThreatModel(epsilon=0.5), "max_iter": 30}
     floor = RandomAttack(relu_victim, **options).run(X)
@@ -414,6 +401,7 @@ def test_a_parameter_out_of_its_range_is_refused(attack, victim, X, parameters, 
         ({"momentum": -0.1}, ValueError, "momentum must be a finite number >= 0"),
         ({"step_size": 0}, ValueError, "step_size must be a finite number > 0"),
         ({"step_size": "big"}, TypeError, "step_size must be a number"),
+        ({"keep": "first"}, ValueError, "keep='first' is not known"),
     ],
 )
 def test_a_parameter_of_the_steps_out_of_its_range_is_refused(attack, victim, X, parameters, error, message):

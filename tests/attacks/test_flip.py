@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robustxai.attacks import BoundaryMarginAttack, ERAttack, SoftOverlapAttack
+from robustxai.attacks import BoundaryMarginAttack, ERAttack, SoftOverlapAttack, TopKManipulation
 from robustxai.perturbation import ThreatModel
 
 from .conftest import every_attack, flip_problem
@@ -11,7 +11,7 @@ from .conftest import every_attack, flip_problem
 SEEDS = range(12)
 
 
-@pytest.mark.parametrize("attack", [ERAttack, BoundaryMarginAttack, SoftOverlapAttack])
+@pytest.mark.parametrize("attack", [ERAttack, BoundaryMarginAttack, SoftOverlapAttack, TopKManipulation])
 @pytest.mark.parametrize("norm", [2, "inf"])
 def test_a_radius_slightly_above_the_closed_form_flips(attack, ranking, norm):
     for seed in SEEDS:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustxai.attacks import ERAttack, MSEAttack, RandomAttack, strongest
+from robustxai.attacks import ERAttack, MSEAttack, RandomAttack, TargetedManipulation, strongest
 
 
 @pytest.fixture
@@ -47,6 +47,13 @@ def test_a_short_attack_without_a_flip_does_not_count_as_a_flip(results):
     long = replace(results[1], n_iter=9, first_flip=np.where(np.arange(n) % 2, 7, 10))
     np.testing.assert_array_equal(strongest([short, long]).first_flip, long.first_flip)
     assert strongest([short, long]).n_iter == 9
+
+
+def test_targets_are_told_by_a_targeted_attack_only(victim, X):
+    targeted, plain = (attack(victim, k=3, max_iter=3).run(X) for attack in (TargetedManipulation, ERAttack))
+    assert targeted.targets_in_top_k.shape == (len(X),)
+    assert plain.targets_in_top_k is None
+    assert strongest([targeted, plain]).targets_in_top_k is None
 
 
 def test_nothing_has_no_strongest():

@@ -26,6 +26,9 @@ CHANGED = {
     "norm": "inf",
     "max_iter": 99,
     "n_attacked": 999,
+    "params": (("max_epochs", 3),),
+    "part": "validation",
+    "start": "vanilla",
 }
 
 

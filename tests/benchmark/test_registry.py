@@ -1,15 +1,24 @@
 import pytest
 
 from robustxai.attacks import ERAttack
-from robustxai.benchmark import ATTACKS, DATA, DEFENCES
+from robustxai.benchmark import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS
 from robustxai.perturbation import ThreatModel
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", STANDARD_ATTACKS)
 def test_an_attack_gets_what_the_cell_says(name):
     threat = ThreatModel(0.25, norm="inf")
     attack = ATTACKS[name](5, threat, 17, 3)
     assert (attack.k, attack.threat, attack.max_iter, attack.random_state) == (5, threat, 17, 3)
+
+
+@pytest.mark.parametrize("name", ["er_paper", "mse_paper"])
+def test_the_papers_protocol_does_not_depend_on_the_cell(name):
+    """1,000 steps of 1e-3 in l2, hence a radius of 1, and the last iterate."""
+    attack = ATTACKS[name](5, ThreatModel(0.25, norm="inf", bounds=(0, 1)), 17, 3)
+    assert (attack.k, attack.random_state, attack.threat.bounds) == (5, 3, (0, 1))
+    assert attack.max_iter * attack.step_size == pytest.approx(attack.threat.epsilon)
+    assert (attack.threat.norm, attack.step_size, attack.momentum, attack.keep) == (2, 1e-3, 0, "last")
 
 
 def test_er_walks_to_the_sphere_in_equal_steps():

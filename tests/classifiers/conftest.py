@@ -5,10 +5,16 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
 from robustxai.classifiers import (
+    AdversarialTrainingClassifier,
+    ATEXClassifier,
+    CrossLipschitzClassifier,
     EstimatedHessianClassifier,
+    ExactHessianClassifier,
+    ExplanationATClassifier,
     LinearClassifier,
     R2ETClassifier,
     SoftplusClassifier,
+    SSRClassifier,
     VanillaClassifier,
     WeightDecayClassifier,
 )
@@ -21,7 +27,21 @@ CLASSIFIERS = [
     EstimatedHessianClassifier,
     R2ETClassifier,
     LinearClassifier,
+    ExactHessianClassifier,
+    SSRClassifier,
+    CrossLipschitzClassifier,
+    ExplanationATClassifier,
+    AdversarialTrainingClassifier,
+    ATEXClassifier,
 ]
+#: Those with a top set.
+WITH_K = (R2ETClassifier, CrossLipschitzClassifier, ExplanationATClassifier)
+#: What spares the repeated products and copies of a training step where the contract is all that is looked at.
+QUICK = {
+    ATEXClassifier: {"n_along": 1, "n_across": 1},
+    CrossLipschitzClassifier: {"n_pairs": 1},
+    ExactHessianClassifier: {"n_probes": 1},
+}
 SMALL = {"max_epochs": 3, "batch_size": 32}
 
 
@@ -30,7 +50,7 @@ def small(cls, **params):
     options = dict(SMALL)
     if cls is not LinearClassifier:
         options["module__hidden"] = (8,)
-    if cls is R2ETClassifier:
+    if cls in WITH_K:
         options["k"] = 2
     return cls(**{**options, **params})
 

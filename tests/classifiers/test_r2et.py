@@ -14,7 +14,7 @@ from .test_all import states_equal
 
 
 @pytest.mark.parametrize("pairs", ["all", "minimal", "anchor"])
-@pytest.mark.parametrize("hessian", ["relative", "estimated"])
+@pytest.mark.parametrize("hessian", ["relative", "estimated", "exact"])
 def test_weights_zero_are_vanilla_to_the_last_bit(pairs, hessian, data):
     X, y = data
     options = {"lambda_gap": 0, "lambda_hessian": 0, "pairs": pairs, "hessian": hessian}
@@ -54,11 +54,14 @@ def test_the_logged_gap_is_that_of_the_explanations(gap, ranking, data):
     assert clf.history_[0]["hessian"] == pytest.approx(estimated, abs=1e-5)  # float32 rounding of 1e-8 / kappa
 
 
-def test_a_heavier_weight_widens_the_gap(data):
+@pytest.mark.parametrize(
+    ("gap", "weights"),
+    [("normalised", (1e-6, 0.1, 1.0)), ("exponential", (1e-6, 1.0, 10.0)), ("hinge", (1e-6, 1.0, 10.0))],
+)
+def test_a_heavier_weight_widens_the_gap(gap, weights, data):
     X, y = data
-    gaps = [
-        small(R2ETClassifier, lambda_gap=w, lambda_hessian=0, max_epochs=30).fit(X, y) for w in (1e-6, 0.1, 1.0)
-    ]  # fmt: skip
+    options = {"lambda_hessian": 0, "gap": gap, "max_epochs": 30}
+    gaps = [small(R2ETClassifier, lambda_gap=weight, **options).fit(X, y) for weight in weights]
     values = [clf.history_[-1]["gap"] for clf in gaps]
     assert values == sorted(values, reverse=True)
 
@@ -72,6 +75,7 @@ def test_a_heavier_weight_widens_the_gap(data):
         ({"lambda_gap": -1e-3}, ValueError, "lambda_gap must be"),
         ({"lambda_hessian": -1e-3}, ValueError, "lambda_hessian must be"),
         ({"lambda_gap": float("nan")}, ValueError, "lambda_gap must be"),
+        ({"margin": 0}, ValueError, "margin must be"),
         ({"n_pairs": 0}, ValueError, "n_pairs must be"),
         ({"kappa": 0.0}, ValueError, "kappa must be"),
         ({"pairs": "minimum"}, ValueError, "Did you mean 'minimal'"),

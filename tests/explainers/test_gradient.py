@@ -157,7 +157,7 @@ def test_names_stand_for_outputs(x):
     }
     for name, output in names.items():
         assert torch.equal(EXPLAINERS[name](net, x, target), Gradient(output)(net, x, target))
-    assert set(EXPLAINERS) == set(names)
+    assert {name for name, explainer in EXPLAINERS.items() if isinstance(explainer, Gradient)} == set(names)
     with pytest.raises(ValueError, match="Did you mean 'logit'"):
         Gradient("logits")
 

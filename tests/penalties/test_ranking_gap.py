@@ -10,7 +10,7 @@ from robustxai.penalties import ExplainedBatch, RankingGap
 from .conftest import probability_gradient, weight_gradient
 
 
-def naive(module, x, k, pairs, n_pairs, gap, ranking):
+def naive(module, x, k, pairs, n_pairs, gap, ranking, margin=1.0):
     """Loops over samples and pairs, with the units in descending order of score."""
     values = []
     for row in x.detach():
@@ -20,7 +20,7 @@ def naive(module, x, k, pairs, n_pairs, gap, ranking):
         if scores.ndim == 3:
             scores = sum(scores[channel] for channel in range(len(scores)))
         scores = list(scores.flatten())
-        if gap == "normalised":
+        if gap != "linear":
             mean = sum(abs(s) for s in scores) / len(scores)
             scores = [s / mean for s in scores]
         s = [None, *sorted(scores, key=lambda v: -v.item())]  # s[1] is the largest
@@ -28,20 +28,24 @@ def naive(module, x, k, pairs, n_pairs, gap, ranking):
         window = min(n_pairs or k, k, n - k)
         if pairs == "all":
             chosen = [(i, j) for i in range(1, k + 1) for j in range(k + 1, n + 1)]
-            total = sum(s[i] - s[j] for i, j in chosen) / len(chosen)
         elif pairs == "minimal":
-            total = sum(s[k - i + 1] - s[k + i] for i in range(1, window + 1)) / window
+            chosen = [(k - i + 1, k + i) for i in range(1, window + 1)]
         else:
             chosen = [(k - i, k) for i in range(1, window)] + [(k, k + i) for i in range(1, window + 1)]
-            total = sum(s[i] - s[j] for i, j in chosen) / window
-        values.append(-total)
+        gaps = [s[i] - s[j] for i, j in chosen]
+        if gap == "exponential":
+            values.append(sum((-h).exp() for h in gaps) / len(chosen))
+        elif gap == "hinge":
+            values.append(sum((margin - h).clamp_min(0) for h in gaps) / len(chosen))
+        else:
+            values.append(-sum(gaps) / (len(chosen) if pairs == "all" else window))
     return torch.stack(values)
 
 
 PAIRS = pytest.mark.parametrize(
     ("pairs", "n_pairs"), [("all", None), ("minimal", None), ("minimal", 1), ("anchor", None), ("anchor", 2)]
 )
-GAPS = pytest.mark.parametrize("gap", ["normalised", "linear"])
+GAPS = pytest.mark.parametrize("gap", ["normalised", "linear", "exponential", "hinge"])
 RANKINGS = pytest.mark.parametrize("ranking", ["magnitude", "signed"])
 
 
@@ -76,6 +80,27 @@ def test_a_stack_of_models_is_its_members(pairs, n_pairs, gap, ranking, stack):
     torch.testing.assert_close(value, torch.stack(expected))
 
 
+@PAIRS
+@pytest.mark.parametrize("margin", [0.05, 0.4, 3.0])
+def test_the_margin_of_the_hinge(pairs, n_pairs, margin, net, x):
+    value = RankingGap(2, pairs, n_pairs, "hinge", margin=margin)(ExplainedBatch(net, x, Gradient()))
+    expected = naive(net, x, 2, pairs, n_pairs, "hinge", "magnitude", margin)
+    torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-7, atol=1e-11)
+
+
+def test_the_exponential_of_wide_gaps_stays_finite_in_float32():
+    def one_large(module, x, target, **kwargs):
+        return torch.cat([500 * x[:, :1], x[:, 1:]], dim=1)
+
+    rows = torch.ones(2, 1000, requires_grad=True)
+    batch = ExplainedBatch(torch.nn.Identity(), rows, one_large, target=torch.zeros(2, dtype=torch.long))
+    value = RankingGap(1, gap="exponential")(batch)
+    (slope,) = torch.autograd.grad(value.sum(), rows)
+    assert value.isfinite().all()
+    assert slope.isfinite().all()
+
+
 def test_only_the_linear_gap_can_be_bought_by_scale(net, x):
     explainer = Gradient("logit")
 
@@ -107,6 +132,7 @@ def test_a_zero_attribution_and_a_single_unit_have_no_gap_and_finite_gradients()
         ({"k": 0}, "k must be"),
         ({"k": 2, "pairs": "minimum"}, "Did you mean 'minimal'"),
         ({"k": 2, "gap": "normalized"}, "Did you mean 'normalised'"),
+        ({"k": 2, "margin": 0.0}, "margin must be"),
         ({"k": 2, "ranking": "sign"}, "Did you mean 'signed'"),
     ],
 )

@@ -180,3 +180,23 @@ def test_check_finite_lists_what_is_not():
     net.check_finite({"a": 1.0})
     with pytest.raises(DivergedError, match=r"epoch 0: b, c not finite \(lr=0.01, weights of the penalties: gap=2\)"):
         net.check_finite({"a": 1.0, "b": float("nan"), "c": float("-inf")})
+
+
+def test_without_the_criterion_only_the_terms_train(make_net, data):
+    X, y = data
+    net = make_net(terms=[Term("gap", 0.2, RankingGap(2))], criterion_weight=0.0, max_epochs=1)
+    torch.manual_seed(1)
+    net.fit(X, y)
+    row = net.history[-1]
+    assert row["train_loss"] == pytest.approx(0.2 * row["gap"], rel=1e-5)
+    assert row["cross_entropy"] > 0
+    torch.manual_seed(1)
+    other = make_net(terms=net.terms, criterion_weight=0.0, max_epochs=1).fit(X, 1 - y)  # labels are not read
+    for a, b in zip(net.module_.parameters(), other.module_.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_a_weight_of_the_criterion_scales_it(make_net, data):
+    net = make_net(terms=[Term("gap", 0.2, RankingGap(2))], criterion_weight=3.0, max_epochs=1).fit(*data)
+    row = net.history[-1]
+    assert row["train_loss"] == pytest.approx(3 * row["cross_entropy"] + 0.2 * row["gap"], rel=1e-5)

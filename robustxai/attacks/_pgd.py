@@ -1,0 +1,83 @@
+"""PGD: many steps against the prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustxai._validation import check_number
+from robustxai.attacks._prediction import PredictionAttack
+from robustxai.perturbation import PerturbationSet, ThreatModel
+from robustxai.training import draw_seed
+
+__all__ = ["PGD"]
+
+
+class PGD(PredictionAttack):
+    r"""Raise the cross-entropy by projected steepest ascent.
+
+    .. math:: \delta \leftarrow \Pi\bigl(\delta + \eta\, d\bigr), \qquad
+        d = \arg\max_{\|d\|_p \le 1} \langle d, \nabla_x \mathrm{CE}(f(x + \delta), c) \rangle
+
+    The last iterate is returned. The class c is the predicted one, or the label given to `transform`.
+
+    Parameters
+    ----------
+    estimator, threat, batch_size
+        As in :class:`FGSM`.
+    max_iter : int, default=40
+        Steps per row.
+    step_size : float, optional
+        eta, in units of the norm; ``2.5 * epsilon / max_iter`` by default, with which all of the ball is within reach.
+    random_start : bool, default=True
+        Start from a random point of the ball, the same offset for all rows, instead of the input itself.
+    random_state : int, RandomState or None, default=0
+        Seed of the start.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+
+    References
+    ----------
+    Madry et al., *Towards deep learning models resistant to adversarial attacks*, 2018.
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        threat: ThreatModel | None = None,
+        max_iter: int = 40,
+        step_size: float | None = None,
+        random_start: bool = True,
+        batch_size: int = 1024,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.threat = threat
+        self.max_iter = max_iter
+        self.step_size = step_size
+        self.random_start = random_start
+        self.batch_size = batch_size
+        self.random_state = random_state
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_number("max_iter", self.max_iter, minimum=1, integer=True)
+        if self.step_size is not None:
+            check_number("step_size", self.step_size, minimum=0.0, inclusive=False)
+
+    def _plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
+        step_size = self.step_size if self.step_size is not None else 2.5 * space.epsilon / self.max_iter
+        if not self.random_start:
+            return self.max_iter, step_size, None
+        generator = torch.Generator().manual_seed(draw_seed(self.random_state))
+        surface = space.random_direction(generator)
+        # the share of the ball's volume within a radius grows with its power of the number of free features
+        n_free = max(int((space.unit > 0).sum()), 1)
+        radius = space.epsilon * float(torch.rand((), generator=generator)) ** (1 / n_free)
+        return self.max_iter, step_size, radius * surface

@@ -1,0 +1,64 @@
+"""Attacks on the prediction, which is meant to change: the one way to climb the cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from robustxai.attacks._transformer import AttackTransformer
+from robustxai.explainers import log_odds
+from robustxai.perturbation import PerturbationSet, ascend
+from robustxai.training import small_net_threads
+
+__all__ = ["PredictionAttack"]
+
+
+class PredictionAttack(AttackTransformer):
+    r"""Base of the attacks on predictions: steepest ascent on the cross-entropy of the predicted class, or of labels.
+
+    The log-odds m stand for it, which is ``softplus(-m)``: the same direction, and only the direction of a gradient
+    makes a step. The gradient of the cross-entropy itself rounds to 0 where the victim is confident.
+
+    A subclass says how many steps of which length there are, and where they start (`_plan`). The last point is
+    returned, whatever is predicted there.
+    """
+
+    def _plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
+        """Number of steps, length of a step in the norm of `space`, and the offset (1, *features) to start from."""
+        raise NotImplementedError
+
+    def transform(self, X: Any, y: Any = None) -> np.ndarray:
+        """The perturbed inputs, shape and dtype of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *features)
+            Inputs, as in `fit`.
+        y : array-like of shape (n_samples,), optional
+            Labels to get away from, instead of the predictions. ``fit_transform(X, y)`` hands its `y` to `fit` alone,
+            as everywhere in scikit-learn: call ``fit(X).transform(X, y)``.
+        """
+        check_is_fitted(self)
+        X = self._validate(X)
+        threat, space = self._bind(X)
+        if threat.epsilon == 0:
+            return X.copy()
+        n_steps, step_size, start = self._plan(space)
+        module, target = self._frozen_module(), self._predicted(X, y)
+        deltas = []
+        with small_net_threads(module):
+            for x, classes in zip(self._tensor(X).split(self.batch_size), target.split(self.batch_size)):
+                delta = ascend(
+                    lambda points, classes=classes: -log_odds(module(points), classes),  # type: ignore[misc]
+                    x,
+                    space,
+                    n_steps=n_steps,
+                    step_size=step_size,
+                    start=start,
+                )
+                deltas.append(delta)
+        return threat.clip(X + torch.cat(deltas).cpu().numpy().astype(X.dtype))

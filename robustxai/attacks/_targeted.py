@@ -1,0 +1,152 @@
+"""TargetedManipulation: make chosen units look important."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from robustxai._validation import nearest_name
+from robustxai.attacks._gradient import GradientAttack
+from robustxai.attacks._result import AttackResult
+from robustxai.attacks._search import Reference
+from robustxai.perturbation import ThreatModel
+from robustxai.ranking import top_k_indices, top_k_mask, unit_scores
+
+__all__ = ["TargetedManipulation"]
+
+
+class TargetedManipulation(GradientAttack):
+    r"""Raise the share of the saliency that given units hold.
+
+    .. math:: \max_\delta \; \frac{\sum_{t \in \mathcal T} s_t(x + \delta)}{\sum_j |s_j(x + \delta)|}
+
+    with s the unit scores and :math:`\mathcal T` the target units. Every row ends with its iterate of the highest
+    share, the clean input included, whatever P@k is there; `run` also counts the target units that made it into the
+    top-k.
+
+    Parameters
+    ----------
+    target_units : sequence of int, of str, or a boolean mask, optional
+        What shall look important: features by index, by name or as a mask; pixels by index into the flattened image or
+        as a mask of shape (height, width). By default the k units of the lowest clean scores, row by row: what the
+        explanation says matters least.
+    estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
+        As in :class:`GradientAttack`.
+
+    Attributes
+    ----------
+    target_mask_ : ndarray of bool of shape (units,), or None
+        `target_units` as a mask, None where every row has its own.
+
+    References
+    ----------
+    Tang et al., *Defense against explanation manipulation*, 2021, Eq. 1 ("targeted attack"; the published code lowers
+    the share of a fixed region instead).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from robustxai import SoftplusClassifier
+    >>> from robustxai.attacks import TargetedManipulation
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> X = (X - X.mean()) / X.std()
+    >>> clf = SoftplusClassifier(max_epochs=5).fit(X, y)
+    >>> attack = TargetedManipulation(clf, target_units=["mean symmetry", "mean texture"], max_iter=20)
+    >>> attack.run(X[:50]).targets_in_top_k.shape
+    (50,)
+    """
+
+    _goal = "objective"
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        k: int = 8,
+        target_units: Sequence[int] | Sequence[str] | np.ndarray | None = None,
+        threat: ThreatModel | None = None,
+        ranking: str = "magnitude",
+        max_iter: int = 100,
+        step_size: float | None = None,
+        momentum: float = 0.75,
+        keep: str = "best",
+        batch_size: int = 1024,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        super().__init__(
+            estimator,
+            k=k,
+            threat=threat,
+            ranking=ranking,
+            max_iter=max_iter,
+            step_size=step_size,
+            momentum=momentum,
+            keep=keep,
+            batch_size=batch_size,
+            random_state=random_state,
+        )
+        self.target_units = target_units
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """As in :class:`BaseAttack`; unknown, missing or all units as target are refused too."""
+        super().fit(X, y)
+        self.target_mask_ = None
+        if self.target_units is not None:
+            shape = np.shape(X)[2:] if np.ndim(X) >= 4 else np.shape(X)[1:]
+            names = list(getattr(self, "feature_names_in_", []))
+            self.target_mask_ = _unit_mask(self.target_units, shape, names)
+        return self
+
+    def run(self, X: Any, y: Any = None) -> AttackResult:
+        """As in :class:`BaseAttack`, with `targets_in_top_k`."""
+        result = super().run(X, y)
+        clean, moved = (
+            unit_scores(torch.tensor(np.array(attribution)), self.ranking)
+            for attribution in (result.attribution, result.attribution_adv)
+        )
+        hits = (top_k_mask(moved, self.k_) & self._targets(clean, self.k_)).sum(dim=1)
+        return replace(result, targets_in_top_k=hits.numpy())
+
+    def _targets(self, clean: Tensor, k: int) -> Tensor:
+        """Membership in the target, to broadcast with the clean scores."""
+        if self.target_mask_ is not None:
+            return torch.as_tensor(self.target_mask_, device=clean.device)
+        lowest = top_k_indices(-clean, k)
+        return torch.zeros_like(clean, dtype=torch.bool).scatter_(1, lowest, True)
+
+    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+        return (reference.relative(attribution) * self._targets(reference.scores, reference.k)).sum(dim=1)
+
+
+def _unit_mask(units: Any, shape: tuple[int, ...], names: list[str]) -> np.ndarray:
+    """`units` as a boolean mask of shape (prod(shape),)."""
+    if np.ndim(units) == 0:
+        raise TypeError(f"target_units must be a sequence of units or a mask, got {units!r}; put it in a list.")
+    chosen, n_units = np.asarray(units), int(np.prod(shape))
+    mask = np.zeros(n_units, dtype=bool)
+    if chosen.dtype == bool:
+        if chosen.shape not in (shape, (n_units,)):
+            raise ValueError(
+                f"target_units is a mask of shape {chosen.shape}, but the ranked units have shape {shape}."
+            )
+        mask = chosen.reshape(-1).copy()
+    elif chosen.dtype.kind in "UO":
+        if not names:
+            raise ValueError("target_units names features, but the data has no feature names; give indices or a mask.")
+        unknown = [str(name) for name in chosen if name not in names]
+        if unknown:
+            raise ValueError(f"target unit {unknown[0]!r} is not in the data.{nearest_name(unknown[0], names)}")
+        mask[[names.index(name) for name in chosen]] = True
+    elif chosen.size:
+        if chosen.dtype.kind not in "iu" or chosen.min() < -n_units or chosen.max() >= n_units:
+            raise ValueError(f"target_units={units!r} must be names, a mask, or indices below {n_units}.")
+        mask[chosen] = True
+    if not 0 < mask.sum() < n_units:
+        raise ValueError(f"target_units must hold some but not all of the {n_units} units, got {int(mask.sum())}.")
+    return mask

@@ -1,0 +1,71 @@
+"""Adversarial training on predictions (FGSM, PGD)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from robustxai._validation import check_choice, check_number
+from robustxai.classifiers._base import BaseExplainableClassifier
+from robustxai.penalties import ExplainedBatch
+from robustxai.training import LossAdversary
+
+__all__ = ["AdversarialTrainingClassifier"]
+
+_ATTACKS = ("fgsm", "pgd")
+
+
+class AdversarialTrainingClassifier(BaseExplainableClassifier):
+    r"""Cross-entropy where the prediction is worst, on a ReLU network.
+
+    .. math:: \min_w \; \mathbb{E}\,\Bigl[\max_{\|\delta\|_p \le \epsilon} \mathrm{CE}(z(x + \delta), y)\Bigr]
+
+    Parameters
+    ----------
+    attack : {"fgsm", "pgd"}, default="fgsm"
+        One step to the edge of the ball, or `n_steps` projected ones; from x itself.
+    epsilon : float, default=0.1
+        Radius, in units of X: ATEX's for its FGSM. 0 is plain training.
+    n_steps : int, default=7
+        Steps of "pgd", as in Madry et al.; without effect on "fgsm".
+    norm : {2, inf, "inf"}, default=inf
+        p.
+    **params
+        The common parameters of :class:`BaseExplainableClassifier`.
+
+    References
+    ----------
+    Goodfellow, Shlens and Szegedy, *Explaining and harnessing adversarial examples*, 2015; Madry et al., *Towards deep
+    learning models resistant to adversarial attacks*, 2018.
+    """
+
+    def __init__(
+        self,
+        attack: str = "fgsm",
+        *,
+        epsilon: float = 0.1,
+        n_steps: int = 7,
+        norm: float | str = math.inf,
+        **params: Any,
+    ) -> None:
+        super().__init__(**params)
+        self.attack = attack
+        self.epsilon = epsilon
+        self.n_steps = n_steps
+        self.norm = norm
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_choice("attack", self.attack, _ATTACKS)
+        check_number("epsilon", self.epsilon, minimum=0.0)
+        check_number("n_steps", self.n_steps, minimum=1, integer=True)
+        if self.norm not in (2, math.inf, "inf"):
+            raise ValueError(f"norm={self.norm!r} is not supported; use 2 or inf.")
+
+    def _adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
+        if not self.epsilon:
+            return None
+        return LossAdversary(self.epsilon, 1 if self.attack == "fgsm" else self.n_steps, float(self.norm))

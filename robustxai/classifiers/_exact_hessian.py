@@ -1,0 +1,62 @@
+"""Exact Hessian (Exact-H)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robustxai._validation import check_number
+from robustxai.classifiers._base import BaseExplainableClassifier
+from robustxai.penalties import ExactHessian
+from robustxai.training import Term
+
+__all__ = ["ExactHessianClassifier"]
+
+
+class ExactHessianClassifier(BaseExplainableClassifier):
+    r"""Cross-entropy plus the norm of the Hessian itself.
+
+    .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)] + \lambda\, \mathbb{E}\,\|H(x)\|
+
+    Parameters
+    ----------
+    lambda_hessian : float, default=0.03
+        Weight of the mean norm per sample; the one of :class:`EstimatedHessianClassifier`, whose norm is that of the
+        same matrix in one direction.
+    norm : {"fro", "spectral"}, default="fro"
+        Which norm; see :class:`robustxai.penalties.ExactHessian`.
+    n_probes : int, optional
+        Random vectors in the place of all d unit vectors of "fro"; by default it is exact, at d products a step.
+    n_iter : int, default=10
+        Steps of the power iteration of "spectral".
+    **params
+        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as
+        that of :class:`EstimatedHessianClassifier`: a ReLU network has no second derivative to act on.
+
+    References
+    ----------
+    Chen et al., *Robust ranking explanations*, 2023, Section 4.2; Dombrowski et al., *Towards robust explanations for
+    deep neural networks*, 2021.
+    """
+
+    _module_defaults = {"activation": "softplus", "beta": 5.0}
+
+    def __init__(
+        self,
+        lambda_hessian: float = 0.03,
+        norm: str = "fro",
+        n_probes: int | None = None,
+        n_iter: int = 10,
+        **params: Any,
+    ) -> None:
+        super().__init__(**params)
+        self.lambda_hessian = lambda_hessian
+        self.norm = norm
+        self.n_probes = n_probes
+        self.n_iter = n_iter
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_number("lambda_hessian", self.lambda_hessian, minimum=0.0)
+
+    def _terms(self, n_units: int) -> list[Term]:
+        return [Term("hessian", self.lambda_hessian, ExactHessian(self.norm, self.n_probes, self.n_iter))]

@@ -1,0 +1,57 @@
+"""Gradient times input: the gradient weighted by how much of the feature is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.explainers._gradient import Gradient
+from robustxai.explainers._mean_gradient import leaf
+
+__all__ = ["GradientTimesInput"]
+
+
+@dataclass(frozen=True)
+class GradientTimesInput:
+    r"""Gradient times input of one class c, :math:`I(x) = x \odot \nabla f_c(x)`.
+
+    A feature whose value is 0 gets no attribution: what 0 means in the data matters.
+
+    Parameters
+    ----------
+    output : {"probability", "log_odds", "logit", "cross_entropy"}, default="probability"
+        The quantity f that is differentiated, as in :class:`Gradient`.
+
+    References
+    ----------
+    Shrikumar, Greenside, Shcherbina and Kundaje, *Not just a black box*, 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Linear(2, 2, bias=False)
+    >>> _ = net.weight.data.copy_(torch.tensor([[0.0, 0.0], [3.0, -1.0]]))
+    >>> GradientTimesInput("logit")(net, torch.tensor([[1.0, 2.0]]), torch.tensor([1]))
+    tensor([[ 3., -2.]])
+    """
+
+    output: str = "probability"
+
+    def __post_init__(self) -> None:
+        Gradient(self.output)
+
+    def __call__(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> Tensor:
+        """Attribution of class `target` at `x`, shaped like x."""
+        x = leaf(x)
+        gradient = Gradient(self.output)(module, x, target, logits=logits, create_graph=create_graph)
+        with torch.set_grad_enabled(create_graph):
+            return x * gradient
+
+    @property
+    def up_to_scale(self) -> GradientTimesInput:
+        """An explainer with the same attribution up to a positive factor per sample, as for :class:`Gradient`."""
+        return GradientTimesInput(Gradient(self.output).up_to_scale.output)

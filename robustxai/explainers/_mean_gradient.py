@@ -1,0 +1,80 @@
+"""The mean of the gradient over many points per row: what SmoothGrad and Integrated Gradients share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from robustxai._validation import check_number
+from robustxai.explainers._gradient import Gradient
+
+__all__ = ["check_internal_batch_size", "leaf", "mean_gradient"]
+
+
+def check_internal_batch_size(value: object) -> None:
+    """Raise unless `value` is None or an integer of at least 1."""
+    if value is not None:
+        check_number("internal_batch_size", value, minimum=1, integer=True)
+
+
+def leaf(x: Tensor) -> Tensor:
+    """`x`, or a leaf with its values when nothing can be differentiated with respect to it yet."""
+    return x if x.requires_grad else x.detach().requires_grad_()
+
+
+def mean_gradient(
+    explainer: Gradient,
+    module: nn.Module,
+    x: Tensor,
+    target: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    *,
+    create_graph: bool,
+    internal_batch_size: int | None,
+) -> Tensor:
+    r"""``mean_s grad f(scale_s x + shift_s)``, shaped like x; the gradient is taken at the point, not through it.
+
+    Parameters
+    ----------
+    explainer : Gradient
+        The gradient of one point.
+    module, x, target
+        As an explainer gets them; the axes of `target` are the batch axes of `x`.
+    scale : Tensor of shape (n_points,)
+        How much of the row is in each of its points.
+    shift : Tensor of shape (n_points, *features)
+        What is added to that, the same for all rows.
+    create_graph : bool
+        Whether the result is differentiable in x and in the weights.
+    internal_batch_size : int or None
+        Most (row, point) pairs in one forward pass, at least one row of each stacked model; None puts all in one.
+    """
+    batch, features = x.shape[: target.ndim], x.shape[target.ndim :]
+    if not batch:
+        raise ValueError(f"x must have a batch axis, got the shape {tuple(x.shape)}; for one sample pass x[None].")
+    *stack, n_rows = batch  # a stack of models reads its own leading axis: points may only be laid along the rows
+    n_points, ones = len(scale), (1,) * len(features)
+    pairs = max(1, (internal_batch_size or target.numel() * n_points) // max(1, target[..., :1].numel()))
+    rows_per_pass = max(1, min(n_rows, pairs))
+    points_per_pass = max(1, min(n_points, pairs // rows_per_pass))
+    row_axis = len(stack)
+
+    def block(rows: Tensor, classes: Tensor) -> Tensor:
+        total = torch.zeros_like(rows)
+        for start in range(0, n_points, points_per_pass):
+            part = slice(start, start + points_per_pass)
+            count = len(scale[part])
+            points = rows.unsqueeze(row_axis + 1) * scale[part].view(-1, *ones) + shift[part]
+            points = points.flatten(row_axis, row_axis + 1)
+            repeated = classes.repeat_interleave(count, dim=-1)
+            gradient = explainer(
+                module, points if create_graph else points.detach(), repeated, create_graph=create_graph
+            )
+            total = total + gradient.unflatten(row_axis, (rows.shape[row_axis], count)).sum(dim=row_axis + 1)
+        return total / n_points
+
+    parts = zip(x.split(rows_per_pass, dim=row_axis), target.split(rows_per_pass, dim=-1))
+    with torch.set_grad_enabled(create_graph):
+        blocks = [block(rows, classes) for rows, classes in parts]
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=row_axis)

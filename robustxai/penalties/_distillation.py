@@ -1,0 +1,156 @@
+"""ATEX's two terms: a student that keeps the teacher's outputs, and keeps them across the explanation's direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustxai._validation import check_choice, check_number
+from robustxai.explainers import SmoothGrad
+from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.perturbation import tangent_noise
+
+__all__ = ["Distillation", "TangentDistillation"]
+
+_VARIANTS = ("paper", "reference")
+
+
+@dataclass(frozen=True, eq=False)
+class Distillation:
+    r"""Kullback-Leibler divergence of the student g from the teacher f at the inputs, per sample.
+
+    .. math:: L(g, f) = T^2\, \mathrm{KL}\bigl(\mathrm{softmax}(f / T) \,\|\, \mathrm{softmax}(g / T)\bigr)
+
+    Parameters
+    ----------
+    teacher : nn.Module
+        f, inputs to logits; its weights are never changed.
+    temperature : float, default=4.0
+        T, on both sides; the square keeps the size of the gradient. 4 as in the published code.
+    """
+
+    teacher: nn.Module
+    temperature: float = 4.0
+
+    def __call__(self, batch: ExplainedBatch) -> Tensor:
+        """Penalty per sample, shape (*batch,)."""
+        with torch.no_grad():
+            expected = self.teacher(batch.x)
+        return divergence(batch.logits, expected, self.temperature)
+
+
+@dataclass(frozen=True, eq=False)
+class TangentDistillation:
+    r"""The student must say across the explanation's direction what the teacher says on it; sum over copies.
+
+    .. math::
+        \sum_{x^i} \sum_{x^p} L\bigl(g(x^p), f(x^i)\bigr), \qquad
+        x^i = x + \delta_1 \frac{\phi}{\|\phi\|_2}, \; |\delta_1| < \Delta_1, \qquad
+        x^p = x^i + \delta_2 \frac{\phi_\perp}{\|\phi_\perp\|_2}, \; |\delta_2| \le \Delta_2
+
+    with phi the SmoothGrad of f (of the log-odds of its predicted class, which has the direction of the probability's
+    gradient and does not vanish for confident samples), :math:`\phi_\perp` random and perpendicular to it
+    (:func:`robustxai.perturbation.tangent_noise`), the deltas uniform, L as in :class:`Distillation`. Only first
+    derivatives are taken, of the teacher.
+
+    Parameters
+    ----------
+    teacher : nn.Module
+        f.
+    along, across : float, default=0.5
+        :math:`\Delta_1, \Delta_2`: the radius within which explanations are to stay put.
+    n_along, n_across : int, default=2 and 4
+        Points on the direction, and copies around each.
+    temperature : float, default=4.0
+        T.
+    n_draws : int, default=10
+        Of SmoothGrad, as in the published code; its noise has the length `along` in the mean square, so that phi stands
+        for the whole stretch on which the teacher is asked.
+    variant : {"paper", "reference"}, default="paper"
+        "reference" is what the published code computes: phi of the label, by the *student*, noise of that standard
+        deviation per feature; shifts of largest entry :math:`4\Delta` by the factors (t - n/2) / (n - 1), so
+        {-1, 0} with two of them; noise of :math:`U(-4\Delta, 4\Delta)` per feature whose perpendicular part keeps its
+        length; a mean over copies and classes; and T for the teacher only, without its square.
+
+    Notes
+    -----
+    The paper prints u ~ U(0, Delta2) for the noise behind the perpendicular. Here it is symmetric, as in the code: an
+    all-positive u would prefer one diagonal of the feature space.
+
+    References
+    ----------
+    Tang et al., *Defense against explanation manipulation*, 2021, Eq. 4-6; Smilkov et al., *SmoothGrad*, 2017.
+    """
+
+    teacher: nn.Module
+    along: float = 0.5
+    across: float = 0.5
+    n_along: int = 2
+    n_across: int = 4
+    temperature: float = 4.0
+    n_draws: int = 10
+    variant: str = "paper"
+
+    def __post_init__(self) -> None:
+        check_choice("variant", self.variant, _VARIANTS)
+        for name in ("along", "across"):
+            check_number(name, getattr(self, name), minimum=0.0)
+        for name in ("n_along", "n_across", "n_draws"):
+            check_number(name, getattr(self, name), minimum=1, integer=True)
+        check_number("temperature", self.temperature, minimum=0.0, inclusive=False)
+
+    def __call__(self, batch: ExplainedBatch) -> Tensor:
+        """Penalty per sample, shape (*batch,)."""
+        on, off = self.samples(batch)
+        axis = batch.batch_ndim - 1
+        n_copies = self.n_along * self.n_across
+        with torch.no_grad():
+            expected = torch.cat(list(on), dim=axis)
+            expected = torch.stack(self.teacher(expected).chunk(self.n_along, dim=axis))
+        copies = torch.cat(list(off.flatten(end_dim=1)), dim=axis)
+        logits = torch.stack(batch.module(copies).chunk(n_copies, dim=axis))
+        expected = expected.repeat_interleave(self.n_across, dim=0)
+        if self.variant == "paper":
+            return divergence(logits, expected, self.temperature).sum(dim=0)
+        p = (expected / self.temperature).softmax(dim=-1)
+        return nn.functional.kl_div(logits.log_softmax(dim=-1), p, reduction="none").mean(dim=-1).mean(dim=0)
+
+    def samples(self, batch: ExplainedBatch) -> tuple[Tensor, Tensor]:
+        """The x^i, shape (n_along, *x), and the x^p, shape (n_along, n_across, *x), without a graph."""
+        x = batch.x.detach()
+        flat = tuple(range(batch.batch_ndim, x.ndim))
+        if self.variant == "reference":
+            target = batch.target if batch.y is None else batch.y
+            phi = SmoothGrad(self.n_draws, self.along, "log_odds")(batch.module, x, target)
+            largest = phi.abs().amax(dim=flat, keepdim=True).clamp_min(SMALLEST_SCALE)
+            factors = (torch.arange(self.n_along).to(x) - self.n_along / 2) / max(self.n_along - 1, 1)
+            on = x + factors.reshape(-1, *(1,) * x.ndim) * (4 * self.along * phi / largest)
+            shape = (self.n_along, self.n_across, *x.shape)
+            noise = 4 * self.across * (2 * torch.rand(shape, dtype=x.dtype, device=x.device) - 1)
+            square = phi.square().sum(dim=flat, keepdim=True).clamp_min(SMALLEST_SCALE**2)
+            inner = (noise * phi).sum(dim=tuple(a - x.ndim for a in flat), keepdim=True)
+            return on, on[:, None] + noise - phi * (inner / square)
+        with torch.no_grad():
+            target = self.teacher(x).argmax(dim=-1)
+        std = self.along / x[(0,) * batch.batch_ndim].numel() ** 0.5
+        phi = SmoothGrad(self.n_draws, std, "log_odds")(self.teacher, x, target)
+        phi = phi / phi.abs().amax(dim=flat, keepdim=True).clamp_min(SMALLEST_SCALE)  # its square could underflow
+        phi = phi / phi.square().sum(dim=flat, keepdim=True).sqrt().clamp_min(SMALLEST_SCALE)
+        on = x + self.along * _uniform((self.n_along,), x, flat) * phi
+        copies = (self.n_along, self.n_across)
+        noise = tangent_noise(phi.expand(*copies, *x.shape), batch_ndim=2 + batch.batch_ndim)
+        return on, on[:, None] + self.across * _uniform(copies, x, flat) * noise
+
+
+def _uniform(copies: tuple[int, ...], x: Tensor, flat: tuple[int, ...]) -> Tensor:
+    """Numbers in (-1, 1), one for every copy of every sample, shape (*copies, *batch, 1, ...)."""
+    shape = (*copies, *x.shape[: x.ndim - len(flat)], *(1,) * len(flat))
+    return 2 * torch.rand(shape, dtype=x.dtype, device=x.device) - 1
+
+
+def divergence(logits: Tensor, expected: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(softmax(expected / T) || softmax(logits / T)) over the last axis."""
+    p, q = (expected / temperature).log_softmax(dim=-1), (logits / temperature).log_softmax(dim=-1)
+    return temperature**2 * (p.exp() * (p - q)).sum(dim=-1)

@@ -1,0 +1,102 @@
+"""Adversaries of a training step: where the cross-entropy is taken instead of at the clean inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustxai.penalties import ExplainedBatch
+from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
+from robustxai.ranking import top_k_mask, unit_scores
+
+__all__ = ["GapAdversary", "LossAdversary"]
+
+
+@dataclass(frozen=True)
+class GapAdversary:
+    r"""Ascent on minus the gap between the top-k units of the clean explanation and the others.
+
+    .. math:: \max_{\|\delta\|_p \le \epsilon} \;
+        \frac{1}{n-k} \sum_{j \notin T(x)} s_j(x + \delta) - \frac{1}{k} \sum_{i \in T(x)} s_i(x + \delta)
+
+    with scores s at a mean magnitude of one, so that the attack turns the explanation rather than shrinks it.
+
+    Parameters
+    ----------
+    k : int
+        Size of T, at most all units but one.
+    epsilon : float, default=0.5
+        Radius.
+    n_steps : int, default=1
+        Steps of the ascent.
+    norm : {2, inf}, default=2
+        p.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        What is ranked.
+    """
+
+    k: int
+    epsilon: float = 0.5
+    n_steps: int = 1
+    norm: float = 2
+    ranking: str = "magnitude"
+
+    def __call__(self, batch: ExplainedBatch) -> Tensor:
+        """The perturbed inputs, shaped like those of the batch, without a graph."""
+        clean = unit_scores(batch.direction.detach(), self.ranking)
+        n_units = clean.shape[-1]
+        k = min(self.k, max(n_units - 1, 1))
+        top = top_k_mask(clean, k)
+
+        def objective(points: Tensor) -> Tensor:
+            there = ExplainedBatch(batch.module, points, batch.explainer, target=batch.target)
+            scores = unit_scores(there.direction, self.ranking)
+            scores = scores / scores.abs().mean(dim=-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
+            weights = torch.where(top, -1 / k, 1 / max(n_units - k, 1))
+            return (scores * weights).sum(dim=-1)
+
+        return _climb(objective, batch.x, self.epsilon, self.n_steps, self.norm)
+
+
+@dataclass(frozen=True)
+class LossAdversary:
+    r"""Ascent on the cross-entropy of the label: FGSM with one step, PGD with several.
+
+    .. math:: \max_{\|\delta\|_p \le \epsilon} \mathrm{CE}(z(x + \delta), y)
+
+    Parameters
+    ----------
+    epsilon : float, default=0.1
+        Radius.
+    n_steps : int, default=1
+        Steps of the ascent, from x itself.
+    norm : {2, inf}, default=inf
+        p.
+    """
+
+    epsilon: float = 0.1
+    n_steps: int = 1
+    norm: float = math.inf
+
+    def __call__(self, batch: ExplainedBatch) -> Tensor:
+        """The perturbed inputs, shaped like those of the batch, without a graph."""
+        labels = batch.target if batch.y is None else batch.y
+
+        def objective(points: Tensor) -> Tensor:
+            return torch.nn.functional.cross_entropy(batch.module(points), labels, reduction="none")
+
+        return _climb(objective, batch.x, self.epsilon, self.n_steps, self.norm)
+
+
+def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, n_steps: int, norm: float) -> Tensor:
+    step_size = epsilon * min(2.5 / n_steps, 1.0)  # enough to reach the far side of the ball, and one step its edge
+    return x.detach() + ascend(objective, x, _ball(x, epsilon, norm), n_steps=n_steps, step_size=step_size)
+
+
+def _ball(x: Tensor, epsilon: float, norm: float) -> PerturbationSet:
+    return ThreatModel(epsilon=epsilon, norm=norm).bind(np.zeros((1, *x.shape[1:]), np.float32), device=x.device)

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from torch.autograd.functional import hessian
+
+from robustxai.explainers import Gradient
+from robustxai.nets import MLP
+from robustxai.penalties import ExactHessian, ExplainedBatch
+
+from .conftest import weight_gradient
+
+
+def matrices(module, x):
+    """The Hessian of the predicted class's probability, sample by sample, with its graph."""
+    result = []
+    for row in x.detach():
+        c = module(row[None])[0].argmax().item()
+        matrix = hessian(lambda p, c=c: module(p[None])[0].softmax(dim=0)[c], row, create_graph=True)
+        result.append(matrix.reshape(row.numel(), row.numel()))
+    return torch.stack(result)
+
+
+@pytest.mark.parametrize("norm", ["fro", "spectral"])
+def test_value_and_gradient_equal_the_explicit_hessian(norm, net, x):
+    value = ExactHessian(norm, n_iter=300)(ExplainedBatch(net, x, Gradient()))
+    expected = torch.linalg.matrix_norm(matrices(net, x), ord="fro" if norm == "fro" else 2)
+    torch.testing.assert_close(value, expected, rtol=1e-7, atol=1e-10)
+    torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("norm", ["fro", "spectral"])
+def test_images_equal_the_explicit_hessian(norm, image_net, images):
+    value = ExactHessian(norm, n_iter=1000)(ExplainedBatch(image_net, images, Gradient()))
+    expected = torch.linalg.matrix_norm(matrices(image_net, images), ord="fro" if norm == "fro" else 2)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_probes_approach_the_exact_norm(net, x):
+    batch = ExplainedBatch(net, x, Gradient())
+    exact = ExactHessian()(batch).detach()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        few = torch.stack([ExactHessian(n_probes=3)(batch).detach().square() for _ in range(500)])
+    deviation = few.std(dim=0) / 500**0.5
+    assert ((few.mean(dim=0) - exact**2).abs() < 4 * deviation + 1e-12).all()  # the square is unbiased
+
+
+def test_a_few_iterations_stay_below_the_norm(net, x):
+    batch = ExplainedBatch(net, x, Gradient())
+    exact = torch.linalg.matrix_norm(matrices(net, x), ord=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        values = [ExactHessian("spectral", n_iter=n)(batch) for n in (1, 10)]
+    assert all((value <= exact * (1 + 1e-9)).all() for value in values)
+    torch.testing.assert_close(values[1], exact, rtol=0.02, atol=1e-9)
+
+
+def test_the_jacobian_of_an_explanation_that_is_no_gradient(x):
+    matrix = torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def linear(module, x, target, **kwargs):
+        return x @ matrix.T
+
+    batch = ExplainedBatch(torch.nn.Identity(), x, linear)
+    spectral, frobenius = ExactHessian("spectral", n_iter=200)(batch), ExactHessian()(batch)
+    torch.testing.assert_close(spectral, torch.linalg.matrix_norm(matrix, ord=2).expand(7))
+    torch.testing.assert_close(frobenius, matrix.norm().expand(7))
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": "spectral", "n_iter": 200}])
+def test_a_stack_of_models_is_its_members(options, stack):
+    module, members, x = stack
+    penalty = ExactHessian(**options)
+    value = penalty(ExplainedBatch(module, x, Gradient()))
+    expected = [penalty(ExplainedBatch(m, r.detach().requires_grad_(), Gradient())) for m, r in zip(members, x)]
+    torch.testing.assert_close(value, torch.stack(expected), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"n_probes": 2}, {"norm": "spectral"}])
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_no_curvature_is_zero_with_finite_gradients(options, activation, x):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = MLP(5, 2, (4,) if activation else (), activation=activation or "softplus").double()
+        value = ExactHessian(**options)(ExplainedBatch(module, x, Gradient("logit")))
+    assert not value.any()
+    if value.requires_grad:
+        assert weight_gradient(value, module).isfinite().all()
+
+
+@pytest.mark.parametrize("wrong", [{"n_probes": 0}, {"n_iter": 0}, {"norm": "frobenius"}])
+def test_wrong_arguments_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ExactHessian(**wrong)
