@@ -17,7 +17,7 @@ from robustxai.attacks._search import Reference, Search, observe
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.metrics import precision_at_k
 from robustxai.nets import has_piecewise_linear, softplus_surrogate
-from robustxai.perturbation import PerturbationSet, ThreatModel
+from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import RANKINGS, overlap_at_k, top_k_mask, unit_scores
 from robustxai.training import draw_seed, small_net_threads
 
@@ -61,18 +61,15 @@ class BaseAttack(AttackTransformer):
         estimator: Any = None,
         *,
         k: int = 8,
-        threat: ThreatModel | None = None,
         ranking: str = "magnitude",
         max_iter: int = 100,
-        batch_size: int = 1024,
         random_state: int | np.random.RandomState | None = 0,
+        **params: Any,
     ) -> None:
-        self.estimator = estimator
+        super().__init__(estimator, **params)
         self.k = k
-        self.threat = threat
         self.ranking = ranking
         self.max_iter = max_iter
-        self.batch_size = batch_size
         self.random_state = random_state
 
     # ---------------------------------------------------------------- hooks

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from robustxai._validation import check_number
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference
-from robustxai.perturbation import ThreatModel
 
 __all__ = ["BoundaryMarginAttack"]
 
@@ -35,33 +33,8 @@ class BoundaryMarginAttack(GradientAttack):
         As in :class:`GradientAttack`.
     """
 
-    def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        k: int = 8,
-        n_boundary: int = 3,
-        threat: ThreatModel | None = None,
-        ranking: str = "magnitude",
-        max_iter: int = 100,
-        step_size: float | None = None,
-        momentum: float = 0.75,
-        keep: str = "best",
-        batch_size: int = 1024,
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        super().__init__(
-            estimator,
-            k=k,
-            threat=threat,
-            ranking=ranking,
-            max_iter=max_iter,
-            step_size=step_size,
-            momentum=momentum,
-            keep=keep,
-            batch_size=batch_size,
-            random_state=random_state,
-        )
+    def __init__(self, estimator: Any = None, *, n_boundary: int = 3, **params: Any) -> None:
+        super().__init__(estimator, **params)
         self.n_boundary = n_boundary
 
     def _check_params(self) -> None:

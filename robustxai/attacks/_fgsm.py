@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from robustxai.attacks._prediction import PredictionAttack
-from robustxai.perturbation import PerturbationSet, ThreatModel
+from robustxai.perturbation import PerturbationSet
 
 __all__ = ["FGSM"]
 
@@ -50,11 +48,6 @@ class FGSM(PredictionAttack):
     >>> clf.score(FGSM(clf).fit(X).transform(X, y), y) < clf.score(X, y)
     True
     """
-
-    def __init__(self, estimator: Any = None, *, threat: ThreatModel | None = None, batch_size: int = 1024) -> None:
-        self.estimator = estimator
-        self.threat = threat
-        self.batch_size = batch_size
 
     def _plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
         return 1, space.epsilon, None

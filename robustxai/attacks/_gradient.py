@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +11,7 @@ from robustxai._validation import check_choice, check_number
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._search import Reference, Search, observe
 from robustxai.nets import set_beta
-from robustxai.perturbation import ThreatModel, input_gradient
+from robustxai.perturbation import input_gradient
 
 __all__ = ["GradientAttack"]
 
@@ -54,25 +53,12 @@ class GradientAttack(BaseAttack):
         self,
         estimator: Any = None,
         *,
-        k: int = 8,
-        threat: ThreatModel | None = None,
-        ranking: str = "magnitude",
-        max_iter: int = 100,
         step_size: float | None = None,
         momentum: float = 0.75,
         keep: str = "best",
-        batch_size: int = 1024,
-        random_state: int | np.random.RandomState | None = 0,
+        **params: Any,
     ) -> None:
-        super().__init__(
-            estimator,
-            k=k,
-            threat=threat,
-            ranking=ranking,
-            max_iter=max_iter,
-            batch_size=batch_size,
-            random_state=random_state,
-        )
+        super().__init__(estimator, **params)
         self.step_size = step_size
         self.momentum = momentum
         self.keep = keep

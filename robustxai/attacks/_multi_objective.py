@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference, Search
-from robustxai.perturbation import ThreatModel
 
 __all__ = ["MultiObjectiveAttack"]
 
@@ -63,33 +61,9 @@ class MultiObjectiveAttack(GradientAttack):
     _takes_back = False
 
     def __init__(
-        self,
-        estimator: Any = None,
-        *,
-        k: int = 8,
-        weighting: str = "lagrangian",
-        kappa: float = 0.0,
-        threat: ThreatModel | None = None,
-        ranking: str = "magnitude",
-        max_iter: int = 100,
-        step_size: float | None = None,
-        momentum: float = 0.75,
-        keep: str = "best",
-        batch_size: int = 1024,
-        random_state: int | np.random.RandomState | None = 0,
+        self, estimator: Any = None, *, weighting: str = "lagrangian", kappa: float = 0.0, **params: Any
     ) -> None:
-        super().__init__(
-            estimator,
-            k=k,
-            threat=threat,
-            ranking=ranking,
-            max_iter=max_iter,
-            step_size=step_size,
-            momentum=momentum,
-            keep=keep,
-            batch_size=batch_size,
-            random_state=random_state,
-        )
+        super().__init__(estimator, **params)
         self.weighting = weighting
         self.kappa = kappa
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robustxai._validation import check_number
 from robustxai.attacks._prediction import PredictionAttack
-from robustxai.perturbation import PerturbationSet, ThreatModel
+from robustxai.perturbation import PerturbationSet
 from robustxai.training import draw_seed
 
 __all__ = ["PGD"]
@@ -50,19 +50,16 @@ class PGD(PredictionAttack):
         self,
         estimator: Any = None,
         *,
-        threat: ThreatModel | None = None,
         max_iter: int = 40,
         step_size: float | None = None,
         random_start: bool = True,
-        batch_size: int = 1024,
         random_state: int | np.random.RandomState | None = 0,
+        **params: Any,
     ) -> None:
-        self.estimator = estimator
-        self.threat = threat
+        super().__init__(estimator, **params)
         self.max_iter = max_iter
         self.step_size = step_size
         self.random_start = random_start
-        self.batch_size = batch_size
         self.random_state = random_state
 
     def _check_params(self) -> None:

@@ -15,7 +15,6 @@ from robustxai._validation import nearest_name
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Reference
-from robustxai.perturbation import ThreatModel
 from robustxai.ranking import top_k_indices, top_k_mask, unit_scores
 
 __all__ = ["TargetedManipulation"]
@@ -68,29 +67,10 @@ class TargetedManipulation(GradientAttack):
         self,
         estimator: Any = None,
         *,
-        k: int = 8,
         target_units: Sequence[int] | Sequence[str] | np.ndarray | None = None,
-        threat: ThreatModel | None = None,
-        ranking: str = "magnitude",
-        max_iter: int = 100,
-        step_size: float | None = None,
-        momentum: float = 0.75,
-        keep: str = "best",
-        batch_size: int = 1024,
-        random_state: int | np.random.RandomState | None = 0,
+        **params: Any,
     ) -> None:
-        super().__init__(
-            estimator,
-            k=k,
-            threat=threat,
-            ranking=ranking,
-            max_iter=max_iter,
-            step_size=step_size,
-            momentum=momentum,
-            keep=keep,
-            batch_size=batch_size,
-            random_state=random_state,
-        )
+        super().__init__(estimator, **params)
         self.target_units = target_units
 
     def fit(self, X: Any, y: Any = None) -> Self:

@@ -13,22 +13,35 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._validation import check_number
 from robustxai.perturbation import PerturbationSet, ThreatModel
 
 __all__ = ["AttackTransformer"]
 
 
-class AttackTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Base of all attacks: parameters and inputs are checked, the victim is kept, nothing is learned.
 
-    A subclass names its parameters in ``__init__``, `estimator`, `threat` and `batch_size` among them, and says in
-    `transform` where the inputs go.
+    A subclass names its own parameters in ``__init__``, hands the rest on, and says in `transform` where the inputs go.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        The victim. It is used as it is, and ``clone(attack)`` keeps it: an attack never trains anything.
+    threat : ThreatModel, optional
+        What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+    batch_size : int, default=1024
+        Rows that are searched at once: what fits the processor's cache is fastest. Raise it on a GPU.
     """
 
-    estimator: Any
-    threat: ThreatModel | None
-    batch_size: int
+    def __init__(
+        self, estimator: Any = None, *, threat: ThreatModel | None = None, batch_size: int = 1024, **unknown: Any
+    ) -> None:
+        self._refuse(unknown)
+        self.estimator = estimator
+        self.threat = threat
+        self.batch_size = batch_size
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters, the victim and X of shape (n_samples, *features); nothing is learned.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from skorch import NeuralNet
 from typing_extensions import Self
 
+from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._validation import nearest_name
 
 __all__ = ["NetParamsMixin"]
@@ -21,7 +22,7 @@ _EXTRA = {"optimizer__param_groups"}
 _PREFIXES = ("callbacks", "criterion", "dataset", "iterator_train", "iterator_valid", "module", "optimizer")
 
 
-class NetParamsMixin:
+class NetParamsMixin(InheritedParamsMixin):
     """``get_params`` / ``set_params`` over every ``__init__`` of the class hierarchy plus free skorch parameters.
 
     A subclass names its own hyper-parameters and hands the rest to ``super().__init__(**params)``. Parameters that only
@@ -30,23 +31,6 @@ class NetParamsMixin:
 
     #: The classes behind ``module__...`` and ``optimizer__...`` unless others are given.
     _net_classes: ClassVar[dict[str, type]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Show users, and scikit-learn, every parameter by name where ``__init__`` says ``**params``."""
-        super().__init_subclass__(**kwargs)
-        named: dict[str, inspect.Parameter] = {}
-        for base in cls.__mro__:
-            init = base.__dict__.get("__init__")
-            if init is not None and base is not object:
-                for p in inspect.signature(init).parameters.values():
-                    if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
-                        named.setdefault(p.name, p)
-        ordered = sorted(named.values(), key=lambda p: p.kind)
-        cls.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        return sorted(inspect.signature(cls).parameters)
 
     def _net_params(self) -> dict[str, Any]:
         """The skorch parameters that were given."""

@@ -10,11 +10,12 @@
 ======================= ======================== ====================================================================
 """
 
-from robustxai.explainers._base import EXPLAINERS, Explainer, resolve_explainer
+from robustxai.explainers._base import Explainer
 from robustxai.explainers._captum import captum_explainer
 from robustxai.explainers._gradient import Gradient, log_odds
 from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._integrated_gradients import IntegratedGradients
+from robustxai.explainers._registry import EXPLAINERS, resolve_explainer
 from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._smooth_grad import SmoothGrad
 

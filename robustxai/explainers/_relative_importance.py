@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
-
-if TYPE_CHECKING:  # the registry in _base holds this class
-    from robustxai.explainers._base import Explainer
 
 __all__ = ["RelativeImportance"]
 

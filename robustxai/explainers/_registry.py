@@ -1,0 +1,35 @@
+"""How a name becomes an explainer."""
+
+from __future__ import annotations
+
+from robustxai._validation import check_choice
+from robustxai.explainers._base import Explainer
+from robustxai.explainers._gradient import Gradient
+from robustxai.explainers._gradient_times_input import GradientTimesInput
+from robustxai.explainers._integrated_gradients import IntegratedGradients
+from robustxai.explainers._relative_importance import RelativeImportance
+from robustxai.explainers._smooth_grad import SmoothGrad
+
+__all__ = ["EXPLAINERS", "resolve_explainer"]
+
+#: Explainers by the name that the estimators' ``explainer=`` takes.
+EXPLAINERS: dict[str, Explainer] = {
+    "gradient": Gradient("probability"),
+    "log_odds_gradient": Gradient("log_odds"),
+    "logit_gradient": Gradient("logit"),
+    "cross_entropy_gradient": Gradient("cross_entropy"),
+    "gradient_times_input": GradientTimesInput(),
+    "integrated_gradients": IntegratedGradients(),
+    "relative_importance": RelativeImportance(),
+    "smooth_grad": SmoothGrad(),
+}
+
+
+def resolve_explainer(explainer: str | Explainer) -> Explainer:
+    """The explainer of that name, or `explainer` itself when it is callable."""
+    if isinstance(explainer, str):
+        check_choice("explainer", explainer, EXPLAINERS)
+        return EXPLAINERS[explainer]
+    if not callable(explainer):
+        raise TypeError(f"explainer must be a name or a callable (module, x, target), got {explainer!r}.")
+    return explainer
