@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,7 @@ from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 
-__all__ = ["Experiment", "run_cells", "run_experiment"]
+__all__ = ["Experiment", "check_names", "run_cells", "run_experiment"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Experiment:
     n_attacked: int = 1000
 
     def __post_init__(self) -> None:
-        _check_names("data set", (d for d in self.data if not d.endswith((".csv", ".csv.gz"))), DATA)
-        _check_names("defence", self.defences, DEFENCES)
-        _check_names("attack", self.attacks, ATTACKS)
+        check_names("data set", (d for d in self.data if not d.endswith((".csv", ".csv.gz"))), DATA)
+        check_names("defence", self.defences, DEFENCES)
+        check_names("attack", self.attacks, ATTACKS)
         for name in ("data", "defences", "attacks"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty: nothing to do.")
@@ -70,7 +70,8 @@ class Experiment:
         return list(dict.fromkeys(Cell(d, m, s, *rest) for d, s, m in grid))  # a name given twice counts once
 
 
-def _check_names(kind: str, names: Any, valid: dict[str, Any]) -> None:
+def check_names(kind: str, names: Iterable[str], valid: Iterable[str]) -> None:
+    """Raise ValueError with the nearest valid name for the first name that is not valid."""
     for name in names:
         if name not in valid:
             raise ValueError(f"There is no {kind} {name!r}.{nearest_name(name, valid)}")

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from robustxai.benchmark._cell import Cell
-from robustxai.benchmark._experiment import run_cells
+from robustxai.benchmark._experiment import check_names, run_cells
 from robustxai.benchmark._published import PUBLISHED
+from robustxai.benchmark._registry import DATA
 
 __all__ = ["METHODS", "R2ETPaper", "figure_of_merit", "paper_markdown"]
 
@@ -79,6 +80,8 @@ class R2ETPaper:
     ----------
     data : tuple of str
         Names of tables.
+    methods : tuple of str
+        Names from ``METHODS``, with "Vanilla" and "Logistic regression" among them.
     seeds : int, default=5
         Test splits.
     k, epsilon : int and float, default=8 and 0.5
@@ -93,6 +96,15 @@ class R2ETPaper:
     k: int = 8
     epsilon: float = 0.5
     n_attacked: int = 500
+
+    def __post_init__(self) -> None:
+        check_names("data set", self.data, DATA)
+        check_names("method", self.methods, METHODS)
+        missing = {"Logistic regression", "Vanilla"} - set(self.methods)
+        if missing:
+            raise ValueError(
+                f"The other methods are judged against {' and '.join(sorted(missing))}: add it to methods."
+            )
 
     def search_cells(self) -> list[Cell]:
         """The candidates of every method, on the validation part of split 0."""

@@ -38,23 +38,25 @@ def searched(study, value):
 
 
 def test_the_most_stable_candidate_within_a_point_of_vanilla_wins():
-    study = R2ETPaper(data=("adult", "compas"), methods=("Vanilla", "SP"))
+    study = R2ETPaper(data=("adult", "compas"), methods=("Logistic regression", "Vanilla", "SP"))
 
     def value(name, params):
+        if name == "Logistic regression":
+            return 0.85, 1.0
         if name == "Vanilla":
             return 0.90 if params["lr"] == 0.005 else 0.80, 0.5
         return {0.3: (0.8899, 1.0), 0.5: (0.8901, 0.9), 1.0: (0.91, 0.8)}.get(params["beta"], (0.92, 0.1))
 
     chosen = study.choose(searched(study, value))
-    assert set(chosen) == {(d, m) for d in ("adult", "compas") for m in ("Vanilla", "SP")}
+    assert set(chosen) == {(d, m) for d in ("adult", "compas") for m in study.methods}
     assert dict(chosen["adult", "SP"]) == {"beta": 0.5}
     assert dict(chosen["compas", "Vanilla"])["lr"] == 0.005
 
 
 def test_where_no_candidate_is_admissible_the_best_auc_wins():
-    study = R2ETPaper(data=("bank",), methods=("Vanilla", "SP"))
+    study = R2ETPaper(data=("bank",), methods=("Logistic regression", "Vanilla", "SP"))
     chosen = study.choose(
-        searched(study, lambda name, params: (0.9, 0.5) if name == "Vanilla" else (0.6 + params["beta"] / 100, 1.0))
+        searched(study, lambda name, params: (0.6 + params["beta"] / 100, 1.0) if name == "SP" else (0.9, 0.5))
     )
     assert dict(chosen["bank", "SP"]) == {"beta": 5.0}
 
@@ -67,6 +69,19 @@ def test_validation_leaves_the_test_rows_alone_and_retraining_the_rest():
     assert {cell.part for cell in (*random, *retrained)} == {"test"}
     assert len(random) == 3 * 5 * len(METHODS)
     assert len(retrained) == 3 * 5 * sum(method.retrained for method in METHODS.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"data": ("adlt",)}, "Did you mean 'adult'"),
+        ({"methods": ("Vanilla", "R2ET-m")}, "Did you mean 'R2ET-mm'"),
+        ({"methods": ("Vanilla", "SP")}, "against Logistic regression"),
+    ],
+)
+def test_unknown_names_are_refused(change, match):
+    with pytest.raises(ValueError, match=match):
+        R2ETPaper(**change)
 
 
 def test_merit_is_the_share_of_the_gap_where_stable():
