@@ -171,7 +171,8 @@ def _reporter(progress: Progress) -> Callable[[int, int, dict[str, Any]], None]:
     task = progress.add_task("starting", total=None)
 
     def show(finished: int, total: int, row: dict[str, Any]) -> None:
-        description = f"{escape(row['data'])} · {row['defence']} · seed {row['seed']}"
+        latest = f"{escape(row['data'])} · {row['defence']} · seed {row['seed']}"
+        description = "done" if finished == total else latest
         progress.update(task, completed=finished, total=total, description=description)
 
     return show
