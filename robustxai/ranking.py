@@ -9,6 +9,8 @@ Shapes: an attribution is ``(*batch, *features)``. Arrays of four or more dimens
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +19,16 @@ from torch import Tensor
 
 from robustxai._validation import check_choice
 
-__all__ = ["RANKINGS", "ArrayLike", "as_tensor", "overlap_at_k", "top_k_indices", "top_k_mask", "unit_scores"]
+__all__ = [
+    "RANKINGS",
+    "ArrayLike",
+    "as_tensor",
+    "count_units",
+    "overlap_at_k",
+    "top_k_indices",
+    "top_k_mask",
+    "unit_scores",
+]
 
 ArrayLike: TypeAlias = "np.ndarray | Tensor"
 
@@ -54,6 +65,11 @@ def unit_scores(attribution: Tensor, ranking: str = "magnitude", *, batch_ndim: 
     if scores.ndim - batch_ndim >= 3:
         scores = scores.sum(dim=batch_ndim)
     return scores if scores.ndim == batch_ndim + 1 else scores.flatten(start_dim=batch_ndim)
+
+
+def count_units(feature_shape: Sequence[int]) -> int:
+    """How many units an attribution of shape (*batch, *feature_shape) has: what :func:`unit_scores` will return."""
+    return math.prod(feature_shape[1:] if len(feature_shape) >= 3 else feature_shape)
 
 
 def top_k_indices(scores: Tensor, k: int) -> Tensor:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from robustxai.ranking import as_tensor, overlap_at_k, top_k_indices, top_k_mask, unit_scores
+from robustxai.ranking import as_tensor, count_units, overlap_at_k, top_k_indices, top_k_mask, unit_scores
 
 #: Few distinct values, so that ties are the rule.
 TIED = npst.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 7)), elements=st.integers(-2, 2).map(float))
@@ -77,3 +77,9 @@ def test_as_tensor_shares_memory():
     array[0] = 7.0
     assert tensor[0] == 7.0
     assert as_tensor(tensor) is tensor
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3), (3, 4, 5), (1, 6, 6), (2, 3, 4, 5)])
+def test_units_are_counted_as_they_are_scored(shape):
+    assert count_units(shape) == unit_scores(torch.ones(2, *shape)).shape[1]
+    assert count_units(shape) == unit_scores(torch.ones(3, 2, *shape), batch_ndim=2).shape[2]

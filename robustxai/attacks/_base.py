@@ -18,7 +18,7 @@ from robustxai.attacks._transformer import AttackTransformer
 from robustxai.metrics import precision_at_k
 from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
-from robustxai.ranking import RANKINGS, overlap_at_k, top_k_mask, unit_scores
+from robustxai.ranking import RANKINGS, count_units, overlap_at_k, top_k_mask, unit_scores
 from robustxai.training import draw_seed, small_net_threads
 
 __all__ = ["BaseAttack"]
@@ -112,8 +112,7 @@ class BaseAttack(AttackTransformer):
             No victim, or a parameter out of its range.
         """
         X = self._check_fit(X)
-        n_units = int(np.prod(X.shape[2:] if X.ndim >= 4 else X.shape[1:]))
-        self.k_ = clip_k(self.k, n_units)
+        self.k_ = clip_k(self.k, count_units(X.shape[1:]))
         return self
 
     def transform(self, X: Any) -> np.ndarray:

@@ -21,6 +21,7 @@ from robustxai.classifiers._params import NetParamsMixin
 from robustxai.explainers import Explainer, resolve_explainer
 from robustxai.nets import MLP
 from robustxai.penalties import ExplainedBatch
+from robustxai.ranking import count_units
 from robustxai.training import ObjectiveNet, TensorBatches, Term, seeded, small_net_threads
 
 __all__ = ["BaseExplainableClassifier"]
@@ -139,7 +140,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         ValueError
             X with NaN or infinity, a single class, or a parameter out of its range.
         DivergedError
-            The loss stopped being finite; the estimator is left unfitted.
+            The loss stopped being finite; nothing of this fit is kept (a model of an earlier one stays).
         """
         self._check_params()
         device = resolve_device(self.device)
@@ -203,7 +204,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         merged.setdefault("iterator_valid__batch_size", _CHUNK)
         return ObjectiveNet(
             module,
-            terms=self._terms(_n_units(X)),
+            terms=self._terms(count_units(X.shape[1:])),
             explainer=resolve_explainer(self.explainer),
             adversary=self._adversary(),
             lr=self.lr,
@@ -325,11 +326,6 @@ def resolve_device(device: str) -> torch.device:
 def _plain(X: np.ndarray) -> np.ndarray:
     """A copy that torch takes: it refuses negative strides and warns of read-only memory."""
     return np.array(X, order="C")
-
-
-def _n_units(X: np.ndarray) -> int:
-    """Ranked units of one sample: pixels for images (channels are summed), features otherwise."""
-    return int(np.prod(X.shape[2:] if X.ndim >= 4 else X.shape[1:]))
 
 
 def _load_weights(module: nn.Module, init: Any) -> None:
