@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,14 +19,18 @@ from sklearn.model_selection import train_test_split
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES
 from robustxai.classifiers import retrain
 from robustxai.datasets import load_table, make_preprocessor
+from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import roc_auc
 from robustxai.model_selection import RobustnessScorer
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["Cell", "run_cell"]
+__all__ = ["Cell", "Params", "prepare_rows", "run_cell"]
+
+#: Names and values of parameters, hashable.
+Params = tuple[tuple[str, Any], ...]
 
 #: Raised by one whenever a change of this file makes older results incomparable.
-_PROTOCOL = 1
+_PROTOCOL = 2
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,11 @@ class Cell:
     one-hot encoded by what the training part shows; the defence is trained at its defaults with the same seed; AUC and
     accuracy are those of the whole test part, the rest of its first `n_attacked` rows.
 
-    `params` changes the defence's hyper-parameters. `part` "validation" leaves the test rows alone: the training part
-    is split again, 75 : 25. `start` "vanilla" retrains a vanilla model of the same seed instead of a random one.
+    `attacks` count towards the lowest P@k; `reference_attacks` are only reported. `params` changes the defence's
+    hyper-parameters. `part` "validation" leaves the test rows alone: the training part is split again, 75 : 25.
+
+    `start` "vanilla" retrains a vanilla model with `start_params` and the same seed, by :func:`retrain` with
+    `retrain_params`. A fifth of the training part is then kept from both for the guard of the retraining.
     """
 
     data: str
@@ -49,9 +57,12 @@ class Cell:
     norm: str = "2"
     max_iter: int = 100
     n_attacked: int = 1000
-    params: tuple[tuple[str, Any], ...] = ()
+    params: Params = ()
     part: str = "test"
     start: str = "random"
+    start_params: Params = ()
+    retrain_params: Params = ()
+    reference_attacks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,8 +96,8 @@ def _table(data: str, content: str) -> tuple[pd.DataFrame, pd.Series]:
     return DATA[data]() if data in DATA else load_table(data, return_X_y=True)
 
 
-def run_cell(cell: Cell) -> dict[str, Any]:
-    """Train, attack and measure; the cell's fields and every metric in one flat dict."""
+def prepare_rows(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Preprocessed training and test rows, and their labels: X_train, X_test, y_train, y_test."""
     X, y = _table(cell.data, _content(cell.data))
     X_train, X_test, y_train, y_test = train_test_split(
         X, np.asarray(y), test_size=0.25, stratify=y, random_state=cell.seed
@@ -96,22 +107,43 @@ def run_cell(cell: Cell) -> dict[str, Any]:
             X_train, y_train, test_size=0.25, stratify=y_train, random_state=cell.seed
         )
     preprocessor = make_preprocessor(X_train).fit(X_train)
-    X_train, X_test = preprocessor.transform(X_train), preprocessor.transform(X_test)
-    old = DEFENCES["vanilla"](cell.k, cell.seed).fit(X_train, y_train) if cell.start == "vanilla" else None
+    return preprocessor.transform(X_train), preprocessor.transform(X_test), y_train, y_test
+
+
+def run_cell(cell: Cell) -> dict[str, Any]:
+    """Train, attack and measure; the cell's fields and every metric in one flat dict."""
+    X_train, X_test, y_train, y_test = prepare_rows(cell)
+    if cell.start == "vanilla":
+        X_train, X_guard, y_train, y_guard = train_test_split(
+            X_train, y_train, test_size=0.2, stratify=y_train, random_state=cell.seed
+        )
+        old = DEFENCES["vanilla"](cell.k, cell.seed).set_params(**dict(cell.start_params)).fit(X_train, y_train)
+    extra: dict[str, int] = {}
     start = time.perf_counter()
-    if old is None:
-        estimator = cell.estimator().fit(X_train, y_train)
+    if cell.start == "vanilla":
+        options = {"k": cell.k, "validation_data": (X_guard, y_guard), **dict(cell.retrain_params)}
+        with warnings.catch_warnings():
+            # that the old weights remain is a result like any other, and kept_epochs says it
+            warnings.filterwarnings("ignore", "No epoch of the retraining", EvaluationWarning)
+            estimator = retrain(cell.estimator(), old, X_train, y_train, **options)
+        extra["kept_epochs"] = dict(estimator.net_.callbacks)["explanation_guard"].best_epoch_
     else:
-        estimator = retrain(cell.estimator(), old, X_train, y_train, k=cell.k, random_state=cell.seed)
+        estimator = cell.estimator().fit(X_train, y_train)
     seconds = time.perf_counter() - start
     if hasattr(estimator, "explain"):
-        attacks = {name: ATTACKS[name](cell.k, cell.threat(), cell.max_iter, cell.seed) for name in cell.attacks}
-        scores = RobustnessScorer(attacks, max_samples=cell.n_attacked)(estimator, X_test, y_test)
+        attacks, reference = (
+            {name: ATTACKS[name](cell.k, cell.threat(), cell.max_iter, cell.seed) for name in names}
+            for names in (cell.attacks, cell.reference_attacks)
+        )
+        scores = RobustnessScorer(attacks, max_samples=cell.n_attacked, reference=reference)(estimator, X_test, y_test)
     else:
         scores = {
             "roc_auc": roc_auc(estimator, X_test, y_test),
             "accuracy": float(accuracy_score(y_test, estimator.predict(X_test))),
         }
-    fields = {**asdict(cell), "data": Path(cell.data).stem, "attacks": ",".join(cell.attacks)}
-    fields["params"] = json.dumps(dict(cell.params))
-    return {**fields, "n_features": X_train.shape[1], "fit_seconds": seconds, **scores}
+    fields = {**asdict(cell), "data": Path(cell.data).stem}
+    for name in ("attacks", "reference_attacks"):
+        fields[name] = ",".join(fields[name])
+    for name in ("params", "start_params", "retrain_params"):
+        fields[name] = json.dumps(dict(fields[name]))
+    return {**fields, "n_features": X_train.shape[1], "fit_seconds": seconds, **extra, **scores}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pandas as pd
 from joblib import Parallel, delayed
@@ -19,6 +19,17 @@ from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 
 __all__ = ["Experiment", "check_names", "run_cells", "run_experiment"]
+
+
+class Keepable(Protocol):
+    """What :func:`run_cells` asks of a cell: that it is hashable, and names the file of its result."""
+
+    @property
+    def name(self) -> str: ...
+
+
+AnyCell = TypeVar("AnyCell", bound=Keepable)
+Run = Callable[[Any], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -78,9 +89,10 @@ def check_names(kind: str, names: Iterable[str], valid: Iterable[str]) -> None:
 
 
 def run_cells(
-    cells: Sequence[Cell],
+    cells: Sequence[AnyCell],
     out: str | Path,
     *,
+    run: Run | None = None,
     n_jobs: int = 1,
     fresh: bool = False,
     progress: Callable[[int, int, dict[str, Any]], None] | None = None,
@@ -90,10 +102,12 @@ def run_cells(
     Parameters
     ----------
     cells : sequence of Cell
-        What to run.
+        What to run. With `run`, anything hashable with a ``name`` that no other result has.
     out : path
         Folder for the results. A cell is written in one step when it is finished, so that stopping at any moment, in
         any process, loses at most the cells in flight.
+    run : callable, default=run_cell
+        A cell in, a flat dict that JSON can hold out.
     n_jobs : int, default=1
         Processes, by joblib.
     fresh : bool, default=False
@@ -113,7 +127,7 @@ def run_cells(
     for finished, row in enumerate(rows.values(), start=1):
         report(finished, len(cells), row)
     missing = [cell for cell in cells if cell not in rows]
-    for cell, row in _compute(missing, folder, n_jobs):
+    for cell, row in _compute(missing, run or run_cell, folder, n_jobs):
         rows[cell] = row
         report(len(rows), len(cells), row)
     return pd.DataFrame([rows[cell] for cell in cells])
@@ -124,13 +138,13 @@ def run_experiment(experiment: Experiment, out: str | Path, **options: Any) -> p
     return run_cells(experiment.cells(), out, **options)
 
 
-def _compute(cells: list[Cell], folder: Path, n_jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
+def _compute(cells: list[AnyCell], run: Run, folder: Path, n_jobs: int) -> Iterator[tuple[AnyCell, dict[str, Any]]]:
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
-    yield from parallel(delayed(_run_and_keep)(cell, folder) for cell in cells)
+    yield from parallel(delayed(_run_and_keep)(cell, run, folder) for cell in cells)
 
 
-def _run_and_keep(cell: Cell, folder: Path) -> tuple[Cell, dict[str, Any]]:
-    row = run_cell(cell)
+def _run_and_keep(cell: AnyCell, run: Run, folder: Path) -> tuple[AnyCell, dict[str, Any]]:
+    row = run(cell)
     descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
     with os.fdopen(descriptor, "w") as file:
         json.dump(row, file)

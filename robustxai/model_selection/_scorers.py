@@ -143,6 +143,8 @@ class RobustnessScorer:
     ----------
     attack : attack or mapping of name to attack, default=ERAttack()
         The estimators of the attacks are ignored and replaced by the estimator that is scored.
+    reference : mapping of name to attack, optional
+        Attacks that are reported by name but stay out of the minimum, because their radius is another one, say.
     max_samples : int, optional
         Attack only the first rows (rows are expected in random order); AUC and accuracy always use all.
     n_draws, n_points : int, default=20, 5
@@ -153,6 +155,7 @@ class RobustnessScorer:
     max_samples: int | None = None
     n_draws: int = 20
     n_points: int = 5
+    reference: Mapping[str, BaseAttack] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_samples is not None:
@@ -169,7 +172,9 @@ class RobustnessScorer:
         first = next(iter(attacks.values()))
         threat = first.threat if first.threat is not None else ThreatModel()
         scores["precision_at_k"] = float(worst.precision_at_k.mean())
-        scores |= {f"precision_at_k_{n}": float(r.precision_at_k.mean()) for n, r in results.items() if n}
+        named = {name: result for name, result in results.items() if name}
+        named |= {name: _run(attack, victim, X) for name, attack in self.reference.items()}
+        scores |= {f"precision_at_k_{name}": float(result.precision_at_k.mean()) for name, result in named.items()}
         thickness = ranking_thickness(
             victim,
             X,

@@ -5,6 +5,7 @@ from robustxai.penalties._cross_lipschitz import CrossLipschitz
 from robustxai.penalties._distillation import Distillation, TangentDistillation
 from robustxai.penalties._estimated_hessian import EstimatedHessian
 from robustxai.penalties._exact_hessian import ExactHessian
+from robustxai.penalties._ig_norm import IGNorm
 from robustxai.penalties._ranking_gap import RankingGap
 from robustxai.penalties._relative_hessian import RelativeHessian
 from robustxai.penalties._ssr import SSR
@@ -16,6 +17,7 @@ __all__ = [
     "EstimatedHessian",
     "ExactHessian",
     "ExplainedBatch",
+    "IGNorm",
     "Penalty",
     "RankingGap",
     "RelativeHessian",

@@ -9,9 +9,10 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
-from robustxai import SoftplusClassifier
+from robustxai import SoftplusClassifier, VanillaClassifier
 from robustxai.attacks import ERAttack, RandomAttack
 from robustxai.benchmark import DEFENCES, Cell, _cell, run_cell
+from robustxai.benchmark._cell import prepare_rows
 from robustxai.datasets import load_table, make_preprocessor
 from robustxai.perturbation import ThreatModel
 
@@ -29,6 +30,9 @@ CHANGED = {
     "params": (("max_epochs", 3),),
     "part": "validation",
     "start": "vanilla",
+    "start_params": (("lr", 0.002),),
+    "retrain_params": (("beta", 3.0),),
+    "reference_attacks": ("er_paper",),
 }
 
 
@@ -136,3 +140,35 @@ def test_an_edited_table_is_read_again(table):
     assert run_cell(cell)["n_features"] == 8
     pd.read_csv(table).drop(columns="home").to_csv(table, index=False)
     assert run_cell(cell)["n_features"] == 5
+
+
+def test_reference_attacks_are_reported_and_do_not_count(table):
+    cell = Cell(str(table), "softplus", 0, ("random",), k=3, max_iter=5, n_attacked=15)
+    plain, beside = run_cell(cell), run_cell(replace(cell, reference_attacks=("er",)))
+    assert beside["precision_at_k"] == plain["precision_at_k"] == beside["precision_at_k_random"]
+    assert beside["precision_at_k_er"] < beside["precision_at_k"]
+    assert "precision_at_k_er" not in plain
+
+
+def test_a_retrained_cell_starts_from_the_vanilla_model_that_it_names(table):
+    """With next to no learning rate what is left is the vanilla model itself, fitted on four fifths of the rows."""
+    start = (("max_epochs", 3), ("lr", 0.02))
+    retrained = Cell(
+        str(table),
+        "softplus",
+        0,
+        ("random",),
+        k=3,
+        max_iter=5,
+        n_attacked=15,
+        params=(("lr", 1e-12),),
+        start="vanilla",
+        start_params=start,
+        retrain_params=(("max_epochs", 2), ("min_precision", 0.0)),
+    )
+    X_train, X_test, y_train, y_test = prepare_rows(retrained)
+    X_train, _, y_train, _ = train_test_split(X_train, y_train, test_size=0.2, stratify=y_train, random_state=0)
+    old = VanillaClassifier(random_state=0, **dict(start)).fit(X_train, y_train)
+    row = run_cell(retrained)
+    assert row["roc_auc"] == pytest.approx(roc_auc_score(y_test == "yes", old.predict_proba(X_test)[:, 1]), abs=1e-9)
+    assert row["kept_epochs"] >= 1

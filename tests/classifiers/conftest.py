@@ -11,6 +11,7 @@ from robustxai.classifiers import (
     EstimatedHessianClassifier,
     ExactHessianClassifier,
     ExplanationATClassifier,
+    IGNormClassifier,
     LinearClassifier,
     R2ETClassifier,
     SoftplusClassifier,
@@ -33,6 +34,7 @@ CLASSIFIERS = [
     ExplanationATClassifier,
     AdversarialTrainingClassifier,
     ATEXClassifier,
+    IGNormClassifier,
 ]
 #: Those with a top set.
 WITH_K = (R2ETClassifier, CrossLipschitzClassifier, ExplanationATClassifier)

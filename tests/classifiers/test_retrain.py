@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from robustxai import R2ETClassifier, SoftplusClassifier, VanillaClassifier, retrain
@@ -71,3 +72,33 @@ def test_bad_input(change, error, match, table, old):
     arguments = {"init": old, **change}
     with pytest.raises(error, match=match):
         retrain(R2ETClassifier(), arguments.pop("init"), *table, **arguments)
+
+
+def test_beta_makes_relus_smooth_and_keeps_the_weights(table, old):
+    untouched = retrain(
+        R2ETClassifier(lr=1e-12), old, *table, beta=4.0, max_epochs=1, max_auc_drop=1.0, min_precision=0.0
+    )
+    activations = [m for m in untouched.module_.modules() if isinstance(m, (torch.nn.ReLU, torch.nn.Softplus))]
+    assert [(type(m), m.beta) for m in activations] == [(torch.nn.Softplus, 4.0)] * 2
+    for a, b in zip(old.module_.parameters(), untouched.module_.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-8)
+    # what has to be kept are the explanations of the old network, ReLUs and all
+    sharp = retrain(R2ETClassifier(lr=1e-12), old, *table, beta=1e3, max_epochs=1, max_auc_drop=1.0, min_precision=0.0)
+    kept = [new.history_[-1]["kept_precision_at_k"] for new in (untouched, sharp)]
+    assert kept[0] < kept[1]
+    assert kept[1] > 0.99
+
+
+def test_the_guard_watches_the_rows_it_is_given(table, old):
+    X, y = table
+    seen, fresh = (X[:400], y[:400]), (X[400:], y[400:])
+    new = retrain(VanillaClassifier(lr=1e-12), old, *seen, validation_data=fresh, max_epochs=1, max_auc_drop=1.0)
+    expected = roc_auc_score(fresh[1] == "good", old.predict_proba(fresh[0])[:, 1])
+    assert new.history_[-1]["valid_auc"] == pytest.approx(expected, abs=1e-9)
+    assert new.history_[-1]["kept_precision_at_k"] == 1.0
+
+
+def test_a_class_that_only_the_validation_rows_have_is_refused(table, old):
+    X, y = table
+    with pytest.raises(ValueError, match="class 'unknown'"):
+        retrain(VanillaClassifier(), old, X, y, validation_data=(X[:10], ["unknown"] * 10))

@@ -1,0 +1,79 @@
+"""One cell of the R2ET paper's Figure 3: how long single rows withstand the paper's attack, and what foretells it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from robustxai.benchmark._cell import Cell, Params, prepare_rows
+from robustxai.benchmark._registry import ATTACKS
+from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
+
+__all__ = ["FlipCell", "run_flip_cell"]
+
+#: What stands for the attack's own budget in ``first_flip`` where the top set never changed is one more than this.
+_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class FlipCell:
+    """A model whose rows are attacked with the paper's ERAttack: radius 1, 1,000 steps of 1e-3.
+
+    Parameters
+    ----------
+    data, defence, seed, params, k, n_attacked
+        As in :class:`Cell`.
+    epsilon : float, default=0.5
+        Radius of the thickness.
+    n_draws, n_points : int, default=50 and 10
+        Sampling of the thickness; finer than in a table, because here every row counts by itself.
+    """
+
+    data: str
+    defence: str
+    seed: int
+    params: Params = ()
+    k: int = 8
+    epsilon: float = 0.5
+    n_attacked: int = 500
+    n_draws: int = 50
+    n_points: int = 10
+
+    @property
+    def name(self) -> str:
+        """File name of the result."""
+        sampling = f"{self.n_attacked}-{self.n_draws}-{self.n_points}"
+        return f"flip-{sampling}-{self.model().name}"
+
+    def model(self) -> Cell:
+        """The cell that trains the model."""
+        attacks = ("er_paper",)
+        return Cell(self.data, self.defence, self.seed, attacks, self.k, self.epsilon, params=self.params)
+
+
+def run_flip_cell(cell: FlipCell) -> dict[str, Any]:
+    """Train and attack; the fields of the cell, three numbers for every row, and their correlations.
+
+    ``first_flip`` is one more than the number of steps for a row whose top set never changed.
+    """
+    model = cell.model()
+    X_train, X_test, y_train, _ = prepare_rows(model)
+    X = X_test[: cell.n_attacked]
+    estimator = model.estimator().fit(X_train, y_train)
+    result = (
+        ATTACKS["er_paper"](cell.k, model.threat(), model.max_iter, cell.seed).set_params(estimator=estimator).run(X)
+    )
+    rows = {
+        "first_flip": result.first_flip,
+        "thickness": ranking_thickness(
+            estimator, X, cell.k, epsilon=cell.epsilon, n_draws=cell.n_draws, n_points=cell.n_points
+        ),
+        "hessian_norm": hessian_norm(estimator, X),
+    }
+    censored = result.first_flip > _STEPS
+    correlations: dict[str, float] = {}
+    for name in ("thickness", "hessian_norm"):
+        correlation = flip_correlation(result.first_flip, rows[name], censored=censored)
+        correlations |= {f"pearson_{name}": correlation.pearson, f"spearman_{name}": correlation.spearman}
+    fields = {**asdict(cell), "params": dict(cell.params), "n_censored": int(censored.sum()), **correlations}
+    return fields | {name: [float(value) for value in values] for name, values in rows.items()}

@@ -1,0 +1,139 @@
+"""Robust attribution regularisation (IG-NORM and IG-SUM-NORM)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from robustxai._validation import check_number
+from robustxai.classifiers._base import BaseExplainableClassifier
+from robustxai.penalties import IGNorm
+from robustxai.training import ObjectiveNet, Term
+
+__all__ = ["IGNormClassifier"]
+
+
+class IGNormClassifier(BaseExplainableClassifier):
+    r"""Cross-entropy plus the size of its integrated gradients to the worst input nearby (IG-NORM, IG-SUM-NORM).
+
+    .. math::
+        \min_w \; \mathbb{E}\,\bigl[\mathrm{CE}(z(x), y) + \lambda\, s\bigl(\mathrm{IG}^\ell(x, x^*)\bigr)\bigr], \qquad
+        x^* \approx \arg\max_{\|x' - x\|_p \le \epsilon} s\bigl(\mathrm{IG}^\ell(x, x')\bigr)
+
+    with :math:`\mathrm{IG}^\ell` the integrated gradients of the cross-entropy from x to x', and s their l1 norm
+    (IG-NORM) or their sum plus :math:`\beta` times that norm (IG-SUM-NORM). They sum to
+    :math:`\mathrm{CE}(x^*) - \mathrm{CE}(x)`, so with :math:`\lambda = 1` IG-SUM-NORM minimises
+    :math:`\mathrm{CE}(x^*) + \beta \|\mathrm{IG}^\ell\|_1`. See :class:`robustxai.penalties.IGNorm`.
+
+    Parameters
+    ----------
+    objective : {"norm", "sum_norm"}, default="norm"
+        IG-NORM or IG-SUM-NORM.
+    lambda_ig : float, default=1.0
+        :math:`\lambda`, as published for both; 0 is plain training.
+    beta : float, default=0.1
+        :math:`\beta`, as published; without effect on "norm".
+    epsilon : float, default=0.01
+        Radius, in units of X; 0 is plain training. The published 0.1 and 0.3 are for pixels, which are mostly black or
+        white. Columns of a table that are scaled to [0, 1] by their extremes often spread by no more: 0.1 took the
+        AUC from 0.743 to 0.640 on COMPAS and from 0.885 to 0.861 on Adult, 0.01 to 0.728 and 0.883.
+    norm : {2, inf, "inf"}, default=inf
+        p, as published.
+    bounds : (low, high), optional
+        Box that :math:`x^*` must stay in, each side a number or an array of shape (*features,): ``(0, 1)`` for features
+        scaled so. None by default, for X may be standardised.
+    n_points : int, default=10
+        m, the points of the path in the penalty. Published is 50, for images; on COMPAS and Adult 10 points gave the
+        norm that 500 give within 0.1 % at a radius of 0.01, and within 5 % at 0.1.
+    n_attack_points : int, default=2
+        m in the ascent: a fifth, as published.
+    n_steps : int, default=7
+        Steps of the ascent, from a random start; as many as :class:`AdversarialTrainingClassifier` takes. On both
+        tables they reached at least 99.9 % of the norm that 100 steps with 10 points reach, at either radius. The
+        published 20, with 50 and 10 points, took more than ten times as long on COMPAS for the same AUC and P@8.
+    step_size : float, optional
+        Length of a step; by default ``min(2.5 / n_steps, 1) * epsilon``.
+    **params
+        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as for
+        :class:`ExplanationATClassifier`: the ascent follows second derivatives, and a ReLU network has none but those
+        of the cross-entropy itself.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By `fit`, for a parameter out of its range and for a row of X outside `bounds`.
+
+    References
+    ----------
+    Chen et al., *Robust attribution regularization*, 2019 (arXiv 1905.09957).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import minmax_scale
+    >>> from robustxai import IGNormClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X = minmax_scale(X)
+    >>> clf = IGNormClassifier("sum_norm", bounds=(0, 1), max_epochs=20).fit(X, y)
+    >>> clf.score(X, y) > 0.9
+    True
+    >>> clf.explain(X).shape
+    (569, 30)
+    """
+
+    _module_defaults = {"activation": "softplus", "beta": 5.0}
+
+    def __init__(
+        self,
+        objective: str = "norm",
+        *,
+        lambda_ig: float = 1.0,
+        beta: float = 0.1,
+        epsilon: float = 0.01,
+        norm: float | str = math.inf,
+        bounds: tuple[Any, Any] | None = None,
+        n_points: int = 10,
+        n_attack_points: int = 2,
+        n_steps: int = 7,
+        step_size: float | None = None,
+        **params: Any,
+    ) -> None:
+        super().__init__(**params)
+        self.objective = objective
+        self.lambda_ig = lambda_ig
+        self.beta = beta
+        self.epsilon = epsilon
+        self.norm = norm
+        self.bounds = bounds
+        self.n_points = n_points
+        self.n_attack_points = n_attack_points
+        self.n_steps = n_steps
+        self.step_size = step_size
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_number("lambda_ig", self.lambda_ig, minimum=0.0)
+        self._penalty()
+
+    def _penalty(self) -> IGNorm:
+        return IGNorm(
+            self.objective,
+            beta=self.beta,
+            epsilon=self.epsilon,
+            norm=self.norm,
+            bounds=self.bounds,
+            n_points=self.n_points,
+            n_attack_points=self.n_attack_points,
+            n_steps=self.n_steps,
+            step_size=self.step_size,
+        )
+
+    def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device) -> ObjectiveNet:
+        self._penalty().threat.bind(X)  # for its error where a row lies outside the bounds
+        return super()._make_net(X, n_classes, device)
+
+    def _terms(self, n_units: int) -> list[Term]:
+        return [Term("ig_norm", self.lambda_ig, self._penalty())] if self.epsilon else []

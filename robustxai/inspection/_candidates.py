@@ -1,0 +1,74 @@
+"""AUC against stability for every candidate of every method: what tuning a method can buy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from typing_extensions import Self
+
+__all__ = ["CandidatesDisplay"]
+
+
+class CandidatesDisplay:
+    """Stability against AUC for all candidates of a search, one curve per method through its best ones.
+
+    A point is a candidate. The line of a method joins the candidates that none of its own betters in both AUC and
+    P@k, so that the line says what AUC it leaves at a given stability. Up and right is better. A method with a single
+    point has nothing to tune.
+
+    Parameters
+    ----------
+    candidates : DataFrame
+        Columns ``method``, ``roc_auc`` and ``precision_at_k``.
+    k : int
+        Size of the top set, for the label of the axis.
+    min_auc : float, optional
+        Left edge; worse candidates are left out, so that a collapsed one does not squeeze all others together.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure, after `plot`
+    """
+
+    def __init__(self, candidates: pd.DataFrame, *, k: int, min_auc: float | None = None) -> None:
+        self.candidates = candidates
+        self.k = k
+        self.min_auc = min_auc
+
+    @classmethod
+    def from_results(cls, search: pd.DataFrame, *, min_auc: float | None = None, ax: Any = None) -> Self:
+        """Plot the search cells of one data set, as in ``Study.search``."""
+        if search["data"].nunique() != 1:
+            raise ValueError(f"CandidatesDisplay shows one data set, got {sorted(search['data'].unique())}.")
+        columns = search[["method", "roc_auc", "precision_at_k"]]
+        return cls(columns, k=int(search["k"].iloc[0]), min_auc=min_auc).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw on `ax`, or on a new figure."""
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(8.4, 4.6), layout="constrained")
+        for number, (name, rows) in enumerate(self.candidates.groupby("method", sort=False)):
+            style = {"color": f"C{number % 10}", "marker": "os^DvPX*<>hd"[number % 12]}
+            best = pareto_front(rows)
+            ax.plot(best["roc_auc"], best["precision_at_k"], **style, label=str(name), linewidth=1.2, markersize=7)
+            ax.scatter(rows["roc_auc"], rows["precision_at_k"], **style, s=14, alpha=0.35)
+        if self.min_auc is not None:
+            ax.set_xlim(left=self.min_auc)
+        ax.set_xlabel("AUC on validation rows")
+        ax.set_ylabel(f"P@{self.k} under the strongest attack")
+        ax.set_ylim(top=1.03)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def pareto_front(candidates: pd.DataFrame) -> pd.DataFrame:
+    """The candidates that no other betters in both AUC and P@k, by rising AUC."""
+    falling = candidates.sort_values(["roc_auc", "precision_at_k"], ascending=False)
+    best_so_far = falling["precision_at_k"].cummax()
+    new = best_so_far.diff().fillna(1.0) > 0
+    return falling[new].iloc[::-1]

@@ -1,0 +1,88 @@
+"""First flip against thickness and against the Hessian norm, one point per row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from typing_extensions import Self
+
+__all__ = ["ThicknessDisplay"]
+
+#: Quantity -> label of its axis.
+_QUANTITIES = {"thickness": "ranking thickness", "hessian_norm": "Hessian norm"}
+
+
+class ThicknessDisplay:
+    """How long a row's explanation withstands an attack, against what might foretell it (the R2ET paper's Figure 3).
+
+    One line of panels for every model: first flip against thickness on the left, against the Hessian norm on the right.
+    Spearman's correlation is in the title of each panel. Rows that no step flipped are hollow and lie on the upper
+    edge, one above the number of steps.
+
+    Parameters
+    ----------
+    rows : dict of str to DataFrame
+        For every model, columns ``first_flip``, ``thickness``, ``hessian_norm``, one row per sample.
+    correlations : dict of str to dict
+        For every model, the correlation of the first flip with each quantity.
+    n_steps : int
+        Budget of the attack.
+
+    Attributes
+    ----------
+    axes_, figure_ : array of matplotlib Axes and Figure, after `plot`
+
+    References
+    ----------
+    Chen et al., *Robust ranking explanations*, 2023, Figure 3.
+    """
+
+    def __init__(
+        self, rows: dict[str, pd.DataFrame], correlations: dict[str, dict[str, float]], *, n_steps: int = 1000
+    ) -> None:
+        self.rows = rows
+        self.correlations = correlations
+        self.n_steps = n_steps
+
+    @classmethod
+    def from_results(cls, flips: pd.DataFrame, *, methods: Any = None, n_steps: int = 1000) -> Self:
+        """Plot `methods` (all by default) of ``Study.flips`` of one data set."""
+        if flips["data"].nunique() != 1:
+            raise ValueError(f"ThicknessDisplay shows one data set, got {sorted(flips['data'].unique())}.")
+        names = list(flips["method"]) if methods is None else list(methods)
+        absent = set(names) - set(flips["method"])
+        if absent:
+            raise ValueError(f"There is no method {min(absent)!r} in these results; there are {list(flips['method'])}.")
+        table = flips.set_index("method").loc[names]
+        columns = ("first_flip", *_QUANTITIES)
+        rows = {name: pd.DataFrame({c: table.loc[name, c] for c in columns}) for name in names}
+        correlations = {name: {q: float(table.loc[name, f"spearman_{q}"]) for q in _QUANTITIES} for name in names}
+        return cls(rows, correlations, n_steps=n_steps).plot()
+
+    def plot(self) -> Self:
+        """Draw on a new figure."""
+        import matplotlib.pyplot as plt
+
+        self.figure_, self.axes_ = plt.subplots(
+            len(self.rows), 2, figsize=(7.6, 2.4 * len(self.rows)), layout="constrained", sharey=True, squeeze=False
+        )
+        for number, (name, rows) in enumerate(self.rows.items()):
+            censored = rows["first_flip"] > self.n_steps
+            for ax, (quantity, label) in zip(self.axes_[number], _QUANTITIES.items()):
+                for part, fill in ((rows[~censored], f"C{number}"), (rows[censored], "none")):
+                    ax.scatter(
+                        part[quantity], part["first_flip"], s=12, facecolors=fill, edgecolors=f"C{number}", alpha=0.6
+                    )
+                correlation = self.correlations[name][quantity]
+                never = "no row flips" if censored.all() else "constant"
+                ax.set_title(
+                    f"{name}: " + (never if np.isnan(correlation) else f"rank correlation {correlation:.2f}"),
+                    fontsize=10,
+                )
+                ax.grid(alpha=0.3)
+                if number == len(self.rows) - 1:
+                    ax.set_xlabel(label)
+            self.axes_[number, 0].set_ylabel("first flip (step)")
+        return self
