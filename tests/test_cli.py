@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from robustxai import cli
-from robustxai.benchmark import DATA
+from robustxai.benchmark import DATA, Study
 from robustxai.datasets import _base
 
 SMALL = ["--attacks", "random", "--seeds", "1", "--max-iter", "5", "--rows", "50"]
@@ -192,6 +192,52 @@ def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, me
     assert code == 2
     assert one_sentence(text).startswith(message)
     assert not list(tmp_path.glob("cells/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["r2te"], "There is no paper 'r2te'. Did you mean 'r2et'?"),
+        (["r2et", "--tables", "5"], "The paper has no table '5' on tabular data; valid: 1, 2, 3, 4."),
+        (["r2et", "--figures", "2"], "The paper has no figure '2' on tabular data; valid: 3."),
+        (["r2et", "--data", "mnits"], "There is no data set 'mnits'."),
+        (["atex", "--tables", "1"], "--tables and --figures are parts of the r2et paper"),
+        (["atex", "--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
+    ],
+)
+def test_bad_input_to_paper_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, message):
+    code, text = main("paper", *arguments, "--out", tmp_path)
+    assert code == 2
+    assert one_sentence(text).startswith(message)
+    assert not list(tmp_path.glob("cells/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "retrained", "flips", "numbers"),
+    [
+        ([], True, True, ([1, 2, 3, 4], [3])),
+        (["--tables", "1,2"], False, False, ([1, 2], [])),
+        (["--figures", "3"], False, True, ([], [3])),
+        (["--tables", "4", "--figures", "3"], True, True, ([4], [3])),
+    ],
+)
+def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retrained, flips, numbers):
+    seen, empty = [], pd.DataFrame()
+    monkeypatch.setattr(
+        cli.R2ETPaper,
+        "run",
+        lambda self, out, **options: seen.append((self, options)) or Study(empty, empty, empty, empty),
+    )
+    monkeypatch.setattr(cli, "_can_plot", lambda: False)
+    monkeypatch.setattr(cli, "paper_markdown", lambda study, *given: seen.append(given) or "text")
+    arguments = ["paper", "r2et", "--data", "compas", "--seeds", "2", *arguments, "--out", str(tmp_path)]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0, result.output
+    (paper, options), given = seen
+    assert (paper.data, paper.seeds) == (("compas",), 2)
+    assert (options["retrained"], options["flips"]) == (retrained, flips)
+    assert given == numbers
+    assert (tmp_path / "r2et.md").read_text() == "text"
 
 
 @pytest.mark.parametrize(("data", "reason"), [("bank", "there is nothing to download"), ("adult", "no network here")])

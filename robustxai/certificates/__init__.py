@@ -1,5 +1,6 @@
 """Proven bounds: what no perturbation inside a ball can do."""
 
 from robustxai.certificates._curvature import curvature_bound
+from robustxai.certificates._top_k import TopKCertificate, certified_radius, certify_top_k
 
-__all__ = ["curvature_bound"]
+__all__ = ["TopKCertificate", "certified_radius", "certify_top_k", "curvature_bound"]

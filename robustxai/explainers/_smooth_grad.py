@@ -75,7 +75,7 @@ class SmoothGrad:
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
         """Attribution of class `target` at `x`, shaped like x; `logits` are of no use here."""
-        shift = self.sigma * self._draws(x.shape[target.ndim :]).to(x)
+        shift = self.sigma * self.draws(x.shape[target.ndim :]).to(x)
         return mean_gradient(
             Gradient(self.output),
             module,
@@ -87,7 +87,8 @@ class SmoothGrad:
             internal_batch_size=self.internal_batch_size,
         )
 
-    def _draws(self, features: torch.Size) -> Tensor:
+    def draws(self, features: torch.Size) -> Tensor:
+        """The noise Z, shape (n_samples, *features), float64."""
         # in float64 on the CPU, because the stream of normals depends on the type and on the device
         generator = torch.Generator().manual_seed(int(self.random_state))
         return torch.randn((self.n_samples, *features), generator=generator, dtype=torch.float64)

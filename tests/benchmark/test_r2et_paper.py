@@ -24,7 +24,7 @@ def test_every_method_with_a_choice_has_the_same_number_of_candidates():
     sizes = {len(m.candidates) for m in METHODS.values() if m.candidates and m.candidates != ((),)}
     assert len(sizes) == 1
     # the control has nothing to tune but whether its ReLUs are made smooth
-    assert {len(m.retrained) for name, m in METHODS.items() if m.retrained and name != "Vanilla"} == sizes
+    assert len({len(m.retrained) for name, m in METHODS.items() if m.retrained and name != "Vanilla"}) == 1
     for name, method in METHODS.items():
         assert len(set(method.candidates)) == len(method.candidates), name
         assert len(set(method.retrained)) == len(method.retrained), name
@@ -69,22 +69,22 @@ def test_the_most_stable_candidate_within_a_point_of_vanilla_wins():
             return 0.85, 1.0
         if name == "Vanilla":
             return 0.90 if params["lr"] == 0.005 else 0.80, 0.5
-        return {0.3: (0.8899, 1.0), 0.5: (0.8901, 0.9), 1.0: (0.91, 0.8)}.get(params["beta"], (0.92, 0.1))
+        return {0.5: (0.8899, 1.0), 1.0: (0.8901, 0.9), 2.0: (0.91, 0.8)}.get(params["beta"], (0.92, 0.1))
 
     winners = params_of(most_stable(study.search_cells(), searched(study, value)))
     assert set(winners) == {(d, m) for d in ("adult", "compas") for m in study.methods}
-    assert winners["adult", "SP"] == {"beta": 0.5}
+    assert winners["adult", "SP"]["beta"] == 1.0
     assert winners["compas", "Vanilla"]["lr"] == 0.005
 
 
 def test_of_equally_stable_candidates_the_more_accurate_wins():
     study = R2ETPaper(data=("adult",), methods=("Logistic regression", "Vanilla", "SP"))
-    scores = {0.3: (0.891, 1.0), 0.5: (0.895, 0.995), 1.0: (0.899, 0.98)}
+    scores = {0.5: (0.891, 1.0), 1.0: (0.895, 0.995), 2.0: (0.899, 0.98)}
     winners = most_stable(
         study.search_cells(),
         searched(study, lambda name, params: scores.get(params.get("beta"), (0.90, 0.5))),
     )
-    assert params_of(winners)["adult", "SP"] == {"beta": 0.5}
+    assert params_of(winners)["adult", "SP"]["beta"] == 1.0
 
 
 def test_where_no_candidate_is_admissible_the_best_auc_wins():
@@ -93,16 +93,16 @@ def test_where_no_candidate_is_admissible_the_best_auc_wins():
         study.search_cells(),
         searched(study, lambda name, params: (0.6 + params["beta"] / 100, 1.0) if name == "SP" else (0.9, 0.5)),
     )
-    assert params_of(winners)["bank", "SP"] == {"beta": 5.0}
+    assert params_of(winners)["bank", "SP"]["beta"] == 5.0
 
 
 def test_merit_takes_the_most_accurate_of_the_stable_candidates_and_leaves_out_who_has_none():
     study = R2ETPaper(data=("bank",), methods=("Logistic regression", "Vanilla", "SP"))
-    scores = {0.3: (0.80, 1.0), 0.5: (0.82, 0.97), 1.0: (0.90, 0.94)}
+    scores = {0.5: (0.80, 1.0), 1.0: (0.82, 0.97), 2.0: (0.90, 0.94)}
     results = searched(study, lambda name, params: scores.get(params.get("beta"), (0.85, 0.5)))
     winners = params_of(most_accurate(study.search_cells(), results, floor=0.96))
-    assert winners == {("bank", "SP"): {"beta": 0.5}}
-    assert params_of(most_accurate(study.search_cells(), results))["bank", "SP"] == {"beta": 1.0}
+    assert {key: params["beta"] for key, params in winners.items()} == {("bank", "SP"): 1.0}
+    assert params_of(most_accurate(study.search_cells(), results))["bank", "SP"]["beta"] == 2.0
 
 
 def test_validation_leaves_the_test_rows_alone_and_retraining_the_rest():
@@ -164,7 +164,7 @@ def small(monkeypatch):
     methods = {
         name: Method(
             METHODS[name].defence,
-            tuple((*params, ("max_epochs", 1)) for params in METHODS[name].candidates[:2]),
+            tuple((*params, ("max_epochs", 1)) for params in METHODS[name].candidates[::2][:2]),
             METHODS[name].retrained[:2],
         )
         for name in ("Logistic regression", "Vanilla", "CL", "R2ET")
@@ -188,7 +188,7 @@ def test_the_whole_in_small(tmp_path, small):
     assert list(study.flips["method"]) == ["Vanilla", "R2ET"]
     assert all(len(rows) == 20 for name in ("first_flip", "thickness", "hessian_norm") for rows in study.flips[name])
     chosen = json.loads(stable.loc[stable["method"] == "R2ET", "params"].iloc[0])
-    assert tuple(chosen.items()) in _r2et_paper.METHODS["R2ET"].candidates
+    assert chosen in [dict(params) for params in _r2et_paper.METHODS["R2ET"].candidates]
     # the minimum is over the attacks at epsilon; the paper's own may lie on either side of it
     lowest = stable[[f"precision_at_k_{name}" for name in ("boundary", "overlap", "random")]].min(axis=1)
     assert (stable["precision_at_k"] <= lowest + 1e-12).all()

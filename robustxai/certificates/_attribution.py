@@ -1,0 +1,169 @@
+"""Enclosures of what an explainer says, for the explainers whose formula is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from robustxai.certificates._activations import Tanh
+from robustxai.certificates._enclosure import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
+from robustxai.certificates._forms import Ball, Form
+from robustxai.certificates._network import Network
+from robustxai.explainers import Explainer, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+
+__all__ = ["Enclosure", "check_explainer", "enclose"]
+
+_SIGMOID = Tanh(0.5, 2.0, 0.5)
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """One term of an attribution ``sum_j rho_j phi_j``, which is enclosed up to a positive factor.
+
+    Attributes
+    ----------
+    phi : Form of (rows, features)
+        What is enclosed.
+    errors : list of (Tensor of shape (units, features), Tensor of shape (rows, units))
+        Where phi is a box: matrices W and errors e with which the sum of ``W^T [-e, e]`` is all of its error, so that
+        the error of a difference of two entries is ``|W_r - W_a| e`` and not the sum of theirs. Empty otherwise.
+    mixing : tuple of two Tensors of shape (rows, 1, 1)
+        Bounds on rho, which is positive.
+    """
+
+    phi: Form
+    errors: list[tuple[Tensor, Tensor]]
+    mixing: tuple[Tensor, Tensor]
+
+
+#: What enclosures are known of.
+Enclosable: TypeAlias = Gradient | GradientTimesInput | IntegratedGradients | SmoothGrad
+
+
+def check_explainer(explainer: Explainer, n_classes: int) -> Enclosable:
+    """The explainer itself; NotImplementedError if nothing is known of it."""
+    if isinstance(explainer, (Gradient, GradientTimesInput)):
+        return explainer
+    if not isinstance(explainer, (IntegratedGradients, SmoothGrad)):
+        raise NotImplementedError(
+            f"No certificate knows the explainer {explainer!r}; known are Gradient, GradientTimesInput, "
+            "IntegratedGradients and SmoothGrad."
+        )
+    if explainer.output != "logit" and n_classes > 2:
+        # the factors of the classes change from point to point, so that nothing positive can be divided out
+        raise NotImplementedError(
+            f"{type(explainer).__name__} of the {explainer.output} of one of {n_classes} classes has no certificate; "
+            "explain the logit instead: output='logit'."
+        )
+    return explainer
+
+
+def enclose(
+    network: Network, explainer: Enclosable, x: Tensor, target: Tensor, scale: Tensor, ball: Ball, method: str
+) -> list[Enclosure]:
+    r"""Enclose the attribution of class `target` at ``x + scale * delta`` for all delta in the ball.
+
+    Of two classes, or of a logit, there is one term. Of the probability of one of C > 2 classes there is a term for
+    each other class,
+
+    .. math:: \nabla p_c = p_c^2 \sum_{j \ne c} \rho_j \nabla (z_c - z_j), \qquad \rho_j = e^{z_j - z_c},
+
+    and the log-odds and the cross-entropy differ from that by a factor of known sign.
+
+    Parameters
+    ----------
+    network : Network
+        Read by :func:`read_network`.
+    explainer : Explainer
+        One that `check_explainer` lets pass.
+    x : Tensor of shape (rows, features)
+        Centres.
+    target : Tensor of shape (rows,)
+        Index of the class that is explained.
+    scale : Tensor of shape (features,)
+        Lengths of the ball's axes.
+    ball : Ball
+        Where delta moves.
+    method : str
+        A key of ``METHODS``.
+    """
+    form, follow = METHODS[method]
+    axes = torch.diag(scale).expand(len(x), -1, -1)
+    point = form.exact(ball, x, axes)
+    heads, sign = _heads(network, explainer.output, target)
+    if isinstance(explainer, (Gradient, GradientTimesInput)):
+        passed = forward(network, point, follow=follow)
+        terms = [_term(network, passed, head, sign, mixed=len(heads) > 1) for head in heads]
+        return terms if isinstance(explainer, Gradient) else [_times(term, point) for term in terms]
+    (head,) = heads
+    centres, shares = _points(explainer, x)
+    total: Form | None = None
+    for centre, share in zip(centres, shares):
+        passed = forward(network, form.exact(ball, centre, share * axes), follow=follow)
+        gradient, _ = backward(network, passed, head)
+        if explainer.output in ("probability", "cross_entropy"):
+            gradient = _factor(_dot(passed.logits, head), explainer.output, follow).times(gradient)
+        total = gradient if total is None else total.plus(gradient)
+    assert total is not None
+    mean = Enclosure(total.scaled(torch.full_like(x, 1 / len(shares))), [], _ones(x))
+    if isinstance(explainer, SmoothGrad):
+        return [mean]
+    return [_times(mean, form.exact(ball, x - _baseline(explainer, x), axes))]
+
+
+def _heads(network: Network, output: str, target: Tensor) -> tuple[list[Tensor], float]:
+    """What is differentiated, as weights (rows, n_classes) on the logits, and the sign that those carry."""
+    n_classes = len(network.logits.bias)
+    own = torch.nn.functional.one_hot(target, n_classes).to(network.logits.bias)
+    if output == "logit":
+        return [own], 1.0
+    sign = -1.0 if output == "cross_entropy" else 1.0  # it falls where the probability rises
+    others = [torch.nn.functional.one_hot((target + j) % n_classes, n_classes).to(own) for j in range(1, n_classes)]
+    return [sign * (own - other) for other in others], sign
+
+
+def _term(network: Network, passed: Forward, head: Tensor, sign: float, *, mixed: bool) -> Enclosure:
+    gradient, units = backward(network, passed, head)
+    errors = [(weight, p.error()) for weight, p in units]
+    if not mixed:
+        return Enclosure(gradient, errors, _ones(gradient.c))
+    low, high = _dot(passed.logits, sign * head).bounds()
+    return Enclosure(gradient, errors, (torch.exp(-high)[..., None], torch.exp(-low)[..., None]))
+
+
+def _dot(logits: Form, head: Tensor) -> Form:
+    """``head . logits`` as a form of shape (rows, 1), with a head of its own for every row."""
+    weighted = logits.scaled(head)
+    return weighted.linear(torch.ones(1, head.shape[1], dtype=head.dtype))
+
+
+def _factor(margin: Form, output: str, follow: bool) -> Form:
+    """What the gradient of the margin is multiplied by: sigma'(m) for p = sigma(m), sigma(-m) for -log p."""
+    relaxed = relaxed_slope if output == "probability" else relaxed_value
+    return relaxed(_SIGMOID, margin, *margin.bounds(), follow)
+
+
+def _times(term: Enclosure, factor: Form) -> Enclosure:
+    return Enclosure(term.phi.times(factor), [], term.mixing)
+
+
+def _points(explainer: IntegratedGradients | SmoothGrad, x: Tensor) -> tuple[list[Tensor], list[float]]:
+    """Where the explainer takes gradients, and how much of delta reaches each of these points."""
+    if isinstance(explainer, SmoothGrad):
+        shifts = explainer.sigma * explainer.draws(torch.Size(x.shape[1:])).to(x)
+        return [x + shift for shift in shifts], [1.0] * len(shifts)
+    shares = [(j + 0.5) / explainer.n_steps for j in range(explainer.n_steps)]
+    baseline = _baseline(explainer, x)
+    return [baseline + share * (x - baseline) for share in shares], shares
+
+
+def _baseline(explainer: IntegratedGradients, x: Tensor) -> Tensor:
+    return torch.tensor(explainer.baseline, dtype=x.dtype).reshape(1, -1)
+
+
+def _ones(x: Tensor) -> tuple[Tensor, Tensor]:
+    one = torch.ones(len(x), 1, 1, dtype=x.dtype)
+    return one, one

@@ -1,0 +1,204 @@
+r"""Sets that hold every value of a quantity while the input moves in a ball.
+
+A form of a vector y, for each row of a batch, is the statement
+
+.. math:: y(\delta) \in c + A \delta + Z [-1, 1]^m + [-e, e] \quad \text{for all } \|\delta\| \le r
+
+with the *same* delta in every form of a computation: what two quantities have in common through delta cancels in
+their difference. A :class:`Zonotope` keeps every later error as a column of Z, a symbol with a name, so that errors
+cancel too; a :class:`Box` adds them up in e, at a fraction of the cost. Interval arithmetic is a box whose activations
+are replaced by constants. All operations keep the statement true; float64 rounding is covered by the slack of the
+final bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+__all__ = ["Ball", "Box", "Form", "Zonotope"]
+
+_names = count()
+
+
+@dataclass(frozen=True)
+class Ball:
+    """``{delta : ||delta||_p <= radius}`` for p = 2 or infinity, delta of length d; radius of shape (rows, 1)."""
+
+    radius: Tensor
+    norm: str
+    d: int
+
+    def width(self, A: Tensor) -> Tensor:
+        """``max A delta`` over the ball, row by row of A: radius times the dual norm. (..., d) -> (...)."""
+        dual = A.norm(dim=-1) if self.norm == "2" else A.abs().sum(dim=-1)
+        return self.radius * dual
+
+    def product(self, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        """Range of ``(A delta)(B delta)``, row by row.
+
+        For the 2-norm the eigenvalues of the symmetric part of A^T B are (A.B -+ |A||B|) / 2; the cube lies in the
+        2-ball of its corner, and in the product of its two widths.
+        """
+        radius = self.radius if self.norm == "2" else self.radius * self.d**0.5
+        inner, outer = radius**2 * (A * B).sum(dim=-1), radius**2 * A.norm(dim=-1) * B.norm(dim=-1)
+        low, high = (inner - outer) / 2, (inner + outer) / 2
+        if self.norm != "2":
+            crude = self.width(A) * self.width(B)
+            low, high = torch.maximum(low, -crude), torch.minimum(high, crude)
+        return low, high
+
+
+@dataclass(frozen=True)
+class Form:
+    """The part that both kinds share: centre c of shape (rows, n) and linear part A of shape (rows, n, d).
+
+    A is None for a quantity that does not follow delta.
+    """
+
+    ball: Ball
+    c: Tensor
+    A: Tensor | None
+
+    @classmethod
+    def exact(cls, ball: Ball, c: Tensor, A: Tensor | None = None) -> Self:
+        """``c + A delta``, without error."""
+        raise NotImplementedError
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Lower and upper bound of every entry, (rows, n)."""
+        half = self._reach() + self.error()
+        return self.c - half, self.c + half
+
+    def error(self) -> Tensor:
+        """Half the width of what does not follow delta, (rows, n)."""
+        raise NotImplementedError
+
+    def linear(self, W: Tensor, bias: Tensor | None = None) -> Self:
+        """``W y + bias`` for W of shape (m, n)."""
+        raise NotImplementedError
+
+    def plus(self, other: Self) -> Self:
+        """``y + y'``."""
+        raise NotImplementedError
+
+    def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
+        """``slope * y + [low, high]``; without `follow` the slope is known to be zero."""
+        raise NotImplementedError
+
+    def times(self, other: Self) -> Self:
+        """``y * y'``, entry by entry."""
+        raise NotImplementedError
+
+    def scaled(self, factor: Tensor) -> Self:
+        """``factor * y``, entry by entry, factor of shape (rows, n) or (rows, 1)."""
+        zero = torch.zeros_like(self.c)
+        return self.relaxed(factor, zero, zero)
+
+    def _reach(self) -> Tensor:
+        return torch.zeros_like(self.c) if self.A is None else self.ball.width(self.A)
+
+    def _product(self, other: Form) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Centre, linear part and remaining error of ``y * y'`` as far as c, A and the total errors say."""
+        a, b = self.c, other.c
+        e_a, e_b = self.error(), other.error()
+        error = self._reach() * e_b + other._reach() * e_a + e_a * e_b
+        centre = a * b
+        A: Tensor | None = None
+        if self.A is not None and other.A is not None:
+            low, high = self.ball.product(self.A, other.A)
+            centre, error = centre + (low + high) / 2, error + (high - low) / 2
+            A = a[..., None] * other.A + b[..., None] * self.A
+        elif other.A is not None:
+            A = a[..., None] * other.A
+        elif self.A is not None:
+            A = b[..., None] * self.A
+        return centre, A, error
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a + b
+
+
+@dataclass(frozen=True)
+class Box(Form):
+    """Errors as one interval per entry, `e` of shape (rows, n)."""
+
+    e: Tensor
+
+    @classmethod
+    def exact(cls, ball: Ball, c: Tensor, A: Tensor | None = None) -> Self:
+        return cls(ball, c, A, torch.zeros_like(c))
+
+    def error(self) -> Tensor:
+        return self.e
+
+    def linear(self, W: Tensor, bias: Tensor | None = None) -> Self:
+        c = self.c @ W.T
+        A = None if self.A is None else W @ self.A
+        return type(self)(self.ball, c if bias is None else c + bias, A, self.e @ W.abs().T)
+
+    def plus(self, other: Self) -> Self:
+        return type(self)(self.ball, self.c + other.c, _sum(self.A, other.A), self.e + other.e)
+
+    def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
+        middle, half = (low + high) / 2, (high - low) / 2
+        if not follow:
+            return type(self)(self.ball, middle, None, half)
+        A = None if self.A is None else slope[..., None] * self.A
+        return type(self)(self.ball, slope * self.c + middle, A, slope.abs() * self.e + half)
+
+    def times(self, other: Self) -> Self:
+        # the errors of the two are unrelated as far as a box knows: what multiplies a centre adds up
+        centre, A, error = self._product(other)
+        return type(self)(self.ball, centre, A, error + self.c.abs() * other.e + other.c.abs() * self.e)
+
+
+@dataclass(frozen=True)
+class Zonotope(Form):
+    """Errors as named symbols: `blocks` maps a name to its columns of Z, (rows, n, symbols)."""
+
+    blocks: dict[int, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def exact(cls, ball: Ball, c: Tensor, A: Tensor | None = None) -> Self:
+        return cls(ball, c, A, {})
+
+    def error(self) -> Tensor:
+        return sum((block.abs().sum(dim=-1) for block in self.blocks.values()), torch.zeros_like(self.c))
+
+    def linear(self, W: Tensor, bias: Tensor | None = None) -> Self:
+        c = self.c @ W.T
+        A = None if self.A is None else W @ self.A
+        blocks = {name: W @ block for name, block in self.blocks.items()}
+        return type(self)(self.ball, c if bias is None else c + bias, A, blocks)
+
+    def plus(self, other: Self) -> Self:
+        return type(self)(self.ball, self.c + other.c, _sum(self.A, other.A), _merged(self.blocks, other.blocks))
+
+    def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
+        middle, half = (low + high) / 2, (high - low) / 2
+        if not follow:
+            return type(self)(self.ball, middle, None, _fresh(half))
+        A = None if self.A is None else slope[..., None] * self.A
+        blocks = {name: slope[..., None] * block for name, block in self.blocks.items()}
+        return type(self)(self.ball, slope * self.c + middle, A, blocks | _fresh(half))
+
+    def times(self, other: Self) -> Self:
+        centre, A, error = self._product(other)
+        mine = {name: other.c[..., None] * block for name, block in self.blocks.items()}
+        theirs = {name: self.c[..., None] * block for name, block in other.blocks.items()}
+        return type(self)(self.ball, centre, A, _merged(mine, theirs) | _fresh(error))
+
+
+def _fresh(half: Tensor) -> dict[int, Tensor]:
+    """A new symbol for every entry; none at all where nothing needs one."""
+    return {next(_names): torch.diag_embed(half)} if bool((half != 0).any()) else {}
+
+
+def _merged(a: dict[int, Tensor], b: dict[int, Tensor]) -> dict[int, Tensor]:
+    return a | {name: a[name] + block if name in a else block for name, block in b.items()}

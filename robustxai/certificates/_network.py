@@ -1,0 +1,227 @@
+"""A torch module as a proof reads it: layers of units, each fed linearly by the input and by earlier layers."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from robustxai.certificates._activations import Activation, ReLU, Softplus, Tanh, read_activation
+
+__all__ = ["Affine", "Layer", "Network", "read_network"]
+
+#: Entries of the largest weight matrix (1 GB in float64); convolutions become matrices here.
+_MAX_ENTRIES = 2**27
+
+_LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Unflatten)
+_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
+_IDENTITY = (nn.Identity, nn.Dropout, nn.Dropout2d)
+_RESHAPES = ("flatten", "view", "reshape")
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``bias + sum_j W_j a_j`` with a_0 = x and a_j the activations of layer j.
+
+    Parameters
+    ----------
+    weights : dict of int to Tensor of shape (n_out, n_j)
+        By source, float64.
+    bias : Tensor of shape (n_out,)
+    """
+
+    weights: dict[int, Tensor]
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class Layer:
+    """``a = f(z)`` for an affine z, entry by entry."""
+
+    inputs: Affine
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in order (the j-th, counted from 1, is source j), then the logits."""
+
+    n_features: int
+    layers: list[Layer]
+    logits: Affine
+
+
+def read_network(module: nn.Module, feature_shape: Sequence[int]) -> Network:
+    """Read `module`, whose inputs have shape (n, *feature_shape), in float64 and in evaluation mode.
+
+    Supported are linear layers, convolutions, average pooling, flattening, batch normalisation with its running
+    statistics, dropout (which evaluation turns off), sums of branches, and the activations softplus, sigmoid, tanh and
+    ReLU, as modules or as functions.
+
+    Raises
+    ------
+    NotImplementedError
+        Anything else, by its name: what cannot be read cannot be proven.
+    """
+    module = copy.deepcopy(module).double().cpu().eval().requires_grad_(False)
+    try:
+        graph = fx.Tracer().trace(nn.Sequential(module))
+    except Exception as error:  # tracing fails in as many ways as there are ways to write a forward
+        raise NotImplementedError(
+            f"{type(module).__name__} cannot be read as a fixed chain of layers: {error}. Certificates know linear "
+            "layers, convolutions, average pooling, sums and the activations softplus, sigmoid, tanh and ReLU."
+        ) from error
+    reader = _Reader(module, tuple(feature_shape))
+    with torch.no_grad():
+        return reader.read(graph)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What a node of the graph computes, as an affine function of x and of the activations so far."""
+
+    affine: Affine
+    shape: tuple[int, ...]
+
+
+#: What x.size(0) is in a forward that flattens by it: any number of rows.
+_BATCH_SIZE = _Value(Affine({}, torch.empty(0)), ())
+
+
+class _Reader:
+    def __init__(self, module: nn.Module, feature_shape: tuple[int, ...]) -> None:
+        self.module = nn.Sequential(module)  # as it was traced: a lone layer has no graph of its own
+        self.name = type(module).__name__
+        self.feature_shape = feature_shape
+        self.layers: list[Layer] = []
+
+    def read(self, graph: fx.Graph) -> Network:
+        values: dict[fx.Node, _Value] = {}
+        n_features = int(torch.tensor(self.feature_shape).prod())
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                if values:
+                    raise NotImplementedError(f"{self.name} takes more than one input.")
+                eye = torch.eye(n_features, dtype=torch.float64)
+                zero = torch.zeros(n_features, dtype=torch.float64)
+                values[node] = _Value(Affine({0: eye}, zero), self.feature_shape)
+            elif node.op == "output":
+                (result,) = node.args
+                if not isinstance(result, fx.Node):
+                    raise NotImplementedError(f"{self.name} does not return a single tensor.")
+                return Network(n_features, self.layers, values[result].affine)
+            else:
+                values[node] = self._apply(node, values)
+        raise NotImplementedError(f"{self.name} returns nothing.")
+
+    def _apply(self, node: fx.Node, values: dict[fx.Node, _Value]) -> _Value:
+        if _is_batch_size(node):
+            return _BATCH_SIZE
+        arguments = [values[a] if isinstance(a, fx.Node) else a for a in node.args]
+        inputs = [a for a in arguments if isinstance(a, _Value) and a is not _BATCH_SIZE]
+        rest = [-1 if a is _BATCH_SIZE else a for a in arguments if a is _BATCH_SIZE or not isinstance(a, _Value)]
+        if node.op == "call_module":
+            return self._call_module(self.module.get_submodule(str(node.target)), inputs)
+        if node.op == "call_function" and node.target in (operator.add, operator.iadd, torch.add) and len(inputs) == 2:
+            return _add(*inputs)
+        if (node.op == "call_function" and node.target is torch.flatten) or (
+            node.op == "call_method" and node.target in _RESHAPES
+        ):
+            name = "flatten" if node.op == "call_function" else str(node.target)
+            return self._linear(lambda t: _reshape(t, name, rest, node.kwargs), inputs[0])
+        activation = _functional(node, rest)
+        if activation is not None:
+            return self._activate(activation, inputs[0])
+        name = getattr(node.target, "__name__", str(node.target))
+        raise NotImplementedError(f"No certificate knows the operation {name!r} in {self.name}.")
+
+    def _call_module(self, layer: nn.Module, inputs: list[_Value]) -> _Value:
+        (value,) = inputs
+        if isinstance(layer, _IDENTITY):
+            return value
+        if isinstance(layer, _LINEAR):
+            return self._linear(layer, value)
+        if isinstance(layer, _BATCH_NORM):
+            if not layer.track_running_stats:
+                raise NotImplementedError(
+                    f"{type(layer).__name__} without running statistics depends on the other rows of the batch."
+                )
+            return self._linear(layer, value)
+        activation = read_activation(layer)
+        if activation is None:
+            raise NotImplementedError(
+                f"No certificate knows the layer {type(layer).__name__}; known are linear layers, convolutions, "
+                "average pooling, batch normalisation, sums and the activations softplus, sigmoid, tanh and ReLU."
+            )
+        return self._activate(activation, value)
+
+    def _linear(self, function: Callable[[Tensor], Tensor], value: _Value) -> _Value:
+        """An affine function of an affine function; its matrix is read off the images of the columns."""
+        origin = function(torch.zeros(1, *value.shape, dtype=torch.float64))
+        n_out = origin.numel()
+        weights = {}
+        for source, weight in value.affine.weights.items():
+            if n_out * weight.shape[1] > _MAX_ENTRIES:
+                raise NotImplementedError(
+                    f"A layer of {n_out:,} units fed by {weight.shape[1]:,} is too large for a certificate, which "
+                    "holds it as a matrix."
+                )
+            images = function(weight.T.reshape(-1, *value.shape)) - origin
+            weights[source] = images.reshape(len(images), n_out).T.contiguous()
+        bias = function(value.affine.bias.reshape(1, *value.shape)).reshape(n_out)
+        return _Value(Affine(weights, bias), tuple(origin.shape[1:]))
+
+    def _activate(self, activation: Activation, value: _Value) -> _Value:
+        self.layers.append(Layer(value.affine, activation))
+        n = len(value.affine.bias)
+        eye = torch.eye(n, dtype=torch.float64)
+        return _Value(Affine({len(self.layers): eye}, torch.zeros(n, dtype=torch.float64)), value.shape)
+
+
+def _is_batch_size(node: fx.Node) -> bool:
+    if node.op == "call_method" and node.target == "size":
+        return tuple(node.args[1:]) == (0,)
+    shape, *index = node.args or (None,)
+    if node.target is getattr:
+        return node.args[1:] == ("shape",)  # of which only the first entry is read, below
+    is_item = node.op == "call_function" and node.target is operator.getitem and index == [0]
+    return is_item and isinstance(shape, fx.Node) and shape.target is getattr
+
+
+def _add(a: _Value, b: _Value) -> _Value:
+    if a.shape != b.shape:
+        raise NotImplementedError(f"No certificate knows sums that broadcast, {a.shape} and {b.shape}.")
+    weights = dict(a.affine.weights)
+    for source, weight in b.affine.weights.items():
+        weights[source] = weights[source] + weight if source in weights else weight
+    return _Value(Affine(weights, a.affine.bias + b.affine.bias), a.shape)
+
+
+def _reshape(t: Tensor, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Tensor:
+    if name == "flatten":
+        return torch.flatten(t, *arguments, **keywords)
+    sizes = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)) else arguments
+    if any(not isinstance(size, int) for size in sizes) or sizes[0] != -1:
+        raise NotImplementedError(f"{name} is read as (-1, ...) with fixed sizes only, not as {tuple(sizes)}.")
+    return t.reshape(len(t), *sizes[1:])
+
+
+def _functional(node: fx.Node, rest: list[Any]) -> Activation | None:
+    """The activation that a call to a function or method is, if it is one."""
+    name = str(node.target) if node.op == "call_method" else node.target
+    if name in ("relu", torch.relu, F.relu):
+        return ReLU()
+    if name in ("sigmoid", torch.sigmoid, F.sigmoid):
+        return Tanh(0.5, 2.0, 0.5)
+    if name in ("tanh", torch.tanh, F.tanh):
+        return Tanh()
+    if name is F.softplus:
+        beta: Any = node.kwargs.get("beta", rest[0] if rest else 1.0)
+        return Softplus(float(beta))
+    return None

@@ -1,0 +1,327 @@
+"""Nothing that is proven may ever be seen to fail: random networks, sampled and attacked points."""
+
+import copy
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+from sklearn.base import BaseEstimator, ClassifierMixin
+from torch import nn
+
+from robustxai import LinearClassifier, SoftplusClassifier
+from robustxai.attacks import BoundaryMarginAttack
+from robustxai.certificates import certified_radius, certify_top_k
+from robustxai.certificates._attribution import enclose
+from robustxai.certificates._enclosure import METHODS
+from robustxai.certificates._forms import Ball
+from robustxai.certificates._network import read_network
+from robustxai.certificates._pairs import pair_bounds
+from robustxai.explainers import Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+from robustxai.metrics import precision_at_k
+from robustxai.perturbation import ThreatModel
+
+ACTIVATIONS = {
+    "softplus": lambda: nn.Softplus(beta=2.0),
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+}
+
+
+class Fitted(ClassifierMixin, BaseEstimator):
+    """What certificates and attacks ask of a fitted classifier; it explains in float64, as exactly as a proof."""
+
+    def __init__(self, module, explainer=None, n_classes=2):
+        self.module_ = module.float().eval()
+        self.exact = copy.deepcopy(self.module_).double()
+        self.explainer_ = explainer or Gradient()
+        self.explainer = self.explainer_
+        self.classes_ = np.arange(n_classes)
+        self.device_ = torch.device("cpu")
+
+    def fit(self, X=None, y=None):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def _tensor(self, X):
+        return torch.as_tensor(np.asarray(X, dtype=np.float64))
+
+    def predict_proba(self, X):
+        return self.exact(self._tensor(X)).softmax(1).detach().numpy()
+
+    def predict(self, X):
+        return self.predict_proba(X).argmax(1)
+
+    def encode_target(self, X, y=None):
+        return torch.as_tensor(self.predict(X) if y is None else np.broadcast_to(y, len(X)).copy())
+
+    def explain(self, X, y=None):
+        return self.explainer_(self.exact, self._tensor(X), self.encode_target(X, y)).detach().numpy()
+
+
+def random_net(seed, depth, activation, n_classes, d=6):
+    generator = torch.Generator().manual_seed(seed)
+    layers, width = [], d
+    for _ in range(depth):
+        layers += [nn.Linear(width, 7), ACTIVATIONS[activation]()]
+        width = 7
+    net = nn.Sequential(*layers, nn.Linear(width, n_classes)).double()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(
+                torch.randn(p.shape, generator=generator, dtype=torch.float64)
+                / (p.shape[-1] ** 0.5 if p.ndim > 1 else 3)
+            )
+    return net
+
+
+def in_ball(rng, n, d, epsilon, norm):
+    """Points of the ball, half of them on its surface."""
+    if norm == 2:
+        direction = rng.normal(size=(n, d))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        return epsilon * direction * np.where(rng.random((n, 1)) < 0.5, 1.0, rng.random((n, 1)))
+    delta = rng.uniform(-1, 1, size=(n, d))
+    return epsilon * np.where(rng.random((n, 1)) < 0.5, np.sign(delta), delta)
+
+
+def check_soundness(seed, depth, activation, n_classes, norm, ranking, epsilon, explainer=None, n_points=150):
+    """No proven pair flips, no enclosure is left, and no attack gets below the certificate."""
+    rng = np.random.default_rng(seed)
+    clf = Fitted(random_net(seed, depth, activation, n_classes), explainer, n_classes)
+    X = rng.normal(size=(3, 6)).astype(np.float32)
+    target = clf.encode_target(X)
+    scores = np.abs(clf.explain(X)) if ranking == "magnitude" else clf.explain(X)
+    order = torch.from_numpy(np.argsort(-scores, axis=1))
+    top, rest = order[:, :2], order[:, 2:]
+    network = read_network(clf.module_, (6,))
+    ball = Ball(torch.full((3, 1), epsilon, dtype=torch.float64), str(norm), 6)
+    deltas = in_ball(rng, n_points, 6, epsilon, norm)
+    sampled = np.stack([clf.explain(X + delta, target.numpy()) for delta in deltas])
+    after = np.abs(sampled) if ranking == "magnitude" else sampled
+    gaps = (
+        np.take_along_axis(after, top.numpy()[None], 2)[..., :, None]
+        - np.take_along_axis(after, rest.numpy()[None], 2)[..., None, :]
+    )
+    proven_anywhere = np.zeros(gaps.shape[1:], dtype=bool)
+    for method in METHODS:
+        with torch.no_grad():
+            terms = enclose(
+                network, clf.explainer_, torch.from_numpy(X).double(), target, torch.ones(6).double(), ball, method
+            )
+            bounds = pair_bounds(terms, top, rest, torch.from_numpy(clf.explain(X)).sign(), ranking).numpy()
+        proven = bounds > 1e-9
+        proven_anywhere |= proven
+        assert not (gaps[:, proven] <= 0).any(), method
+        if len(terms) == 1 and isinstance(clf.explainer_, Gradient) and clf.explainer_.output == "logit":
+            low, high = terms[0].phi.bounds()
+            assert (sampled >= low.numpy() - 1e-9).all(), method
+            assert (sampled <= high.numpy() + 1e-9).all(), method
+    certificate = certify_top_k(clf, X, k=2, epsilon=epsilon, norm=norm, ranking=ranking)
+    reached = [
+        precision_at_k(clf.explain(X), clf.explain(X + delta, target.numpy()), 2, ranking=ranking) for delta in deltas
+    ]
+    attack = BoundaryMarginAttack(
+        clf, k=2, threat=ThreatModel(epsilon, norm=norm), ranking=ranking, max_iter=20, random_state=seed
+    )
+    assert (certificate.precision_at_k <= np.min(reached, axis=0) + 1e-12).all()
+    assert (certificate.precision_at_k <= attack.run(X).precision_at_k + 1e-12).all()
+    return proven_anywhere
+
+
+FAST = [
+    (seed, depth, activation, n_classes, norm, ranking, epsilon)
+    for seed, ((activation, norm, ranking), (depth, n_classes, epsilon)) in enumerate(
+        itertools.product(
+            itertools.product(ACTIVATIONS, (2, "inf"), ("magnitude", "signed")),
+            [(1, 2, 0.1), (2, 3, 0.05), (3, 2, 0.3)],
+        )
+    )
+]
+SLOW = [
+    (1000 + seed, depth, activation, n_classes, norm, ranking, epsilon)
+    for seed, (activation, depth, n_classes, norm, ranking, epsilon) in enumerate(
+        itertools.product(ACTIVATIONS, (1, 2, 3, 4), (2, 3, 5), (2, "inf"), ("magnitude", "signed"), (0.03, 0.2, 1.0))
+    )
+]
+
+
+@pytest.mark.parametrize("case", FAST, ids=str)
+def test_no_proof_is_ever_broken(case):
+    check_soundness(*case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SLOW, ids=str)
+def test_no_proof_is_ever_broken_at_length(case):
+    check_soundness(*case, n_points=400)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_enclosure_of_a_logits_gradient_holds_every_sample(activation, n_classes):
+    check_soundness(5, 2, activation, n_classes, 2, "signed", 0.3, Gradient("logit"))
+
+
+@pytest.mark.parametrize("norm", [2, "inf"])
+@pytest.mark.parametrize(
+    ("explainer", "n_classes"),
+    [
+        (Gradient("cross_entropy"), 2),
+        (Gradient("cross_entropy"), 3),
+        (Gradient("log_odds"), 3),
+        (GradientTimesInput(), 2),
+        (GradientTimesInput(), 3),
+        (IntegratedGradients(n_steps=4, baseline=0.3), 2),
+        (IntegratedGradients(n_steps=4, output="log_odds"), 2),
+        (IntegratedGradients(n_steps=4, output="cross_entropy"), 2),
+        (IntegratedGradients(n_steps=4, output="logit"), 3),
+        (SmoothGrad(n_samples=4), 2),
+        (SmoothGrad(n_samples=4, output="cross_entropy"), 2),
+        (SmoothGrad(n_samples=4, output="logit"), 3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ranking", ["magnitude", "signed"])
+def test_other_explainers_are_sound_and_not_empty(explainer, n_classes, norm, ranking):
+    proven = [check_soundness(seed, 2, "softplus", n_classes, norm, ranking, 0.02, explainer) for seed in range(2)]
+    assert np.mean(proven) > 0.4
+
+
+@pytest.mark.parametrize("method", ["affine", "zonotope"])
+@pytest.mark.parametrize("activation", ["softplus", "sigmoid", "tanh"])
+@pytest.mark.parametrize("norm", [2, "inf"])
+def test_as_the_ball_shrinks_the_bound_is_exact_to_first_order(method, activation, norm):
+    """bound = gap - epsilon ||d gap / dx||_dual + O(epsilon^2)."""
+    net = random_net(3, 2, activation, 2)
+    x = torch.randn(1, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    target = net(x).argmax(1)
+
+    def difference(point):
+        margin = (net(point)[0, target] - net(point)[0, 1 - target]).sum()
+        (gradient,) = torch.autograd.grad(margin, point, create_graph=True)
+        return gradient[0, 2] - gradient[0, 4]
+
+    point = x.clone().requires_grad_()
+    gap = difference(point)
+    (slope,) = torch.autograd.grad(gap, point)
+    dual = slope.norm() if norm == 2 else slope.abs().sum()
+    top, rest = torch.tensor([[2]]), torch.tensor([[4]])
+    errors = []
+    for epsilon in (1e-2, 1e-3):
+        ball = Ball(torch.full((1, 1), epsilon, dtype=torch.float64), str(norm), 6)
+        with torch.no_grad():
+            terms = enclose(read_network(net, (6,)), Gradient(), x, target, torch.ones(6).double(), ball, method)
+            bound = pair_bounds(terms, top, rest, torch.ones(1, 6), "signed").item()
+        errors.append(gap.item() - epsilon * dual.item() - bound)
+    assert errors[0] >= 0
+    assert errors[1] < errors[0] / 50
+
+
+def test_of_two_opposed_units_the_radius_is_known():
+    """g = (a s(x_1), b s(x_2)): the larger entry changes where a s(x_1) = b s(x_2)."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.Softplus(), nn.Linear(2, 2)).double()
+    with torch.no_grad():
+        net[0].weight.copy_(torch.eye(2))
+        net[0].bias.zero_()
+        net[2].weight.copy_(torch.tensor([[0.0, 0.0], [2.0, 1.0]]))
+        net[2].bias.copy_(torch.tensor([0.0, 1.0]))
+    x = np.array([[0.3, -0.2]], dtype=np.float32)
+    sigmoid = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
+
+    def nearest(angle):
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        gap = lambda r: 2 * sigmoid(x[0, 0] + r * direction[0]) - sigmoid(x[0, 1] + r * direction[1])  # noqa: E731
+        return brentq(gap, 0, 20) if gap(20) < 0 else np.inf
+
+    truth = min(nearest(angle) for angle in np.linspace(0, 2 * np.pi, 20_001))
+    radius = certified_radius(Fitted(net), x, k=1, ranking="signed")[0]
+    assert radius <= truth
+    assert radius > 0.6 * truth
+
+
+def test_a_linear_model_is_certified_as_far_as_one_asks():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 6))
+    clf = LinearClassifier(max_epochs=5).fit(X, X[:, 0] > 0)
+    for method in ("best", *METHODS):
+        certificate = certify_top_k(clf, X[:10], k=2, epsilon=1e3, method=method)
+        assert (certificate.precision_at_k == 1).all()
+        assert (certificate.n_proven_pairs == certificate.n_pairs).all()
+    assert (certified_radius(clf, X[:10], k=2, max_epsilon=50.0) == 50).all()
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(200, 8)).astype(np.float32)
+    y = X[:, 0] + np.sin(X[:, 1]) + 0.3 * X[:, 2] * X[:, 3] > 0
+    return SoftplusClassifier(max_epochs=15, optimizer__weight_decay=1e-3).fit(X, y), X
+
+
+def test_methods_are_ordered_and_best_is_no_worse_than_either(fitted):
+    clf, X = fitted
+    by = {m: certify_top_k(clf, X[:40], k=3, epsilon=0.2, method=m).n_proven_pairs for m in ("best", *METHODS)}
+    assert (by["best"] >= np.maximum(by["affine"], by["zonotope"])).all()
+    assert by["interval"].sum() < by["affine"].sum() <= by["zonotope"].sum()
+
+
+def test_a_certified_radius_is_a_proof_and_a_little_more_is_not(fitted):
+    clf, X = fitted
+    radii = certified_radius(clf, X[:12], k=3)
+    assert (radii > 0).all()
+    for row, radius in zip(X[:12], radii):
+        assert certify_top_k(clf, row[None], k=3, epsilon=radius).precision_at_k == 1
+        assert certify_top_k(clf, row[None], k=3, epsilon=1.02 * radius).precision_at_k < 1
+
+
+def test_rows_do_not_know_each_other(fitted):
+    clf, X = fitted
+    together = certify_top_k(clf, X[:9], k=3, epsilon=0.3)
+    alone = [certify_top_k(clf, row[None], k=3, epsilon=0.3) for row in X[:9]]
+    assert together.n_proven_pairs.tolist() == [c.n_proven_pairs[0] for c in alone]
+
+
+def test_epsilon_zero_proves_every_order_that_there_is(fitted):
+    clf, X = fitted
+    assert (certify_top_k(clf, X[:20], k=3, epsilon=0.0).precision_at_k == 1).all()
+
+
+def test_frozen_features_make_the_ball_smaller(fitted):
+    clf, X = fitted
+    free = certify_top_k(clf, X[:20], k=3, epsilon=0.5)
+    frozen = certify_top_k(clf, X[:20], k=3, epsilon=0.5, scale=[1, 1, 0, 0, 0, 0, 0, 0])
+    assert (frozen.n_proven_pairs >= free.n_proven_pairs).all()
+    assert frozen.n_proven_pairs.sum() > free.n_proven_pairs.sum()
+    assert (certify_top_k(clf, X[:20], k=3, epsilon=0.5, scale=np.zeros(8)).precision_at_k == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"epsilon": -1}, ValueError, "epsilon"),
+        ({"norm": 1}, ValueError, "norm=1 is not supported"),
+        ({"method": "zonotop"}, ValueError, "zonotope"),
+        ({"ranking": "abs"}, ValueError, "ranking"),
+        ({"k": 0}, ValueError, "k"),
+        ({"scale": [1] * 7}, ValueError, "scale|broadcast"),
+        ({"scale": [-1] * 8}, ValueError, "scale must be finite and not negative"),
+    ],
+)
+def test_bad_input(fitted, change, error, match):
+    clf, X = fitted
+    with pytest.raises(error, match=match):
+        certify_top_k(clf, X[:3], **{"k": 3, **change})
+
+
+def test_what_has_no_certificate_says_so(fitted):
+    _, X = fitted
+    three = Fitted(random_net(0, 1, "softplus", 3), IntegratedGradients(n_steps=2), 3)
+    with pytest.raises(NotImplementedError, match="explain the logit instead"):
+        certify_top_k(three, X[:2, :6], k=2)
+    with pytest.raises(NotImplementedError, match="No certificate knows the explainer"):
+        certify_top_k(Fitted(random_net(0, 1, "softplus", 2), lambda *a, **k: Gradient()(*a, **k)), X[:2, :6], k=2)
