@@ -1,6 +1,14 @@
 """Proven bounds: what no perturbation inside a ball can do."""
 
 from robustxai.certificates._curvature import curvature_bound
+from robustxai.certificates._smoothed import SmoothedCertificate, certify_smoothed_top_k
 from robustxai.certificates._top_k import TopKCertificate, certified_radius, certify_top_k
 
-__all__ = ["TopKCertificate", "certified_radius", "certify_top_k", "curvature_bound"]
+__all__ = [
+    "SmoothedCertificate",
+    "TopKCertificate",
+    "certified_radius",
+    "certify_smoothed_top_k",
+    "certify_top_k",
+    "curvature_bound",
+]

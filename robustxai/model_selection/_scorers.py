@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
+from robustxai.certificates import certify_top_k
 from robustxai.metrics import (
     adversarial_auc,
     comprehensiveness,
@@ -25,7 +26,7 @@ from robustxai.metrics import (
 )
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
+__all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
 
 
 def _victim(estimator: Any, X: Any) -> tuple[Any, Any]:
@@ -118,6 +119,57 @@ class ThicknessScorer:
             random_state=self.random_state,
         )
         return float(np.mean(values))
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedPrecisionScorer:
+    """Mean proven P@k: what no attack within the ball can get below; higher is more stable.
+
+    Like every score of stability it says nothing about accuracy: a linear model scores 1.
+
+    Parameters
+    ----------
+    k, epsilon, norm, ranking, method
+        As in :func:`robustxai.certificates.certify_top_k`.
+    max_samples : int, optional
+        Certify only the first rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from robustxai import SoftplusClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = SoftplusClassifier(max_epochs=5)
+    >>> scores = cross_val_score(clf, X, y, cv=3, scoring=CertifiedPrecisionScorer(k=2, epsilon=0.01))
+    >>> bool((0 <= scores).all() and (scores <= 1).all())
+    True
+    """
+
+    k: int = 8
+    epsilon: float = 0.25
+    norm: Any = 2
+    ranking: str = "magnitude"
+    method: str = "best"
+    max_samples: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_samples is not None:
+            check_number("max_samples", self.max_samples, minimum=1, integer=True)
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted estimator on X; `y` is not used."""
+        victim, X = _victim(estimator, X)
+        certificate = certify_top_k(
+            victim,
+            X[: self.max_samples],
+            self.k,
+            epsilon=self.epsilon,
+            norm=self.norm,
+            ranking=self.ranking,
+            method=self.method,
+        )
+        return float(certificate.precision_at_k.mean())
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from robustxai import SoftplusClassifier
 from robustxai.attacks import BoundaryMarginAttack, ERAttack, RandomAttack
+from robustxai.certificates import certify_top_k
 from robustxai.metrics import (
     comprehensiveness,
     decision_flip_fraction,
@@ -29,7 +30,12 @@ from robustxai.metrics import (
     relaxed_thickness,
     sufficiency,
 )
-from robustxai.model_selection import PrecisionAtKScorer, RobustnessScorer, ThicknessScorer
+from robustxai.model_selection import (
+    CertifiedPrecisionScorer,
+    PrecisionAtKScorer,
+    RobustnessScorer,
+    ThicknessScorer,
+)
 from robustxai.perturbation import ThreatModel
 
 THREAT = ThreatModel(epsilon=1.0)
@@ -37,7 +43,8 @@ ER = ERAttack(k=3, threat=THREAT, max_iter=8)
 RANDOM = RandomAttack(k=3, threat=THREAT, max_iter=8)
 PRECISION = PrecisionAtKScorer(ER)
 ROBUSTNESS = RobustnessScorer({"er": ER, "random": RANDOM}, n_draws=3, n_points=2)
-SCORERS = [PRECISION, ThicknessScorer(k=3, n_draws=3, n_points=2), ROBUSTNESS]
+CERTIFIED = CertifiedPrecisionScorer(k=3, epsilon=0.05)
+SCORERS = [PRECISION, CERTIFIED, ThicknessScorer(k=3, n_draws=3, n_points=2), ROBUSTNESS]
 CV = StratifiedKFold(2, shuffle=True, random_state=0)
 
 
@@ -280,3 +287,14 @@ def test_a_stronger_attack_never_raises_the_score(fitted, data):
     )(fitted, *data)
     assert three["precision_at_k"] <= both["precision_at_k"]
     assert three["precision_at_k"] <= min(three[f"precision_at_k_{name}"] for name in ("er", "random", "boundary"))
+
+
+def test_the_certified_score_is_the_mean_proof_and_no_attack_gets_below_it(data):
+    X, y = data
+    clf = classifier().fit(X, y)
+    score = CERTIFIED(clf, X, y)
+    assert score == certify_top_k(clf, X, 3, epsilon=0.05).precision_at_k.mean()
+    assert 0 < score < 1
+    attacked = PrecisionAtKScorer(BoundaryMarginAttack(k=3, threat=ThreatModel(0.05), max_iter=20))(clf, X, y)
+    assert score <= attacked
+    assert CertifiedPrecisionScorer(k=3, epsilon=0.05, max_samples=7)(clf, X) == CERTIFIED(clf, X[:7])
