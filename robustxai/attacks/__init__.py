@@ -1,6 +1,8 @@
 """Attacks on explanations and on predictions, one a file: transformers from X to X'."""
 
+from robustxai.attacks._auto import AutoExplanationAttack
 from robustxai.attacks._base import BaseAttack
+from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
 from robustxai.attacks._er import ERAttack
 from robustxai.attacks._fgsm import FGSM
@@ -8,7 +10,9 @@ from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._mass_centre import MassCentreAttack
 from robustxai.attacks._mse import MSEAttack
 from robustxai.attacks._multi_objective import MultiObjectiveAttack
+from robustxai.attacks._nes import NESAttack
 from robustxai.attacks._pgd import PGD
+from robustxai.attacks._promotion import PromotionAttack
 from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._result import AttackResult, strongest
 from robustxai.attacks._search import Reference
@@ -20,13 +24,17 @@ __all__ = [
     "FGSM",
     "PGD",
     "AttackResult",
+    "AutoExplanationAttack",
     "BaseAttack",
+    "BlackBox",
     "BoundaryMarginAttack",
     "ERAttack",
     "GradientAttack",
     "MSEAttack",
     "MassCentreAttack",
     "MultiObjectiveAttack",
+    "NESAttack",
+    "PromotionAttack",
     "RandomAttack",
     "Reference",
     "SoftOverlapAttack",

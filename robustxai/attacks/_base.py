@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.attacks._result import AttackResult
-from robustxai.attacks._search import Reference, Search, observe
+from robustxai.attacks._search import Reference, Search, Trace, observe
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.metrics import precision_at_k
 from robustxai.nets import has_piecewise_linear, softplus_surrogate
@@ -123,13 +123,22 @@ class BaseAttack(AttackTransformer):
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored."""
         self.fit(X)
-        X_adv, first_flip = self._attack(self._validate(X))
+        X_adv, trace = self._attack(self._validate(X))
         if isinstance(X, pd.DataFrame):
             X_adv = pd.DataFrame(X_adv, index=X.index, columns=X.columns)
         labels = self.estimator.predict(X)
         attribution, attribution_adv = (self.estimator.explain(rows, y=labels) for rows in (X, X_adv))
         precision = precision_at_k(attribution, attribution_adv, self.k_, ranking=self.ranking)
-        return AttackResult(X_adv, attribution, attribution_adv, precision, first_flip, int(self.max_iter))
+        return AttackResult(
+            X_adv,
+            attribution,
+            attribution_adv,
+            precision,
+            trace.first_flip.cpu().numpy(),
+            int(self.max_iter),
+            last_gain=trace.last_gain.cpu().numpy(),
+            rejected=trace.rejected.cpu().numpy(),
+        )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "k_")
@@ -142,29 +151,28 @@ class BaseAttack(AttackTransformer):
 
     # ---------------------------------------------------------------- the loop
 
-    def _attack(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Perturbed inputs and first flips."""
+    def _attack(self, X: np.ndarray) -> tuple[np.ndarray, Trace]:
+        """Perturbed inputs, and what happened on the way."""
         threat, space = self._bind(X)
-        first_flip = np.full(len(X), self.max_iter + 1)
         if threat.epsilon == 0:
-            return X.copy(), first_flip
+            return X.copy(), Trace.start(len(X), self.max_iter)
         module = self._frozen_module()
         surrogate = softplus_surrogate(module) if has_piecewise_linear(module) else None
         target, x = self._predicted(X), self._tensor(X)
-        deltas, flips = [], []
+        deltas, traces = [], []
         seed = draw_seed(self.random_state)
         with small_net_threads(module):
             for rows, classes in zip(x.split(self.batch_size), target.split(self.batch_size)):
                 # the same draws for each chunk: rows do not depend on how they are divided
                 generator = torch.Generator().manual_seed(seed)
-                delta, flip = self._search(module, surrogate, space, generator, rows, classes)
+                delta, trace = self._search(module, surrogate, space, generator, rows, classes)
                 deltas.append(delta)
-                flips.append(flip)
+                traces.append(trace)
         X_adv = threat.clip(X + torch.cat(deltas).cpu().numpy().astype(X.dtype))
         # x + delta is rounded anew in the dtype of X: where that alone crosses the decision boundary, stay at X
         changed = self._predicted(X_adv) != target
         X_adv[changed.cpu().numpy()] = X[changed.cpu().numpy()]
-        return X_adv, torch.cat(flips).cpu().numpy()
+        return X_adv, Trace.cat(traces)
 
     def _search(
         self,
@@ -174,8 +182,8 @@ class BaseAttack(AttackTransformer):
         generator: torch.Generator,
         x: Tensor,
         target: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Best perturbation and first flip of every row of one chunk."""
+    ) -> tuple[Tensor, Trace]:
+        """Best perturbation of every row of one chunk, and what happened on the way."""
         explainer = self.estimator.explainer_
         graph = self._needs_graph and surrogate is None
         points, attribution, logits = observe(module, explainer, x, target, graph)
@@ -195,7 +203,8 @@ class BaseAttack(AttackTransformer):
         best_objective = objective.detach().clone()
         if selection != "objective":
             best_objective.fill_(-torch.inf)
-        first_flip = torch.full((len(x),), self.max_iter + 1, device=x.device)
+        trace = Trace.start(len(x), self.max_iter, x.device)
+        tried = torch.zeros(len(x), device=x.device)
         self._learn(search, 0, points, objective)
 
         for iteration in range(1, self.max_iter + 1):
@@ -214,12 +223,15 @@ class BaseAttack(AttackTransformer):
                     known = best_overlap[rows]
                     higher = (overlap < known) | ((overlap == known) & higher)
                 better = better & higher
+            tried[rows] += 1
+            trace.rejected[rows] += (~search.kept).float()
+            trace.last_gain[rows[search.kept & (overlap < best_overlap[rows])]] = iteration
             improved = rows[better]
             best_delta[improved] = search.delta[better]
             best_overlap[improved] = overlap[better]
             best_objective[improved] = reached[better]
             flipped = rows[search.kept & (overlap < self.k_)]
-            first_flip[flipped] = first_flip[flipped].clamp_max(iteration)
+            trace.first_flip[flipped] = trace.first_flip[flipped].clamp_max(iteration)
 
             if iteration == self.max_iter:
                 break
@@ -231,4 +243,5 @@ class BaseAttack(AttackTransformer):
                 break
             if bool(done.any()):
                 search.select(~done)
-        return best_delta, first_flip
+        trace.rejected.div_(tried)
+        return best_delta, trace

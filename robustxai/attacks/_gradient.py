@@ -34,6 +34,8 @@ class GradientAttack(BaseAttack):
         Constant length of a step in units of the norm, instead of the schedule above (the R2ET paper: 1e-3).
     momentum : float, default=0.75
         mu; 0 for plain projected gradient ascent.
+    random_start : bool, default=False
+        Take the first step in a random direction, which is what makes another run with another seed another attack.
     keep : {"best", "last"}, default="best"
         Which of the iterates that keep the prediction a row ends with. "last" is the protocol of the papers, and
         overstates robustness: the walk may have been further on its way.
@@ -55,12 +57,14 @@ class GradientAttack(BaseAttack):
         *,
         step_size: float | None = None,
         momentum: float = 0.75,
+        random_start: bool = False,
         keep: str = "best",
         **params: Any,
     ) -> None:
         super().__init__(estimator, **params)
         self.step_size = step_size
         self.momentum = momentum
+        self.random_start = random_start
         self.keep = keep
 
     def _check_params(self) -> None:
@@ -92,17 +96,15 @@ class GradientAttack(BaseAttack):
         return state["anchor"] + _per_row(length, step) * step
 
     def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
-        state, space, logits = search.extra, search.space, search.logits
-        if search.surrogate is not None:
-            points, objective, logits = self._on_surrogate(search.surrogate, search, iteration)
-        objective = self._scalarise(search, objective, logits)
-        gradient = space.normalise(input_gradient(objective, points))
+        state, space = search.extra, search.space
+        gradient = space.normalise(self._slope(search, iteration, points, objective))
         still = gradient.flatten(start_dim=1).abs().amax(dim=1) == 0
         if iteration == 0:
             # a stationary objective (the distance to itself, say) gets a push in a random direction
             state["anchor"] = search.delta
+            push = still | self.random_start
             state["velocity"] = torch.where(
-                _per_row(still, gradient), space.random_direction(search.generator), gradient
+                _per_row(push, gradient), space.random_direction(search.generator), gradient
             )
             state["rate"] = torch.ones_like(objective.detach())
             return
@@ -112,6 +114,13 @@ class GradientAttack(BaseAttack):
         state["velocity"] = torch.where(kept, self.momentum * state["velocity"] + gradient, state["velocity"])
         state["rate"] = torch.where(accepted, (2 * state["rate"]).clamp_max(1.0), state["rate"] / 2)
         search.stuck = still & search.kept
+
+    def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
+        """Gradient of what `_scalarise` makes of the objective at the latest iterate, shaped like x."""
+        logits = search.logits
+        if search.surrogate is not None:
+            points, objective, logits = self._on_surrogate(search.surrogate, search, iteration)
+        return input_gradient(self._scalarise(search, objective, logits), points)
 
     def _step_length(self, iteration: int, max_iter: int, epsilon: float) -> float:
         if self.step_size is not None:

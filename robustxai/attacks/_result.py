@@ -31,6 +31,11 @@ class AttackResult:
         Budget of iterations.
     targets_in_top_k : ndarray of int of shape (n_samples,), or None
         How many of the target units are in the top-k set at X_adv; only of a targeted attack.
+    last_gain : ndarray of int of shape (n_samples,), or None
+        Last iteration that lowered P@k, 0 where none did; of several attacks, that of the one which was kept. Close to
+        `n_iter` in many rows, the attack wanted to go on.
+    rejected : ndarray of shape (n_samples,), or None
+        Share of the iterates that changed the prediction and so did not count.
     """
 
     X_adv: Any
@@ -40,6 +45,8 @@ class AttackResult:
     first_flip: np.ndarray
     n_iter: int
     targets_in_top_k: np.ndarray | None = None
+    last_gain: np.ndarray | None = None
+    rejected: np.ndarray | None = None
 
 
 def strongest(results: Sequence[AttackResult]) -> AttackResult:
@@ -52,7 +59,7 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
         raise ValueError("strongest() needs at least one attack result.")
     choice = np.argmin([r.precision_at_k for r in results], axis=0)
 
-    def pick(name: str) -> object:
+    def pick(name: str) -> Any:
         values = [getattr(r, name) for r in results]
         picked = np.stack([np.asarray(v) for v in values])[choice, np.arange(len(choice))]
         first = values[0]
@@ -65,6 +72,7 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
     n_iter = max(r.n_iter for r in results)
     # a row that a shorter attack never flipped is censored at that attack's budget, and not flipped there
     flips = [np.where(r.first_flip > r.n_iter, n_iter + 1, r.first_flip) for r in results]
+    traced = all(r.last_gain is not None and r.rejected is not None for r in results)
     return AttackResult(
         X_adv=pick("X_adv"),
         attribution=results[0].attribution,
@@ -72,4 +80,6 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
         precision_at_k=np.min([r.precision_at_k for r in results], axis=0),
         first_flip=np.min(flips, axis=0),
         n_iter=n_iter,
+        last_gain=pick("last_gain") if traced else None,
+        rejected=pick("rejected") if traced else None,
     )

@@ -11,7 +11,7 @@ from robustxai.explainers import Explainer
 from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import unit_scores
 
-__all__ = ["Reference", "Search", "observe"]
+__all__ = ["Reference", "Search", "Trace", "observe"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,37 @@ class Reference:
     def select(self, rows: Tensor) -> Reference:
         """The reference of some of the rows."""
         return Reference(self.attribution[rows], self.scores[rows], self.top[rows], self.k, self.ranking)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What happened to every row on the way; tensors of shape (n,), written in place.
+
+    Attributes
+    ----------
+    first_flip : Tensor of int
+        First iteration with another top-k set and the same prediction; one more than there are where none had.
+    last_gain : Tensor of int
+        Last iteration that lowered P@k; 0 where none did.
+    rejected : Tensor
+        Share of the iterates that changed the prediction.
+    """
+
+    first_flip: Tensor
+    last_gain: Tensor
+    rejected: Tensor
+
+    @classmethod
+    def start(cls, n: int, max_iter: int, device: torch.device | str = "cpu") -> Trace:
+        """Before the first iteration."""
+        flips = torch.full((n,), max_iter + 1, device=device)
+        return cls(flips, torch.zeros_like(flips), torch.zeros(n, device=device))
+
+    @classmethod
+    def cat(cls, parts: list[Trace]) -> Trace:
+        """The rows of several chunks, one after the other."""
+        columns = zip(*((p.first_flip, p.last_gain, p.rejected) for p in parts))
+        return cls(*(torch.cat(column) for column in columns))
 
 
 @dataclass(eq=False)

@@ -1,0 +1,350 @@
+"""AutoExplanationAttack: all that the library has, row by row, with nothing to tune."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from typing_extensions import Self
+
+from robustxai._validation import check_choice, check_k, check_number, clip_k
+from robustxai.attacks._base import BaseAttack
+from robustxai.attacks._black_box import BlackBox
+from robustxai.attacks._boundary_margin import BoundaryMarginAttack
+from robustxai.attacks._er import ERAttack
+from robustxai.attacks._mse import MSEAttack
+from robustxai.attacks._multi_objective import MultiObjectiveAttack
+from robustxai.attacks._nes import NESAttack
+from robustxai.attacks._promotion import PromotionAttack
+from robustxai.attacks._random import RandomAttack
+from robustxai.attacks._result import AttackResult, strongest
+from robustxai.attacks._soft_overlap import SoftOverlapAttack
+from robustxai.attacks._top_k import TopKManipulation
+from robustxai.attacks._transformer import AttackTransformer
+from robustxai.exceptions import EvaluationWarning
+from robustxai.metrics import precision_at_k
+from robustxai.nets import has_piecewise_linear
+from robustxai.perturbation import ThreatModel
+from robustxai.ranking import RANKINGS, count_units
+
+__all__ = ["AutoExplanationAttack"]
+
+#: An attack and what it changes of its defaults.
+Member = tuple[type[BaseAttack], dict[str, Any]]
+
+_GRADIENT: tuple[type[BaseAttack], ...] = (
+    BoundaryMarginAttack,
+    SoftOverlapAttack,
+    ERAttack,
+    MSEAttack,
+    TopKManipulation,
+    MultiObjectiveAttack,
+)
+
+
+def _restarts(n: int, max_iter: int) -> list[Member]:
+    losses = (BoundaryMarginAttack, SoftOverlapAttack)
+    return [
+        (loss, {"random_start": True, "max_iter": max_iter, "seed": seed})
+        for seed in range(1, n + 1)
+        for loss in losses
+    ]
+
+
+#: Preset -> members, the floor first and then what finds most. "standard" holds every single attack at its defaults, so
+#: that none of them can beat it on any row.
+PRESETS: dict[str, list[Member]] = {
+    "fast": [(RandomAttack, {"max_iter": 50}), (BoundaryMarginAttack, {"max_iter": 50})],
+    "standard": [
+        (RandomAttack, {}),
+        *((attack, {}) for attack in _GRADIENT),
+        *((PromotionAttack, {"rank": rank, "max_iter": 50}) for rank in (1, 2)),
+        *_restarts(1, 60),
+    ],
+    "strong": [
+        (RandomAttack, {"max_iter": 1000}),
+        *((attack, {}) for attack in _GRADIENT),
+        *((attack, {"max_iter": 300}) for attack in _GRADIENT[:2]),
+        *((PromotionAttack, {"rank": rank}) for rank in (1, 2, 3, 4)),
+        *_restarts(4, 100),
+    ],
+}
+#: What is added where the victim's explanation has no derivative of its own: gradients are those of a stand-in there.
+_WITHOUT_DERIVATIVE: dict[str, list[Member]] = {
+    "fast": [(NESAttack, {"max_iter": 10})],
+    "standard": [(NESAttack, {"max_iter": 30})],
+    "strong": [(NESAttack, {"max_iter": 60}), (NESAttack, {"max_iter": 60, "random_start": True, "seed": 1})],
+}
+#: Share of a row's iterates that change its prediction, above which the prediction is what limits the attack: close to
+#: a decision boundary random directions change it in half of the cases.
+_OFTEN = 0.4
+
+
+class AutoExplanationAttack(AttackTransformer):
+    """The lowest P@k of every row over an ensemble of attacks, with nothing to choose but k and the threat model.
+
+    Random directions set the floor; then come all attacks of the library that lower P@k, promotion of single outsiders
+    and random restarts, each on the rows that still resist. ReLU networks are attacked through a smooth stand-in and,
+    as they are, without gradients (:class:`NESAttack`); a :class:`BlackBox` without gradients only. Every perturbation
+    is evaluated on the victim itself and keeps its prediction.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or BlackBox
+        The victim. It is used as it is.
+    k : int, default=8
+        Size of the top set; clipped with a warning when there are not more units than that.
+    threat : ThreatModel, optional
+        What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        What is ranked.
+    preset : {"fast", "standard", "strong"}, default="standard"
+        "standard" is never above any single attack of the library at its defaults, on any row. "fast" is for a look
+        (a tenth of the time), "strong" for a last word (three to four times it).
+    batch_size : int, default=1024
+        Rows that are searched at once.
+    random_state : int, default=0
+        Seed.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    k_ : int
+        `k` after clipping.
+
+    Warns
+    -----
+    EvaluationWarning
+        Where the figure is probably not what it seems, with the reason and the cure: attributions that are the same for
+        every input, gradient attacks that find less than random directions, a prediction that changes at most iterates,
+        attacks that were still finding something when they stopped.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from robustxai import SoftplusClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = SoftplusClassifier(max_epochs=20).fit(X, y)
+    >>> result = AutoExplanationAttack(clf, k=2, preset="fast").run(X[:30])
+    >>> bool(0 <= result.precision_at_k.mean() <= 1)
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        k: int = 8,
+        ranking: str = "magnitude",
+        preset: str = "standard",
+        random_state: int = 0,
+        **params: Any,
+    ) -> None:
+        super().__init__(estimator, **params)
+        self.k = k
+        self.ranking = ranking
+        self.preset = preset
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Check the parameters, the victim and X of shape (n_samples, *features); nothing is learned."""
+        X = self._check_fit(X)
+        self.k_ = clip_k(self.k, count_units(X.shape[1:]))
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The perturbed inputs, shape and dtype of X."""
+        X, names = self._validate(X), getattr(self, "feature_names_in_", None)
+        rows = X if names is None else pd.DataFrame(X, columns=names)
+        return np.asarray(self._ensemble(rows, self._threat()).X_adv)
+
+    def run(self, X: Any, y: Any = None) -> AttackResult:
+        """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored.
+
+        ``first_flip`` and ``last_gain`` are those of the attack that won the row.
+        """
+        self.fit(X)
+        return self._ensemble(X, self._threat())
+
+    def minimum_radius(self, X: Any, *, max_epsilon: float | None = None, n_levels: int = 15) -> np.ndarray:
+        """The smallest radius found at which the top-k set of a row changes.
+
+        From `max_epsilon` down in steps of a fifth, the ensemble attacks the rows that still fall; each of its finds is
+        drawn towards the row along their line for as long as the set stays changed. An upper bound on the true radius,
+        to be held against :func:`robustxai.certificates.certified_radius`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *features)
+            Centres.
+        max_epsilon : float, optional
+            Where the search begins; that of the threat model by default.
+        n_levels : int, default=15
+            Radii, down to 1/23 of the first.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            In the units of the threat model; infinite for a row that nothing changed within `max_epsilon`.
+        """
+        check_number("n_levels", n_levels, minimum=1, integer=True)
+        self.fit(X)
+        threat = self._threat()
+        epsilon = threat.epsilon if max_epsilon is None else max_epsilon
+        check_number("max_epsilon", epsilon, minimum=0.0, inclusive=False)
+        best = np.full(len(X), np.inf)
+        falling = np.ones(len(X), dtype=bool)
+        for level in range(n_levels):
+            radius = epsilon * 0.8**level
+            rows = np.flatnonzero(falling & (best > radius))
+            if len(rows):
+                part = _take(X, rows)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", EvaluationWarning)
+                    result = self._ensemble(part, replace(threat, epsilon=radius))
+                flipped = result.precision_at_k < 1
+                falling[rows[~flipped]] = False
+                if flipped.any():
+                    best[rows[flipped]] = self._drawn_in(_take(part, np.flatnonzero(flipped)), result, flipped, threat)
+        return best
+
+    # ---------------------------------------------------------------- the ensemble
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_k(self.k)
+        check_choice("ranking", self.ranking, RANKINGS)
+        check_choice("preset", self.preset, PRESETS)
+        check_number("random_state", self.random_state, minimum=0, integer=True)
+
+    def _threat(self) -> ThreatModel:
+        return self.threat if self.threat is not None else ThreatModel()
+
+    def _members(self) -> Iterator[Member]:
+        black_box = isinstance(self.estimator, BlackBox)
+        for member in PRESETS[self.preset]:
+            if not black_box or member[0] is RandomAttack:
+                yield member
+        if black_box or has_piecewise_linear(self.estimator.module_):
+            yield from _WITHOUT_DERIVATIVE[self.preset]
+
+    def _ensemble(self, X: Any, threat: ThreatModel) -> AttackResult:
+        best: AttackResult | None = None
+        resisting = np.arange(len(X))
+        found: dict[str, list[AttackResult]] = {}
+        for attack, params in self._members():
+            options = {**params}
+            seed = self.random_state + options.pop("seed", 0)
+            member = attack(
+                self.estimator,
+                k=self.k,
+                threat=threat,
+                ranking=self.ranking,
+                batch_size=self.batch_size,
+                random_state=seed,
+                **options,
+            )
+            if best is None:
+                best = member.run(X)
+                found["random"] = [best]
+            else:
+                result = member.run(_take(X, resisting))
+                found.setdefault("others", []).append(result)
+                best = _improved(best, result, resisting)
+            if "others" in found:  # the floor and the first attack see all rows, so that they can be compared
+                resisting = np.flatnonzero(best.precision_at_k > 0)
+            if not len(resisting):
+                break
+        assert best is not None
+        self._warn(best, found)
+        return best
+
+    def _warn(self, best: AttackResult, found: dict[str, list[AttackResult]]) -> None:
+        """Say where the figure is probably not what it seems."""
+        attribution = np.asarray(best.attribution, dtype=np.float64).reshape(len(best.precision_at_k), -1)
+        length = np.linalg.norm(attribution, axis=1, keepdims=True)
+        direction = np.abs(attribution / np.where(length > 0, length, 1.0))
+        if len(direction) > 1 and np.ptp(direction, axis=0).max() < 1e-5:
+            _say(
+                "every row has the same attribution up to its length, so that nothing can change its ranking. The "
+                "model is linear, or has collapsed: read P@k beside AUC and the figure of logistic regression."
+            )
+            return
+        others = found.get("others", [])
+        if not others or isinstance(self.estimator, BlackBox):
+            return
+        first = others[0]
+        if first.precision_at_k.mean() > found["random"][0].precision_at_k.mean() + 0.01:
+            _say(
+                "random directions find more than a gradient attack: its gradient is masked (ReLUs, saturation, an "
+                "explainer with hardly any derivative). Trust the minimum, and run preset='strong'."
+            )
+        stopped = [r.rejected > _OFTEN for r in (found["random"][0], first) if r.rejected is not None]
+        if stopped and np.logical_or.reduce(stopped).mean() > 0.5:
+            _say(
+                "in most rows many iterates change the prediction, so that the prediction limits the attack and not "
+                "the explanation. Use a smaller epsilon, or say how accurate the model is at this one."
+            )
+        late = [r.last_gain > 0.9 * r.n_iter for r in others[:2] if r.last_gain is not None]
+        if late and max(share.mean() for share in late) > 0.1:
+            _say(
+                "in more than a tenth of the rows the attack still lowered P@k in the last tenth of its steps. Run "
+                "preset='strong'; the figure is too high."
+            )
+
+    def _drawn_in(self, X: Any, result: AttackResult, flipped: np.ndarray, threat: ThreatModel) -> np.ndarray:
+        """Length of the shortest part of every perturbation that still changes the top-k set."""
+        start = np.asarray(X, dtype=np.float64)
+        step = np.asarray(result.X_adv, dtype=np.float64)[flipped] - start
+        shape = (-1, *(1,) * (start.ndim - 1))
+        attribution = np.asarray(result.attribution)[flipped]
+        labels = self.estimator.predict(X)
+        low, high = np.zeros(len(start)), np.ones(len(start))
+        for _ in range(8):
+            middle = (low + high) / 2
+            points = (start + middle.reshape(shape) * step).astype(np.float32)
+            there = pd.DataFrame(points, columns=X.columns) if isinstance(X, pd.DataFrame) else points
+            overlap = precision_at_k(
+                attribution, np.asarray(self.estimator.explain(there, y=labels)), self.k_, ranking=self.ranking
+            )
+            changed = (overlap < 1) & (self.estimator.predict(there) == labels)
+            low, high = np.where(changed, low, middle), np.where(changed, middle, high)
+        scaled = (step / (1.0 if threat.scale is None else np.asarray(threat.scale))).reshape(len(step), -1)
+        return high * np.linalg.norm(scaled, ord=2 if threat.norm == 2 else np.inf, axis=1)
+
+
+def _say(what: str) -> None:
+    warnings.warn(f"This P@k is probably not what it seems: {what}", EvaluationWarning, stacklevel=4)
+
+
+def _take(X: Any, rows: np.ndarray) -> Any:
+    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
+
+
+def _improved(best: AttackResult, result: AttackResult, rows: np.ndarray) -> AttackResult:
+    """`best` with what `result` found for some of the rows, where that is lower."""
+    part = AttackResult(
+        _take(best.X_adv, rows),
+        _take(best.attribution, rows),
+        _take(best.attribution_adv, rows),
+        best.precision_at_k[rows],
+        best.first_flip[rows],
+        best.n_iter,
+        last_gain=None if best.last_gain is None else best.last_gain[rows],
+        rejected=None if best.rejected is None else best.rejected[rows],
+    )
+    lower = strongest([part, result])
+    merged: dict[str, Any] = {"n_iter": lower.n_iter}
+    for name in ("X_adv", "attribution_adv", "precision_at_k", "first_flip", "last_gain", "rejected"):
+        whole = getattr(best, name)
+        values = np.array(whole)
+        if name == "first_flip":  # censored rows at the larger budget
+            values = np.where(values > best.n_iter, lower.n_iter + 1, values)
+        values[rows] = np.asarray(getattr(lower, name))
+        is_frame = isinstance(whole, pd.DataFrame)
+        merged[name] = pd.DataFrame(values, index=whole.index, columns=whole.columns) if is_frame else values
+    return replace(best, **merged)

@@ -1,0 +1,129 @@
+"""BlackBox: any model with any explanation, as something that can be attacked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+from typing_extensions import Self
+
+__all__ = ["BlackBox"]
+
+
+class BlackBox(ClassifierMixin, BaseEstimator):
+    """A fitted classifier and a way to explain it, of which nothing is known but the answers.
+
+    Attacks that ask for no gradient (:class:`NESAttack`, :class:`RandomAttack`, :class:`AutoExplanationAttack`) take it
+    as their victim. The others find nothing here.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        Anything with ``predict_proba`` and ``classes_``.
+    explainer : callable
+        Inputs of shape (n, *features) to attributions of that shape, of the class that the model predicts there:
+        Shapley values, occlusion, ...
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from robustxai.attacks import NESAttack
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(5, random_state=0).fit(X, y)
+    >>> def occlusion(points):
+    ...     hidden = np.repeat(points[:, None], 4, axis=1)
+    ...     hidden[:, range(4), range(4)] = X.mean(axis=0)
+    ...     lost = [forest.predict_proba(h).max(axis=1) for h in np.moveaxis(hidden, 1, 0)]
+    ...     return forest.predict_proba(points).max(axis=1)[:, None] - np.stack(lost, axis=1)
+    >>> result = NESAttack(BlackBox(forest, occlusion), k=2, max_iter=3, n_queries=4).run(X[:5])
+    >>> result.precision_at_k.shape
+    (5,)
+    """
+
+    device_ = torch.device("cpu")
+
+    def __init__(self, estimator: Any = None, explainer: Callable[[np.ndarray], Any] | None = None) -> None:
+        self.estimator = estimator
+        self.explainer = explainer
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Nothing to do: the model is fitted."""
+        check_is_fitted(self)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        if not hasattr(self.estimator, "predict_proba") or not callable(self.explainer):
+            raise TypeError(
+                "BlackBox needs a fitted classifier with predict_proba and a callable that explains it, got "
+                f"{self.estimator!r} and {self.explainer!r}."
+            )
+        return hasattr(self.estimator, "classes_")
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Of the model."""
+        return np.asarray(self.estimator.classes_)
+
+    @property
+    def module_(self) -> nn.Module:
+        """The model as a module: inputs to log-probabilities, which have the same argmax and softmax as logits."""
+        return _Oracle(self.predict_proba)
+
+    @property
+    def explainer_(self) -> Callable[..., Tensor]:
+        """The explanation as attacks call it."""
+        return self._attribution
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities, shape (n_samples, n_classes)."""
+        return np.asarray(self.estimator.predict_proba(self._named(X)))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Labels, shape (n_samples,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def explain(self, X: Any, y: Any = None) -> np.ndarray:
+        """What `explainer` says, shaped like X; it explains the predicted class, and `y` is not used."""
+        shape = np.shape(X)
+        attribution = np.asarray(self.explainer(self._named(X)), dtype=np.float64)  # type: ignore[misc]
+        if attribution.shape != shape:
+            raise ValueError(f"The explanation of inputs of shape {shape} has shape {attribution.shape}.")
+        return attribution
+
+    def encode_target(self, X: Any, y: Any = None) -> Tensor:
+        """Class indices of the labels `y`, or of those that the model predicts."""
+        if y is None:
+            return torch.from_numpy(self.predict_proba(X).argmax(axis=1))
+        return torch.from_numpy(np.searchsorted(self.classes_, np.broadcast_to(y, len(X))))
+
+    def _named(self, X: Any) -> Any:
+        """X with the feature names that the model was fitted with, if any: attacks work on plain arrays."""
+        names = getattr(self.estimator, "feature_names_in_", None)
+        return X if names is None or hasattr(X, "columns") else pd.DataFrame(X, columns=names)
+
+    def _attribution(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> Tensor:
+        return torch.from_numpy(self.explain(x.detach().cpu().numpy())).to(x)
+
+
+class _Oracle(nn.Module):
+    """A function of arrays as a module; it has no gradient."""
+
+    def __init__(self, predict_proba: Callable[[np.ndarray], np.ndarray]) -> None:
+        super().__init__()
+        self.predict_proba = predict_proba
+
+    def __deepcopy__(self, memo: Any) -> _Oracle:
+        return self  # there are no weights to protect, and a forest is not worth copying
+
+    def forward(self, x: Tensor) -> Tensor:
+        probabilities = torch.from_numpy(np.asarray(self.predict_proba(x.detach().cpu().numpy()), dtype=np.float64))
+        return probabilities.clamp_min(1e-300).log()

@@ -1,0 +1,64 @@
+"""NESAttack: a gradient attack that asks for no gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustxai._validation import check_number
+from robustxai.attacks._boundary_margin import BoundaryMarginAttack
+from robustxai.attacks._search import Search, observe
+
+__all__ = ["NESAttack"]
+
+
+class NESAttack(BoundaryMarginAttack):
+    r"""BoundaryMarginAttack with its gradient estimated from explanations alone (natural evolution strategies).
+
+    .. math:: \hat g = \frac{1}{q} \sum_{i=1}^{q/2}
+        \bigl( O(\delta + h u_i) - O(\delta - h u_i) \bigr)\, u_i, \qquad u_i \text{ uniform on the sphere}
+
+    It needs no second derivative, and so attacks what has none or none to see: ReLU networks as they are, and, as a
+    :class:`BlackBox`, trees with Shapley values.
+
+    Parameters
+    ----------
+    n_queries : int, default=20
+        q: explanations for one step, in antithetic pairs.
+    smoothing : float, default=0.1
+        h as a share of epsilon.
+    estimator, k, threat, ranking, max_iter, n_boundary, step_size, momentum, random_start, keep
+        As in :class:`BoundaryMarginAttack`.
+    batch_size, random_state
+        As in :class:`BoundaryMarginAttack`.
+
+    References
+    ----------
+    Ilyas, Engstrom, Athalye and Lin, *Black-box adversarial attacks with limited queries and information*, 2018.
+    """
+
+    _needs_graph = False
+
+    def __init__(self, estimator: Any = None, *, n_queries: int = 20, smoothing: float = 0.1, **params: Any) -> None:
+        super().__init__(estimator, **params)
+        self.n_queries = n_queries
+        self.smoothing = smoothing
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_number("n_queries", self.n_queries, minimum=2, integer=True)
+        check_number("smoothing", self.smoothing, minimum=0.0, inclusive=False)
+
+    def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
+        length = self.smoothing * search.space.epsilon
+        total = torch.zeros_like(search.delta)
+        for _ in range(self.n_queries // 2):
+            direction = search.space.random_direction(search.generator)
+            for side in (1.0, -1.0):
+                probe = search.x + search.delta + side * length * direction
+                _, attribution, _ = observe(search.module, search.explainer, probe, search.target, graph=False)
+                value = self._objective(attribution.detach(), search.reference)
+                total += side * value.reshape(-1, *(1,) * (total.ndim - 1)) * direction
+        return total
