@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 from typing_extensions import Self
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
@@ -158,6 +159,7 @@ class AutoExplanationAttack(AttackTransformer):
 
     def transform(self, X: Any) -> np.ndarray:
         """The perturbed inputs, shape and dtype of X."""
+        check_is_fitted(self)
         X, names = self._validate(X), getattr(self, "feature_names_in_", None)
         rows = X if names is None else pd.DataFrame(X, columns=names)
         return np.asarray(self._ensemble(rows, self._threat()).X_adv)
@@ -169,6 +171,9 @@ class AutoExplanationAttack(AttackTransformer):
         """
         self.fit(X)
         return self._ensemble(X, self._threat())
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "k_")
 
     def minimum_radius(self, X: Any, *, max_epsilon: float | None = None, n_levels: int = 15) -> np.ndarray:
         """The smallest radius found at which the top-k set of a row changes.

@@ -124,6 +124,24 @@ METHODS: dict[str, Method] = {
         [(0.001, 0.007, 3.0), (0.003, 0.003, 3.0), (0.01, 0.004, 3.0), (0.003, 0.015, 5.0)],
         [(0.03, h, beta) for h in (0.01, 0.03, 0.1) for beta in (None, 3.0)],
     ),
+    # Minimal pairs with their gap measured as a distance, after a warm-up: what the paper calls CL, which it could only
+    # retrain, joined to R2ET.
+    "R2ET-d": Method(
+        "r2et",
+        tuple(
+            (
+                ("gap", "distance"),
+                ("lambda_hessian", 0.0),
+                ("lambda_gap", weight),
+                ("module__beta", beta),
+                *_BATCH,
+                ("warm_up", epochs),
+                ("max_epochs", epochs),
+            )
+            for weight in (0.1, 0.3)
+            for beta, epochs in ((5.0, 6), (5.0, 12), (5.0, 25), (3.0, 25))
+        ),
+    ),
     "R2ET-mm": _r2et(
         "minimal",
         [(0.0003, 0.007, 3.0), (0.001, 0.007, 3.0), (0.003, 0.003, 3.0), (0.001, 0.015, 5.0)],

@@ -57,6 +57,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Peak learning rate of Adam.
     batch_size : int, default=128
         Rows per step; -1 for all.
+    warm_up : int, default=0
+        Epochs of plain cross-entropy before the defence's own training begins, with a learning-rate schedule of their
+        own. Some penalties, :class:`R2ETClassifier` with ``gap="distance"`` for one, ruin a network that knows nothing
+        yet, and are cheap for one that does.
     init : fitted classifier, nn.Module or None, default=None
         Start from these weights instead of random ones. The module must have the same parameters.
     verbose : int, default=0
@@ -98,6 +102,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         max_epochs: int | str = "auto",
         lr: float = 0.005,
         batch_size: int = 128,
+        warm_up: int = 0,
         init: Any = None,
         verbose: int = 0,
         **net_params: Any,
@@ -108,6 +113,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.lr = lr
         self.batch_size = batch_size
+        self.warm_up = warm_up
         self.init = init
         self.verbose = verbose
         self._store_net_params(net_params, TypeError)
@@ -161,6 +167,13 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             if self.init is not None:
                 _load_weights(net.module_, self.init)
             with small_net_threads(net.module_):
+                if self.warm_up:
+                    plain = self._make_net(X, len(classes), device, terms=[], adversary=None, max_epochs=self.warm_up)
+                    with torch.random.fork_rng(devices=[]):  # its random weights are not used, and cost no draws
+                        plain.initialize()
+                    _load_weights(plain.module_, net.module_)
+                    self._train(plain, X, codes.astype(np.int64))
+                    _load_weights(net.module_, plain.module_)
                 self._train(net, X, codes.astype(np.int64))
         net.module_.eval()
         with torch.no_grad():  # the losses of the epochs do not show what the last step did
@@ -180,11 +193,13 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         if self.max_epochs != "auto":
             check_number("max_epochs", self.max_epochs, minimum=1, integer=True)
         check_number("lr", self.lr, minimum=0.0, inclusive=False)
+        check_number("warm_up", self.warm_up, minimum=0, integer=True)
         check_number("batch_size", self.batch_size, minimum=-1, integer=True)
         if self.batch_size == 0:
             raise ValueError("batch_size must be a positive number of rows, or -1 for all; got 0.")
 
-    def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device) -> ObjectiveNet:
+    def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device, **changes: Any) -> ObjectiveNet:
+        """The net that trains, `changes` to its arguments included."""
         params = self._net_params()
         module = params.pop("module", self._net_classes["module"])
         defaults: dict[str, Any] = {**self._net_classes, "train_split": None}
@@ -202,18 +217,17 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
                 merged[f"{name}__device"] = device
         merged.setdefault("iterator_train__shuffle", True)
         merged.setdefault("iterator_valid__batch_size", _CHUNK)
-        return ObjectiveNet(
-            module,
-            terms=self._terms(count_units(X.shape[1:])),
-            explainer=resolve_explainer(self.explainer),
-            adversary=self._adversary(),
-            lr=self.lr,
-            max_epochs=self._n_epochs(len(X)),
-            batch_size=self.batch_size,
-            device=str(device),
-            verbose=self.verbose,
-            **merged,
-        )
+        own = {
+            "terms": self._terms(count_units(X.shape[1:])),
+            "explainer": resolve_explainer(self.explainer),
+            "adversary": self._adversary(),
+            "lr": self.lr,
+            "max_epochs": self._n_epochs(len(X)),
+            "batch_size": self.batch_size,
+            "device": str(device),
+            "verbose": self.verbose,
+        }
+        return ObjectiveNet(module, **{**own, **merged, **changes})
 
     def _n_epochs(self, n_rows: int) -> int:
         if self.max_epochs != "auto":

@@ -131,9 +131,9 @@ class IGNormClassifier(BaseExplainableClassifier):
             step_size=self.step_size,
         )
 
-    def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device) -> ObjectiveNet:
+    def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device, **changes: Any) -> ObjectiveNet:
         self._penalty().threat.bind(X)  # for its error where a row lies outside the bounds
-        return super()._make_net(X, n_classes, device)
+        return super()._make_net(X, n_classes, device, **changes)
 
     def _terms(self, n_units: int) -> list[Term]:
         return [Term("ig_norm", self.lambda_ig, self._penalty())] if self.epsilon else []

@@ -7,7 +7,7 @@ from typing import Any
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
-from robustxai.penalties import EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
+from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
 from robustxai.training import Term
 
 __all__ = ["R2ETClassifier"]
@@ -43,11 +43,17 @@ class R2ETClassifier(BaseExplainableClassifier):
         :class:`robustxai.penalties.RankingGap`.
     n_pairs : int or None, default=4
         k' of the minimal and anchored forms, at most k; None for k, as in the paper.
-    gap : {"normalised", "linear", "exponential", "hinge"}, default="normalised"
+    gap : {"normalised", "linear", "exponential", "hinge", "distance"}, default="normalised"
         "linear" is Eq. 6 as printed, which a network can satisfy by growing its gradient. "exponential" and "hinge"
         replace minus the gap h by exp(-h) and max(0, margin - h), on normalised scores; see the penalty's page.
+        "distance" measures a gap by how far away, to first order, it closes, :math:`h / \\|\\nabla h\\|_2`, takes the
+        least over the minimal pairs, and leaves alone what is further off than `radius`
+        (:class:`robustxai.penalties.CrossLipschitz`, the loss that the paper takes over from Hein and Andriushchenko
+        for retraining). It wants ``warm_up`` or `init`, a weight of about 0.1 and no Hessian norm beside it.
     margin : float, default=1.0
         Of the hinge: one mean magnitude of the attribution.
+    radius : float, default=0.5
+        Of "distance": the perturbation that the ranking is to survive, in units of X.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
     hessian : {"relative", "estimated", "exact"}, default="relative"
@@ -90,6 +96,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         n_pairs: int | None = 4,
         gap: str = "normalised",
         margin: float = 1.0,
+        radius: float = 0.5,
         ranking: str = "magnitude",
         hessian: str = "relative",
         kappa: float | None = None,
@@ -103,6 +110,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         self.n_pairs = n_pairs
         self.gap = gap
         self.margin = margin
+        self.radius = radius
         self.ranking = ranking
         self.hessian = hessian
         self.kappa = kappa
@@ -113,13 +121,22 @@ class R2ETClassifier(BaseExplainableClassifier):
         check_choice("hessian", self.hessian, _HESSIANS)
         if self.hessian == "exact" and self.kappa is not None:
             raise ValueError(f"kappa={self.kappa!r} is the step of a difference, and hessian='exact' takes none.")
+        if self.gap == "distance" and self.pairs != "minimal":
+            raise ValueError(
+                f"gap='distance' is about the pairs at the boundary: use pairs='minimal', not {self.pairs!r}."
+            )
         check_number("lambda_gap", self.lambda_gap, minimum=0.0)
         check_number("lambda_hessian", self.lambda_hessian, minimum=0.0)
         if self.n_pairs is not None:
             check_number("n_pairs", self.n_pairs, minimum=1, integer=True)
 
     def _terms(self, n_units: int) -> list[Term]:
-        gap = RankingGap(clip_k(self.k, n_units), self.pairs, self.n_pairs, self.gap, self.ranking, self.margin)
+        k = clip_k(self.k, n_units)
+        gap: Penalty = (
+            CrossLipschitz(k, self.n_pairs, "min", self.ranking, self.radius)
+            if self.gap == "distance"
+            else RankingGap(k, self.pairs, self.n_pairs, self.gap, self.ranking, self.margin)
+        )
         hessian = _HESSIANS[self.hessian]
         return [
             Term("gap", self.lambda_gap, gap),

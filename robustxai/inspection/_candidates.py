@@ -51,7 +51,9 @@ class CandidatesDisplay:
         if ax is None:
             _, ax = plt.subplots(figsize=(8.4, 4.6), layout="constrained")
         for number, (name, rows) in enumerate(self.candidates.groupby("method", sort=False)):
-            style = {"color": f"C{number % 10}", "marker": "os^DvPX*<>hd"[number % 12]}
+            # ten colours, then their light twins: more methods than a person tells apart by colour alone
+            colour = plt.colormaps["tab20"](2 * number % 20 + (number // 10) % 2)
+            style = {"color": colour, "marker": "os^DvPX*<>hdp8"[number % 14]}
             best = pareto_front(rows)
             ax.plot(best["roc_auc"], best["precision_at_k"], **style, label=str(name), linewidth=1.2, markersize=7)
             ax.scatter(rows["roc_auc"], rows["precision_at_k"], **style, s=14, alpha=0.35)

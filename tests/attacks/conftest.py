@@ -19,6 +19,8 @@ from robustxai.attacks import (
     ERAttack,
     MSEAttack,
     MultiObjectiveAttack,
+    NESAttack,
+    PromotionAttack,
     RandomAttack,
     Reference,
     SoftOverlapAttack,
@@ -37,9 +39,11 @@ ATTACKS = (
     TopKManipulation,
     MultiObjectiveAttack,
     TargetedManipulation,
+    PromotionAttack,
+    NESAttack,
     RandomAttack,
 )
-GRADIENT_ATTACKS = ATTACKS[:-1]
+GRADIENT_ATTACKS = ATTACKS[:-2]
 #: Those that are judged by P@k; the others by their own objective.
 OVERLAP_ATTACKS = tuple(attack for attack in ATTACKS if attack is not TargetedManipulation)
 PREDICTION_ATTACKS = (FGSM, PGD)

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import robustxai.attacks
-from robustxai.attacks import BaseAttack, GradientAttack, MassCentreAttack
+from robustxai.attacks import AutoExplanationAttack, BaseAttack, GradientAttack, MassCentreAttack
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.perturbation import ThreatModel
 
@@ -22,17 +22,20 @@ def test_no_attack_is_forgotten_here():
     public = {getattr(robustxai.attacks, name) for name in robustxai.attacks.__all__}
     attacks = {c for c in public if isinstance(c, type) and issubclass(c, AttackTransformer)}
     # MassCentreAttack takes no tables: its own file has the common tests on images
-    assert attacks - {BaseAttack, GradientAttack, MassCentreAttack} == {*ATTACKS, *PREDICTION_ATTACKS}
+    known = {*ATTACKS, *PREDICTION_ATTACKS, AutoExplanationAttack}
+    assert attacks - {BaseAttack, GradientAttack, MassCentreAttack} == known
 
 
 # scikit-learn compares to 1e-7, where float32 is known to 1e-7 of a step: hence a small radius
 SMALL = ThreatModel(epsilon=0.1)
 
 
+@pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")  # a handful of rows
 @pytest.mark.filterwarnings("ignore:k=1 is not smaller:UserWarning")  # checks with a single feature
 @parametrize_with_checks(
     [attack(Victim(), k=1, max_iter=5, threat=SMALL) for attack in ATTACKS]
-    + [attack(Victim(), threat=SMALL) for attack in PREDICTION_ATTACKS],
+    + [attack(Victim(), threat=SMALL) for attack in PREDICTION_ATTACKS]
+    + [AutoExplanationAttack(Victim(), k=1, threat=SMALL, preset="fast")],
     expected_failed_checks=lambda attack: (
         {}
         if not hasattr(attack, "max_iter")

@@ -5,8 +5,15 @@ from sklearn.datasets import load_breast_cancer, make_moons
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 
-from robustxai.classifiers import EstimatedHessianClassifier, R2ETClassifier, VanillaClassifier
+from robustxai.classifiers import (
+    CrossLipschitzClassifier,
+    EstimatedHessianClassifier,
+    R2ETClassifier,
+    SoftplusClassifier,
+    VanillaClassifier,
+)
 from robustxai.metrics import hessian_norm
 
 from .conftest import small
@@ -139,3 +146,44 @@ def test_device_names_of_the_cpu_are_one_device(data):
     X, y = data
     assert states_equal(small(R2ETClassifier, device="cpu").fit(X, y), small(R2ETClassifier, device="cpu:0").fit(X, y))
     assert small(R2ETClassifier, device="cpu").fit(X, y).device_ == torch.device("cpu")
+
+
+def test_a_gap_measured_as_a_distance_is_cross_lipschitz(data):
+    X, y = data
+    options = {"module__beta": 5.0, "n_pairs": 2, "radius": 0.3}
+    a = small(R2ETClassifier, gap="distance", lambda_gap=0.1, lambda_hessian=0, **options).fit(X, y)
+    b = small(CrossLipschitzClassifier, lambda_ratio=0.1, **options).fit(X, y)
+    assert states_equal(a, b)
+    with pytest.raises(ValueError, match="pairs='minimal', not 'all'"):
+        small(R2ETClassifier, gap="distance", pairs="all").fit(X, y)
+
+
+class Snapshots(Callback):
+    """The weights whenever a training begins."""
+
+    def __init__(self, taken):
+        self.taken = taken
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.taken.append({name: value.clone() for name, value in net.module_.state_dict().items()})
+
+
+@pytest.mark.parametrize("weight", [0.0, 5.0])
+def test_a_warm_up_is_plain_training(weight, data):
+    """What the penalties find when they join is the network that is trained without them."""
+    X, y = data
+    taken = []
+    clf = small(
+        R2ETClassifier, lambda_gap=weight, lambda_hessian=weight, warm_up=3, callbacks=[("snapshots", Snapshots(taken))]
+    ).fit(X, y)
+    plain = small(SoftplusClassifier, beta=3.0, max_epochs=3).fit(X, y)
+    assert len(taken) == 2
+    for name, value in plain.module_.state_dict().items():
+        assert torch.equal(taken[1][name], value)
+    assert len(clf.history_) == clf.max_epochs
+
+
+@pytest.mark.parametrize(("warm_up", "error"), [(-1, ValueError), (1.5, TypeError)])
+def test_a_warm_up_that_is_no_number_of_epochs(warm_up, error, data):
+    with pytest.raises(error, match="warm_up"):
+        small(R2ETClassifier, warm_up=warm_up).fit(*data)
