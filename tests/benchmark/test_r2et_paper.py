@@ -105,6 +105,28 @@ def test_merit_takes_the_most_accurate_of_the_stable_candidates_and_leaves_out_w
     assert params_of(most_accurate(study.search_cells(), results))["bank", "SP"]["beta"] == 2.0
 
 
+def test_the_luckiest_candidate_of_one_split_has_to_come_again():
+    study = R2ETPaper(data=("bank",), methods=("Logistic regression", "Vanilla", "SP"), n_splits=3)
+    lucky = {0: 1.0, 1: 0.1, 2: 0.1}
+
+    def rows(labelled):
+        table = []
+        for name, cell in labelled:
+            params = dict(cell.params)
+            short = params.get("max_epochs") == 12
+            stable = {(0.5, True): lucky[cell.seed], (1.0, True): 0.9}.get((params.get("beta"), short), 0.5)
+            table.append({"data": cell.data, "method": name, "roc_auc": 0.9, "precision_at_k": stable})
+        return pd.DataFrame(table)
+
+    every, finalists, means = study._race(study.search_cells(), rows)
+    assert params_of(most_stable(finalists, means))["bank", "SP"]["beta"] == 1.0
+    assert len(finalists) == len(means) < len(study.search_cells())
+    assert len(every) == len(study.search_cells()) + 2 * len(finalists)
+    row = means[[dict(cell.params).get("beta") == 0.5 for _, cell in finalists]]
+    assert row["precision_at_k"].max() == pytest.approx(0.5)
+    assert pytest.approx(0.4) in row["precision_at_k"].tolist()
+
+
 def test_validation_leaves_the_test_rows_alone_and_retraining_the_rest():
     study = R2ETPaper()
     candidates = study.search_cells()
@@ -173,12 +195,15 @@ def small(monkeypatch):
     published = ATTACKS["er_paper"]
     for name in ("er_paper", "mse_paper"):
         monkeypatch.setitem(ATTACKS, name, lambda *args: published(*args).set_params(max_iter=3))
-    return R2ETPaper(data=("breast_cancer",), methods=tuple(methods), seeds=2, n_attacked=20)
+    return R2ETPaper(data=("breast_cancer",), methods=tuple(methods), seeds=2, n_attacked=20, n_splits=2)
 
 
 def test_the_whole_in_small(tmp_path, small):
     study = small.run(tmp_path)
-    assert len(study.search) == 1 + 2 + 2
+    first = study.search[study.search["seed"] == 0]
+    assert len(first) == 1 + 2 + 2
+    # of two candidates each, every method's best came to the second split
+    assert set(study.search.loc[study.search["seed"] == 1, "method"]) == set(first["method"])
     stable = study.tests[study.tests["choice"] == "precision"]
     assert stable.groupby("method", sort=False).size().to_dict() == {"Logistic regression": 2, "Vanilla": 2, "R2ET": 2}
     assert set(study.tests.loc[study.tests["choice"] == "auc", "method"]) == {"Vanilla"}
