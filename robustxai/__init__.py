@@ -3,6 +3,7 @@
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
     ATEXClassifier,
+    CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     EstimatedHessianClassifier,
     ExactHessianClassifier,
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ATEXClassifier",
     "AdversarialTrainingClassifier",
+    "CertifiedR2ETClassifier",
     "CrossLipschitzClassifier",
     "EstimatedHessianClassifier",
     "ExactHessianClassifier",

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from robustxai import cli
-from robustxai.benchmark import DATA, Study
+from robustxai.benchmark import DATA, Study, _bracket
 from robustxai.datasets import _base
 
 SMALL = ["--attacks", "random", "--seeds", "1", "--max-iter", "5", "--rows", "50"]
@@ -238,6 +238,41 @@ def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retra
     assert (options["retrained"], options["flips"]) == (retrained, flips)
     assert given == numbers
     assert (tmp_path / "r2et.md").read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
+        (["--defences", "gradient_boosting"], "gradient_boosting has no explanations of its own"),
+        (["--rows", "0"], "n_rows must be a finite number >= 1, got 0."),
+    ],
+)
+def test_bad_input_to_bracket_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, message):
+    code, text = main("bracket", *arguments, "--out", tmp_path)
+    assert code == 2
+    assert one_sentence(text).startswith(message)
+    assert not list(tmp_path.glob("cells/*"))
+
+
+def test_bracket_writes_tables_and_a_figure_per_data_set(monkeypatch, tmp_path):
+    seen = []
+    rows = pd.DataFrame({"data": ["bank", "compas"], "defence": "vanilla", "seed": 0, "epsilon": 0.1, "k": 8})
+    rows = rows.assign(n_rows=9, n_features=20, warning="")
+    columns = (*_bracket._POINT_COLUMNS, *_bracket._RADIUS_COLUMNS, *_bracket._MODEL)
+    rows = rows.assign(**{column: 0.5 for _, column, _ in columns if column != "gap"})
+    monkeypatch.setattr(cli.Bracket, "run", lambda self, out, **options: seen.append((self, options)) or rows)
+    arguments = ["bracket", "--data", "bank,compas", "--defences", "vanilla", "--seeds", "2", "--rows", "9"]
+    result = CliRunner().invoke(cli.app, [*arguments, "--n-jobs", "2", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    ((study, options),) = seen
+    assert study == cli.Bracket(("bank", "compas"), ("vanilla",), seeds=2, n_rows=9)
+    assert options["n_jobs"] == 2
+    text = (tmp_path / "bracket.md").read_text(encoding="utf-8")
+    assert text.startswith("### bank (20 features, 1 seed, 9 rows each)")
+    assert len(pd.read_csv(tmp_path / "bracket.csv")) == 2
+    for name in ("bank", "compas"):
+        assert (tmp_path / f"bracket-{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(("data", "reason"), [("bank", "there is nothing to download"), ("adult", "no network here")])

@@ -7,6 +7,7 @@ from robustxai.benchmark._atex_efficacy import (
     efficacy_markdown,
     run_efficacy_cell,
 )
+from robustxai.benchmark._bracket import Bracket, BracketCell, bracket_markdown, run_bracket_cell
 from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._experiment import Experiment, run_cells, run_experiment
 from robustxai.benchmark._r2et_methods import METHODS
@@ -24,15 +25,19 @@ __all__ = [
     "STANDARD_ATTACKS",
     "STANDARD_DEFENCES",
     "ATEXEfficacy",
+    "Bracket",
+    "BracketCell",
     "Cell",
     "EfficacyCell",
     "Experiment",
     "R2ETPaper",
     "Study",
+    "bracket_markdown",
     "efficacy_markdown",
     "figure_of_merit",
     "paper_markdown",
     "reference_aucs",
+    "run_bracket_cell",
     "run_cell",
     "run_cells",
     "run_efficacy_cell",

@@ -138,7 +138,7 @@ METHODS: dict[str, Method] = {
                 ("warm_up", epochs),
                 ("max_epochs", epochs),
             )
-            for weight in (0.1, 0.3)
+            for weight in (0.3, 1.0)
             for beta, epochs in ((5.0, 6), (5.0, 12), (5.0, 25), (3.0, 25))
         ),
     ),

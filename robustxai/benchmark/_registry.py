@@ -13,6 +13,7 @@ from robustxai.attacks import BaseAttack, BoundaryMarginAttack, ERAttack, MSEAtt
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
     ATEXClassifier,
+    CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     EstimatedHessianClassifier,
     ExactHessianClassifier,
@@ -40,6 +41,7 @@ DEFENCES: dict[str, Callable[[int, int], Any]] = {
     "softplus": lambda k, seed: SoftplusClassifier(random_state=seed),
     "estimated_hessian": lambda k, seed: EstimatedHessianClassifier(random_state=seed),
     "r2et": lambda k, seed: R2ETClassifier(k=k, random_state=seed),
+    "certified_r2et": lambda k, seed: CertifiedR2ETClassifier(k=k, random_state=seed),
     # four Hutchinson probes, because the exact norm takes as many products as there are features
     "exact_hessian": lambda k, seed: ExactHessianClassifier(n_probes=4, random_state=seed),
     "ssr": lambda k, seed: SSRClassifier(random_state=seed),

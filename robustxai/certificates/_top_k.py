@@ -12,11 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
-from robustxai.certificates._attribution import check_explainer, enclose
-from robustxai.certificates._enclosure import METHODS
-from robustxai.certificates._forms import Ball
-from robustxai.certificates._network import Network, read_network
-from robustxai.certificates._pairs import pair_bounds, proven_overlap
+from robustxai.certificates._pairs import proven_overlap
+from robustxai.enclosures import METHODS, Ball, Network, check_explainer, enclose, pair_bounds, read_network
 from robustxai.ranking import RANKINGS, count_units, top_k_mask, unit_scores
 
 __all__ = ["TopKCertificate", "certified_radius", "certify_top_k"]

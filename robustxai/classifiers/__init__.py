@@ -3,6 +3,7 @@
 from robustxai.classifiers._adversarial_training import AdversarialTrainingClassifier
 from robustxai.classifiers._atex import ATEXClassifier
 from robustxai.classifiers._base import BaseExplainableClassifier
+from robustxai.classifiers._certified_r2et import CertifiedR2ETClassifier
 from robustxai.classifiers._cross_lipschitz import CrossLipschitzClassifier
 from robustxai.classifiers._estimated_hessian import EstimatedHessianClassifier
 from robustxai.classifiers._exact_hessian import ExactHessianClassifier
@@ -20,6 +21,7 @@ __all__ = [
     "ATEXClassifier",
     "AdversarialTrainingClassifier",
     "BaseExplainableClassifier",
+    "CertifiedR2ETClassifier",
     "CrossLipschitzClassifier",
     "EstimatedHessianClassifier",
     "ExactHessianClassifier",

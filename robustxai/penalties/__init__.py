@@ -1,6 +1,7 @@
 """Regularisers, one a file: a function of an explained batch that returns one value per sample, to be minimised."""
 
 from robustxai.penalties._batch import ExplainedBatch, Penalty
+from robustxai.penalties._certified_gap import CertifiedGap
 from robustxai.penalties._cross_lipschitz import CrossLipschitz
 from robustxai.penalties._distillation import Distillation, TangentDistillation
 from robustxai.penalties._estimated_hessian import EstimatedHessian
@@ -12,6 +13,7 @@ from robustxai.penalties._ssr import SSR
 
 __all__ = [
     "SSR",
+    "CertifiedGap",
     "CrossLipschitz",
     "Distillation",
     "EstimatedHessian",

@@ -31,6 +31,8 @@ class ExplainedBatch:
         Class that is explained; the predicted class by default, as in the R2ET paper.
     y : Tensor of shape (*batch,), optional
         Labels, for penalties that need them.
+    progress : float, default=1.0
+        Share of the training that is done, in [0, 1), for penalties that grow with it; 1 outside of a training.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class ExplainedBatch:
         explainer: Explainer,
         target: Tensor | None = None,
         y: Tensor | None = None,
+        progress: float = 1.0,
     ) -> None:
         self.module = module
         self.x = x
         self.explainer = explainer
         self.y = y
+        self.progress = progress
         if target is not None:
             self.target = target
 

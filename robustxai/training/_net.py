@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from operator import length_hint
 from typing import Any, NamedTuple
 
 import torch
@@ -54,6 +55,9 @@ class ObjectiveNet(NeuralNetClassifier):
     criterion_weight : float, default=1.0
         :math:`w_0`; 0 where a student learns from a teacher alone. The cross-entropy is logged all the same.
     """
+
+    #: Share of the training that is done; penalties find it in their batch.
+    progress_: float = 1.0
 
     def __init__(
         self,
@@ -112,7 +116,7 @@ class ObjectiveNet(NeuralNetClassifier):
         terms = [term for term in self.terms if term.weight != 0]
         if terms or self.adversary is not None:
             x = x.detach().requires_grad_()
-        explained = ExplainedBatch(self.module_, x, self.explainer, y=y)
+        explained = ExplainedBatch(self.module_, x, self.explainer, y=y, progress=self.progress_)
         logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
         loss = self.get_loss(logits, y, X=x, training=True)
         values = {"cross_entropy": loss.detach()}
@@ -135,7 +139,10 @@ class ObjectiveNet(NeuralNetClassifier):
         self._set_training(True)
         rows: list[int] = []
         losses: dict[str, list[Tensor]] = {}
-        for batch in iterator:
+        n_batches = max(length_hint(iterator), 1)
+        for number, batch in enumerate(iterator):
+            epochs = len(self.history) - 1 + min(number / n_batches, 1.0)
+            self.progress_ = min(epochs / self.max_epochs, 1.0)
             self.notify("on_batch_begin", batch=batch, training=True)
             step = step_fn(batch, **fit_params)
             for name, value in {"train_loss": step["loss"], **step["terms"]}.items():

@@ -13,11 +13,7 @@ from torch import nn
 from robustxai import LinearClassifier, SoftplusClassifier
 from robustxai.attacks import BoundaryMarginAttack
 from robustxai.certificates import certified_radius, certify_top_k
-from robustxai.certificates._attribution import enclose
-from robustxai.certificates._enclosure import METHODS
-from robustxai.certificates._forms import Ball
-from robustxai.certificates._network import read_network
-from robustxai.certificates._pairs import pair_bounds
+from robustxai.enclosures import METHODS, Ball, enclose, pair_bounds, read_network
 from robustxai.explainers import Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 from robustxai.metrics import precision_at_k
 from robustxai.perturbation import ThreatModel

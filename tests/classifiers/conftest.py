@@ -7,6 +7,7 @@ from sklearn.preprocessing import StandardScaler
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
     ATEXClassifier,
+    CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     EstimatedHessianClassifier,
     ExactHessianClassifier,
@@ -35,9 +36,10 @@ CLASSIFIERS = [
     AdversarialTrainingClassifier,
     ATEXClassifier,
     IGNormClassifier,
+    CertifiedR2ETClassifier,
 ]
 #: Those with a top set.
-WITH_K = (R2ETClassifier, CrossLipschitzClassifier, ExplanationATClassifier)
+WITH_K = (R2ETClassifier, CertifiedR2ETClassifier, CrossLipschitzClassifier, ExplanationATClassifier)
 #: What spares the repeated products and copies of a training step where the contract is all that is looked at.
 QUICK = {
     ATEXClassifier: {"n_along": 1, "n_across": 1},

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustxai.certificates._activations import Activation
-from robustxai.certificates._forms import Box, Form, Zonotope
-from robustxai.certificates._network import Affine, Network
+from robustxai.enclosures._activations import Activation
+from robustxai.enclosures._forms import Box, Form, Zonotope
+from robustxai.enclosures._network import Affine, Network
 
 __all__ = ["METHODS", "Forward", "backward", "forward", "relaxed_slope", "relaxed_value"]
 
@@ -24,8 +24,9 @@ METHODS: dict[str, tuple[type[Box] | type[Zonotope], bool]] = {
     "affine": (Box, True),
     "zonotope": (Zonotope, True),
 }
-#: Below this width a secant is all rounding, and the slope in the middle is taken instead.
-_NARROW = 1e-9
+#: Below this width a secant is all rounding, and the slope in the middle is taken instead. In float32 it is the
+#: secant's own gradient that decides, which rounding enters divided by the width twice.
+_NARROW = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _interval(inputs: Affine, x: Form, boxes: list[tuple[Tensor, Tensor]]) -> tu
 
 
 def _secant(rise: Tensor, lo: Tensor, hi: Tensor, flat: Tensor) -> Tensor:
-    narrow = hi - lo < _NARROW
+    narrow = hi - lo < _NARROW[lo.dtype]
     return torch.where(narrow, flat, rise / torch.where(narrow, 1.0, hi - lo))
 
 
@@ -127,7 +128,7 @@ def relaxed_value(f: Activation, z: Form, lo: Tensor, hi: Tensor, follow: bool) 
     if not follow:
         return z.relaxed(torch.zeros_like(lo), at_lo, at_hi, follow=False)
     m = _secant(at_hi - at_lo, lo, hi, f.slope((lo + hi) / 2))
-    points = [lo, hi, *(p.clamp(lo, hi) for p in f.touching(m))]
+    points = _points(lo, hi, f.touching(m.detach()))
     return z.relaxed(m, *_extremes([f.value(p) - m * p for p in points]))
 
 
@@ -136,8 +137,17 @@ def relaxed_slope(f: Activation, z: Form, lo: Tensor, hi: Tensor, follow: bool) 
     if not follow:
         return z.relaxed(torch.zeros_like(lo), *f.slope_range(lo, hi), follow=False)
     m = _secant(f.slope(hi) - f.slope(lo), lo, hi, torch.zeros_like(lo))
-    points = [lo, hi, *(p.clamp(lo, hi) for p in f.slope_touching(m))]
+    points = _points(lo, hi, f.slope_touching(m.detach()))
     return z.relaxed(m, *_extremes([f.slope(p) - m * p for p in points]))
+
+
+def _points(lo: Tensor, hi: Tensor, touching: list[Tensor]) -> list[Tensor]:
+    """Where an offset can be extreme: the ends, and the touching points that lie between them.
+
+    An offset is stationary where it touches, so that its gradient needs none of the touching point's, which can be
+    infinite. A point outside is put on an end and moves with it; not by clamp, which gives no gradient where lo = hi.
+    """
+    return [lo, hi, *(torch.minimum(torch.maximum(p, lo), hi) for p in touching)]
 
 
 def _extremes(offsets: list[Tensor]) -> tuple[Tensor, Tensor]:

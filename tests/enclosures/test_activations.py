@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from robustxai.certificates._activations import read_activation
+from robustxai.enclosures._activations import read_activation
 
 SMOOTH = [nn.Softplus(beta=0.5), nn.Softplus(beta=1.0), nn.Softplus(beta=7.0), nn.Sigmoid(), nn.Tanh()]
 ALL = [*SMOOTH, nn.ReLU()]

@@ -6,13 +6,15 @@ import copy
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from robustxai.certificates._activations import Activation, ReLU, Softplus, Tanh, read_activation
+from robustxai.enclosures._activations import Activation, ReLU, Softplus, Tanh, read_activation
 
 __all__ = ["Affine", "Layer", "Network", "read_network"]
 
@@ -32,7 +34,7 @@ class Affine:
     Parameters
     ----------
     weights : dict of int to Tensor of shape (n_out, n_j)
-        By source, float64.
+        By source.
     bias : Tensor of shape (n_out,)
     """
 
@@ -57,29 +59,49 @@ class Network:
     logits: Affine
 
 
-def read_network(module: nn.Module, feature_shape: Sequence[int]) -> Network:
-    """Read `module`, whose inputs have shape (n, *feature_shape), in float64 and in evaluation mode.
+#: Graphs of modules that are read again and again while they train.
+_graphs: WeakKeyDictionary[nn.Module, fx.Graph] = WeakKeyDictionary()
+
+
+def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool = False) -> Network:
+    """Read `module`, whose inputs have shape (n, *feature_shape), as it computes in evaluation mode.
 
     Supported are linear layers, convolutions, average pooling, flattening, batch normalisation with its running
     statistics, dropout (which evaluation turns off), sums of branches, and the activations softplus, sigmoid, tanh and
     ReLU, as modules or as functions.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Left as it is.
+    feature_shape : sequence of int
+        Shape of one input.
+    live : bool, default=False
+        False copies the weights, in float64 and on the CPU, for a proof. True keeps their type, their device and their
+        graph, for a training that goes through the enclosure.
 
     Raises
     ------
     NotImplementedError
         Anything else, by its name: what cannot be read cannot be proven.
     """
+    if live:
+        if module not in _graphs:
+            _graphs[module] = _trace(module)
+        return _Reader(module, tuple(feature_shape)).read(_graphs[module])
     module = copy.deepcopy(module).double().cpu().eval().requires_grad_(False)
+    with torch.no_grad():
+        return _Reader(module, tuple(feature_shape)).read(_trace(module))
+
+
+def _trace(module: nn.Module) -> fx.Graph:
     try:
-        graph = fx.Tracer().trace(nn.Sequential(module))
+        return fx.Tracer().trace(nn.Sequential(module))
     except Exception as error:  # tracing fails in as many ways as there are ways to write a forward
         raise NotImplementedError(
             f"{type(module).__name__} cannot be read as a fixed chain of layers: {error}. Certificates know linear "
             "layers, convolutions, average pooling, sums and the activations softplus, sigmoid, tanh and ReLU."
         ) from error
-    reader = _Reader(module, tuple(feature_shape))
-    with torch.no_grad():
-        return reader.read(graph)
 
 
 @dataclass(frozen=True)
@@ -98,6 +120,7 @@ class _Reader:
     def __init__(self, module: nn.Module, feature_shape: tuple[int, ...]) -> None:
         self.module = nn.Sequential(module)  # as it was traced: a lone layer has no graph of its own
         self.name = type(module).__name__
+        self.like = next(module.parameters(), torch.empty(0, dtype=torch.float64))  # in type and device
         self.feature_shape = feature_shape
         self.layers: list[Layer] = []
 
@@ -108,9 +131,7 @@ class _Reader:
             if node.op == "placeholder":
                 if values:
                     raise NotImplementedError(f"{self.name} takes more than one input.")
-                eye = torch.eye(n_features, dtype=torch.float64)
-                zero = torch.zeros(n_features, dtype=torch.float64)
-                values[node] = _Value(Affine({0: eye}, zero), self.feature_shape)
+                values[node] = _Value(Affine({0: self._eye(n_features)}, self._zeros(n_features)), self.feature_shape)
             elif node.op == "output":
                 (result,) = node.args
                 if not isinstance(result, fx.Node):
@@ -145,6 +166,9 @@ class _Reader:
         (value,) = inputs
         if isinstance(layer, _IDENTITY):
             return value
+        if isinstance(layer, nn.Linear) and len(value.shape) == 1:
+            weights = {source: layer.weight @ weight for source, weight in value.affine.weights.items()}
+            return _Value(Affine(weights, layer(value.affine.bias)), (layer.out_features,))
         if isinstance(layer, _LINEAR):
             return self._linear(layer, value)
         if isinstance(layer, _BATCH_NORM):
@@ -152,7 +176,7 @@ class _Reader:
                 raise NotImplementedError(
                     f"{type(layer).__name__} without running statistics depends on the other rows of the batch."
                 )
-            return self._linear(layer, value)
+            return self._linear(partial(_normalise, layer), value)
         activation = read_activation(layer)
         if activation is None:
             raise NotImplementedError(
@@ -163,7 +187,7 @@ class _Reader:
 
     def _linear(self, function: Callable[[Tensor], Tensor], value: _Value) -> _Value:
         """An affine function of an affine function; its matrix is read off the images of the columns."""
-        origin = function(torch.zeros(1, *value.shape, dtype=torch.float64))
+        origin = function(self._zeros(1, *value.shape))
         n_out = origin.numel()
         weights = {}
         for source, weight in value.affine.weights.items():
@@ -180,8 +204,18 @@ class _Reader:
     def _activate(self, activation: Activation, value: _Value) -> _Value:
         self.layers.append(Layer(value.affine, activation))
         n = len(value.affine.bias)
-        eye = torch.eye(n, dtype=torch.float64)
-        return _Value(Affine({len(self.layers): eye}, torch.zeros(n, dtype=torch.float64)), value.shape)
+        return _Value(Affine({len(self.layers): self._eye(n)}, self._zeros(n)), value.shape)
+
+    def _eye(self, n: int) -> Tensor:
+        return torch.eye(n, dtype=self.like.dtype, device=self.like.device)
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return self.like.new_zeros(shape)
+
+
+def _normalise(layer: nn.BatchNorm1d | nn.BatchNorm2d, t: Tensor) -> Tensor:
+    """Batch normalisation as evaluation does it, whatever the mode."""
+    return F.batch_norm(t, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)
 
 
 def _is_batch_size(node: fx.Node) -> bool:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustxai.certificates._network import read_network
+from robustxai.enclosures import read_network
 from robustxai.nets import MLP
 
 

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from robustxai.certificates._activations import Tanh
-from robustxai.certificates._enclosure import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
-from robustxai.certificates._forms import Ball, Form
-from robustxai.certificates._network import Network
+from robustxai.enclosures._activations import Tanh
+from robustxai.enclosures._enclosure import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
+from robustxai.enclosures._forms import Ball, Form
+from robustxai.enclosures._network import Network
 from robustxai.explainers import Explainer, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 
 __all__ = ["Enclosure", "check_explainer", "enclose"]
@@ -62,7 +62,7 @@ def check_explainer(explainer: Explainer, n_classes: int) -> Enclosable:
 
 
 def enclose(
-    network: Network, explainer: Enclosable, x: Tensor, target: Tensor, scale: Tensor, ball: Ball, method: str
+    network: Network, explainer: Enclosable, x: Tensor, target: Tensor, scale: Tensor | None, ball: Ball, method: str
 ) -> list[Enclosure]:
     r"""Enclose the attribution of class `target` at ``x + scale * delta`` for all delta in the ball.
 
@@ -83,15 +83,15 @@ def enclose(
         Centres.
     target : Tensor of shape (rows,)
         Index of the class that is explained.
-    scale : Tensor of shape (features,)
-        Lengths of the ball's axes.
+    scale : Tensor of shape (features,) or None
+        Lengths of the ball's axes; None for x alone, whose attribution is then found exactly.
     ball : Ball
         Where delta moves.
     method : str
         A key of ``METHODS``.
     """
     form, follow = METHODS[method]
-    axes = torch.diag(scale).expand(len(x), -1, -1)
+    axes = None if scale is None else torch.diag(scale)[None]  # the same for all rows
     point = form.exact(ball, x, axes)
     heads, sign = _heads(network, explainer.output, target)
     if isinstance(explainer, (Gradient, GradientTimesInput)):
@@ -102,7 +102,7 @@ def enclose(
     centres, shares = _points(explainer, x)
     total: Form | None = None
     for centre, share in zip(centres, shares):
-        passed = forward(network, form.exact(ball, centre, share * axes), follow=follow)
+        passed = forward(network, form.exact(ball, centre, None if axes is None else share * axes), follow=follow)
         gradient, _ = backward(network, passed, head)
         if explainer.output in ("probability", "cross_entropy"):
             gradient = _factor(_dot(passed.logits, head), explainer.output, follow).times(gradient)
@@ -137,7 +137,7 @@ def _term(network: Network, passed: Forward, head: Tensor, sign: float, *, mixed
 def _dot(logits: Form, head: Tensor) -> Form:
     """``head . logits`` as a form of shape (rows, 1), with a head of its own for every row."""
     weighted = logits.scaled(head)
-    return weighted.linear(torch.ones(1, head.shape[1], dtype=head.dtype))
+    return weighted.linear(head.new_ones(1, head.shape[1]))
 
 
 def _factor(margin: Form, output: str, follow: bool) -> Form:
@@ -161,9 +161,9 @@ def _points(explainer: IntegratedGradients | SmoothGrad, x: Tensor) -> tuple[lis
 
 
 def _baseline(explainer: IntegratedGradients, x: Tensor) -> Tensor:
-    return torch.tensor(explainer.baseline, dtype=x.dtype).reshape(1, -1)
+    return torch.tensor(explainer.baseline, dtype=x.dtype, device=x.device).reshape(1, -1)
 
 
 def _ones(x: Tensor) -> tuple[Tensor, Tensor]:
-    one = torch.ones(len(x), 1, 1, dtype=x.dtype)
+    one = x.new_ones(len(x), 1, 1)
     return one, one

@@ -57,7 +57,7 @@ class Ball:
 class Form:
     """The part that both kinds share: centre c of shape (rows, n) and linear part A of shape (rows, n, d).
 
-    A is None for a quantity that does not follow delta.
+    A is (1, n, d) where it is the same for all rows, and None for a quantity that does not follow delta.
     """
 
     ball: Ball

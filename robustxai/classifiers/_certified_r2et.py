@@ -1,0 +1,128 @@
+"""Certified R2ET: training through the bound that will be proven."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robustxai._validation import check_k, check_number, clip_k
+from robustxai.classifiers._base import BaseExplainableClassifier
+from robustxai.penalties import CertifiedGap
+from robustxai.training import Term
+
+__all__ = ["CertifiedR2ETClassifier"]
+
+
+class CertifiedR2ETClassifier(BaseExplainableClassifier):
+    r"""Cross-entropy plus a hinge on the proven lower bounds of the gaps at the boundary of the top-k.
+
+    .. math::
+        \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)] + \lambda\, \mathbb{E}\Bigl[\frac{1}{k'^2} \sum_{r, a}
+        \max\Bigl(0,\; \mu - \frac{L_{ra}(x)}{\tfrac{1}{d} \|I(x)\|_1}\Bigr)\Bigr], \qquad
+        L_{ra}(x) \le \min_{\|\delta\|_p \le \epsilon} |I_r(x + \delta)| - |I_a(x + \delta)|
+
+    Where :class:`R2ETClassifier` widens gaps and flattens the curvature at the data, this trains the bound itself,
+    for all points of the ball at once: what :func:`robustxai.certificates.certify_top_k` proves afterwards.
+
+    Parameters
+    ----------
+    k : int, default=8
+        Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
+    epsilon : float, default=0.25
+        Radius of the ball in which the ranking is to be proven, in units of X. The default is that of `certify_top_k`.
+    lambda_certified : float, default=0.1
+        Weight of the mean hinge, which is in mean magnitudes of the attribution. It proves nearly all of the top set
+        at epsilon on validation splits of Adult, Bank and COMPAS; smaller weights were not compared.
+    n_pairs : int or None, default=4
+        k', as in :class:`R2ETClassifier`: each of the k' lowest members against each of the k' highest others; None
+        for k.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        What is ranked.
+    norm : {2, "inf"}, default=2
+        Of the ball.
+    margin : float, default=0.1
+        mu, in mean magnitudes of the attribution: a bound that is just above zero may be lost in the next step.
+    ramp : float, default=0.5
+        Share of the training (after `warm_up`) in which the radius grows from 0 to `epsilon`; the other half is for
+        the bound that counts.
+    n_rows : int or None, default=32
+        Rows of each batch that are bounded; None for all. A bound costs some twenty gradients, and a quarter of the
+        rows of a batch of 128 trained as well as all of them on COMPAS.
+    warm_up : int, default=5
+        Epochs of plain cross-entropy before the bound comes in: from random weights it would decide on the ranking
+        before the data do.
+    **params
+        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 2: bounds
+        loosen with the curvature of the activation, beta / 4. Anything that `certify_top_k` can read can be trained,
+        and explained by the explainers that it knows.
+
+    See Also
+    --------
+    robustxai.penalties.CertifiedGap : The penalty.
+
+    References
+    ----------
+    Chen et al., *Robust ranking explanations*, 2023; Wicker et al., *Robust explanation constraints for neural
+    networks*, 2023; Gowal et al., *On the effectiveness of interval bound propagation for training verifiably robust
+    models*, 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from robustxai import CertifiedR2ETClassifier
+    >>> from robustxai.certificates import certify_top_k
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X = (X - X.mean(axis=0)) / X.std(axis=0)
+    >>> clf = CertifiedR2ETClassifier(k=2, max_epochs=30).fit(X, y)
+    >>> bool(certify_top_k(clf, X, k=2, epsilon=0.25).precision_at_k.mean() > 0.8)
+    True
+    """
+
+    _module_defaults = {"activation": "softplus", "beta": 2.0}
+
+    def __init__(
+        self,
+        k: int = 8,
+        *,
+        epsilon: float = 0.25,
+        lambda_certified: float = 0.1,
+        n_pairs: int | None = 4,
+        ranking: str = "magnitude",
+        norm: Any = 2,
+        margin: float = 0.1,
+        ramp: float = 0.5,
+        n_rows: int | None = 32,
+        warm_up: int = 5,
+        **params: Any,
+    ) -> None:
+        super().__init__(warm_up=warm_up, **params)
+        self.k = k
+        self.epsilon = epsilon
+        self.lambda_certified = lambda_certified
+        self.n_pairs = n_pairs
+        self.ranking = ranking
+        self.norm = norm
+        self.margin = margin
+        self.ramp = ramp
+        self.n_rows = n_rows
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_k(self.k)
+        check_number("lambda_certified", self.lambda_certified, minimum=0.0)
+        if self.n_pairs is not None:
+            check_number("n_pairs", self.n_pairs, minimum=1, integer=True)
+        if self.n_rows is not None:
+            check_number("n_rows", self.n_rows, minimum=1, integer=True)
+
+    def _terms(self, n_units: int) -> list[Term]:
+        gap = CertifiedGap(
+            clip_k(self.k, n_units),
+            self.epsilon,
+            self.n_pairs,
+            self.ranking,
+            self.norm,
+            self.margin,
+            self.ramp,
+            self.n_rows,
+        )
+        return [Term("certified", self.lambda_certified, gap)]

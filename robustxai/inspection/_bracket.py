@@ -1,0 +1,117 @@
+"""Certified and attacked P@k against epsilon: where the truth must lie, and what other attacks would have reported."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from typing_extensions import Self
+
+__all__ = ["BracketDisplay"]
+
+#: Column of the results -> label and style of its line.
+_LINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "er_paper": ("the papers' attack", {"color": "C1", "marker": "^", "linestyle": "--"}),
+    "random": ("random directions", {"color": "0.45", "marker": "v", "linestyle": ":"}),
+    "attacked": ("attacked", {"color": "C3", "marker": "s"}),
+    "certified": ("certified", {"color": "C0", "marker": "o"}),
+}
+#: What a model is worth beside its stability, for the titles of the panels.
+_MODEL = ("roc_auc", "comprehensiveness")
+
+
+class BracketDisplay:
+    """The bracket of the true P@k against the radius, one panel per defence, for one data set.
+
+    The true P@k lies in the shaded area. A narrow one says that P@k is known; a line above it, that the attack which
+    drew it overstates. The title of a panel has the AUC and the comprehensiveness of the model, because a linear or
+    collapsed one is perfectly stable.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Indexed by ``defence`` and ``epsilon``, with columns ``certified``, ``attacked``, ``er_paper`` and ``random``.
+    models : DataFrame
+        Indexed by ``defence``, with columns ``roc_auc`` and ``comprehensiveness``.
+    k : int
+        Size of the top set, for the label of the axis.
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes, one per defence, after `plot`
+    figure_ : matplotlib Figure, after `plot`
+    """
+
+    def __init__(self, points: pd.DataFrame, *, models: pd.DataFrame, k: int) -> None:
+        self.points = points
+        self.models = models
+        self.k = k
+
+    @classmethod
+    def from_results(cls, rows: pd.DataFrame, *, axes: Any = None) -> Self:
+        """Plot the rows of one data set, as ``Bracket.run`` returns them; means over seeds.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            One row per defence, seed and epsilon.
+        axes : array of Axes, optional
+            As in :meth:`plot`.
+        """
+        if rows["data"].nunique() != 1:
+            raise ValueError(f"BracketDisplay shows one data set, got {sorted(rows['data'].unique())}.")
+        points = rows.groupby(["defence", "epsilon"], sort=False)[list(_LINES)].mean()
+        models = rows.groupby("defence", sort=False)[list(_MODEL)].mean()
+        return cls(points, models=models, k=int(rows["k"].iloc[0])).plot(axes=axes)
+
+    def plot(self, *, axes: Any = None) -> Self:
+        """Draw on `axes`, one per defence, or on a new figure.
+
+        Parameters
+        ----------
+        axes : array of Axes, optional
+            As many as there are defences, of any shape.
+        """
+        import matplotlib.pyplot as plt
+
+        names = list(self.models.index)
+        figure = None
+        if axes is None:
+            columns = min(3, len(names))
+            lines = math.ceil(len(names) / columns)
+            size = (1.0 + 2.9 * columns, 1.2 + 2.4 * lines)
+            figure, axes = plt.subplots(
+                lines, columns, figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
+            )
+            for spare in axes.flat[len(names) :]:
+                spare.remove()
+        axes = np.asarray(axes).ravel()[: len(names)]
+        for ax, name in zip(axes, names):
+            self._panel(ax, name)
+        if figure is not None:
+            figure.supxlabel("epsilon (l2, features in [0, 1])", fontsize="medium")
+            figure.supylabel(f"P@{self.k}", fontsize="medium")
+            handles, labels = axes[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside right center", fontsize="small", frameon=False)
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self
+
+    def _panel(self, ax: Any, name: str) -> None:
+        line = self.points.loc[name].sort_index()
+        epsilons = line.index.to_numpy(dtype=float)
+        for column, (label, style) in _LINES.items():
+            ax.plot(epsilons, line[column].to_numpy(), markersize=4, linewidth=1.3, label=label, **style)
+        between = (line["certified"], line["attacked"])
+        label = f"true P@{self.k} lies here"
+        ax.fill_between(epsilons, *between, color="C0", alpha=0.15, linewidth=0, label=label)
+        auc, faithfulness = self.models.loc[name, list(_MODEL)]
+        title = str(name).replace("_", " ")
+        ax.set_title(f"{title}\nAUC {auc:.3f}, COMP {faithfulness:.2f}", fontsize="small")
+        ax.set_xscale("log")
+        ax.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
+        ax.minorticks_off()
+        ax.set_ylim(-0.04, 1.04)
+        ax.grid(alpha=0.3)
+        ax.tick_params(labelsize="small")
