@@ -136,6 +136,7 @@ def paper(
     ] = [],  # noqa: B006
     figures: Annotated[list[str], typer.Option(help="Of r2et: 3; by default with --tables left out.")] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Test splits.")] = 5,
+    splits: Annotated[int, typer.Option(help="Of r2et: validation splits that weights are chosen on.")] = 3,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
         "robustxai-paper"
@@ -155,7 +156,9 @@ def paper(
     with _stoppable(fresh=False), _progress() as progress:
         options: dict[str, Any] = {"n_jobs": n_jobs, "progress": _reporter(progress)}
         written = (
-            _r2et(names, seeds, tables, figures, out, options) if name == "r2et" else _atex(names, seeds, out, options)
+            _r2et(names, seeds, splits, tables, figures, out, options)
+            if name == "r2et"
+            else _atex(names, seeds, out, options)
         )
     console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
 
@@ -164,11 +167,17 @@ _PAPERS = ("r2et", "atex")
 
 
 def _r2et(
-    data: tuple[str, ...], seeds: int, tables: list[str], figures: list[str], out: Path, options: dict[str, Any]
+    data: tuple[str, ...],
+    seeds: int,
+    splits: int,
+    tables: list[str],
+    figures: list[str],
+    out: Path,
+    options: dict[str, Any],
 ) -> list[Path]:
     table_numbers = _numbers("table", tables, "" if figures else "1234", "1234")
     figure_numbers = _numbers("figure", figures, "" if tables else "3", "3")
-    study = R2ETPaper(data=data, seeds=seeds).run(
+    study = R2ETPaper(data=data, seeds=seeds, n_splits=splits).run(
         out, retrained=4 in table_numbers, flips=3 in figure_numbers, **options
     )
     markdown = out / "r2et.md"

@@ -201,6 +201,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, me
         (["r2et", "--tables", "5"], "The paper has no table '5' on tabular data; valid: 1, 2, 3, 4."),
         (["r2et", "--figures", "2"], "The paper has no figure '2' on tabular data; valid: 3."),
         (["r2et", "--data", "mnits"], "There is no data set 'mnits'."),
+        (["r2et", "--splits", "0"], "n_splits must be a finite number >= 1, got 0."),
         (["atex", "--tables", "1"], "--tables and --figures are parts of the r2et paper"),
         (["atex", "--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
     ],
@@ -230,11 +231,23 @@ def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retra
     )
     monkeypatch.setattr(cli, "_can_plot", lambda: False)
     monkeypatch.setattr(cli, "paper_markdown", lambda study, *given: seen.append(given) or "text")
-    arguments = ["paper", "r2et", "--data", "compas", "--seeds", "2", *arguments, "--out", str(tmp_path)]
+    arguments = [
+        "paper",
+        "r2et",
+        "--data",
+        "compas",
+        "--seeds",
+        "2",
+        "--splits",
+        "1",
+        *arguments,
+        "--out",
+        str(tmp_path),
+    ]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output
     (paper, options), given = seen
-    assert (paper.data, paper.seeds) == (("compas",), 2)
+    assert (paper.data, paper.seeds, paper.n_splits) == (("compas",), 2, 1)
     assert (options["retrained"], options["flips"]) == (retrained, flips)
     assert given == numbers
     assert (tmp_path / "r2et.md").read_text() == "text"

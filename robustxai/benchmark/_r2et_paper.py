@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from robustxai._validation import check_number
 from robustxai.benchmark._cell import Cell, Params
 from robustxai.benchmark._experiment import check_names, run_cells
 from robustxai.benchmark._flip_cell import FlipCell, run_flip_cell
@@ -102,6 +103,8 @@ class R2ETPaper:
     def __post_init__(self) -> None:
         check_names("data set", self.data, DATA)
         check_names("method", self.methods, METHODS)
+        for name in ("seeds", "n_splits"):
+            check_number(name, getattr(self, name), minimum=1, integer=True)
         missing = {"Logistic regression", "Vanilla"} - set(self.methods)
         if missing:
             raise ValueError(
