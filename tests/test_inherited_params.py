@@ -50,7 +50,7 @@ def test_an_unknown_one_is_refused_with_the_nearest():
 EXPORTED = [getattr(robustxai.attacks, name) for name in robustxai.attacks.__all__]
 
 
-@pytest.mark.parametrize("attack", [a for a in EXPORTED if inspect.isclass(a) and issubclass(a, BaseEstimator)])
+@pytest.mark.parametrize("attack", [a for a in EXPORTED if inspect.isclass(a) and issubclass(a, InheritedParamsMixin)])
 def test_a_misspelt_parameter_of_an_attack_names_the_right_one(attack):
     with pytest.raises(TypeError, match=r"no parameter 'treat'\. Did you mean 'threat'\?"):
         attack(treat=None)
