@@ -28,6 +28,7 @@ from robustxai.attacks._top_k import TopKManipulation
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import precision_at_k
+from robustxai.metrics._inputs import as_given
 from robustxai.nets import has_piecewise_linear
 from robustxai.perturbation import ThreatModel
 from robustxai.ranking import RANKINGS, count_units
@@ -226,9 +227,6 @@ class AutoExplanationAttack(AttackTransformer):
         check_choice("preset", self.preset, PRESETS)
         check_number("random_state", self.random_state, minimum=0, integer=True)
 
-    def _threat(self) -> ThreatModel:
-        return self.threat if self.threat is not None else ThreatModel()
-
     def _members(self) -> Iterator[Member]:
         black_box = isinstance(self.estimator, BlackBox)
         for member in PRESETS[self.preset]:
@@ -240,7 +238,7 @@ class AutoExplanationAttack(AttackTransformer):
     def _ensemble(self, X: Any, threat: ThreatModel) -> AttackResult:
         best: AttackResult | None = None
         resisting = np.arange(len(X))
-        found: dict[str, list[AttackResult]] = {}
+        results: list[AttackResult] = []
         for attack, params in self._members():
             options = {**params}
             seed = self.random_state + options.pop("seed", 0)
@@ -253,23 +251,18 @@ class AutoExplanationAttack(AttackTransformer):
                 random_state=seed,
                 **options,
             )
-            if best is None:
-                best = member.run(X)
-                found["random"] = [best]
-            else:
-                result = member.run(_take(X, resisting))
-                found.setdefault("others", []).append(result)
-                best = _improved(best, result, resisting)
-            if "others" in found:  # the floor and the first attack see all rows, so that they can be compared
+            results.append(member.run(_take(X, resisting)))
+            best = results[0] if best is None else _improved(best, results[-1], resisting)
+            if len(results) > 1:  # the floor and the first attack see all rows, so that they can be compared
                 resisting = np.flatnonzero(best.precision_at_k > 0)
             if not len(resisting):
                 break
         assert best is not None
-        self._warn(best, found)
+        self._warn(best, results)
         return best
 
-    def _warn(self, best: AttackResult, found: dict[str, list[AttackResult]]) -> None:
-        """Say where the figure is probably not what it seems."""
+    def _warn(self, best: AttackResult, results: list[AttackResult]) -> None:
+        """Say where the figure is probably not what it seems; of `results` the first is the floor."""
         attribution = np.asarray(best.attribution, dtype=np.float64).reshape(len(best.precision_at_k), -1)
         length = np.linalg.norm(attribution, axis=1, keepdims=True)
         direction = np.abs(attribution / np.where(length > 0, length, 1.0))
@@ -279,16 +272,16 @@ class AutoExplanationAttack(AttackTransformer):
                 "model is linear, or has collapsed: read P@k beside AUC and the figure of logistic regression."
             )
             return
-        others = found.get("others", [])
+        floor, *others = results
         if not others or isinstance(self.estimator, BlackBox):
             return
         first = others[0]
-        if first.precision_at_k.mean() > found["random"][0].precision_at_k.mean() + 0.01:
+        if first.precision_at_k.mean() > floor.precision_at_k.mean() + 0.01:
             _say(
                 "random directions find more than a gradient attack: its gradient is masked (ReLUs, saturation, an "
                 "explainer with hardly any derivative). Trust the minimum, and run preset='strong'."
             )
-        stopped = [r.rejected > _OFTEN for r in (found["random"][0], first) if r.rejected is not None]
+        stopped = [r.rejected > _OFTEN for r in (floor, first) if r.rejected is not None]
         if stopped and np.logical_or.reduce(stopped).mean() > 0.5:
             _say(
                 "in most rows many iterates change the prediction, so that the prediction limits the attack and not "
@@ -312,7 +305,7 @@ class AutoExplanationAttack(AttackTransformer):
         for _ in range(8):
             middle = (low + high) / 2
             points = (start + middle.reshape(shape) * step).astype(np.float32)
-            there = pd.DataFrame(points, columns=X.columns) if isinstance(X, pd.DataFrame) else points
+            there = as_given(X, points)
             overlap = precision_at_k(
                 attribution, np.asarray(self.estimator.explain(there, y=labels)), self.k_, ranking=self.ranking
             )

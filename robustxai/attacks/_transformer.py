@@ -89,9 +89,12 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         rows, names = X.astype(np.float32), getattr(self, "feature_names_in_", None)
         return self.estimator.encode_target(rows if names is None else pd.DataFrame(rows, columns=names), y)
 
+    def _threat(self) -> ThreatModel:
+        return self.threat if self.threat is not None else ThreatModel()
+
     def _bind(self, X: np.ndarray) -> tuple[ThreatModel, PerturbationSet]:
         """The threat model and its set for inputs like X."""
-        threat = self.threat if self.threat is not None else ThreatModel()
+        threat = self._threat()
         return threat, threat.bind(X, getattr(self, "feature_names_in_", None), self.estimator.device_)
 
     def _frozen_module(self) -> nn.Module:

@@ -156,7 +156,7 @@ def certified_radius(
     max_epsilon : float, default=10.0
         Where the search begins; a linear model is certified up to here.
     n_iter : int, default=16
-        Steps. The first ones halve the radius until something is proven.
+        Steps. The first ones quarter the radius until something is proven.
 
     Returns
     -------

@@ -154,6 +154,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         X = _plain(X)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
+        codes = codes.astype(np.int64)
         if len(classes) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least two classes; "
@@ -172,9 +173,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
                     with torch.random.fork_rng(devices=[]):  # its random weights are not used, and cost no draws
                         plain.initialize()
                     _load_weights(plain.module_, net.module_)
-                    self._train(plain, X, codes.astype(np.int64))
+                    self._train(plain, X, codes)
                     _load_weights(net.module_, plain.module_)
-                self._train(net, X, codes.astype(np.int64))
+                self._train(net, X, codes)
         net.module_.eval()
         with torch.no_grad():  # the losses of the epochs do not show what the last step did
             net.check_finite({"logits": net.module_(torch.tensor(X[:_CHUNK], device=device)).sum().item()})

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai.inspection._check import check_one_data_set
+
 __all__ = ["BracketDisplay"]
 
 #: Column of the results -> label and style of its line.
@@ -60,8 +62,7 @@ class BracketDisplay:
         axes : array of Axes, optional
             As in :meth:`plot`.
         """
-        if rows["data"].nunique() != 1:
-            raise ValueError(f"BracketDisplay shows one data set, got {sorted(rows['data'].unique())}.")
+        check_one_data_set(cls, rows)
         points = rows.groupby(["defence", "epsilon"], sort=False)[list(_LINES)].mean()
         models = rows.groupby("defence", sort=False)[list(_MODEL)].mean()
         return cls(points, models=models, k=int(rows["k"].iloc[0])).plot(axes=axes)

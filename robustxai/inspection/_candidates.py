@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai.inspection._check import check_one_data_set
+
 __all__ = ["CandidatesDisplay"]
 
 
@@ -39,8 +41,7 @@ class CandidatesDisplay:
     @classmethod
     def from_results(cls, search: pd.DataFrame, *, min_auc: float | None = None, ax: Any = None) -> Self:
         """Plot the search cells of one data set, as in ``Study.search``."""
-        if search["data"].nunique() != 1:
-            raise ValueError(f"CandidatesDisplay shows one data set, got {sorted(search['data'].unique())}.")
+        check_one_data_set(cls, search)
         columns = search[["method", "roc_auc", "precision_at_k"]]
         return cls(columns, k=int(search["k"].iloc[0]), min_auc=min_auc).plot(ax=ax)
 

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai.inspection._check import check_one_data_set
+
 __all__ = ["FrontierDisplay"]
 
 
@@ -41,8 +43,7 @@ class FrontierDisplay:
     @classmethod
     def from_results(cls, cells: pd.DataFrame, *, ax: Any = None) -> Self:
         """Plot the cells of one data set, as ``run_experiment`` returns them."""
-        if cells["data"].nunique() != 1:
-            raise ValueError(f"FrontierDisplay shows one data set, got {sorted(cells['data'].unique())}.")
+        check_one_data_set(cls, cells)
         split_effect = cells.groupby("seed")["roc_auc"].transform("mean")
         groups = cells.assign(paired_auc=cells["roc_auc"] - split_effect).groupby("defence", sort=False)
         points = pd.DataFrame(

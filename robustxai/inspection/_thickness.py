@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai.inspection._check import check_one_data_set
+
 __all__ = ["ThicknessDisplay"]
 
 #: Quantity -> label of its axis.
@@ -49,8 +51,7 @@ class ThicknessDisplay:
     @classmethod
     def from_results(cls, flips: pd.DataFrame, *, methods: Any = None, n_steps: int = 1000) -> Self:
         """Plot `methods` (all by default) of ``Study.flips`` of one data set."""
-        if flips["data"].nunique() != 1:
-            raise ValueError(f"ThicknessDisplay shows one data set, got {sorted(flips['data'].unique())}.")
+        check_one_data_set(cls, flips)
         names = list(flips["method"]) if methods is None else list(methods)
         absent = set(names) - set(flips["method"])
         if absent:

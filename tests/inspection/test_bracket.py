@@ -4,7 +4,7 @@ import pytest
 
 from robustxai.inspection import BracketDisplay
 
-matplotlib = pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
+pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
 EPSILONS = (0.1, 0.5, 1.0)
 DEFENCES = ("vanilla", "weight_decay", "softplus", "r2et")
@@ -23,7 +23,6 @@ def rows():
 
 
 def test_every_line_has_the_means_over_seeds_and_the_shade_lies_between(rows):
-    matplotlib.use("Agg")
     display = BracketDisplay.from_results(rows)
     assert len(display.axes_) == len(display.figure_.axes) == len(DEFENCES)
     for ax, defence in zip(display.axes_, DEFENCES):
@@ -52,7 +51,6 @@ def test_every_line_has_the_means_over_seeds_and_the_shade_lies_between(rows):
 def test_it_draws_on_given_axes(rows):
     import matplotlib.pyplot as plt
 
-    matplotlib.use("Agg")
     figure, axes = plt.subplots(2, 2)
     display = BracketDisplay.from_results(rows, axes=axes)
     assert display.figure_ is figure

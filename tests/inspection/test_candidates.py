@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from robustxai.inspection import CandidatesDisplay
 from robustxai.inspection._candidates import pareto_front
 
-matplotlib = pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
+pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
 
 @pytest.fixture
@@ -25,7 +25,6 @@ def search():
 
 
 def test_every_method_has_a_line_through_its_best_and_a_point_for_each_candidate(search):
-    matplotlib.use("Agg")
     display = CandidatesDisplay.from_results(search, min_auc=0.86)
     lines = {line.get_label(): line.get_xydata() for line in display.ax_.lines}
     assert list(lines) == ["Logistic regression", "SP", "R2ET"]

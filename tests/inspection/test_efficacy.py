@@ -4,17 +4,8 @@ import pytest
 
 from robustxai.inspection import EfficacyDisplay
 
-matplotlib = pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
+pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 TRAININGS = ("fgsm_accuracy_samples", "fgsm_accuracy_online")
-
-
-@pytest.fixture(autouse=True)
-def plt():
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    yield plt
-    plt.close("all")
 
 
 @pytest.fixture

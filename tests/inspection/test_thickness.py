@@ -4,16 +4,7 @@ import pytest
 
 from robustxai.inspection import ThicknessDisplay
 
-matplotlib = pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
-
-
-@pytest.fixture(autouse=True)
-def plt():
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    yield plt
-    plt.close("all")
+pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
 
 @pytest.fixture

@@ -1,0 +1,12 @@
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def plt():
+    """pyplot without a screen; every test leaves it without figures."""
+    matplotlib = pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    yield plt
+    plt.close("all")
