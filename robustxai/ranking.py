@@ -24,7 +24,6 @@ __all__ = [
     "ArrayLike",
     "as_tensor",
     "count_units",
-    "overlap_at_k",
     "top_k_indices",
     "top_k_mask",
     "unit_scores",
@@ -81,13 +80,3 @@ def top_k_mask(scores: Tensor, k: int) -> Tensor:
     """Boolean membership of the top-k set, shape of `scores`, exactly k True in each row."""
     mask = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
     return mask.scatter_(-1, top_k_indices(scores, k), True)
-
-
-def overlap_at_k(mask: Tensor, scores: Tensor, k: int) -> Tensor:
-    """How many members of `mask` are still among the k highest `scores`; shape (*batch,), integer.
-
-    A member that ties with the k-th score is in: the inner loop of every attack must not take the arbitrary order of
-    equal scores (units without any influence) for a flip.
-    """
-    kth = scores.topk(k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
-    return (mask & (scores >= kth)).sum(dim=-1)

@@ -1,3 +1,4 @@
+import io
 import signal
 import subprocess
 import sys
@@ -6,10 +7,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from robustxai import cli
 from robustxai.benchmark import DATA, Study, _bracket
+from robustxai.benchmark._table import COLUMNS
 from robustxai.datasets import _base
 
 SMALL = ["--attacks", "random", "--seeds", "1", "--max-iter", "5", "--rows", "50"]
@@ -87,10 +90,11 @@ def test_the_module_is_a_program_that_resumes(tmp_path):
     assert set(cells["defence"]) == {"logistic_regression", "vanilla"}
     assert (out / "results.md").read_text(encoding="utf-8").startswith("### breast_cancer (30 features, epsilon 0.5")
     assert (out / "frontier-breast_cancer.png").read_bytes().startswith(b"\x89PNG")
-    printed = {name: values[:2] for name, *values in table}
+    printed = {name: values[:3] for name, *values in table}
     assert len(printed) == 2
+    shown = {"roc_auc": 4, "precision_at_k": 3, "certified_precision_at_k": 3}
     for _, row in cells.iterrows():
-        assert printed[row["defence"]] == [f"{row['roc_auc']:.4f}", f"{row['precision_at_k']:.3f}"]
+        assert printed[row["defence"]] == [f"{row[name]:.{digits}f}" for name, digits in shown.items()]
 
 
 def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path):
@@ -112,6 +116,9 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
     assert (first.seeds, first.k, first.epsilon, first.norm) == (3, 4, 0.1, "inf")
     assert (first.max_iter, first.n_attacked) == (7, 9)
     assert (options["n_jobs"], options["fresh"]) == (2, False)
+    assert first.certify
+    CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", "--no-certify", "--out", str(tmp_path)])
+    assert not seen[-1][0].certify
 
 
 @pytest.mark.parametrize(
@@ -140,10 +147,32 @@ def test_the_demo_is_the_whole_table_on_the_shipped_data(monkeypatch, tmp_path):
     ((experiment, options),) = seen
     assert experiment.data == ("breast_cancer",)
     assert experiment.defences == cli.STANDARD_DEFENCES
-    assert experiment.attacks == cli.STANDARD_ATTACKS
+    assert {*experiment.attacks, "auto"} == set(cli.STANDARD_ATTACKS)
+    assert "auto" not in experiment.attacks  # or it would take twice as long
+    assert experiment.certify
     assert options["fresh"]
     assert "[0, 1]" in result.output
     assert f"at most {experiment.epsilon:g} in l2" in result.output
+
+
+def test_the_table_in_the_terminal_has_both_ends_of_the_bracket_in_80_columns():
+    rows = [
+        dict.fromkeys(COLUMNS, 0.25) | {"defence": defence, "data": "adult", "seed": 0, "k": 8, "epsilon": 0.5}
+        for defence in ("softplus_weight_decay", "r2et")
+    ]
+    cells = pd.DataFrame(rows)
+    cells.loc[0, "certified_precision_at_k"] = np.nan
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(cli._rich_table("adult", cells))
+    text = screen.file.getvalue()
+    for word in ("worst", "attacked", "(auto)", "certified"):
+        assert word in text
+    printed = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+    without, with_it = printed["softplus_weight_decay"], printed["r2et"]
+    assert len(without) == len(with_it) == len(cli._SHOWN)
+    place = cli._SHOWN.index("certified_precision_at_k")
+    assert (without[place], with_it[place]) == ("-", "0.250")
+    assert "…" not in text
 
 
 def test_a_csv_of_trees_alone_has_a_table_and_no_figure(tmp_path, main):

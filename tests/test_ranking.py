@@ -5,13 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from robustxai.ranking import as_tensor, count_units, overlap_at_k, top_k_indices, top_k_mask, unit_scores
+from robustxai.ranking import as_tensor, count_units, top_k_indices, top_k_mask, unit_scores
 
 #: Few distinct values, so that ties are the rule.
 TIED = npst.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 7)), elements=st.integers(-2, 2).map(float))
-DISTINCT = npst.arrays(
-    np.float64, st.tuples(st.integers(1, 4), st.just(6)), elements=st.integers(-99, 99).map(float), unique=True
-)
 
 
 @pytest.mark.parametrize("ranking", ["magnitude", "signed"])
@@ -53,22 +50,10 @@ def test_top_k_is_the_stable_sort_of_python(scores, data):
     assert [np.flatnonzero(row).tolist() for row in mask.numpy()] == [sorted(e) for e in expected]
 
 
-@given(DISTINCT, DISTINCT, st.integers(1, 6))
-def test_overlap_is_the_intersection_of_python_sets(reference, moved, k):
-    n = min(len(reference), len(moved))
-    reference, moved = torch.as_tensor(reference[:n]), torch.as_tensor(moved[:n])
-    overlap = overlap_at_k(top_k_mask(reference, k), moved, k)
-    sets = [[set(row.argsort(descending=True)[:k].tolist()) for row in s] for s in (reference, moved)]
-    assert overlap.tolist() == [len(a & b) for a, b in zip(*sets)]
-
-
 def test_stacks_of_models_are_ranked_row_by_row():
     scores = torch.as_tensor(np.random.default_rng(1).normal(size=(3, 4, 6)))
     rows = scores.reshape(12, 6)
     assert torch.equal(top_k_mask(scores, 2).reshape(12, 6), top_k_mask(rows, 2))
-    other = scores.roll(1, dims=1)
-    expected = overlap_at_k(top_k_mask(rows, 2), other.reshape(12, 6), 2).reshape(3, 4)
-    assert torch.equal(overlap_at_k(top_k_mask(scores, 2), other, 2), expected)
 
 
 def test_as_tensor_shares_memory():

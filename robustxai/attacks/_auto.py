@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,19 +17,19 @@ from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
 from robustxai.attacks._er import ERAttack
+from robustxai.attacks._gradient import NO_DERIVATIVE, lacks_derivative
 from robustxai.attacks._mse import MSEAttack
 from robustxai.attacks._multi_objective import MultiObjectiveAttack
 from robustxai.attacks._nes import NESAttack
 from robustxai.attacks._promotion import PromotionAttack
+from robustxai.attacks._radius import Lines, closing_directions
 from robustxai.attacks._random import RandomAttack
-from robustxai.attacks._result import AttackResult, strongest
+from robustxai.attacks._result import AttackResult, strongest, warn_of_rise
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
 from robustxai.attacks._top_k import TopKManipulation
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.exceptions import EvaluationWarning
-from robustxai.metrics import precision_at_k
-from robustxai.metrics._inputs import as_given
-from robustxai.nets import has_piecewise_linear
+from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import ThreatModel
 from robustxai.ranking import RANKINGS, count_units
 
@@ -122,8 +122,9 @@ class AutoExplanationAttack(AttackTransformer):
     -----
     EvaluationWarning
         Where the figure is probably not what it seems, with the reason and the cure: attributions that are the same for
-        every input, gradient attacks that find less than random directions, a prediction that changes at most iterates,
-        attacks that were still finding something when they stopped.
+        every input, explanations without a derivative, gradient attacks that find less than random directions, a
+        prediction that changes at most iterates, attacks that were still finding something when they stopped, and a
+        mean P@k that rises with the radius.
 
     Examples
     --------
@@ -163,7 +164,10 @@ class AutoExplanationAttack(AttackTransformer):
         check_is_fitted(self)
         X, names = self._validate(X), getattr(self, "feature_names_in_", None)
         rows = X if names is None else pd.DataFrame(X, columns=names)
-        return np.asarray(self._ensemble(rows, self._threat()).X_adv)
+        result, doubts = self._ensemble(rows, self._threat())
+        for doubt in doubts:
+            _say(doubt)
+        return np.asarray(result.X_adv)
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored.
@@ -171,17 +175,72 @@ class AutoExplanationAttack(AttackTransformer):
         ``first_flip`` and ``last_gain`` are those of the attack that won the row.
         """
         self.fit(X)
-        return self._ensemble(X, self._threat())
+        result, doubts = self._ensemble(X, self._threat())
+        for doubt in doubts:
+            _say(doubt)
+        return result
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "k_")
 
-    def minimum_radius(self, X: Any, *, max_epsilon: float | None = None, n_levels: int = 15) -> np.ndarray:
+    def curve(self, X: Any, epsilons: Sequence[float]) -> np.ndarray:
+        """P@k of every row at several radii, never rising with the radius.
+
+        The ensemble attacks all rows at every radius, from small to large. What it finds at one radius is a valid
+        perturbation at every larger one, and counts there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *features)
+            Inputs to attack.
+        epsilons : sequence of float
+            Radii, in any order; the rest of the threat model stays as it is.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_epsilons)
+            Columns in the order of `epsilons`.
+
+        Warns
+        -----
+        EvaluationWarning
+            As in `run`, each once, with the radii that it is true of; and where the attack by itself found less at a
+            larger radius than at a smaller one, by more than 0.01 in the mean.
+        """
+        radii = np.asarray(epsilons, dtype=np.float64)
+        if radii.ndim != 1 or not len(radii):
+            raise ValueError(f"epsilons must be a sequence of at least one radius, got {epsilons!r}.")
+        for radius in radii:
+            check_number("epsilons", float(radius), minimum=0.0)
+        self.fit(X)
+        columns = np.empty((len(X), len(radii)))
+        lowest, alone = np.ones(len(X)), {}
+        doubted: dict[str, list[float]] = {}
+        for place in np.argsort(radii, kind="stable"):
+            radius = float(radii[place])
+            if radius not in alone:
+                result, doubts = self._ensemble(X, replace(self._threat(), epsilon=radius))
+                alone[radius] = float(result.precision_at_k.mean())
+                lowest = np.minimum(lowest, result.precision_at_k)
+                for doubt in doubts:
+                    doubted.setdefault(doubt, []).append(radius)
+            columns[:, place] = lowest
+        for doubt, where in doubted.items():
+            _say(f"(epsilon {', '.join(f'{radius:g}' for radius in where)}) {doubt}")
+        cure = "Run preset='strong'. What is returned counts what was found at smaller radii, and does not rise."
+        warn_of_rise(alone, cure)
+        return columns
+
+    def minimum_radius(
+        self, X: Any, *, max_epsilon: float | None = None, n_levels: int = 15, keep_prediction: bool = True
+    ) -> np.ndarray:
         """The smallest radius found at which the top-k set of a row changes.
 
-        From `max_epsilon` down in steps of a fifth, the ensemble attacks the rows that still fall; each of its finds is
-        drawn towards the row along their line for as long as the set stays changed. An upper bound on the true radius,
-        to be held against :func:`robustxai.certificates.certified_radius`.
+        First along the straight lines on which, to first order, a pair at the boundary of the top set closes soonest.
+        Then, from `max_epsilon` down in steps of a fifth, the ensemble attacks the rows whose radius is larger, until
+        it has failed at a row twice running. Each find is drawn towards the row along their line for as long as the
+        set stays changed. An upper bound on the true radius, to be held against
+        :func:`robustxai.certificates.certified_radius`.
 
         Parameters
         ----------
@@ -190,7 +249,10 @@ class AutoExplanationAttack(AttackTransformer):
         max_epsilon : float, optional
             Where the search begins; that of the threat model by default.
         n_levels : int, default=15
-            Radii, down to 1/23 of the first.
+            Radii of the ensemble, down to 1/23 of the first.
+        keep_prediction : bool, default=True
+            Whether a point must have the prediction of its row. False counts other top-k sets beyond the decision
+            boundary too, of the same class: it is what a certificate speaks of. (The ensemble keeps the prediction.)
 
         Returns
         -------
@@ -202,20 +264,35 @@ class AutoExplanationAttack(AttackTransformer):
         threat = self._threat()
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
         check_number("max_epsilon", epsilon, minimum=0.0, inclusive=False)
-        best = np.full(len(X), np.inf)
-        falling = np.ones(len(X), dtype=bool)
+        lines = Lines(self.estimator, X, threat, self.k_, self.ranking, keep_prediction)
+        best = self._on_lines(X, lines, replace(threat, epsilon=epsilon))
+        misses = np.zeros(len(X), dtype=int)
         for level in range(n_levels):
             radius = epsilon * 0.8**level
-            rows = np.flatnonzero(falling & (best > radius))
+            rows = np.flatnonzero((misses < 2) & (best > radius))
             if len(rows):
-                part = _take(X, rows)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", EvaluationWarning)
-                    result = self._ensemble(part, replace(threat, epsilon=radius))
+                result, _ = self._ensemble(_take(X, rows), replace(threat, epsilon=radius))
                 flipped = result.precision_at_k < 1
-                falling[rows[~flipped]] = False
+                misses[rows] = np.where(flipped, 0, misses[rows] + 1)
                 if flipped.any():
-                    best[rows[flipped]] = self._drawn_in(_take(part, np.flatnonzero(flipped)), result, flipped, threat)
+                    found = lines.lengths(rows[flipped], np.asarray(result.X_adv, dtype=np.float64)[flipped])
+                    best[rows[flipped]] = np.minimum(best[rows[flipped]], found)
+        return best
+
+    def _on_lines(self, X: Any, lines: Lines, threat: ThreatModel) -> np.ndarray:
+        """The radius on the best of the straight lines; infinite where there is no derivative to follow."""
+        best = np.full(len(lines.start), np.inf)
+        if isinstance(self.estimator, BlackBox):
+            return best
+        module = self._frozen_module()
+        if has_piecewise_linear(module):
+            module = softplus_surrogate(module)
+        ball = threat.bind(self._validate(X), getattr(self, "feature_names_in_", None), self.estimator.device_)
+        low, high = (np.asarray(bound.cpu(), dtype=np.float64) for bound in (ball.low, ball.high))
+        x, target = self._tensor(self._validate(X)), self._predicted(self._validate(X))
+        for gradient in closing_directions(module, self.estimator.explainer_, x, target, self.k_, self.ranking):
+            steps = np.asarray(ball.ascent(-gradient).cpu(), dtype=np.float64)
+            best = np.minimum(best, lines.along(steps, low, high, threat.epsilon))
         return best
 
     # ---------------------------------------------------------------- the ensemble
@@ -227,19 +304,31 @@ class AutoExplanationAttack(AttackTransformer):
         check_choice("preset", self.preset, PRESETS)
         check_number("random_state", self.random_state, minimum=0, integer=True)
 
-    def _members(self) -> Iterator[Member]:
+    def _members(self, without_derivative: bool) -> Iterator[Member]:
         black_box = isinstance(self.estimator, BlackBox)
         for member in PRESETS[self.preset]:
             if not black_box or member[0] is RandomAttack:
                 yield member
-        if black_box or has_piecewise_linear(self.estimator.module_):
+        if black_box or without_derivative or has_piecewise_linear(self.estimator.module_):
             yield from _WITHOUT_DERIVATIVE[self.preset]
 
-    def _ensemble(self, X: Any, threat: ThreatModel) -> AttackResult:
+    def _lacks_derivative(self, X: Any) -> bool:
+        """Whether gradient attacks have nothing to follow, be it on a stand-in."""
+        if isinstance(self.estimator, BlackBox):
+            return False
+        module = self._frozen_module()
+        if has_piecewise_linear(module):
+            module = softplus_surrogate(module)
+        rows = self._validate(_take(X, np.arange(min(len(X), self.batch_size))))
+        return lacks_derivative(module, self.estimator.explainer_, self._tensor(rows), self._predicted(rows))
+
+    def _ensemble(self, X: Any, threat: ThreatModel) -> tuple[AttackResult, list[str]]:
+        """The lowest of all members, and what is doubtful about it."""
         best: AttackResult | None = None
+        without_derivative = self._lacks_derivative(X)
         resisting = np.arange(len(X))
         results: list[AttackResult] = []
-        for attack, params in self._members():
+        for attack, params in self._members(without_derivative):
             options = {**params}
             seed = self.random_state + options.pop("seed", 0)
             member = attack(
@@ -251,72 +340,56 @@ class AutoExplanationAttack(AttackTransformer):
                 random_state=seed,
                 **options,
             )
-            results.append(member.run(_take(X, resisting)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", EvaluationWarning)  # said once, of the ensemble
+                results.append(member.run(_take(X, resisting)))
             best = results[0] if best is None else _improved(best, results[-1], resisting)
             if len(results) > 1:  # the floor and the first attack see all rows, so that they can be compared
                 resisting = np.flatnonzero(best.precision_at_k > 0)
             if not len(resisting):
                 break
         assert best is not None
-        self._warn(best, results)
-        return best
+        return best, self._doubts(best, results, without_derivative)
 
-    def _warn(self, best: AttackResult, results: list[AttackResult]) -> None:
-        """Say where the figure is probably not what it seems; of `results` the first is the floor."""
+    def _doubts(self, best: AttackResult, results: list[AttackResult], without_derivative: bool) -> list[str]:
+        """Why the figure is probably not what it seems; of `results` the first is the floor."""
         attribution = np.asarray(best.attribution, dtype=np.float64).reshape(len(best.precision_at_k), -1)
         length = np.linalg.norm(attribution, axis=1, keepdims=True)
         direction = np.abs(attribution / np.where(length > 0, length, 1.0))
         if len(direction) > 1 and np.ptp(direction, axis=0).max() < 1e-5:
-            _say(
+            return [
                 "every row has the same attribution up to its length, so that nothing can change its ranking. The "
                 "model is linear, or has collapsed: read P@k beside AUC and the figure of logistic regression."
-            )
-            return
+            ]
         floor, *others = results
         if not others or isinstance(self.estimator, BlackBox):
-            return
-        first = others[0]
-        if first.precision_at_k.mean() > floor.precision_at_k.mean() + 0.01:
-            _say(
+            return []
+        doubts, first = [], others[0]
+        masked = first.precision_at_k.mean() > floor.precision_at_k.mean() + 0.01
+        if without_derivative:
+            doubts.append(("random directions find more than a gradient attack: " if masked else "") + NO_DERIVATIVE)
+        elif masked:
+            doubts.append(
                 "random directions find more than a gradient attack: its gradient is masked (ReLUs, saturation, an "
                 "explainer with hardly any derivative). Trust the minimum, and run preset='strong'."
             )
         stopped = [r.rejected > _OFTEN for r in (floor, first) if r.rejected is not None]
         if stopped and np.logical_or.reduce(stopped).mean() > 0.5:
-            _say(
+            doubts.append(
                 "in most rows many iterates change the prediction, so that the prediction limits the attack and not "
                 "the explanation. Use a smaller epsilon, or say how accurate the model is at this one."
             )
         late = [r.last_gain > 0.9 * r.n_iter for r in others[:2] if r.last_gain is not None]
         if late and max(share.mean() for share in late) > 0.1:
-            _say(
+            doubts.append(
                 "in more than a tenth of the rows the attack still lowered P@k in the last tenth of its steps. Run "
                 "preset='strong'; the figure is too high."
             )
-
-    def _drawn_in(self, X: Any, result: AttackResult, flipped: np.ndarray, threat: ThreatModel) -> np.ndarray:
-        """Length of the shortest part of every perturbation that still changes the top-k set."""
-        start = np.asarray(X, dtype=np.float64)
-        step = np.asarray(result.X_adv, dtype=np.float64)[flipped] - start
-        shape = (-1, *(1,) * (start.ndim - 1))
-        attribution = np.asarray(result.attribution)[flipped]
-        labels = self.estimator.predict(X)
-        low, high = np.zeros(len(start)), np.ones(len(start))
-        for _ in range(8):
-            middle = (low + high) / 2
-            points = (start + middle.reshape(shape) * step).astype(np.float32)
-            there = as_given(X, points)
-            overlap = precision_at_k(
-                attribution, np.asarray(self.estimator.explain(there, y=labels)), self.k_, ranking=self.ranking
-            )
-            changed = (overlap < 1) & (self.estimator.predict(there) == labels)
-            low, high = np.where(changed, low, middle), np.where(changed, middle, high)
-        scaled = (step / (1.0 if threat.scale is None else np.asarray(threat.scale))).reshape(len(step), -1)
-        return high * np.linalg.norm(scaled, ord=2 if threat.norm == 2 else np.inf, axis=1)
+        return doubts
 
 
 def _say(what: str) -> None:
-    warnings.warn(f"This P@k is probably not what it seems: {what}", EvaluationWarning, stacklevel=4)
+    warnings.warn(f"This P@k is probably not what it seems: {what}", EvaluationWarning, stacklevel=3)
 
 
 def _take(X: Any, rows: np.ndarray) -> Any:

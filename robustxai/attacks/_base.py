@@ -13,12 +13,12 @@ from typing_extensions import Self
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.attacks._result import AttackResult
-from robustxai.attacks._search import Reference, Search, Trace, observe
+from robustxai.attacks._search import Best, Reference, Search, Trace, observe
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.metrics import precision_at_k
 from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
-from robustxai.ranking import RANKINGS, count_units, overlap_at_k, top_k_mask, unit_scores
+from robustxai.ranking import RANKINGS, count_units, top_k_mask, unit_scores
 from robustxai.training import draw_seed, small_net_threads
 
 __all__ = ["BaseAttack"]
@@ -99,6 +99,9 @@ class BaseAttack(AttackTransformer):
         """What the attacker maximises, shape (n,); also decides between iterates of equal P@k."""
         return -reference.mean_gap(reference.rank(attribution))
 
+    def _check_victim(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
+        """Warn where the attack cannot find anything in this victim; called once, with the first chunk of rows."""
+
     # ---------------------------------------------------------------- scikit-learn
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -162,6 +165,7 @@ class BaseAttack(AttackTransformer):
         deltas, traces = [], []
         seed = draw_seed(self.random_state)
         with small_net_threads(module):
+            self._check_victim(module, surrogate, x[: self.batch_size], target[: self.batch_size])
             for rows, classes in zip(x.split(self.batch_size), target.split(self.batch_size)):
                 # the same draws for each chunk: rows do not depend on how they are divided
                 generator = torch.Generator().manual_seed(seed)
@@ -191,20 +195,16 @@ class BaseAttack(AttackTransformer):
         scores = unit_scores(clean, self.ranking)
         reference = Reference(clean, scores, top_k_mask(scores, self.k_), self.k_, self.ranking)
         yes = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        trace = Trace.start(len(x), self.max_iter, x.device)
         search = Search(
-            module, surrogate, explainer, space, generator, self.max_iter,
+            module, surrogate, explainer, space, generator, self.max_iter, trace,
             index=torch.arange(len(x), device=x.device), x=x, target=target, reference=reference,
             delta=torch.zeros_like(x), logits=logits, kept=yes, stuck=~yes,
         )  # fmt: skip
         selection, objective = self._selection(), self._objective(attribution, reference)
-        best_delta = torch.zeros_like(x)
-        best_overlap = torch.full((len(x),), self.k_, device=x.device)
         # P@k decides first, and moving is better than standing still; where the objective decides, it has to be beaten
-        best_objective = objective.detach().clone()
-        if selection != "objective":
-            best_objective.fill_(-torch.inf)
-        trace = Trace.start(len(x), self.max_iter, x.device)
-        tried = torch.zeros(len(x), device=x.device)
+        beaten = objective.detach() if selection == "objective" else torch.full_like(objective.detach(), -torch.inf)
+        best, best_delta = Best.start(x, self.k_, beaten, trace), torch.zeros_like(x)
         self._learn(search, 0, points, objective)
 
         for iteration in range(1, self.max_iter + 1):
@@ -212,36 +212,20 @@ class BaseAttack(AttackTransformer):
             points, attribution, logits = observe(module, explainer, search.x + search.delta, search.target, graph)
             search.logits, search.kept = logits, logits.detach().argmax(dim=1) == search.target
             objective = self._objective(attribution, search.reference)
-            reached = objective.detach()
-            overlap = overlap_at_k(search.reference.top, search.reference.rank(attribution.detach()), self.k_)
-
-            rows = search.index
-            better = search.kept
-            if selection != "last":
-                higher = reached > best_objective[rows]
-                if selection == "overlap":
-                    known = best_overlap[rows]
-                    higher = (overlap < known) | ((overlap == known) & higher)
-                better = better & higher
-            tried[rows] += 1
-            trace.rejected[rows] += (~search.kept).float()
-            trace.last_gain[rows[search.kept & (overlap < best_overlap[rows])]] = iteration
-            improved = rows[better]
-            best_delta[improved] = search.delta[better]
-            best_overlap[improved] = overlap[better]
-            best_objective[improved] = reached[better]
-            flipped = rows[search.kept & (overlap < self.k_)]
-            trace.first_flip[flipped] = trace.first_flip[flipped].clamp_max(iteration)
+            overlap = search.reference.overlap(search.reference.rank(attribution.detach()))
+            best.update(search, iteration, overlap, objective.detach(), selection)
 
             if iteration == self.max_iter:
                 break
             self._learn(search, iteration, points, objective)
             done = search.stuck
             if selection == "overlap":
-                done = done | (best_overlap[rows] == 0)
-            if bool(done.all()):
-                break
+                done = done | (best.overlap == 0)
             if bool(done.any()):
+                best.write(search, iteration, best_delta)
+                if bool(done.all()):
+                    return best_delta, trace
                 search.select(~done)
-        trace.rejected.div_(tried)
+                best.select(~done)
+        best.write(search, iteration, best_delta)
         return best_delta, trace

@@ -43,8 +43,8 @@ class BoundaryMarginAttack(GradientAttack):
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         scores = reference.rank(attribution)
-        q = min(self.n_boundary, reference.k, max(scores.shape[1] - reference.k, 1))
-        inside = scores.masked_fill(~reference.top, torch.inf).topk(q, dim=1, largest=False).values
-        outside = scores.masked_fill(reference.top, -torch.inf).topk(q, dim=1).values
+        q = min(self.n_boundary, reference.k, scores.shape[1] - reference.k)
+        inside = scores.gather(1, reference.inside).topk(q, dim=1, largest=False, sorted=False).values
+        outside = scores.gather(1, reference.outside).topk(q, dim=1, sorted=False).values
         scale = scores.abs().mean(dim=1).clamp_min(torch.finfo(scores.dtype).tiny)
         return (outside.sum(dim=1) - inside.sum(dim=1)) / scale

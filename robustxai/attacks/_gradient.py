@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -10,10 +11,23 @@ from torch import Tensor, nn
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._search import Reference, Search, observe
+from robustxai.exceptions import EvaluationWarning
+from robustxai.explainers import Explainer
 from robustxai.nets import set_beta
 from robustxai.perturbation import input_gradient
 
-__all__ = ["GradientAttack"]
+__all__ = ["NO_DERIVATIVE", "GradientAttack", "lacks_derivative"]
+
+#: What is wrong where `lacks_derivative`, and what to do.
+NO_DERIVATIVE = (
+    "explanations differ between rows, but around nearly every row the explanation has no derivative, or one that only "
+    "rescales it (the network has no second derivative to follow), so that a gradient attack finds nothing, whatever "
+    "there is. ReLUs and max-pooling are noticed, and attacked through a smooth stand-in, only as modules: use nn.ReLU "
+    "and nn.MaxPool2d instead of F.relu and F.max_pool2d. For an explainer that is constant around every input use an "
+    "attack without gradients, NESAttack or RandomAttack."
+)
+#: Rows that are asked, and the share of them that has to agree.
+_N_ASKED, _NEARLY_ALL = 64, 0.95
 
 
 class GradientAttack(BaseAttack):
@@ -41,8 +55,15 @@ class GradientAttack(BaseAttack):
         overstates robustness: the walk may have been further on its way.
     estimator, k, threat, ranking, max_iter, batch_size, random_state
         As in :class:`BaseAttack`.
+
+    Warns
+    -----
+    EvaluationWarning
+        The explanation of the victim has no derivative to follow although explanations differ between rows: ReLUs that
+        are no modules, an explainer that is constant around every input.
     """
 
+    #: Whether the slope comes from a derivative of the explanation.
     _needs_graph = True
     _BETA_RANGE = (5.0, 50.0)
 
@@ -81,6 +102,11 @@ class GradientAttack(BaseAttack):
         """What the attacker maximises, shape (n,), differentiable in `attribution` of shape (n, *features)."""
         raise NotImplementedError
 
+    def _check_victim(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
+        differentiated = module if surrogate is None else surrogate
+        if self._needs_graph and lacks_derivative(differentiated, self.estimator.explainer_, x, target):
+            warnings.warn(f"This P@k is probably not what it seems: {NO_DERIVATIVE}", EvaluationWarning, stacklevel=4)
+
     def _scalarise(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
         """What the gradient is taken of, shape (n,): the objective, or its sum with a term of the logits.
 
@@ -98,7 +124,7 @@ class GradientAttack(BaseAttack):
     def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
         state, space = search.extra, search.space
         gradient = space.normalise(self._slope(search, iteration, points, objective))
-        still = gradient.flatten(start_dim=1).abs().amax(dim=1) == 0
+        still = gradient.flatten(start_dim=1).abs().sum(dim=1) == 0
         if iteration == 0:
             # a stationary objective (the distance to itself, say) gets a push in a random direction
             state["anchor"] = search.delta
@@ -108,11 +134,16 @@ class GradientAttack(BaseAttack):
             )
             state["rate"] = torch.ones_like(objective.detach())
             return
-        accepted = search.kept if self._takes_back else torch.ones_like(search.kept)
-        kept = _per_row(accepted, gradient)
-        state["anchor"] = torch.where(kept, search.delta, state["anchor"])
-        state["velocity"] = torch.where(kept, self.momentum * state["velocity"] + gradient, state["velocity"])
-        state["rate"] = torch.where(accepted, (2 * state["rate"]).clamp_max(1.0), state["rate"] / 2)
+        anchor, velocity = search.delta, self.momentum * state["velocity"] + gradient
+        if self._takes_back:
+            refused = (~search.kept).nonzero().squeeze(1)
+            if len(refused):  # few, mostly: by row that is cheaper than to choose entry by entry
+                anchor = anchor.index_copy(0, refused, state["anchor"].index_select(0, refused))
+                velocity.index_copy_(0, refused, state["velocity"].index_select(0, refused))
+                state["rate"] = torch.where(search.kept, (2 * state["rate"]).clamp_max(1.0), state["rate"] / 2)
+            else:
+                state["rate"] = (2 * state["rate"]).clamp_max(1.0)
+        state["anchor"], state["velocity"] = anchor, velocity
         search.stuck = still & search.kept
 
     def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
@@ -135,6 +166,39 @@ class GradientAttack(BaseAttack):
             surrogate, search.explainer, search.x + search.delta, search.target, graph=True
         )
         return points, self._objective(attribution, search.reference), logits
+
+
+def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target: Tensor) -> bool:
+    r"""Whether explanations differ between rows, but have no derivative that could change a ranking.
+
+    One gradient at the first rows, that of :math:`\langle u, I(x) \rangle` with a random u: it is zero if the
+    explanation is constant around x, and parallel to I(x) if all that changes is its length, as that of a piecewise
+    linear network's probability does. Rows without any attribution do not count.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network that is differentiated.
+    explainer : Explainer
+        The explanation.
+    x : Tensor of shape (n, *features)
+        Inputs; the first 64 are asked.
+    target : Tensor of shape (n,)
+        Classes that are explained.
+    """
+    points, attribution, _ = observe(module, explainer, x[:_N_ASKED], target[:_N_ASKED], graph=True)
+    rows = attribution.detach().flatten(start_dim=1).double()
+    length = rows.norm(dim=1, keepdim=True)
+    live = length.squeeze(1) > 0
+    direction = rows[live] / length[live]
+    if len(direction) < 2 or (direction.abs().amax(dim=0) - direction.abs().amin(dim=0)).max() < 1e-5:
+        return False  # nothing to see, or a linear model
+    u = torch.randn(attribution.shape[1:], generator=torch.Generator().manual_seed(0)).to(attribution)
+    slope = input_gradient((attribution * u).flatten(start_dim=1).sum(dim=1), points)
+    slope = slope.flatten(start_dim=1).double()[live]
+    across = slope - (slope * direction).sum(dim=1, keepdim=True) * direction
+    flat = across.norm(dim=1) <= 1e-4 * slope.norm(dim=1)
+    return bool(flat.double().mean() >= _NEARLY_ALL)
 
 
 def _per_row(values: Tensor, like: Tensor) -> Tensor:

@@ -74,8 +74,9 @@ class MultiObjectiveAttack(GradientAttack):
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         clean = reference.mean_gap(reference.scores)
-        # where all units tie there is no gap to take a share of
-        scale = torch.where(clean > torch.finfo(clean.dtype).tiny, clean, 1.0)
+        # where all units tie there is no gap to take a share of, only what rounding leaves of it
+        noise = 4 * torch.finfo(clean.dtype).eps * reference.scores.abs().amax(dim=1)
+        scale = torch.where(clean > noise.clamp_min(torch.finfo(clean.dtype).tiny), clean, 1.0)
         return -reference.mean_gap(reference.rank(attribution)) / scale
 
     def _scalarise(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:

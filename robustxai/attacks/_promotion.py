@@ -40,9 +40,10 @@ class PromotionAttack(GradientAttack):
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         scores = reference.rank(attribution)
-        outsiders = reference.scores.masked_fill(reference.top, -torch.inf)
-        rank = min(self.rank, max(scores.shape[1] - reference.k, 1))
-        outsider = outsiders.topk(rank, dim=1).indices[:, -1:]
-        weakest = scores.masked_fill(~reference.top, torch.inf).amin(dim=1)
+        rank = min(self.rank, scores.shape[1] - reference.k)
+        # a single unit has no outsiders: rank 0, and the sum over none of them
+        place = reference.scores.gather(1, reference.outside).topk(rank, dim=1).indices[:, -1:]
+        outsider = reference.outside.gather(1, place)
+        weakest = scores.gather(1, reference.inside).amin(dim=1)
         scale = scores.abs().mean(dim=1).clamp_min(torch.finfo(scores.dtype).tiny)
-        return (scores.gather(1, outsider).squeeze(1) - weakest) / scale
+        return (scores.gather(1, outsider).sum(dim=1) - weakest) / scale

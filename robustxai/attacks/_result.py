@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["AttackResult", "strongest"]
+from robustxai.exceptions import EvaluationWarning
+
+__all__ = ["AttackResult", "strongest", "warn_of_rise"]
+
+#: How much a mean P@k may rise with the radius before something is said.
+_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,3 +89,33 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
         last_gain=pick("last_gain") if traced else None,
         rejected=pick("rejected") if traced else None,
     )
+
+
+def warn_of_rise(precision: Mapping[float, float], cure: str, *, stacklevel: int = 2) -> None:
+    """Warn where the mean P@k of an attack rises with the radius by more than 0.01.
+
+    The larger ball holds the smaller one, so that what was found there was there to be found again: only an attack that
+    is too weak can rise.
+
+    Parameters
+    ----------
+    precision : mapping of float to float
+        Mean P@k of one attack on one set of rows, by radius.
+    cure : str
+        What to do about it.
+    stacklevel : int, default=2
+        As in :func:`warnings.warn`.
+    """
+    radii = sorted(precision)
+    rises = []
+    for i, radius in enumerate(radii[1:], start=1):
+        lowest = min(radii[:i], key=lambda smaller: precision[smaller])
+        if precision[radius] > precision[lowest] + _TOLERANCE:
+            rises.append(f"{precision[radius]:.3f} at {radius:g} after {precision[lowest]:.3f} at {lowest:g}")
+    if rises:
+        warnings.warn(
+            f"The mean P@k rises with epsilon ({'; '.join(rises)}), although a larger ball holds every smaller one: at "
+            f"the larger radius the attack is too weak, or held up by the prediction. {cure}",
+            EvaluationWarning,
+            stacklevel=stacklevel + 1,
+        )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ from robustxai.explainers import Explainer
 from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import unit_scores
 
-__all__ = ["Reference", "Search", "Trace", "observe"]
+__all__ = ["Best", "Reference", "Search", "Trace", "highest", "observe"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +43,38 @@ class Reference:
 
     def mean_gap(self, scores: Tensor) -> Tensor:
         """Mean over T minus mean over the rest, shape (n,): all k(n-k) pairs without a loop over them."""
-        inside = (scores * self.top).sum(dim=1)
-        n_rest = max(scores.shape[1] - self.k, 1)
-        return inside / self.k - (scores.sum(dim=1) - inside) / n_rest
+        return (scores * self._gap_weights).sum(dim=1)
+
+    @cached_property
+    def inside(self) -> Tensor:
+        """The units of T, shape (n, k)."""
+        return self.top.nonzero()[:, 1].reshape(len(self.top), -1)
+
+    @cached_property
+    def outside(self) -> Tensor:
+        """All other units, shape (n, units - k)."""
+        return (~self.top).nonzero()[:, 1].reshape(len(self.top), -1)
+
+    @cached_property
+    def _gap_weights(self) -> Tensor:
+        # one product with numbers: a product with a mask converts it anew, forwards and backwards in every iteration
+        n_rest = max(self.scores.shape[1] - self.k, 1)
+        top = self.top.to(self.scores)
+        return top / self.k - (1 - top) / n_rest
 
     def relative(self, attribution: Tensor) -> Tensor:
         """Unit scores of another attribution as shares of their total magnitude, shape (n, units)."""
         scores = self.rank(attribution)
         total = scores.abs().sum(dim=1, keepdim=True)
         return scores / total.clamp_min(torch.finfo(scores.dtype).tiny)
+
+    def overlap(self, scores: Tensor) -> Tensor:
+        """How many members of T are among the k highest of other `scores` of the same rows; shape (n,), integer.
+
+        A member that ties with the k-th score is in: the arbitrary order of equal scores (units without any influence)
+        is no flip.
+        """
+        return (self.top & (scores >= highest(scores, self.k))).sum(dim=1)
 
     def select(self, rows: Tensor) -> Reference:
         """The reference of some of the rows."""
@@ -99,6 +124,7 @@ class Search:
     space: PerturbationSet
     generator: torch.Generator
     max_iter: int
+    trace: Trace
     index: Tensor  # position of the row in the chunk
     x: Tensor
     target: Tensor
@@ -115,6 +141,70 @@ class Search:
             setattr(self, name, getattr(self, name)[rows])
         self.reference = self.reference.select(rows)
         self.extra = {name: value[rows] for name, value in self.extra.items()}
+
+
+@dataclass(eq=False)
+class Best:
+    """What is kept of every row that is still searched, one entry per row, and where it goes when the row leaves.
+
+    While no row leaves, an iteration changes it by whole tensors: indexing by row in every iteration takes longer than
+    the forward pass of a small network.
+    """
+
+    delta: Tensor
+    overlap: Tensor
+    objective: Tensor
+    first_flip: Tensor
+    last_gain: Tensor
+    n_kept: Tensor  # iterates that kept the prediction
+
+    @classmethod
+    def start(cls, x: Tensor, k: int, objective: Tensor, trace: Trace) -> Best:
+        """The clean input, which any iterate of a higher `objective`, shape (n,), beats."""
+        overlap = torch.full((len(x),), k, device=x.device)
+        first_flip, last_gain = trace.first_flip.clone(), trace.last_gain.clone()
+        return cls(torch.zeros_like(x), overlap, objective, first_flip, last_gain, torch.zeros_like(trace.rejected))
+
+    def update(self, search: Search, iteration: int, overlap: Tensor, objective: Tensor, selection: str) -> None:
+        """Take the latest iterate where it is better, as `BaseAttack._selection` says."""
+        kept = search.kept
+        gain = kept & (overlap < self.overlap)
+        if selection == "last":
+            better = kept
+        else:
+            better = kept & (objective > self.objective)
+            if selection == "overlap":
+                better = gain | (better & (overlap == self.overlap))
+        self.n_kept.add_(kept)
+        self.last_gain.masked_fill_(gain, iteration)
+        flipped = kept & (overlap < search.reference.k) & (self.first_flip > iteration)
+        self.first_flip.masked_fill_(flipped, iteration)
+        rows = better.nonzero().squeeze(1)
+        if len(rows):
+            self.delta.index_copy_(0, rows, search.delta.index_select(0, rows))
+            self.overlap = torch.where(better, overlap, self.overlap)
+            self.objective = torch.where(better, objective, self.objective)
+
+    def write(self, search: Search, iteration: int, delta: Tensor) -> None:
+        """Hand what is known after `iteration` to the rows of the trace and of `delta`, shaped like the chunk."""
+        rows, trace = search.index, search.trace
+        delta[rows] = self.delta
+        trace.first_flip[rows] = self.first_flip
+        trace.last_gain[rows] = self.last_gain
+        trace.rejected[rows] = (iteration - self.n_kept) / iteration
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with some of the rows."""
+        for name, value in vars(self).items():
+            setattr(self, name, value[rows])
+
+
+def highest(scores: Tensor, *places: int) -> Tensor:
+    """The scores in given places of every row, 1 for the highest; shape (n, places), without a graph."""
+    if scores.device.type == "cpu":  # a fifth of the time of torch's topk
+        columns = [scores.shape[1] - place for place in places]
+        return torch.from_numpy(np.partition(scores.detach().numpy(), columns, axis=1)[:, columns])
+    return scores.detach().topk(max(places), dim=1).values[:, [place - 1 for place in places]]
 
 
 def observe(

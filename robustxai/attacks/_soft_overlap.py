@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from robustxai.attacks._gradient import GradientAttack
-from robustxai.attacks._search import Reference
+from robustxai.attacks._search import Reference, highest
 
 __all__ = ["SoftOverlapAttack"]
 
@@ -29,7 +29,8 @@ class SoftOverlapAttack(GradientAttack):
         scores = reference.rank(attribution)
         tiny = torch.finfo(scores.dtype).tiny
         scores = scores / scores.abs().mean(dim=1, keepdim=True).clamp_min(tiny)
-        k = reference.k
-        boundary = scores.detach().topk(min(k + 1, scores.shape[1]), dim=1).values[:, k - 1 :].mean(dim=1, keepdim=True)
-        width = 0.1 * scores.detach().std(dim=1, keepdim=True, correction=0).clamp_min(tiny)
+        k, fixed = reference.k, scores.detach()
+        boundary = highest(fixed, k, min(k + 1, scores.shape[1])).mean(dim=1, keepdim=True)
+        centred = fixed - fixed.mean(dim=1, keepdim=True)
+        width = 0.1 * centred.square().mean(dim=1, keepdim=True).sqrt().clamp_min(tiny)
         return -(torch.sigmoid((scores - boundary) / width) * reference.top).sum(dim=1)

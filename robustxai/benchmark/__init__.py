@@ -7,7 +7,7 @@ from robustxai.benchmark._atex_efficacy import (
     efficacy_markdown,
     run_efficacy_cell,
 )
-from robustxai.benchmark._bracket import Bracket, BracketCell, bracket_markdown, run_bracket_cell
+from robustxai.benchmark._bracket import Bracket, BracketCell, bracket_markdown, bracket_summary, run_bracket_cell
 from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._experiment import Experiment, run_cells, run_experiment
 from robustxai.benchmark._r2et_methods import METHODS
@@ -33,6 +33,7 @@ __all__ = [
     "R2ETPaper",
     "Study",
     "bracket_markdown",
+    "bracket_summary",
     "efficacy_markdown",
     "figure_of_merit",
     "paper_markdown",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -25,12 +25,12 @@ from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import comprehensiveness, decision_flip_fraction, roc_auc, sufficiency
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["Bracket", "BracketCell", "bracket_markdown", "run_bracket_cell"]
+__all__ = ["Bracket", "BracketCell", "bracket_markdown", "bracket_summary", "run_bracket_cell"]
 
 Report = Callable[[int, int, dict[str, Any]], None]
 
 #: Raised by one whenever a change of this file makes older results incomparable.
-_PROTOCOL = 1
+_PROTOCOL = 2
 #: Presets of the attack for P@k, and for the radius, which takes it at many radii.
 _PRESETS = ("standard", "fast")
 #: Where the searches for a radius begin; a row that nothing changed up to here has no attack radius.
@@ -128,6 +128,8 @@ def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float) -> 
     _check_order(certificate.precision_at_k, lowest, f"P@{cell.k} at epsilon {epsilon:g}", cell)
     return {
         "epsilon": epsilon,
+        "method": certificate.method,
+        "preset": _PRESETS[0],
         "certified": float(certificate.precision_at_k.mean()),
         "attacked": float(attacked.mean()),
         "er_paper": float(published.mean()),
@@ -139,12 +141,15 @@ def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float) -> 
 
 
 def _radii(estimator: Any, X: np.ndarray, cell: BracketCell) -> dict[str, float]:
-    """Medians over rows of the proven radius and of the attack's, and of their ratio where the attack has one."""
+    """Medians over rows of the proven radius and of the attack's, and of their ratio where the attack has one.
+
+    The attack may do here what the proof allows: leave the data's box, and change the prediction.
+    """
     proven = certified_radius(estimator, X, cell.k, norm=2, max_epsilon=_MAX_RADIUS)
     attack = AutoExplanationAttack(
-        estimator, k=cell.k, threat=_threat(_MAX_RADIUS), preset=_PRESETS[1], random_state=cell.seed
+        estimator, k=cell.k, threat=ThreatModel(_MAX_RADIUS), preset=_PRESETS[1], random_state=cell.seed
     )
-    found = attack.minimum_radius(X, n_levels=_LEVELS)
+    found = attack.minimum_radius(X, n_levels=_LEVELS, keep_prediction=False)
     _check_order(proven, found, "radius", cell, slack=1e-6)  # that of float32 inputs
     finite = np.isfinite(found)
     return {
@@ -206,8 +211,10 @@ class Bracket:
         "vanilla",
         "weight_decay",
         "softplus",
+        "softplus_weight_decay",
         "estimated_hessian",
         "r2et",
+        "certified_r2et",
     )
     seeds: int = 3
     epsilons: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -251,9 +258,10 @@ class Bracket:
         DataFrame
             One row per cell and epsilon. Means over rows of P@k: ``certified``, ``attacked``, ``er_paper``,
             ``random``; ``fully_certified`` and ``er_paper_lower`` are shares of rows (the papers' attack below
-            ``attacked``), ``warning`` is what the attack had to say. The rest is the model's, and the same at every
-            epsilon: AUC, faithfulness, and medians of the proven radius, of the attack's (infinite where more than
-            half of the rows withstood), and of their ratio over the rows that have both.
+            ``attacked``). ``method`` is that of the certificate; ``preset`` and ``warning`` are the attack's, how hard
+            it tried and what it had to say. The rest is the model's, and the same at every epsilon: AUC,
+            faithfulness, and medians of the proven radius, of the attack's (infinite where more than half of the rows
+            withstood), and of their ratio over the rows that have both.
         """
         cells = run_cells(self.cells(), out, run=run_bracket_cell, n_jobs=n_jobs, progress=progress)
         long = cells.drop(columns="epsilons").explode("points", ignore_index=True)
@@ -303,6 +311,29 @@ def bracket_markdown(results: pd.DataFrame) -> str:
         parts += [*_table(table, ["defence", "epsilon"], (*_POINT_COLUMNS, *_MODEL)), "", "Medians over rows:", ""]
         parts += [*_table(models, ["defence"], (*_RADIUS_COLUMNS, *_MODEL)), ""]
     return "\n".join(parts)
+
+
+def bracket_summary(
+    results: pd.DataFrame, defences: Mapping[str, str], epsilons: Sequence[float] = (0.1, 0.25, 0.5)
+) -> str:
+    """One small table in Markdown: AUC, and the mean certified and attacked P@k between which the true one lies.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows of one data set, as :meth:`Bracket.run` returns them.
+    defences : mapping of str to str
+        Name of a defence to the label of its line, in the order of the lines.
+    epsilons : sequence of float, default=(0.1, 0.25, 0.5)
+        Radii, one column each.
+    """
+    means = results.groupby(["defence", "epsilon"])[["roc_auc", "certified", "attacked"]].mean()
+    lines = [["", "AUC", *(f"epsilon {epsilon:g}" for epsilon in epsilons)], ["---"] * (2 + len(epsilons))]
+    for defence, label in defences.items():
+        points = [means.loc[(defence, epsilon)] for epsilon in epsilons]
+        ends = [f"{point['certified']:.3f} to {point['attacked']:.3f}" for point in points]
+        lines.append([label, f"{points[0]['roc_auc']:.4f}", *ends])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _table(rows: pd.DataFrame, keys: list[str], columns: tuple[tuple[str, str, int], ...]) -> list[str]:

@@ -5,31 +5,21 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import pandas as pd
-from joblib import Parallel, delayed
 
 from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
+from robustxai.benchmark._scheduler import AnyCell, Run, on_cluster, on_this_machine
 
 __all__ = ["Experiment", "check_names", "run_cells", "run_experiment"]
-
-
-class Keepable(Protocol):
-    """What :func:`run_cells` asks of a cell: that it is hashable, and names the file of its result."""
-
-    @property
-    def name(self) -> str: ...
-
-
-AnyCell = TypeVar("AnyCell", bound=Keepable)
-Run = Callable[[Any], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,8 @@ class Experiment:
         Seeds 0 ... seeds-1, each with its own split.
     k, epsilon, norm, max_iter, n_attacked
         As in :class:`Cell`.
+    certify : bool, default=True
+        Prove a P@k of the attacked rows, where the network and the explainer have a certificate.
 
     Raises
     ------
@@ -60,6 +52,7 @@ class Experiment:
     norm: str = "2"
     max_iter: int = 100
     n_attacked: int = 1000
+    certify: bool = True
 
     def __post_init__(self) -> None:
         check_names("data set", (d for d in self.data if not d.endswith((".csv", ".csv.gz"))), DATA)
@@ -78,7 +71,8 @@ class Experiment:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
         rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_attacked)
         grid = product(self.data, range(self.seeds), self.defences)
-        return list(dict.fromkeys(Cell(d, m, s, *rest) for d, s, m in grid))  # a name given twice counts once
+        cells = (Cell(d, m, s, *rest, certify=self.certify) for d, s, m in grid)
+        return list(dict.fromkeys(cells))  # a name given twice counts once
 
 
 def check_names(kind: str, names: Iterable[str], valid: Iterable[str]) -> None:
@@ -94,6 +88,7 @@ def run_cells(
     *,
     run: Run | None = None,
     n_jobs: int = 1,
+    scheduler: str | None = None,
     fresh: bool = False,
     progress: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> pd.DataFrame:
@@ -104,12 +99,18 @@ def run_cells(
     cells : sequence of Cell
         What to run. With `run`, anything hashable with a ``name`` that no other result has.
     out : path
-        Folder for the results. A cell is written in one step when it is finished, so that stopping at any moment, in
-        any process, loses at most the cells in flight.
+        Folder for the results, on this machine. A cell is written in one step when it is finished, so that stopping at
+        any moment, in any process, loses at most the cells in flight.
     run : callable, default=run_cell
         A cell in, a flat dict that JSON can hold out.
     n_jobs : int, default=1
-        Processes, by joblib.
+        Processes, by joblib. Does not count with a `scheduler`.
+    scheduler : str, optional
+        Address of a Dask scheduler, "tcp://host:8786", whose workers run the cells instead of this machine. They, and
+        the scheduler, need the same version of this library; what a cell reads is read by the worker, from its own
+        ``ROBUSTXAI_DATA``, and nothing is written there. A cell uses one thread, and a worker process runs one cell at
+        a time: start one worker process per core, by ``dask worker ADDRESS --nworkers CORES --nthreads 1``. If a worker
+        dies, its cell is started again on another one.
     fresh : bool, default=False
         Compute everything anew.
     progress : callable, optional
@@ -119,6 +120,15 @@ def run_cells(
     -------
     DataFrame
         In the order of `cells`.
+
+    Raises
+    ------
+    ImportError
+        There is a `scheduler`, but the extra ``distributed`` is not installed.
+    ConnectionError
+        The scheduler does not answer, or no longer.
+    ChildProcessError
+        A cell that every worker died of; the message has its name. All others were run before.
     """
     folder = Path(out) / "cells"
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,9 +137,13 @@ def run_cells(
     for finished, row in enumerate(rows.values(), start=1):
         report(finished, len(cells), row)
     missing = [cell for cell in cells if cell not in rows]
-    for cell, row in _compute(missing, run or run_cell, folder, n_jobs):
-        rows[cell] = row
-        report(len(rows), len(cells), row)
+    run = run or run_cell
+    results = on_this_machine(missing, run, n_jobs) if scheduler is None else on_cluster(missing, run, scheduler)
+    with closing(results):  # whatever stops the loop also stops what is in flight
+        for cell, row in results:
+            _keep(row, folder / cell.name)
+            rows[cell] = row
+            report(len(rows), len(cells), row)
     return pd.DataFrame([rows[cell] for cell in cells])
 
 
@@ -138,18 +152,11 @@ def run_experiment(experiment: Experiment, out: str | Path, **options: Any) -> p
     return run_cells(experiment.cells(), out, **options)
 
 
-def _compute(cells: list[AnyCell], run: Run, folder: Path, n_jobs: int) -> Iterator[tuple[AnyCell, dict[str, Any]]]:
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
-    yield from parallel(delayed(_run_and_keep)(cell, run, folder) for cell in cells)
-
-
-def _run_and_keep(cell: AnyCell, run: Run, folder: Path) -> tuple[AnyCell, dict[str, Any]]:
-    row = run(cell)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+def _keep(row: dict[str, Any], path: Path) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     with os.fdopen(descriptor, "w") as file:
         json.dump(row, file)
-    os.replace(temporary, folder / cell.name)
-    return cell, row
+    os.replace(temporary, path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -13,6 +13,8 @@ COLUMNS: dict[str, tuple[str, int]] = {
     "roc_auc": ("AUC", 4),
     "accuracy": ("accuracy", 3),
     "precision_at_k": ("P@{k} worst", 3),
+    "precision_at_k_auto": ("P@{k} attacked (auto)", 3),
+    "certified_precision_at_k": ("P@{k} certified", 3),
     "precision_at_k_er": ("P@{k} ER", 3),
     "precision_at_k_mse": ("P@{k} MSE", 3),
     "precision_at_k_boundary": ("P@{k} boundary", 3),

@@ -148,38 +148,54 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         DivergedError
             The loss stopped being finite; nothing of this fit is kept (a model of an earlier one stays).
         """
+        X, codes, classes = self._check_fit(X, y)
+        with seeded(self.random_state):
+            nets = self._start(X, len(classes))
+            with small_net_threads(nets[-1].module_):
+                for number, net in enumerate(nets):
+                    if number:
+                        _load_weights(net.module_, nets[number - 1].module_)
+                    self._train(net, X, codes)
+        return self._finish(nets[-1], X, classes)
+
+    # Three parts, so that a search can train many estimators between the second and the last.
+
+    def _check_fit(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Check parameters and data: X as the net sees it, class indices, and the classes."""
         self._check_params()
-        device = resolve_device(self.device)
         X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True)
-        X = _plain(X)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
-        codes = codes.astype(np.int64)
         if len(classes) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least two classes; "
                 f"y holds one class only: {classes.tolist()[0]!r}."
             )
-        # float64, because the mean of many float32 values loses digits
-        means = X.mean(axis=0, dtype=np.float64)
-        with seeded(self.random_state):
-            net = self._make_net(X, len(classes), device)
-            net.initialize()
-            if self.init is not None:
-                _load_weights(net.module_, self.init)
-            with small_net_threads(net.module_):
-                if self.warm_up:
-                    plain = self._make_net(X, len(classes), device, terms=[], adversary=None, max_epochs=self.warm_up)
-                    with torch.random.fork_rng(devices=[]):  # its random weights are not used, and cost no draws
-                        plain.initialize()
-                    _load_weights(plain.module_, net.module_)
-                    self._train(plain, X, codes)
-                    _load_weights(net.module_, plain.module_)
-                self._train(net, X, codes)
+        return _plain(X), codes.astype(np.int64), classes
+
+    def _start(self, X: np.ndarray, n_classes: int) -> list[ObjectiveNet]:
+        """The initialised nets that train one after the other, each from the weights of the one before."""
+        device = resolve_device(self.device)
+        net = self._make_net(X, n_classes, device)
+        net.initialize()
+        if self.init is not None:
+            _load_weights(net.module_, self.init)
+        if not self.warm_up:
+            return [net]
+        plain = self._make_net(X, n_classes, device, terms=[], adversary=None, max_epochs=self.warm_up)
+        with torch.random.fork_rng(devices=[]):  # its random weights are not used, and cost no draws
+            plain.initialize()
+        _load_weights(plain.module_, net.module_)
+        return [plain, net]
+
+    def _finish(self, net: ObjectiveNet, X: np.ndarray, classes: np.ndarray) -> Self:
+        """Take a trained net over."""
+        device = torch.device(net.device)
         net.module_.eval()
         with torch.no_grad():  # the losses of the epochs do not show what the last step did
             net.check_finite({"logits": net.module_(torch.tensor(X[:_CHUNK], device=device)).sum().item()})
-        self.net_, self.classes_, self.feature_means_ = net, classes, means
+        # float64, because the mean of many float32 values loses digits
+        self.net_, self.classes_, self.feature_means_ = net, classes, X.mean(axis=0, dtype=np.float64)
         self.device_, self.explainer_ = device, resolve_explainer(self.explainer)
         return self
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from robustxai._validation import check_k, check_number, clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
-from robustxai.penalties import CertifiedGap
+from robustxai.penalties import CertifiedGap, ExplainedBatch
 from robustxai.training import Term
 
 __all__ = ["CertifiedR2ETClassifier"]
@@ -30,8 +32,10 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
     epsilon : float, default=0.25
         Radius of the ball in which the ranking is to be proven, in units of X. The default is that of `certify_top_k`.
     lambda_certified : float, default=0.1
-        Weight of the mean hinge, which is in mean magnitudes of the attribution. It proves nearly all of the top set
-        at epsilon on validation splits of Adult, Bank and COMPAS; smaller weights were not compared.
+        Weight of the mean hinge, which is in mean magnitudes of the attribution. On validation splits of Adult, Bank
+        and COMPAS (two each, 100 rows), weights of 0, 0.01, 0.03 and 0.1 proved at least 0.67, 0.95, 0.91 and 0.98 of
+        the top 8 at epsilon, with a mean AUC of 0.800, 0.799, 0.799 and 0.799 (Vanilla: 0.793; on Adult alone 0.877
+        at each of them and 0.882).
     n_pairs : int or None, default=4
         k', as in :class:`R2ETClassifier`: each of the k' lowest members against each of the k' highest others; None
         for k.
@@ -47,13 +51,20 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
     n_rows : int or None, default=32
         Rows of each batch that are bounded; None for all. A bound costs some twenty gradients, and a quarter of the
         rows of a batch of 128 trained as well as all of them on COMPAS.
+    n_bounds : int or None, default=500
+        How many steps of the training take the bound, evenly spread, each with the weight of all steps since the last
+        one; None for every step. On the splits above a bound in every step proved no more than one in 4, 8 or 16, and
+        took five times as long as one in 8.
     warm_up : int, default=5
         Epochs of plain cross-entropy before the bound comes in: from random weights it would decide on the ranking
         before the data do.
+    weight_decay : float, default=1e-4
+        As in :class:`WeightDecayClassifier`. Small weights bend less: with it, at least 0.98 was proven on the splits
+        above, without it 0.95, at a mean AUC of 0.799 and 0.797.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 2: bounds
-        loosen with the curvature of the activation, beta / 4. Anything that `certify_top_k` can read can be trained,
-        and explained by the explainers that it knows.
+        loosen with the curvature of the activation, beta / 4 (on the splits above betas of 3 and 4 proved less, at the
+        same AUC). Anything that `certify_top_k` can read can be trained, and explained by the explainers that it knows.
 
     See Also
     --------
@@ -91,7 +102,9 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         margin: float = 0.1,
         ramp: float = 0.5,
         n_rows: int | None = 32,
+        n_bounds: int | None = 500,
         warm_up: int = 5,
+        weight_decay: float = 1e-4,
         **params: Any,
     ) -> None:
         super().__init__(warm_up=warm_up, **params)
@@ -104,6 +117,8 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         self.margin = margin
         self.ramp = ramp
         self.n_rows = n_rows
+        self.n_bounds = n_bounds
+        self.weight_decay = weight_decay
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -113,6 +128,12 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
             check_number("n_pairs", self.n_pairs, minimum=1, integer=True)
         if self.n_rows is not None:
             check_number("n_rows", self.n_rows, minimum=1, integer=True)
+        if self.n_bounds is not None:
+            check_number("n_bounds", self.n_bounds, minimum=1, integer=True)
+        check_number("weight_decay", self.weight_decay, minimum=0.0)
+
+    def _optimizer_params(self) -> dict[str, Any]:
+        return {"weight_decay": self.weight_decay}
 
     def _terms(self, n_units: int) -> list[Term]:
         gap = CertifiedGap(
@@ -125,4 +146,23 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
             self.ramp,
             self.n_rows,
         )
-        return [Term("certified", self.lambda_certified, gap)]
+        penalty = gap if self.n_bounds is None else _Spread(self.n_bounds, gap)
+        return [Term("certified", self.lambda_certified, penalty)]
+
+
+class _Spread:
+    """A penalty that is taken `n` times in a training, evenly spread, and weighs as much as in every step."""
+
+    def __init__(self, n: int, penalty: CertifiedGap) -> None:
+        self.n = n
+        self.penalty = penalty
+        self._last = -1
+        self._steps = 0
+
+    def __call__(self, batch: ExplainedBatch) -> Tensor:
+        self._steps += 1
+        number = int(self.n * batch.progress + 1e-6)  # 3 of 15 steps are one of 5 parts, however they are rounded
+        if number == self._last and batch.progress < 1:
+            return batch.x.new_zeros(1)
+        steps, self._steps, self._last = self._steps, 0, number
+        return steps * self.penalty(batch)

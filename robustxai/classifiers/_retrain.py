@@ -52,7 +52,8 @@ def retrain(
     k : int, default=8
         Size of the top set that has to stay.
     beta : float, optional
-        Put softplus of this sharpness in the place of every ReLU before retraining. The weights and, from a beta of 3
+        Put softplus of this sharpness in the place of every ReLU (and the like in the place of leaky ReLUs and
+        max-pooling) before retraining. The weights and, from a beta of 3
         to 10 on, most of the explanations are still the old ones, but the gradient has no more jumps, which no penalty
         can reach. By default the activations stay.
     max_epochs : int, default=10

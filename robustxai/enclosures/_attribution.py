@@ -14,7 +14,7 @@ from robustxai.enclosures._forms import Ball, Form
 from robustxai.enclosures._network import Network
 from robustxai.explainers import Explainer, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 
-__all__ = ["Enclosure", "check_explainer", "enclose"]
+__all__ = ["Enclosure", "check_explainer", "enclose", "heads_of", "mixing"]
 
 _SIGMOID = Tanh(0.5, 2.0, 0.5)
 
@@ -93,7 +93,7 @@ def enclose(
     form, follow = METHODS[method]
     axes = None if scale is None else torch.diag(scale)[None]  # the same for all rows
     point = form.exact(ball, x, axes)
-    heads, sign = _heads(network, explainer.output, target)
+    heads, sign = heads_of(network, explainer.output, target)
     if isinstance(explainer, (Gradient, GradientTimesInput)):
         passed = forward(network, point, follow=follow)
         terms = [_term(network, passed, head, sign, mixed=len(heads) > 1) for head in heads]
@@ -103,7 +103,7 @@ def enclose(
     total: Form | None = None
     for centre, share in zip(centres, shares):
         passed = forward(network, form.exact(ball, centre, None if axes is None else share * axes), follow=follow)
-        gradient, _ = backward(network, passed, head)
+        gradient = backward(network, passed, head).gradient
         if explainer.output in ("probability", "cross_entropy"):
             gradient = _factor(_dot(passed.logits, head), explainer.output, follow).times(gradient)
         total = gradient if total is None else total.plus(gradient)
@@ -114,7 +114,7 @@ def enclose(
     return [_times(mean, form.exact(ball, x - _baseline(explainer, x), axes))]
 
 
-def _heads(network: Network, output: str, target: Tensor) -> tuple[list[Tensor], float]:
+def heads_of(network: Network, output: str, target: Tensor) -> tuple[list[Tensor], float]:
     """What is differentiated, as weights (rows, n_classes) on the logits, and the sign that those carry."""
     n_classes = len(network.logits.bias)
     own = torch.nn.functional.one_hot(target, n_classes).to(network.logits.bias)
@@ -125,13 +125,18 @@ def _heads(network: Network, output: str, target: Tensor) -> tuple[list[Tensor],
     return [sign * (own - other) for other in others], sign
 
 
-def _term(network: Network, passed: Forward, head: Tensor, sign: float, *, mixed: bool) -> Enclosure:
-    gradient, units = backward(network, passed, head)
-    errors = [(weight, p.error()) for weight, p in units]
+def mixing(passed: Forward, head: Tensor, sign: float, *, mixed: bool) -> tuple[Tensor, Tensor]:
+    """Bounds on the factor of a head's gradient, (rows, 1, 1) each; 1 where there is no other head to mix it with."""
     if not mixed:
-        return Enclosure(gradient, errors, _ones(gradient.c))
+        return _ones(head)
     low, high = _dot(passed.logits, sign * head).bounds()
-    return Enclosure(gradient, errors, (torch.exp(-high)[..., None], torch.exp(-low)[..., None]))
+    return torch.exp(-high)[..., None], torch.exp(-low)[..., None]
+
+
+def _term(network: Network, passed: Forward, head: Tensor, sign: float, *, mixed: bool) -> Enclosure:
+    back = backward(network, passed, head)
+    errors = [(weight, p.error()) for weight, p in back.units]
+    return Enclosure(back.gradient, errors, mixing(passed, head, sign, mixed=mixed))
 
 
 def _dot(logits: Form, head: Tensor) -> Form:

@@ -16,7 +16,7 @@ from robustxai.enclosures._activations import Activation
 from robustxai.enclosures._forms import Box, Form, Zonotope
 from robustxai.enclosures._network import Affine, Network
 
-__all__ = ["METHODS", "Forward", "backward", "forward", "relaxed_slope", "relaxed_value"]
+__all__ = ["METHODS", "Backward", "Forward", "backward", "forward", "relaxed_slope", "relaxed_value"]
 
 #: Method -> the forms it computes with, and whether activations follow their argument.
 METHODS: dict[str, tuple[type[Box] | type[Zonotope], bool]] = {
@@ -39,6 +39,26 @@ class Forward:
     logits: Form
 
 
+@dataclass(frozen=True)
+class Backward:
+    """Enclosures of one backward pass.
+
+    Attributes
+    ----------
+    gradient : Form
+        In x.
+    units : list of (Tensor of shape (units, features), Form of (rows, units))
+        The matrix W_l0 and p_l of every layer that x feeds: where errors are boxes, a bound on the difference of two
+        entries of the gradient is tighter before that matrix than after it.
+    arriving : dict of int to Form of (rows, units)
+        q_l of every layer that the output depends on.
+    """
+
+    gradient: Form
+    units: list[tuple[Tensor, Form]]
+    arriving: dict[int, Form]
+
+
 def forward(network: Network, x: Form, *, follow: bool) -> Forward:
     """Enclose the network's units while the input is in the form `x`."""
     values: list[Form] = [x]
@@ -59,39 +79,30 @@ def forward(network: Network, x: Form, *, follow: bool) -> Forward:
     return Forward(x, slopes, ranges, _affine(network.logits, values))
 
 
-def backward(network: Network, passed: Forward, head: Tensor) -> tuple[Form, list[tuple[Tensor, Form]]]:
-    """Enclose the gradient of ``head . logits``; head of shape (rows, n_classes).
-
-    Returns
-    -------
-    gradient : Form
-        In x.
-    units : list of (Tensor of shape (units, features), Form of (rows, units))
-        The matrix W_l0 and p_l of every layer that x feeds: where errors are boxes, a bound on the difference of two
-        entries of the gradient is tighter before that matrix than after it.
-    """
+def backward(network: Network, passed: Forward, head: Tensor) -> Backward:
+    """Enclose the gradient of ``head . logits``; head of shape (rows, n_classes)."""
     exact = type(passed.x).exact
     ball = passed.x.ball
-    arriving: list[Form] = [exact(ball, head @ network.logits.weights[0])] if 0 in network.logits.weights else []
-    queue: dict[int, Form] = {
+    parts: list[Form] = [exact(ball, head @ network.logits.weights[0])] if 0 in network.logits.weights else []
+    arriving: dict[int, Form] = {
         source: exact(ball, head @ weight) for source, weight in network.logits.weights.items() if source
     }
     units: list[tuple[Tensor, Form]] = []
     for source in range(len(network.layers), 0, -1):
-        if source not in queue:
+        if source not in arriving:
             continue  # a layer that nothing reads
-        p = passed.slopes[source - 1].times(queue.pop(source))
+        p = passed.slopes[source - 1].times(arriving[source])
         for earlier, weight in network.layers[source - 1].inputs.weights.items():
             contribution = p.linear(weight.T)
             if earlier == 0:
-                arriving.append(contribution)
+                parts.append(contribution)
                 units.append((weight, p))
             else:
-                queue[earlier] = queue[earlier].plus(contribution) if earlier in queue else contribution
+                arriving[earlier] = arriving[earlier].plus(contribution) if earlier in arriving else contribution
     gradient = exact(ball, torch.zeros_like(passed.x.c))
-    for part in arriving:
+    for part in parts:
         gradient = gradient.plus(part)
-    return gradient, units
+    return Backward(gradient, units, arriving)
 
 
 def _affine(inputs: Affine, values: list[Form]) -> Form:

@@ -65,15 +65,19 @@ class Gradient:
     ) -> Tensor:
         """Attribution of class `target` at `x`, shaped like x."""
         shared = logits is not None  # the caller still needs the graph behind its logits
+        written_out = getattr(type(module), "input_gradient", None)
         with torch.enable_grad():
             if logits is None:
-                x = x if x.requires_grad else x.detach().requires_grad_()
+                if written_out is None and not x.requires_grad:
+                    x = x.detach().requires_grad_()
                 logits = module(x)
             score = self._score(logits, target).sum()
-            (attribution,) = torch.autograd.grad(
-                score, x, create_graph=create_graph, retain_graph=shared or create_graph
-            )
-        return attribution
+            retain = shared or create_graph
+            if written_out is None:
+                return torch.autograd.grad(score, x, create_graph=create_graph, retain_graph=retain)[0]
+            (cotangent,) = torch.autograd.grad(score, logits, create_graph=create_graph, retain_graph=True)
+            attribution = written_out(module, x, cotangent)
+        return attribution if create_graph else attribution.detach()
 
     @property
     def up_to_scale(self) -> Gradient:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
+from robustxai.attacks._result import warn_of_rise
 from robustxai.certificates import certify_top_k
 from robustxai.metrics import (
     adversarial_auc,
@@ -45,6 +46,18 @@ def _victim(estimator: Any, X: Any) -> tuple[Any, Any]:
 
 def _run(attack: BaseAttack, victim: Any, X: Any) -> AttackResult:
     return clone(attack).set_params(estimator=victim).run(X)
+
+
+def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) -> list[dict[float, float]]:
+    """Mean P@k by radius, a dict for every group of attacks that differ in nothing but their radius."""
+    groups: dict[str, dict[float, float]] = {}
+    for name, mean in means.items():
+        attack = attacks[name]
+        params = {key: value for key, value in attack.get_params(deep=False).items() if key != "estimator"}
+        threat = params.pop("threat") or ThreatModel()
+        group = repr((type(attack), sorted(params.items()), replace(threat, epsilon=0.0)))
+        groups.setdefault(group, {})[float(threat.epsilon)] = mean
+    return list(groups.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +214,12 @@ class RobustnessScorer:
         Attack only the first rows (rows are expected in random order); AUC and accuracy always use all.
     n_draws, n_points : int, default=20, 5
         Sampling of the thickness.
+
+    Warns
+    -----
+    EvaluationWarning
+        Of attacks that differ in nothing but their radius, one of a larger radius found less than one of a smaller: it
+        is too weak there.
     """
 
     attack: BaseAttack | Mapping[str, BaseAttack] = field(default_factory=ERAttack)
@@ -226,7 +245,10 @@ class RobustnessScorer:
         scores["precision_at_k"] = float(worst.precision_at_k.mean())
         named = {name: result for name, result in results.items() if name}
         named |= {name: _run(attack, victim, X) for name, attack in self.reference.items()}
-        scores |= {f"precision_at_k_{name}": float(result.precision_at_k.mean()) for name, result in named.items()}
+        means = {name: float(result.precision_at_k.mean()) for name, result in named.items()}
+        scores |= {f"precision_at_k_{name}": mean for name, mean in means.items()}
+        for precision in _by_radius({**attacks, **self.reference}, means):
+            warn_of_rise(precision, "Give it more iterations (max_iter), or use AutoExplanationAttack.curve.")
         thickness = ranking_thickness(
             victim,
             X,

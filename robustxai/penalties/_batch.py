@@ -87,6 +87,10 @@ class ExplainedBatch:
         """`direction` of the same classes at other points `x`, differentiable."""
         return self._up_to_scale(self.module, x.detach().requires_grad_(), self.target, create_graph=True)
 
+    def randn_like(self, like: Tensor) -> Tensor:
+        """Gaussian numbers in the shape of `like`; a stack draws them for each of its members from its own stream."""
+        return torch.randn_like(like)
+
     @property
     def _up_to_scale(self) -> Explainer:
         return getattr(self.explainer, "up_to_scale", self.explainer)

@@ -12,7 +12,7 @@ from robustxai._validation import check_choice, check_k, check_number
 from robustxai.enclosures import Ball, check_explainer, enclose, pair_bounds, read_network
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._ranking_gap import boundary_pairs
-from robustxai.ranking import RANKINGS, unit_scores
+from robustxai.ranking import RANKINGS, count_units, unit_scores
 
 __all__ = ["CertifiedGap"]
 
@@ -91,10 +91,8 @@ class CertifiedGap:
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample that is bounded, shape (rows,)."""
         shape = batch.x.shape[1:]
-        if batch.batch_ndim != 1 or (len(shape) >= 3 and shape[0] > 1):
-            raise NotImplementedError(
-                "CertifiedGap ranks the features of one model's rows: no stacks of models, no channels."
-            )
+        if batch.batch_ndim != 1:
+            raise NotImplementedError("CertifiedGap ranks the units of one model's rows: no stacks of models.")
         network = read_network(batch.module, shape, live=True)
         explainer = check_explainer(batch.explainer, len(network.logits.bias))
         x = batch.x[: self.n_rows].detach().flatten(start_dim=1)
@@ -104,13 +102,15 @@ class CertifiedGap:
         here = enclose(network, explainer, x, target, None, ball, "affine")
         attribution = torch.stack([term.mixing[0].squeeze(-1) * term.phi.c for term in here]).sum(dim=0)
         scale = attribution.abs().mean(dim=1)
-        if self.k >= x.shape[1]:  # a single unit: there is no pair
+        n_units = count_units(shape)
+        if self.k >= n_units:  # a single unit: there is no pair
             return scale * 0.0
-        n_pairs = boundary_pairs(self.k, self.n_pairs, x.shape[1])
-        window = unit_scores(attribution.detach(), self.ranking).topk(self.k + n_pairs, dim=1).indices
+        n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
+        scores = unit_scores(attribution.detach().unflatten(1, shape), self.ranking)
+        window = scores.topk(self.k + n_pairs, dim=1).indices
         top, rest = window[:, self.k - n_pairs : self.k], window[:, self.k :]
         terms = enclose(network, explainer, x, target, torch.ones_like(x[0]), ball, "affine")
-        bounds = pair_bounds(terms, top, rest, attribution.detach().sign(), self.ranking)
+        bounds = pair_bounds(terms, top, rest, attribution.detach().sign(), self.ranking, x.shape[1] // n_units)
         ranked = scale > SMALLEST_SCALE  # where a network of dead ReLUs says nothing there is no order to be kept
         bounds = bounds / torch.where(ranked, scale, 1.0)[:, None, None]
         return (self.margin - bounds).clamp_min(0.0).mean(dim=(1, 2)) * ranked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from robustxai._validation import check_number
@@ -48,7 +47,7 @@ class RelativeHessian:
         """Penalty per sample, shape (*batch,)."""
         here = batch.direction
         feature_axes = tuple(range(batch.batch_ndim, here.ndim))
-        step = torch.randn_like(here)
+        step = batch.randn_like(here)
         step = step / step.square().sum(dim=feature_axes, keepdim=True).sqrt()
         there = batch.direction_at(batch.x + self.kappa * step)
         difference = _shape_of(there, feature_axes) - _shape_of(here, feature_axes)

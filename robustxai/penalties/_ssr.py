@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustxai._validation import check_choice, check_number
-from robustxai.nets import has_piecewise_linear
+from robustxai.nets import is_piecewise_linear
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._exact_hessian import products
 
@@ -59,7 +59,7 @@ class SSR:
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
-        if self.method == "closed" or (self.method == "auto" and has_piecewise_linear(batch.module)):
+        if self.method == "closed" or (self.method == "auto" and is_piecewise_linear(batch.module)):
             return _closed(batch)
         return self._power(batch)
 

@@ -6,17 +6,22 @@ from robustxai.training._iterator import TensorBatches
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._schedule import OneCycle
 from robustxai.training._seeding import draw_seed, seeded
+from robustxai.training._stack import Member, Rows, stack_key, train_together
 from robustxai.training._threads import small_net_threads
 
 __all__ = [
     "ExplanationGuard",
     "GapAdversary",
     "LossAdversary",
+    "Member",
     "ObjectiveNet",
     "OneCycle",
+    "Rows",
     "TensorBatches",
     "Term",
     "draw_seed",
     "seeded",
     "small_net_threads",
+    "stack_key",
+    "train_together",
 ]

@@ -48,7 +48,7 @@ class TensorBatches:
             return
         order = torch.randperm(len(self.X)).to(self.X.device)
         for rows in order.split(self.batch_size):
-            yield self.X[rows], self.y[rows]
+            yield self.X.index_select(0, rows), self.y.index_select(0, rows)
 
 
 def _tensors(dataset: Any) -> tuple[Tensor, Tensor]:

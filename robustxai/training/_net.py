@@ -8,10 +8,11 @@ from operator import length_hint
 from typing import Any, NamedTuple
 
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
 from skorch.dataset import unpack_data
 from torch import Tensor
+from torch.nn import CrossEntropyLoss
 
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
@@ -19,7 +20,7 @@ from robustxai.explainers import Explainer, Gradient
 from robustxai.penalties import ExplainedBatch, Penalty
 from robustxai.training._schedule import OneCycle
 
-__all__ = ["ObjectiveNet", "Term"]
+__all__ = ["ObjectiveNet", "Stop", "Term"]
 
 
 class Term(NamedTuple):
@@ -30,7 +31,7 @@ class Term(NamedTuple):
     penalty: Penalty
 
 
-class _Stop(Exception):
+class Stop(Exception):
     """A callback asks for the end of the training."""
 
 
@@ -85,7 +86,7 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **kwargs: Any) -> ObjectiveNet:
         """Train for `epochs`, or until a callback such as EarlyStopping asks for the end."""
-        with suppress(_Stop):
+        with suppress(Stop):
             super().fit_loop(X, y, epochs, **kwargs)
         return self
 
@@ -99,7 +100,7 @@ class ObjectiveNet(NeuralNetClassifier):
         except KeyboardInterrupt:
             if method_name != "on_epoch_end":
                 raise
-            raise _Stop from None
+            raise Stop from None
 
     def initialize_callbacks(self) -> ObjectiveNet:
         """Make the callbacks; skorch would pass over a ``callbacks__name`` that there is not."""
@@ -109,6 +110,28 @@ class ObjectiveNet(NeuralNetClassifier):
             if prefix == "callbacks" and name and name.split("__")[0] not in names:
                 raise ValueError(f"There is no callback {name.split('__')[0]!r}.{nearest_name(name, names)}")
         return super().initialize_callbacks()
+
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
+        """The criterion's value; what is on the device already is not sent there once more."""
+        if isinstance(y_true, Tensor) and y_true.device == y_pred.device and type(self.criterion_) is CrossEntropyLoss:
+            return self.criterion_(y_pred, y_true)
+        return super().get_loss(y_pred, y_true, X=X, training=training)
+
+    def train_step(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
+        """One step of the optimizer, without the closure that only optimizers with several evaluations need."""
+        if isinstance(self.optimizer_, torch.optim.LBFGS) or self.listeners("on_grad_computed"):
+            return super().train_step(batch, **fit_params)
+        self.optimizer_.zero_grad()
+        step = self.train_step_single(batch, **fit_params)
+        self.optimizer_.step()
+        return step
+
+    def listeners(self, method: str) -> list[Callback]:
+        """The callbacks that do something there: in small networks the calls that do nothing are felt."""
+        if getattr(type(self), method) is not getattr(NeuralNet, method):
+            return [callback for _, callback in self.callbacks_] or [Callback()]
+        idle = getattr(Callback, method)
+        return [c for _, c in self.callbacks_ if getattr(getattr(c, method), "__func__", None) is not idle]
 
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
         """Loss and gradient of one batch."""
@@ -140,23 +163,30 @@ class ObjectiveNet(NeuralNetClassifier):
         rows: list[int] = []
         losses: dict[str, list[Tensor]] = {}
         n_batches = max(length_hint(iterator), 1)
+        before = len(self.history) - 1
+        at_begin, at_end = (bool(self.listeners(method)) for method in ("on_batch_begin", "on_batch_end"))
         for number, batch in enumerate(iterator):
-            epochs = len(self.history) - 1 + min(number / n_batches, 1.0)
-            self.progress_ = min(epochs / self.max_epochs, 1.0)
-            self.notify("on_batch_begin", batch=batch, training=True)
+            self.__dict__["progress_"] = min((before + min(number / n_batches, 1.0)) / self.max_epochs, 1.0)
+            if at_begin:
+                self.notify("on_batch_begin", batch=batch, training=True)
             step = step_fn(batch, **fit_params)
             for name, value in {"train_loss": step["loss"], **step["terms"]}.items():
                 losses.setdefault(name, []).append(value)
             rows.append(len(batch[0]))
-            self.notify("on_batch_end", batch=batch, training=True, **step)
+            if at_end:
+                self.notify("on_batch_end", batch=batch, training=True, **step)
         weights = torch.tensor(rows, dtype=torch.float64)
         means = {n: float(torch.stack(v).double().cpu() @ weights / weights.sum()) for n, v in losses.items()}
+        self.record_epoch(means, len(rows))
+
+    def record_epoch(self, means: dict[str, float], n_batches: int) -> None:
+        """Write the means of an epoch's losses into its row of the history; DivergedError if one is not finite."""
         self.check_finite(means)
         best = min((epoch["train_loss"] for epoch in self.history[:-1]), default=float("inf"))
         for name, mean in means.items():
             self.history.record(name, mean)
         self.history.record("train_loss_best", means["train_loss"] < best)
-        self.history.record("train_batch_count", len(rows))
+        self.history.record("train_batch_count", n_batches)
 
     def check_finite(self, means: dict[str, float]) -> None:
         """Raise DivergedError, naming the epoch, if a value is not finite."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from robustxai import LinearClassifier, SoftplusClassifier, VanillaClassifier
 from robustxai.attacks import (
+    AttackResult,
     AutoExplanationAttack,
     BlackBox,
     BoundaryMarginAttack,
@@ -26,9 +27,12 @@ from robustxai.attacks import (
     SoftOverlapAttack,
     TopKManipulation,
 )
+from robustxai.benchmark._cell import Cell, prepare_rows
 from robustxai.certificates import certified_radius
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
+
+from .conftest import Victim
 
 SINGLE = (
     RandomAttack,
@@ -250,3 +254,120 @@ def test_bad_input(trees, make, error, match):
     box, X = trees
     with pytest.raises(error, match=match):
         make(box).run(X.iloc[:5])
+
+
+# ------------------------------------------------------------------------------------------------ radii
+
+
+@pytest.fixture(scope="module")
+def smooth(table):
+    return SoftplusClassifier(max_epochs=10).fit(*table)
+
+
+def test_the_curve_falls_row_by_row_and_counts_what_single_runs_find(smooth, table):
+    X, radii = table[0][:30], [0.3, 0.05, 0.6, 0.05]
+    attack = AutoExplanationAttack(smooth, preset="fast", threat=ThreatModel(9.0, bounds=(0, 1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EvaluationWarning)
+        curve = attack.curve(X, radii)
+        single = [
+            AutoExplanationAttack(smooth, preset="fast", threat=ThreatModel(r, bounds=(0, 1))).run(X).precision_at_k
+            for r in radii
+        ]
+    assert curve.shape == (30, 4)
+    np.testing.assert_array_equal(curve[:, 1], curve[:, 3])
+    np.testing.assert_array_equal(curve[:, 1], single[1])
+    np.testing.assert_array_equal(curve[:, 0], np.minimum(single[1], single[0]))
+    np.testing.assert_array_equal(curve[:, 2], np.minimum(curve[:, 0], single[2]))
+    assert curve[:, 2].mean() < curve[:, 0].mean() < curve[:, 1].mean()
+
+
+@pytest.fixture
+def by_radius(monkeypatch):
+    """Puts figures of the ensemble's own in the place of attacks: P@k by radius, the same in every row."""
+
+    def install(values, doubt=None):
+        def ensemble(self, X, threat):
+            found = np.full(len(X), values[threat.epsilon])
+            return AttackResult(X, X, X, found, found, 1), [doubt] if doubt else []
+
+        monkeypatch.setattr(AutoExplanationAttack, "_ensemble", ensemble)
+
+    return install
+
+
+def test_a_figure_that_rises_with_the_radius_is_told_and_not_returned(by_radius, smooth, table):
+    by_radius({0.1: 0.9, 0.2: 0.7, 0.5: 0.75, 1.0: 0.6, 2.0: 0.625})
+    with pytest.warns(EvaluationWarning, match="mean P@k rises with epsilon") as caught:
+        curve = AutoExplanationAttack(smooth).curve(table[0][:4], [2.0, 1.0, 0.5, 0.2, 0.1])
+    np.testing.assert_array_equal(curve, [[0.6, 0.6, 0.7, 0.7, 0.9]] * 4)
+    assert len(caught) == 1
+    said = str(caught[0].message)
+    assert "0.750 at 0.5 after 0.700 at 0.2" in said
+    assert "0.625 at 2 after 0.600 at 1" in said
+    assert said.count(" after ") == 2
+    assert "preset='strong'" in said
+
+
+def test_a_figure_that_falls_or_trembles_is_none(by_radius, smooth, table):
+    by_radius({0.0: 1.0, 0.1: 0.9, 0.2: 0.905, 0.3: 0.9})
+    curve = AutoExplanationAttack(smooth).curve(table[0][:4], [0.0, 0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(curve, [[1.0, 0.9, 0.9, 0.9]] * 4)
+
+
+def test_what_the_curve_doubts_is_said_once_with_its_radii(by_radius, smooth, table):
+    by_radius({0.1: 0.9, 0.25: 0.8}, doubt="too good to be true.")
+    with pytest.warns(EvaluationWarning, match=r"\(epsilon 0.1, 0.25\) too good to be true") as caught:
+        AutoExplanationAttack(smooth).curve(table[0][:4], [0.25, 0.1])
+    assert len(caught) == 1
+
+
+class Ripple(nn.Module):
+    """Linear but for a ripple around the origin: all there is to find lies inside."""
+
+    def forward(self, x):
+        slope = torch.linspace(1, 2, x.shape[1])
+        score = 100 + (x * slope + 0.2 * torch.sin(6 * x) * torch.exp(-(x**2))).sum(dim=1)
+        return torch.stack([-score, score], dim=1)
+
+
+def test_an_attack_that_steps_over_what_there_is_finds_less_in_a_larger_ball():
+    X = np.random.default_rng(0).normal(scale=0.3, size=(20, 6)).astype(np.float32)
+    attack = AutoExplanationAttack(Victim(Ripple()), k=3, preset="fast")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        curve = attack.curve(X, [0.5, 20.0])
+    assert ["0.5" in str(w.message) for w in caught if "rises with epsilon" in str(w.message)] == [True]
+    np.testing.assert_array_equal(curve[:, 0], curve[:, 1])
+    assert curve.mean() < 0.9
+
+
+@pytest.mark.parametrize(
+    ("epsilons", "error"),
+    [([], ValueError), (0.5, ValueError), ([[0.5]], ValueError), ([0.5, -1], ValueError), ([np.nan], ValueError)],
+)
+def test_a_list_of_radii_is_needed(smooth, table, epsilons, error):
+    with pytest.raises(error, match="epsilons"):
+        AutoExplanationAttack(smooth).curve(table[0][:2], epsilons)
+
+
+# ------------------------------------------------------------------------------------------------ strength
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
+@pytest.mark.parametrize(("defence", "margin"), [("softplus", 0.02), ("vanilla", 0.20)])
+@pytest.mark.parametrize("epsilon", [0.25, 0.5])
+def test_the_ensemble_beats_the_attack_of_the_papers_by_a_margin(defence, margin, epsilon):
+    """Adult; the papers' attack is the summed gap in equal steps to the edge of the ball, last iterate."""
+    cell = Cell("adult", defence, 0, ())
+    X_train, X_test, y_train, _ = prepare_rows(cell)
+    clf, X = cell.estimator().fit(X_train, y_train), X_test[:300]
+    options = {"k": 8, "threat": ThreatModel(epsilon, bounds=(0, 1))}
+    paper = ERAttack(clf, max_iter=200, step_size=epsilon / 200, momentum=0.0, keep="last", **options).run(X)
+    standard = AutoExplanationAttack(clf, **options).run(X).precision_at_k.mean()
+    assert standard <= paper.precision_at_k.mean() - margin
+    if defence == "vanilla":  # and so do 200 random points
+        random = RandomAttack(clf, max_iter=200, **options).run(X)
+        assert random.precision_at_k.mean() < paper.precision_at_k.mean()
+        assert standard < random.precision_at_k.mean()

@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -5,6 +6,8 @@ import pandas as pd
 import pytest
 
 from robustxai.attacks import ERAttack, MSEAttack, RandomAttack, TargetedManipulation, strongest
+from robustxai.attacks._result import warn_of_rise
+from robustxai.exceptions import EvaluationWarning
 
 
 @pytest.fixture
@@ -59,3 +62,12 @@ def test_targets_are_told_by_a_targeted_attack_only(victim, X):
 def test_nothing_has_no_strongest():
     with pytest.raises(ValueError, match="at least one attack result"):
         strongest([])
+
+
+def test_only_a_rise_of_more_than_a_hundredth_is_told():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_rise({0.1: 0.8, 0.2: 0.809, 0.3: 0.4}, "cure")
+        warn_of_rise({0.1: 0.8}, "cure")
+    with pytest.warns(EvaluationWarning, match=r"0\.500 at 2 after 0\.400 at 0\.3\).*cure"):
+        warn_of_rise({2.0: 0.5, 0.1: 0.8, 0.3: 0.4, 3.0: 0.3}, "cure")

@@ -10,7 +10,15 @@ import pandas as pd
 import pytest
 
 from robustxai.attacks import AutoExplanationAttack
-from robustxai.benchmark import Bracket, BracketCell, _bracket, bracket_markdown, run_bracket_cell
+from robustxai.benchmark import (
+    DEFENCES,
+    Bracket,
+    BracketCell,
+    _bracket,
+    bracket_markdown,
+    bracket_summary,
+    run_bracket_cell,
+)
 from robustxai.certificates import certify_top_k
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
@@ -75,6 +83,23 @@ def test_figures_are_those_of_the_library(results):
         attacked = attack.run(X)
     assert row["attacked"] == attacked.precision_at_k.mean()
     assert (row["n_rows"], row["n_features"]) == (12, 30)
+    assert (row["method"], row["preset"]) == ("best", "fast")
+
+
+def test_by_default_logistic_regression_and_the_certified_variant_are_always_there():
+    issue = {"logistic_regression", "vanilla", "softplus", "estimated_hessian", "r2et", "certified_r2et"}
+    assert issue <= set(Bracket().defences) <= set(DEFENCES)
+    assert {cell.defence for cell in Bracket(("compas",)).cells()} == set(Bracket().defences)
+
+
+def test_the_summary_has_both_ends(results):
+    lines = bracket_summary(results, {"vanilla": "Vanilla", "softplus": "**SP**"}, epsilons=(0.5, 0.1)).splitlines()
+    assert lines[0] == "|  | AUC | epsilon 0.5 | epsilon 0.1 |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| Vanilla", "| **SP**"]
+    rows = results[results["defence"] == "softplus"].set_index("epsilon")
+    ends = [f"{rows.loc[e, 'certified']:.3f} to {rows.loc[e, 'attacked']:.3f}" for e in (0.5, 0.1)]
+    assert lines[3] == f"| **SP** | {rows['roc_auc'].iloc[0]:.4f} | {ends[0]} | {ends[1]} |"
+    assert ends[0] != ends[1]
 
 
 def test_the_same_again_and_more(study, results, out):

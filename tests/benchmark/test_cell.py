@@ -1,19 +1,23 @@
 import math
 import re
+import warnings
 from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from robustxai import SoftplusClassifier, VanillaClassifier
-from robustxai.attacks import ERAttack, RandomAttack
+from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
 from robustxai.benchmark import DEFENCES, Cell, _cell, run_cell
 from robustxai.benchmark._cell import prepare_rows
+from robustxai.certificates import certify_top_k
 from robustxai.datasets import load_table, make_preprocessor
+from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
 
 CELL = Cell("breast_cancer", "vanilla", 0, ("er", "random"))
@@ -33,6 +37,7 @@ CHANGED = {
     "start_params": (("lr", 0.002),),
     "retrain_params": (("beta", 3.0),),
     "reference_attacks": ("er_paper",),
+    "certify": True,
 }
 
 
@@ -123,10 +128,59 @@ def test_a_row_equals_the_protocol_by_hand(table):
     assert all(math.isfinite(value) for value in row.values() if isinstance(value, float))
 
 
+@pytest.mark.parametrize("norm", ["2", "inf"])
+def test_the_certified_precision_is_that_of_the_attacked_rows_in_the_same_ball(table, norm):
+    cell = Cell(str(table), "softplus", 0, ("random",), 3, 0.2, norm, max_iter=4, n_attacked=15, certify=True)
+    row = run_cell(cell)
+    X_train, X_test, y_train, _ = prepare_rows(cell)
+    clf = SoftplusClassifier(random_state=0).fit(X_train, y_train)
+    expected = certify_top_k(clf, X_test[:15], 3, epsilon=0.2, norm=2 if norm == "2" else "inf").precision_at_k.mean()
+    assert row["certified_precision_at_k"] == expected
+    assert 0 < expected <= row["precision_at_k"]
+    assert expected != certify_top_k(clf, X_test, 3, epsilon=0.2, norm=cell.threat().norm).precision_at_k.mean()
+    assert "certified_precision_at_k" not in run_cell(replace(cell, certify=False))
+
+
+def times_input(module, x, target, **options):
+    """An explainer of which no certificate knows."""
+    return x * torch.arange(1.0, x.shape[1] + 1)
+
+
+@pytest.mark.parametrize("params", [{"module__activation": "gelu"}, {"explainer": times_input}])
+def test_without_a_certificate_there_is_no_certified_precision(table, monkeypatch, params):
+    monkeypatch.setitem(DEFENCES, "own", lambda k, seed: SoftplusClassifier(max_epochs=1).set_params(**params))
+    row = run_cell(Cell(str(table), "own", 0, ("random",), 3, max_iter=2, n_attacked=9, certify=True))
+    assert "certified_precision_at_k" not in row
+    assert 0 < row["precision_at_k"] <= 1
+
+
+def test_the_ensemble_counts_and_what_it_says_is_in_the_row(table, recwarn):
+    """A linear model, of which it says that its P@k is worth nothing; and of any other that none is below it."""
+    cell = Cell(str(table), "logistic_regression", 0, ("random", "auto"), k=3, max_iter=4, n_attacked=20)
+    row = run_cell(cell)
+    assert row["precision_at_k_auto"] == 1
+    assert "linear, or has collapsed" in row["warning"]
+    assert not [message for message in recwarn if issubclass(message.category, EvaluationWarning)]
+    cell = replace(cell, defence="vanilla", attacks=("random", "boundary", "auto"))
+    row = run_cell(cell)
+    X_train, X_test, y_train, _ = prepare_rows(cell)
+    victim = VanillaClassifier(random_state=0).fit(X_train, y_train)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EvaluationWarning)
+        auto = AutoExplanationAttack(victim, k=3, threat=ThreatModel(0.5, bounds=(0, 1))).run(X_test[:20])
+    assert row["precision_at_k_auto"] == auto.precision_at_k.mean()
+    assert row["precision_at_k"] <= row["precision_at_k_auto"] < row["precision_at_k_random"]
+
+
+def test_other_warnings_are_heard(table):
+    with pytest.warns(UserWarning, match="k=99 is not smaller"):
+        run_cell(Cell(str(table), "softplus", 0, ("random",), k=99, max_iter=2, n_attacked=5))
+
+
 def test_trees_have_an_auc_and_no_explanation(table):
-    row = run_cell(Cell(str(table), "gradient_boosting", 0, ("er",)))
+    row = run_cell(Cell(str(table), "gradient_boosting", 0, ("er",), certify=True))
     assert 0.5 < row["roc_auc"] <= 1
-    assert not [name for name in row if name.startswith(("precision", "thickness", "first_flip"))]
+    assert not [name for name in row if name.startswith(("precision", "thickness", "first_flip", "certified"))]
 
 
 def test_linear_models_are_perfectly_stable(table):

@@ -30,6 +30,8 @@ def test_the_grid_is_complete_and_goes_data_set_by_data_set():
     assert {(c.k, c.epsilon, c.norm, c.max_iter, c.n_attacked, c.attacks) for c in cells} == {
         (5, 0.1, "inf", 100, 1000, ("er",))
     }
+    assert {cell.certify for cell in cells} == {True}
+    assert {cell.certify for cell in replace(experiment, certify=False).cells()} == {False}
     assert set(Experiment(("adult",)).defences) == set(STANDARD_DEFENCES) <= set(DEFENCES)
     assert set(Experiment(("adult",)).attacks) == set(STANDARD_ATTACKS) <= set(ATTACKS)
 

@@ -1,15 +1,23 @@
 import pytest
 
-from robustxai.attacks import ERAttack
+from robustxai.attacks import AutoExplanationAttack, ERAttack
 from robustxai.benchmark import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS
 from robustxai.perturbation import ThreatModel
 
 
-@pytest.mark.parametrize("name", STANDARD_ATTACKS)
+@pytest.mark.parametrize("name", [name for name in STANDARD_ATTACKS if name != "auto"])
 def test_an_attack_gets_what_the_cell_says(name):
     threat = ThreatModel(0.25, norm="inf")
     attack = ATTACKS[name](5, threat, 17, 3)
     assert (attack.k, attack.threat, attack.max_iter, attack.random_state) == (5, threat, 17, 3)
+
+
+def test_the_ensemble_is_standard_and_has_budgets_of_its_own():
+    threat = ThreatModel(0.25, norm="inf")
+    attack = ATTACKS["auto"](5, threat, 17, 3)
+    assert isinstance(attack, AutoExplanationAttack)
+    assert (attack.k, attack.threat, attack.preset, attack.random_state) == (5, threat, "standard", 3)
+    assert "auto" in STANDARD_ATTACKS
 
 
 @pytest.mark.parametrize("name", ["er_paper", "mse_paper"])
@@ -32,6 +40,15 @@ def test_er_walks_to_the_sphere_in_equal_steps():
 @pytest.mark.parametrize("name", DEFENCES)
 def test_a_defence_is_made_unfitted(name):
     assert not hasattr(DEFENCES[name](8, 0), "classes_")
+
+
+def test_softplus_with_weight_decay_is_both():
+    decayed = DEFENCES["softplus_weight_decay"](8, 3)
+    plain = DEFENCES["softplus"](8, 3)
+    params = decayed.get_params()
+    assert (params["module__activation"], params["module__beta"]) == ("softplus", plain.beta)
+    assert params["weight_decay"] > 0
+    assert params["random_state"] == 3
 
 
 def test_breast_cancer_has_names_for_columns_and_labels():

@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -7,13 +8,21 @@ import pytest
 from robustxai.benchmark import summarise, to_markdown, write_tables
 from robustxai.benchmark._table import COLUMNS
 
+#: Columns that trees have not, and their headings.
+STABILITY = {
+    "precision_at_k": "P@5 worst",
+    "precision_at_k_auto": "P@5 attacked (auto)",
+    "certified_precision_at_k": "P@5 certified",
+    "first_flip": "first flip",
+}
+
 
 @pytest.fixture
 def cells():
     rng = np.random.default_rng(0)
     rows = [
         {"data": data, "defence": defence, "seed": seed, "k": 5, "epsilon": 0.25, "norm": "inf", "n_features": n}
-        | ({"precision_at_k": rng.uniform(), "first_flip": 10 * rng.uniform()} if defence != "trees" else {})
+        | ({name: rng.uniform() for name in STABILITY} if defence != "trees" else {})
         | {"roc_auc": rng.uniform(), "fit_seconds": rng.uniform()}
         for data, n in (("b", 4), ("a", 7))
         for seed in range(3)
@@ -31,7 +40,7 @@ def naive(cells, data, defence, metric):
 def test_mean_and_standard_deviation_over_seeds(cells):
     table = summarise(cells)
     assert list(table.index) == [(data, defence) for data in "ba" for defence in ("z", "trees", "y")]
-    metrics = ["roc_auc", "precision_at_k", "first_flip", "fit_seconds"]
+    metrics = ["roc_auc", *STABILITY, "fit_seconds"]
     assert list(table.columns) == [(metric, part) for metric in metrics for part in ("mean", "sd")]
     for data, defence in table.index:
         for metric in metrics:
@@ -55,12 +64,12 @@ def test_the_markdown_holds_every_number_and_its_spread(cells):
     for data, block in zip("ba", blocks):
         lines = block.splitlines()[2:]
         header = [cell.strip() for cell in lines[0].strip("|").split("|")]
-        assert header == ["defence", "AUC", "P@5 worst", "first flip", "fit s"]
+        assert header == ["defence", "AUC", *STABILITY.values(), "fit s"]
         assert lines[1].count("|") == len(header) + 1
         for line, defence in zip(lines[2:], ("z", "trees", "y")):
             values = [cell.strip() for cell in line.strip("|").split("|")]
             expected = [defence]
-            for metric in ("roc_auc", "precision_at_k", "first_flip", "fit_seconds"):
+            for metric in ("roc_auc", *STABILITY, "fit_seconds"):
                 mean, sd = naive(cells, data, defence, metric)
                 digits = COLUMNS[metric][1]
                 expected.append("-" if math.isnan(mean) else f"{mean:.{digits}f} ± {sd:.{digits}f}")
@@ -79,4 +88,13 @@ def test_the_files_hold_the_cells_and_the_tables(cells, tmp_path):
 def test_a_table_of_trees_alone_has_no_empty_columns(cells):
     trees = cells[cells["defence"] == "trees"]
     assert "P@" not in to_markdown(trees)
-    assert to_markdown(trees.drop(columns=["precision_at_k", "first_flip"])) == to_markdown(trees)
+    assert to_markdown(trees.drop(columns=list(STABILITY))) == to_markdown(trees)
+
+
+def test_a_defence_without_a_certificate_has_a_dash(cells):
+    cells.loc[cells["defence"] == "y", "certified_precision_at_k"] = np.nan
+    lines = to_markdown(cells).splitlines()
+    column = lines[2].split(" | ").index("P@5 certified")
+    certified = {line.split(" | ")[0]: line.split(" | ")[column] for line in lines[4:7]}
+    assert certified["| y"] == certified["| trees"] == "-"
+    assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3}", certified["| z"])

@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from robustxai import SoftplusClassifier
 from robustxai.attacks import BoundaryMarginAttack, ERAttack, RandomAttack
 from robustxai.certificates import certify_top_k
+from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import (
     comprehensiveness,
     decision_flip_fraction,
@@ -36,6 +38,7 @@ from robustxai.model_selection import (
     RobustnessScorer,
     ThicknessScorer,
 )
+from robustxai.model_selection import _scorers as scorers
 from robustxai.perturbation import ThreatModel
 
 THREAT = ThreatModel(epsilon=1.0)
@@ -298,3 +301,25 @@ def test_the_certified_score_is_the_mean_proof_and_no_attack_gets_below_it(data)
     attacked = PrecisionAtKScorer(BoundaryMarginAttack(k=3, threat=ThreatModel(0.05), max_iter=20))(clf, X, y)
     assert score <= attacked
     assert CertifiedPrecisionScorer(k=3, epsilon=0.05, max_samples=7)(clf, X) == CERTIFIED(clf, X[:7])
+
+
+def test_an_attack_that_finds_less_at_a_larger_radius_is_told(fitted, data, monkeypatch):
+    weak, strong = (RandomAttack(k=3, threat=ThreatModel(epsilon), max_iter=8) for epsilon in (2.0, 0.5))
+    other = RandomAttack(k=3, threat=ThreatModel(0.1), max_iter=9)  # another budget: not the same attack
+    bounded = RandomAttack(k=3, threat=ThreatModel(0.2, frozen=[1]), max_iter=8)
+    reached = {2.0: 0.7, 0.5: 0.6, 0.1: 0.1, 0.2: 0.2}
+    run = scorers._run
+
+    def found(attack, victim, X):
+        result = run(attack, victim, X)
+        return replace(result, precision_at_k=np.full(len(X), reached[attack.threat.epsilon]))
+
+    monkeypatch.setattr(scorers, "_run", found)
+    attacks = {"weak": weak, "other": other, "bounded": bounded}
+    options = {"n_draws": 3, "n_points": 2}
+    with pytest.warns(EvaluationWarning, match=r"rises with epsilon \(0.700 at 2 after 0.600 at 0.5\)") as caught:
+        RobustnessScorer(attacks, reference={"strong": strong}, **options)(fitted, *data)
+    assert len(caught) == 1
+    reached[2.0] = 0.5
+    scores = RobustnessScorer(attacks, reference={"strong": strong}, **options)(fitted, *data)  # a warning is an error
+    assert scores["precision_at_k_weak"] == 0.5

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from robustxai.nets import ACTIVATIONS, MLP, has_piecewise_linear, make_activation, set_beta, softplus_surrogate
+from robustxai.nets import (
+    ACTIVATIONS,
+    MLP,
+    has_piecewise_linear,
+    is_piecewise_linear,
+    make_activation,
+    set_beta,
+    softplus_surrogate,
+)
 
 
 @pytest.fixture
@@ -81,3 +89,17 @@ def test_wrong_arguments_are_named():
         make_activation("rellu")
     with pytest.raises(ValueError, match="beta"):
         make_activation("softplus", -1.0)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([nn.ReLU()], True),
+        ([nn.ReLU(), nn.MaxPool1d(2)], True),
+        ([nn.Softplus(), nn.MaxPool1d(2)], False),
+        ([nn.Softplus()], False),
+        ([], False),
+    ],
+)
+def test_piecewise_linear_all_through(layers, expected):
+    assert is_piecewise_linear(nn.Sequential(nn.Linear(4, 4), *layers)) is expected

@@ -8,6 +8,7 @@ from robustxai.enclosures import Ball, enclose, pair_bounds, read_network
 from robustxai.explainers import Gradient, SmoothGrad
 from robustxai.nets import MLP
 from robustxai.penalties import CertifiedGap, ExplainedBatch
+from robustxai.ranking import unit_scores
 
 from .conftest import make_net, weight_gradient
 
@@ -147,6 +148,18 @@ def test_an_averaging_explainer(x):
 def test_a_single_unit_has_no_pair():
     module, x = MLP(1, 2, (4,)), torch.randn(3, 1).requires_grad_()
     assert CertifiedGap(1)(ExplainedBatch(module, x, Gradient())).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("ranking", ["magnitude", "signed"])
+def test_channels_are_summed_as_the_ranking_sums_them(ranking, image_net, images):
+    batch = ExplainedBatch(image_net, images, Gradient("logit"))
+    attribution = batch.attribution.detach()
+    scale = attribution.abs().mean(dim=(1, 2, 3))
+    scores = unit_scores(attribution, ranking).sort(dim=1, descending=True).values
+    gaps = (scores[:, 1:3, None] - scores[:, None, 3:5]) / scale[:, None, None]
+    value = CertifiedGap(3, 0.0, 2, ranking, margin=2.0)(batch)  # at radius 0 the bounds are the gaps
+    torch.testing.assert_close(value.detach(), (2.0 - gaps).clamp_min(0).mean(dim=(1, 2)))
+    assert (CertifiedGap(3, 0.1, 2, ranking, margin=2.0, ramp=0.0)(batch) > value).all()
 
 
 def test_what_cannot_be_bounded_is_named(x, stack):

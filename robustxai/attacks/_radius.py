@@ -1,0 +1,113 @@
+"""How far a row is from another top-k set: straight lines, and how much of a perturbation is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustxai.attacks._search import observe
+from robustxai.explainers import Explainer
+from robustxai.metrics import precision_at_k
+from robustxai.metrics._inputs import as_given
+from robustxai.perturbation import ThreatModel
+from robustxai.ranking import unit_scores
+
+__all__ = ["Lines", "closing_directions"]
+
+#: The lowest members of the top set and the highest others, each with each, are the pairs that a line aims at.
+_PAIRS = 3
+#: Radii that are tried on a line, each 0.8 of the one before.
+_LEVELS = 24
+#: Halvings of the stretch in which the set changes: to a four-thousandth of it.
+_HALVINGS = 12
+
+
+def closing_directions(
+    module: torch.nn.Module, explainer: Explainer, x: Tensor, target: Tensor, k: int, ranking: str
+) -> Iterator[Tensor]:
+    """Gradients in x, shaped like x, of the gaps between boundary pairs, the narrow ones first, and of their sum.
+
+    To first order a pair closes at the gap over the gradient's length, straight down the gradient. On a smooth network
+    that is within some per cent of the distance at which the ranking really changes.
+    """
+    points, attribution, _ = observe(module, explainer, x, target, graph=True)
+    if not attribution.requires_grad:
+        return
+    scores = unit_scores(attribution, ranking)
+    inside, outside = min(_PAIRS, k), min(_PAIRS, scores.shape[1] - k)
+    window = scores.topk(k + outside, dim=1).values
+    gaps = window[:, k - inside : k, None] - window[:, None, k:]
+    parts = [gaps[:, -1 - i, j] for i in range(inside) for j in range(outside)]
+    for gap in [*parts, gaps.sum(dim=(1, 2))] if parts else []:
+        yield torch.autograd.grad(gap.sum(), points, retain_graph=True)[0].nan_to_num(0.0)
+
+
+class Lines:
+    """The rows of X, and what of the way from a row to some point changes its top-k set.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or BlackBox
+        The victim.
+    X : array-like of shape (n_samples, *features)
+        Rows.
+    threat : ThreatModel
+        Its norm and scale measure lengths.
+    k : int
+        Size of the top set.
+    ranking : {"magnitude", "signed"}
+        What is ranked.
+    keep_prediction : bool
+        Whether a point counts only with the prediction of the row.
+    """
+
+    def __init__(self, estimator: Any, X: Any, threat: ThreatModel, k: int, ranking: str, keep_prediction: bool):
+        self.estimator = estimator
+        self.X = X
+        self.start = np.asarray(X, dtype=np.float64)
+        self.labels = estimator.predict(X)
+        self.attribution = np.asarray(estimator.explain(X))
+        self.scale = 1.0 if threat.scale is None else np.asarray(threat.scale)
+        self.order = 2 if threat.norm == 2 else np.inf
+        self.k = k
+        self.ranking = ranking
+        self.keep_prediction = keep_prediction
+
+    def changed(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Whether the top-k set at `points` is another than that of their `rows`."""
+        there = as_given(self.X, points.astype(np.float32))
+        found = np.asarray(self.estimator.explain(there, y=self.labels[rows]))
+        other = precision_at_k(self.attribution[rows], found, self.k, ranking=self.ranking) < 1
+        if self.keep_prediction:
+            other &= self.estimator.predict(there) == self.labels[rows]
+        return other
+
+    def lengths(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Length of the shortest part of the way to `points` that still changes the set, as far as halving finds it."""
+        start, step = self.start[rows], points - self.start[rows]
+        low, high = np.zeros(len(rows)), np.ones(len(rows))
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            other = self.changed(rows, start + middle.reshape(-1, *(1,) * (start.ndim - 1)) * step)
+            low, high = np.where(other, low, middle), np.where(other, middle, high)
+        return high * np.linalg.norm((step / self.scale).reshape(len(step), -1), ord=self.order, axis=1)
+
+    def along(self, steps: np.ndarray, low: np.ndarray, high: np.ndarray, epsilon: float) -> np.ndarray:
+        """Radius at which the set first changes on the way along `steps` of length one; infinite up to `epsilon`.
+
+        The way is clipped to the box from `low` to `high`.
+        """
+        best = np.full(len(self.start), np.inf)
+        for level in reversed(range(_LEVELS)):
+            rows = np.flatnonzero(np.isinf(best) & (steps != 0).reshape(len(steps), -1).any(axis=1))
+            if not len(rows):
+                break
+            points = np.clip(self.start[rows] + epsilon * 0.8**level * steps[rows], low, high)
+            other = self.changed(rows, points)
+            if other.any():
+                best[rows[other]] = self.lengths(rows[other], points[other])
+        return best

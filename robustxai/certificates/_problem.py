@@ -1,0 +1,163 @@
+"""What a certificate of top-k sets is asked: the network, what it explains at x, and which pairs can be proven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from robustxai._validation import check_choice, check_k, clip_k
+from robustxai.certificates._pairs import proven_overlap
+from robustxai.enclosures import (
+    MAX_CHANNELS,
+    METHODS,
+    Ball,
+    Curvature,
+    Network,
+    Pairs,
+    check_explainer,
+    enclose,
+    read_network,
+)
+from robustxai.explainers import Gradient
+from robustxai.ranking import RANKINGS, count_units, top_k_mask, unit_scores
+
+__all__ = ["Problem"]
+
+#: A pair counts as proven when its bound exceeds this share of the largest attribution: float32 explanations, which the
+#: statement is about, resolve no less, and float64 rounding in the proof is far below it.
+_SLACK = 1e-6
+#: Entries of the largest array of a part of the rows (256 MB in float64).
+_MAX_ENTRIES = 2**25
+#: Cheapest first: what one has proven is no work for the next.
+_UNION = ("affine", "zonotope", "curvature")
+
+
+class Problem:
+    """Checked arguments, the network in float64, and what is ranked at x."""
+
+    def __init__(self, estimator: Any, X: Any, k: int, norm: Any, ranking: str, method: str, scale: Any) -> None:
+        check_is_fitted(estimator)
+        check_k(k)
+        check_choice("ranking", ranking, RANKINGS)
+        check_choice("method", method, ("best", *METHODS, "curvature"))
+        if str(norm) not in ("2", "inf"):
+            raise ValueError(f"norm={norm!r} is not supported; use 2 or 'inf'.")
+        self.norm = norm
+        self.ranking = ranking
+        inputs = np.asarray(X, dtype=np.float32)
+        self.explanation = torch.from_numpy(np.array(estimator.explain(X), dtype=np.float64))
+        self.x = torch.from_numpy(inputs.reshape(len(inputs), -1).astype(np.float64))
+        self.shape = inputs.shape[1:]
+        self.n_units = count_units(self.shape)
+        self.channels = self.x.shape[1] // self.n_units
+        self.k = clip_k(k, self.n_units)
+        self.explainer = estimator.explainer_
+        self.network: Network = read_network(estimator.module_, self.shape)
+        check_explainer(self.explainer, len(self.network.logits.bias))
+        self.methods = self._methods(method)
+        self.target = estimator.encode_target(X).cpu()
+        self.scale = _axes(scale, self.shape)
+
+    def _methods(self, method: str) -> tuple[str, ...]:
+        obstacle = ""
+        if not isinstance(self.explainer, Gradient):
+            obstacle = f"bounds the change of a gradient, not of {type(self.explainer).__name__}"
+        elif self.channels > MAX_CHANNELS and self.ranking == "magnitude":
+            obstacle = f"compares magnitudes of up to {MAX_CHANNELS} channels, not of {self.channels}"
+        if method == "best":
+            return _UNION[:-1] if obstacle else _UNION
+        if method == "curvature" and obstacle:
+            raise NotImplementedError(f"method='curvature' {obstacle}; use 'best', 'zonotope' or 'affine'.")
+        return (method,)
+
+    def parts(self) -> Iterator[Tensor]:
+        """Row numbers, a bounded number at a time."""
+        n = self.x.shape[1]
+        units = sum(len(layer.inputs.bias) for layer in self.network.layers)
+        patterns = 2 ** min(self.channels, MAX_CHANNELS) if self.ranking == "magnitude" else 1
+        pairs = patterns * self.k * (self.n_units - self.k)
+        widest = max([n, *(len(layer.inputs.bias) for layer in self.network.layers)])
+        symbols = 4 * units if "zonotope" in self.methods else 0
+        # a pair takes a bound, and of its curvature some 20 for every class
+        entries = max(widest * (n + symbols), pairs * 20 * len(self.network.logits.bias))
+        return iter(torch.arange(len(self.x)).split(max(1, _MAX_ENTRIES // entries)))
+
+    def prove(self, rows: Tensor, radius: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
+        """How many members must stay, and how many pairs are proven, of these rows within radius (rows, 1).
+
+        With `whole` it is enough to know whether all members stay.
+        """
+        proven: Tensor | None = None
+        for method in self.methods:
+            if proven is None:
+                proven = self._proven(method, rows, radius, self._pairs(rows))
+                continue
+            left = (~proven).flatten(1).any(dim=1).nonzero().squeeze(1)
+            if not len(left):
+                break
+            some = rows[left]
+            if method == "curvature":
+                proven[left] = self._curved(some, radius[left], self._pairs(some), proven[left], whole)
+            else:
+                proven[left] |= self._proven(method, some, radius[left], self._pairs(some))
+        assert proven is not None
+        kept = proven.all(dim=1)  # a pair, by whatever method each of its patterns of signs was
+        return proven_overlap(kept), kept.sum(dim=(1, 2))
+
+    def _pairs(self, rows: Tensor) -> Pairs:
+        attribution = self.explanation[rows]
+        inside = top_k_mask(unit_scores(attribution, self.ranking), self.k)
+        order = (~inside).to(torch.int8).sort(dim=1, stable=True).indices
+        sign = attribution.flatten(1).sign()
+        return Pairs.of(order[:, : self.k], order[:, self.k :], sign, self.ranking, self.channels)
+
+    def _ball(self, radius: Tensor) -> Ball:
+        return Ball(radius, "2" if str(self.norm) == "2" else "inf", self.x.shape[1])
+
+    def _proven(self, method: str, rows: Tensor, radius: Tensor, pairs: Pairs) -> Tensor:
+        """Which patterns of which pairs are proven, (rows, patterns, k, n - k)."""
+        if method == "curvature":
+            shape = (len(rows), len(pairs.other_signs), self.k, self.n_units - self.k)
+            return self._curved(rows, radius, pairs, torch.zeros(shape, dtype=torch.bool), whole=False)
+        with torch.no_grad():
+            ball = self._ball(radius)
+            terms = enclose(self.network, self.explainer, self.x[rows], self.target[rows], self.scale, ball, method)
+            # terms are known up to a factor: what they resolve is measured by what they say at x
+            sizes = [term.mixing[1] * term.phi.c.abs().amax(dim=1)[:, None, None] for term in terms]
+            return pairs.bounds(terms) > self._slack(torch.stack(sizes).sum(dim=0)[:, None])
+
+    def _curved(self, rows: Tensor, radius: Tensor, pairs: Pairs, proven: Tensor, whole: bool) -> Tensor:
+        """`proven`, and what curvature adds to it."""
+        where = (~proven).nonzero()
+        directions = pairs.directions(where)
+
+        def possible(settled: Tensor, open_: Tensor) -> Tensor:
+            """The open ones of those rows where nothing is lost yet."""
+            lost = torch.zeros(len(rows), dtype=torch.bool)
+            lost[directions.row[~(settled | open_)]] = True
+            return open_ & ~lost[directions.row]
+
+        with torch.no_grad():
+            curvature = Curvature(
+                self.network, self.explainer.output, self.x[rows], self.target[rows], self.scale, self._ball(radius)
+            )
+            threshold = self._slack(curvature.sizes)[directions.row]
+            bounds = curvature.bounds(directions, threshold, possible if whole else None)
+        proven = proven.clone()
+        proven[tuple(where.T)] = bounds > threshold
+        return proven
+
+    def _slack(self, size: Tensor) -> Tensor:
+        return _SLACK * self.channels * size
+
+
+def _axes(scale: Any, shape: tuple[int, ...]) -> Tensor:
+    axes = np.ones(shape) if scale is None else np.broadcast_to(np.asarray(scale, dtype=np.float64), shape)
+    if not np.isfinite(axes).all() or (axes < 0).any():
+        raise ValueError("scale must be finite and not negative.")
+    return torch.from_numpy(axes.reshape(-1).copy())

@@ -1,0 +1,129 @@
+"""The front of a search: what one metric costs in another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from robustxai._validation import nearest_name
+
+__all__ = ["ParetoDisplay"]
+
+
+class ParetoDisplay:
+    """All candidates of a search in two metrics, and the front that none of them surpasses.
+
+    Up and right is better. Every candidate of the front carries a number, and the legend says what its parameters
+    are; bars are standard deviations over the splits.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (n_candidates,)
+        Mean test scores.
+    x_std, y_std : ndarray of shape (n_candidates,)
+        Their standard deviations over the splits.
+    labels : list of str
+        Parameters of every candidate, in words.
+    x_name, y_name : str
+        Names of the metrics, for the axes.
+
+    Attributes
+    ----------
+    front_ : ndarray of int
+        Candidates that no other surpasses in one of the two metrics without falling behind in the other, by rising x.
+    ax_, figure_ : matplotlib Axes and Figure, after `plot`
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        *,
+        x_std: np.ndarray,
+        y_std: np.ndarray,
+        labels: list[str],
+        x_name: str,
+        y_name: str,
+    ) -> None:
+        self.x = x
+        self.y = y
+        self.x_std = x_std
+        self.y_std = y_std
+        self.labels = labels
+        self.x_name = x_name
+        self.y_name = y_name
+
+    @classmethod
+    def from_search(cls, search: Any, x: str, y: str, *, ax: Any = None) -> Self:
+        """Plot a fitted search (``BatchedSearchCV``, ``GridSearchCV``, ...) in two of its metrics.
+
+        Parameters
+        ----------
+        search : fitted search
+            With several metrics in ``cv_results_``. Candidates that halving dropped are left out.
+        x, y : str
+            Metrics as in ``scoring``.
+        ax : matplotlib Axes, optional
+            A new figure by default.
+        """
+        results = search.cv_results_
+        prefix = "mean_test_"
+        metrics = [name.removeprefix(prefix) for name in results if name.startswith(prefix)]
+        for name in (x, y):
+            if name not in metrics:
+                raise ValueError(f"The search has no metric {name!r}.{nearest_name(name, metrics)}")
+        rows = np.arange(len(results["params"]))
+        if "rung" in results:
+            rows = rows[results["rung"] == np.max(results["rung"])]
+        varied = [name for name in results["params"][0] if len({str(p.get(name)) for p in results["params"]}) > 1]
+        labels = [", ".join(_in_words(results["params"][i], varied)) for i in rows]
+        columns = {
+            "x_std": results[f"std_test_{x}"][rows],
+            "y_std": results[f"std_test_{y}"][rows],
+            "labels": labels,
+            "x_name": x,
+            "y_name": y,
+        }
+        return cls(results[prefix + x][rows], results[prefix + y][rows], **columns).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw on `ax`, or on a new figure."""
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(8.4, 4.2), layout="constrained")
+        self.front_ = _front(self.x, self.y)
+        ax.scatter(self.x, self.y, s=16, color="0.6", label="candidates", zorder=1)
+        ax.plot(self.x[self.front_], self.y[self.front_], color="C0", linewidth=1.2, zorder=2)
+        for number, i in enumerate(self.front_, start=1):
+            label = f"{number}: {self.labels[i]}" if self.labels[i] else str(number)
+            point = {"xerr": self.x_std[i], "yerr": self.y_std[i], "elinewidth": 0.6, "zorder": 3}
+            ax.errorbar(self.x[i], self.y[i], **point, fmt="o", color="C0", markersize=9, label=label)
+            ax.annotate(str(number), (self.x[i], self.y[i]), color="white", size=7, ha="center", va="center", zorder=4)
+        ax.set_xlabel(self.x_name)
+        ax.set_ylabel(self.y_name)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _in_words(params: dict[str, Any], names: list[str]) -> list[str]:
+    """``name=value``, without the steps of a pipeline."""
+    return [
+        f"{name.rsplit('__', 1)[-1]}={f'{v:.3g}' if isinstance(v, float) else v}"
+        for name in names
+        if (v := params.get(name)) is not None
+    ]
+
+
+def _front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Indices of the points that no other surpasses, by rising x; of equal points the first."""
+    order = [i for i in np.lexsort((-y, -x)) if np.isfinite(x[i]) and np.isfinite(y[i])]
+    front: list[int] = []
+    for i in order:
+        if not front or y[i] > y[front[-1]]:
+            front.append(int(i))
+    return np.array(front[::-1], dtype=int)

@@ -1,0 +1,326 @@
+"""A grid or random search that trains its candidates together."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import _safe_indexing, indexable
+from typing_extensions import Self
+
+from robustxai._validation import check_number
+from robustxai.model_selection._pareto import non_dominated
+from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, train_fits
+
+__all__ = ["BatchedSearchCV"]
+
+
+class BatchedSearchCV(BaseSearchCV):
+    """``GridSearchCV`` and ``RandomizedSearchCV`` that train all candidates, folds and seeds as stacked models.
+
+    A small network spends most of a training step on starting operations; here one operation serves a whole stack of
+    networks. Within a stack the weights of the penalties, k, learning rate, weight decay, softplus's beta, the seed and
+    the fold may differ; architecture, batch size and number of epochs make stacks of their own. Each member draws its
+    own batches from its own fold in the order in which it would draw them alone, so that its result is that of an
+    ordinary fit up to the rounding of float32. A candidate that cannot be stacked is fitted as ``GridSearchCV`` would.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A classifier of this library, or a pipeline that ends in one.
+    param_grid : dict or list of dicts
+        Names and lists of values; with `n_iter` also distributions with ``rvs``, as ``RandomizedSearchCV`` takes them.
+    n_iter : int, optional
+        How many candidates to draw; all of the grid by default.
+    scoring, refit, cv, verbose, pre_dispatch, error_score, return_train_score
+        As in ``GridSearchCV``. A candidate that diverges gets `error_score`, the others go on.
+    n_jobs : int, optional
+        Processes, for the stacks and for the scoring.
+    n_rungs : int, default=1
+        Successive halving: after 1/4 and 1/2 of the epochs (``n_rungs=3``) the worse half of the candidates is dropped
+        and the rest goes on. 1 trains all to the end.
+    stack_size : int, optional
+        Networks in a stack at most; by default 32 on a CPU, and on a GPU as many as its free memory takes. Running out
+        of memory there halves the stack and goes on.
+    random_state : int, RandomState or None, default=None
+        Of the draws of `n_iter`.
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        As in ``GridSearchCV``, with ``stacked`` (bool), ``why_not_stacked`` (the reason, else empty) and, with halving,
+        ``rung``. The fit time of a stacked candidate is its share of its stack's.
+    best_estimator_, best_params_, best_index_, best_score_, scorer_, n_splits_, refit_time_, multimetric_
+        As in ``GridSearchCV``. With halving, the best is one of those that were trained to the end.
+    pareto_front_ : ndarray of int
+        Indices of the candidates (trained to the end) that no other surpasses in one metric without falling behind in
+        another, best first in the first metric. With one metric, the best of it.
+
+    Raises
+    ------
+    ValueError
+        An empty grid, or a name that the estimator does not have (the message has the nearest one).
+
+    See Also
+    --------
+    robustxai.inspection.ParetoDisplay : The front as a figure.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from robustxai import R2ETClassifier
+    >>> from robustxai.attacks import ERAttack
+    >>> from robustxai.model_selection import BatchedSearchCV, RobustnessScorer
+    >>> X, y = load_iris(return_X_y=True)
+    >>> grid = {"lambda_gap": [0.0, 0.01], "lambda_hessian": [0.01, 0.1]}
+    >>> scoring = RobustnessScorer(ERAttack(k=2, max_iter=10))
+    >>> clf = R2ETClassifier(k=2, max_epochs=10)
+    >>> search = BatchedSearchCV(clf, grid, scoring=scoring, refit="precision_at_k", cv=3)
+    >>> bool(search.fit(X, y).cv_results_["stacked"].all())
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Any,
+        *,
+        n_iter: int | None = None,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: Any = "2*n_jobs",
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        n_rungs: int = 1,
+        stack_size: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            estimator=estimator,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.param_grid = param_grid
+        self.n_iter = n_iter
+        self.n_rungs = n_rungs
+        self.stack_size = stack_size
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, *, groups: Any = None, **params: Any) -> Self:
+        """Search on X of shape (n_samples, *features) and labels y of shape (n_samples,).
+
+        Parameters
+        ----------
+        X, y : array-likes
+            Data.
+        groups : array-like of shape (n_samples,), optional
+            For the splitter.
+        **params
+            Of ``GridSearchCV.fit``; a fit with parameters of its own is not stacked.
+        """
+        check_number("n_rungs", self.n_rungs, minimum=1, integer=True)
+        if self.stack_size is not None:
+            check_number("stack_size", self.stack_size, minimum=1, integer=True)
+        X, y = indexable(X, y)
+        candidates = self._candidates()
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        splits = list(splitter.split(X, y, groups))
+        with tempfile.TemporaryDirectory() as folder:
+            run = copy.copy(self)
+            run.estimator = _Trained(self.estimator, folder)
+            run.cv = splits  # the ones that are trained on, whatever a splitter would say when asked again
+            run._pool = _Pool(self, candidates, X, y, [train for train, _ in splits], Path(folder), stacked=not params)
+            BaseSearchCV.fit(run, X, y, **params)
+        fitted = {name: value for name, value in vars(run).items() if name.endswith("_") and not name.startswith("_")}
+        self.__dict__.update(fitted)
+        self._set_front()
+        return self
+
+    def _candidates(self) -> list[dict[str, Any]]:
+        if not self.param_grid:
+            raise ValueError("param_grid is empty: give it at least one parameter with a list of values.")
+        if self.n_iter is None:
+            candidates = list(ParameterGrid(self.param_grid))
+        else:
+            check_number("n_iter", self.n_iter, minimum=1, integer=True)
+            candidates = list(ParameterSampler(self.param_grid, self.n_iter, random_state=self.random_state))
+        for candidate in candidates:  # an unknown name is found now and not in the last fold
+            clone(self.estimator).set_params(**clone(candidate, safe=False))
+        return candidates
+
+    # ---------------------------------------------------------------- what BaseSearchCV.fit calls
+
+    def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
+        pool = self._pool
+        alive = list(range(len(pool.candidates)))
+        for rung in range(self.n_rungs):
+            pool.train(alive, 0.5 ** (self.n_rungs - 1 - rung))
+            more = {"stacked": pool.stacked(alive), "why_not_stacked": pool.reasons(alive)}
+            if self.n_rungs > 1:
+                more["rung"] = [rung] * len(alive)
+            results = evaluate_candidates([pool.candidates[i] for i in alive], more_results=more)
+            ranks = self._ranks(results)[-len(alive) :]
+            alive = [alive[i] for i in np.argsort(ranks, kind="stable")[: -(-len(alive) // 2)]]
+
+    def _ranks(self, results: Mapping[str, Any]) -> np.ndarray:
+        names = [name for name in results if name.startswith("rank_test_")]
+        wanted = f"rank_test_{self.refit}" if isinstance(self.refit, str) else names[0]
+        if self.n_rungs > 1 and len(names) > 1 and wanted not in names:
+            raise ValueError("Halving with several metrics drops by refit: name one of them there.")
+        return np.asarray(results[wanted])
+
+    def _format_results(
+        self, candidate_params: Any, n_splits: int, out: list[dict[str, Any]], more_results: Any = None
+    ) -> Any:
+        seconds = self._pool.seconds
+        for result, share in zip(out, seconds):
+            if share is not None:
+                result["fit_time"] = share
+        results = super()._format_results(candidate_params, n_splits, out, more_results)
+        return {
+            name: np.asarray(v) if name in ("stacked", "why_not_stacked", "rung") else v for name, v in results.items()
+        }
+
+    def _select_best_index(self, refit: Any, refit_metric: str, results: Any) -> Any:
+        if callable(refit) or "rung" not in results:
+            return super()._select_best_index(refit, refit_metric, results)
+        scores = np.where(results["rung"] == self.n_rungs - 1, results[f"mean_test_{refit_metric}"], np.nan)
+        return int(np.nanargmax(scores)) if np.isfinite(scores).any() else 0
+
+    def _set_front(self) -> None:
+        results = self.cv_results_
+        names = [name for name in results if name.startswith("mean_test_")]
+        means = np.stack([results[name] for name in names], axis=1).astype(float)
+        if "rung" in results:
+            means[results["rung"] < self.n_rungs - 1] = np.nan
+        self.pareto_front_ = non_dominated(means)
+
+
+class _Pool:
+    """All fits of a search, and the folder from which its processes take them."""
+
+    def __init__(
+        self,
+        search: BatchedSearchCV,
+        candidates: list[dict[str, Any]],
+        X: Any,
+        y: Any,
+        splits: Sequence[np.ndarray],
+        folder: Path,
+        *,
+        stacked: bool,
+    ) -> None:
+        self.candidates = candidates
+        self.folder = folder
+        self.options = {"n_jobs": search.n_jobs, "stack_size": search.stack_size}
+        self.n_splits = len(splits)
+        self.halving = search.n_rungs > 1
+        parts = [(_safe_indexing(X, rows), _safe_indexing(y, rows)) for rows in splits]
+        self.names = [joblib.hash(part) for part in parts]
+        pairs = [
+            (clone(search.estimator).set_params(**clone(candidate, safe=False)), part)
+            for candidate in candidates
+            for part in range(len(parts))
+        ]
+        self.fits: list[StackedFit]
+        if stacked:
+            self.fits, self.data = begin_fits(pairs, parts)
+        else:
+            self.fits, self.data = [StackedFit(e, p, why_not="fit has parameters of its own") for e, p in pairs], {}
+        self.seconds: list[float | None] = []
+
+    def of(self, candidate: int) -> range:
+        """Numbers of the candidate's fits, split by split."""
+        return range(candidate * self.n_splits, (candidate + 1) * self.n_splits)
+
+    def stacked(self, candidates: Sequence[int]) -> list[bool]:
+        return [not any(self.fits[i].why_not for i in self.of(c)) for c in candidates]
+
+    def reasons(self, candidates: Sequence[int]) -> list[str]:
+        return [next((self.fits[i].why_not for i in self.of(c) if self.fits[i].why_not), "") for c in candidates]
+
+    def train(self, candidates: Sequence[int], share: float) -> None:
+        """Train the candidates up to a share of their epochs, and lay the results down for the scoring."""
+        numbers = [i for c in candidates for i in self.of(c)]
+        if self.halving:
+            for reason in filter(None, self.reasons(candidates)):
+                raise ValueError(f"Halving needs candidates that can be stacked: {reason}.")
+        results = train_fits([self.fits[i] for i in numbers], self.data, share=share, **self.options)
+        for number, fit in zip(numbers, results):
+            self.fits[number] = fit
+            self.seconds.append(fit.seconds if fit.members else None)
+            if fit.members:
+                path = _path(self.folder, self.candidates[number // self.n_splits], self.names[fit.part])
+                joblib.dump(_outcome(fit, self.data), path)
+
+
+def _outcome(fit: StackedFit, data: dict[Hashable, Any]) -> Any:
+    """The fitted estimator, or what it died of."""
+    try:
+        return fit.fitted(data)
+    except Exception as error:  # raised again where scikit-learn expects it, in fit
+        return error
+
+
+def _path(folder: str | Path, params: dict[str, Any], part: str) -> Path:
+    return Path(folder) / f"{joblib.hash(params)}-{part}.joblib"
+
+
+class _Trained(BaseEstimator):
+    """The searched estimator, which finds its trained self in a folder when it is asked to fit.
+
+    scikit-learn's search clones it, sets a candidate's parameters, and fits and scores what `set_params` returned: the
+    estimator itself, without anything around it that a scorer would have to know of.
+    """
+
+    def __init__(self, estimator: Any, folder: str) -> None:
+        self.estimator = estimator
+        self.folder = folder
+
+    def __sklearn_clone__(self) -> _Trained:
+        return _Trained(clone(self.estimator), self.folder)
+
+    def __sklearn_tags__(self) -> Any:
+        return self.estimator.__sklearn_tags__()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("estimator", "folder"):
+            raise AttributeError(name)
+        return getattr(self.estimator, name)
+
+    def set_params(self, **params: Any) -> Any:
+        """The estimator with these parameters."""
+        path = partial(_path, self.folder, clone(params, safe=False))
+        estimator = clone(self.estimator).set_params(**params)
+        estimator.fit = partial(_fit_or_find, estimator, path)
+        return estimator
+
+
+def _fit_or_find(estimator: Any, path: Callable[[str], Path], X: Any, y: Any = None, **params: Any) -> Any:
+    del estimator.fit
+    found = path(joblib.hash((X, y)))
+    if params or not found.exists():
+        return estimator.fit(X, y, **params)
+    trained = joblib.load(found)
+    if isinstance(trained, Exception):
+        raise trained
+    vars(estimator).update(vars(trained))
+    return estimator

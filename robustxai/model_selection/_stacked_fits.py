@@ -1,0 +1,229 @@
+"""Fits of many estimators at once: which can be stacked, in what portions, and what came out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.pipeline import Pipeline
+
+from robustxai.classifiers import BaseExplainableClassifier
+from robustxai.training import Member, ObjectiveNet, Rows, seeded, stack_key, train_together
+
+__all__ = ["StackedFit", "begin_fits", "train_fits"]
+
+#: Members of a stack on a CPU: more of them share the cost of starting an operation no better, and leave the cache.
+_CPU_STACK = 32
+#: Share of the free memory of a GPU that a stack may plan with.
+_GPU_SHARE = 0.7
+#: Tensors of the size of all units of a batch that a training step keeps, about.
+_KEPT = 40
+
+
+@dataclass
+class StackedFit:
+    """The fit of one estimator on one part of the data, as far as it has come.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Parameters set; a pipeline's first steps are fitted.
+    part : int
+        Number of the part of the data.
+    members : list of Member
+        Phases of the training, the warm-up first; empty where the fit cannot be stacked.
+    why_not : str
+        The reason for that.
+    rows : hashable
+        Which of the data sets it trains on.
+    classes : ndarray
+    key : hashable
+        Fits with the same key go into one stack.
+    seconds : float
+        Its share of the time of the stacks it was in.
+    """
+
+    estimator: Any
+    part: int
+    members: list[Member] = field(default_factory=list)
+    why_not: str = ""
+    rows: Hashable = None
+    classes: Any = None
+    key: Hashable = None
+    seconds: float = 0.0
+
+    @property
+    def classifier(self) -> Any:
+        """The last step of a pipeline, or the estimator itself."""
+        return self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
+
+    @property
+    def error(self) -> Exception | None:
+        """What ended the training before its time."""
+        return next((m.error for m in self.members if m.error is not None), None)
+
+    def fitted(self, data: dict[Hashable, Rows]) -> Any:
+        """The estimator as trained so far; raises what ended the training."""
+        if self.error is not None:
+            raise self.error
+        estimator = copy.deepcopy(self.estimator)
+        classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        reached = [member for member in self.members if len(member.net.history)] or self.members[:1]
+        classifier._finish(copy.deepcopy(reached[-1].net), data[self.rows][0], self.classes)
+        return estimator
+
+
+def begin_fits(
+    candidates: Iterable[tuple[Any, int]], parts: Sequence[tuple[Any, Any]]
+) -> tuple[list[StackedFit], dict[Hashable, Rows]]:
+    """Check and initialise every fit, on the CPU's clock of an ordinary one.
+
+    Parameters
+    ----------
+    candidates : iterable of (unfitted estimator, int)
+        Each with the number of the part it is to be fitted on.
+    parts : sequence of (X, y)
+        Parts of the data, as the estimators take them.
+
+    Returns
+    -------
+    fits : list of StackedFit
+    data : dict of hashable to (array of shape (n, *features), int array of shape (n,))
+        What the fits train on, after the first steps of their pipelines.
+    """
+    fits: list[StackedFit] = []
+    data: dict[Hashable, Rows] = {}
+    for estimator, part in candidates:
+        fit = StackedFit(estimator, part)
+        try:
+            _begin(fit, parts[part], data)
+        except NotImplementedError as reason:
+            fit.members, fit.why_not = [], str(reason)
+        fits.append(fit)
+    return fits, data
+
+
+def _begin(fit: StackedFit, part: tuple[Any, Any], data: dict[Hashable, Rows]) -> None:
+    X, y = part
+    classifier = fit.classifier
+    if not isinstance(classifier, BaseExplainableClassifier):
+        raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
+    if type(classifier)._train is not BaseExplainableClassifier._train:
+        raise NotImplementedError(f"{type(classifier).__name__} has a training loop of its own")
+    steps: tuple[str, ...] = ()
+    if isinstance(fit.estimator, Pipeline) and len(fit.estimator) > 1:
+        if fit.estimator.memory is not None:
+            raise NotImplementedError("a pipeline with a memory fits its own steps")
+        first = fit.estimator[:-1]
+        fit.estimator.steps[:-1] = first.steps
+        X = first.fit_transform(X, y)
+        steps = (repr([(name, step.get_params()) for name, step in first.steps]),)
+    rows, codes, fit.classes = classifier._check_fit(X, y)
+    fit.rows = (fit.part, *steps)
+    data.setdefault(fit.rows, (rows, codes))
+    with seeded(classifier.random_state):
+        nets = classifier._start(rows, len(fit.classes))
+        seed, rng = torch.initial_seed(), torch.get_rng_state()
+    fit.key = tuple(stack_key(net) for net in nets)
+    fit.members = [Member(net, fit.rows, seed, rng) for net in nets]
+
+
+def train_fits(
+    fits: Sequence[StackedFit],
+    data: dict[Hashable, Rows],
+    *,
+    share: float = 1.0,
+    n_jobs: int | None = None,
+    stack_size: int | None = None,
+) -> list[StackedFit]:
+    """Train the fits that can be stacked up to a `share` of their epochs; what was done before is not done again.
+
+    Returns
+    -------
+    list of StackedFit
+        In the order of `fits`; those that can not be stacked as they were.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for number, fit in enumerate(fits):
+        if fit.members and fit.error is None:
+            groups.setdefault(fit.key, []).append(number)
+    chunks = [
+        chunk
+        for group in groups.values()
+        for chunk in _portions(group, stack_size or _stack_size(fits[group[0]]), effective_n_jobs(n_jobs))
+    ]
+    done = Parallel(n_jobs=n_jobs)(
+        delayed(_train_chunk)([fits[i] for i in chunk], {fits[i].rows: data[fits[i].rows] for i in chunk}, share)
+        for chunk in chunks
+    )
+    trained = list(fits)
+    for chunk, results in zip(chunks, done):
+        for number, fit in zip(chunk, results):
+            trained[number] = fit
+    return trained
+
+
+def _portions(group: list[int], size: int, n_jobs: int) -> list[list[int]]:
+    """The group in portions of equal size, none above `size`, as many as keep all processes busy."""
+    rounds = -(-len(group) // (size * n_jobs))
+    n_chunks = min(rounds * n_jobs, len(group))
+    return [chunk.tolist() for chunk in np.array_split(np.asarray(group), n_chunks)]
+
+
+def _stack_size(fit: StackedFit) -> int:
+    net = fit.members[-1].net
+    if not str(net.device).startswith("cuda"):
+        return _CPU_STACK
+    free, _ = torch.cuda.mem_get_info(torch.device(net.device))
+    return max(1, int(_GPU_SHARE * free / _member_bytes(net)))
+
+
+def _member_bytes(net: ObjectiveNet) -> int:
+    """About what a member of a stack occupies during a step."""
+    parameters = [p for p in net.module_.parameters() if p.ndim > 1]
+    units = sum(sum(p.shape) for p in parameters)
+    batch = int(vars(net).get("iterator_train__batch_size", net.batch_size))
+    return 4 * (_KEPT * max(batch, 1) * units + 4 * sum(p.numel() for p in parameters))
+
+
+def _train_chunk(fits: list[StackedFit], data: dict[Hashable, Rows], share: float) -> list[StackedFit]:
+    start = time.perf_counter()
+    copies = copy.deepcopy(fits)  # so that a second attempt begins where this one began
+    try:
+        _train(copies, data, share)
+    except torch.OutOfMemoryError:
+        if len(fits) == 1:
+            raise
+        del copies
+        torch.cuda.empty_cache()
+        half = len(fits) // 2
+        return _train_chunk(fits[:half], data, share) + _train_chunk(fits[half:], data, share)
+    for fit in copies:
+        fit.seconds += (time.perf_counter() - start) / len(fits)
+    return copies
+
+
+def _train(fits: list[StackedFit], data: dict[Hashable, Rows], share: float) -> None:
+    phases = list(zip(*(fit.members for fit in fits)))
+    total = sum(phase[0].net.max_epochs for phase in phases)
+    target = max(1, round(share * total))
+    before = 0
+    for number, phase in enumerate(phases):
+        if number and len(phase[0].net.history) == 0:
+            for fit, member in zip(fits, phase):
+                earlier = fit.members[number - 1]
+                member.net.module_.load_state_dict(earlier.net.module_.state_dict())
+                member.rng, member.noise = earlier.rng, earlier.noise
+        n_epochs = min(target - before, phase[0].net.max_epochs) - max(len(m.net.history) for m in phase)
+        if n_epochs > 0:
+            alive = [member for fit, member in zip(fits, phase) if fit.error is None]
+            train_together(alive, data, n_epochs)
+        before += phase[0].net.max_epochs
+        if before >= target:
+            break

@@ -1,0 +1,322 @@
+"""Many trainings as one: the nets of a stack take their steps together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.callbacks import PassthroughScoring
+from torch import Tensor, nn
+
+from robustxai.exceptions import DivergedError
+from robustxai.explainers import Gradient
+from robustxai.nets import StackedMLP
+from robustxai.penalties import CrossLipschitz, EstimatedHessian, RankingGap, RelativeHessian
+from robustxai.training._iterator import TensorBatches, _tensors
+from robustxai.training._net import ObjectiveNet, Stop, Term
+from robustxai.training._schedule import OneCycle
+from robustxai.training._stacked_adam import StackedAdam
+from robustxai.training._stacked_batch import StackedBatch
+
+__all__ = ["Member", "Rows", "stack_key", "train_together"]
+
+#: Rows of an epoch: inputs and class indices.
+Rows = tuple[np.ndarray, np.ndarray]
+#: Penalties that read a stack as they read one network, drawing through the batch what they draw.
+_STACKABLE = (RankingGap, RelativeHessian, EstimatedHessian, CrossLipschitz)
+#: Of those, the ones that read nothing but scores, so that some members can have one and others another.
+_READS_SCORES = (RankingGap,)
+#: Those that differentiate in x themselves. For the others the module's own input gradient is all that is needed.
+_DIFFERENTIATES = (CrossLipschitz,)
+#: What these do for a batch, the stack does itself.
+_KNOWN_CALLBACKS = (OneCycle, PassthroughScoring)
+
+
+@dataclass
+class Member:
+    """A training that can stop after any epoch and go on, alone or in another stack.
+
+    Attributes
+    ----------
+    net : ObjectiveNet
+        Initialised; its module holds the weights whenever no stack is at work.
+    rows : hashable
+        Which of the data sets it learns from.
+    seed : int
+        That of its random streams.
+    rng : Tensor
+        State of the CPU's stream, which orders the batches.
+    noise : Tensor, optional
+        State of the device's stream where that is not the CPU; None before the first step.
+    moments : list of (Tensor, Tensor)
+        Adam's, for every weight; empty before the first step.
+    n_steps : int
+        Steps so far.
+    stopped : bool
+        A callback has asked for the end.
+    error : Exception, optional
+        What ended it before its time.
+    """
+
+    net: ObjectiveNet
+    rows: Hashable
+    seed: int
+    rng: Tensor
+    noise: Tensor | None = None
+    moments: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    n_steps: int = 0
+    stopped: bool = False
+    error: Exception | None = None
+
+    @property
+    def going_on(self) -> bool:
+        """Whether there is something left to train."""
+        return not self.stopped and self.error is None and len(self.net.history) < self.net.max_epochs
+
+
+def active_terms(net: ObjectiveNet) -> list[Term]:
+    """The terms that the net computes."""
+    return [term for term in net.terms if term.weight != 0]
+
+
+def stack_key(net: ObjectiveNet) -> Hashable:
+    """Nets with the same key can be stacked.
+
+    The weights of the terms, the top-k of a ranking gap, learning rate, weight decay, softplus's beta and the random
+    stream may differ within a stack.
+
+    Raises
+    ------
+    NotImplementedError
+        The net has something that stacks do not know; the message says what.
+    """
+    kind = StackedMLP.check([net.module_])
+    if not isinstance(net.explainer, Gradient):
+        raise NotImplementedError(f"a stack explains by Gradient, not by {type(net.explainer).__name__}")
+    if net.adversary is not None or net.criterion_weight != 1:
+        raise NotImplementedError("a stack knows no adversary and no teacher")
+    terms = active_terms(net)
+    for term in terms:
+        if not isinstance(term.penalty, _STACKABLE):
+            raise NotImplementedError(f"a stack does not know the penalty {type(term.penalty).__name__}")
+    if type(net.criterion_) is not nn.CrossEntropyLoss or net.criterion_.weight is not None:
+        raise NotImplementedError("a stack minimises the plain cross-entropy")
+    if net.criterion_.label_smoothing or net.criterion_.reduction != "mean":
+        raise NotImplementedError("a stack minimises the plain cross-entropy")
+    if net.iterator_train is not TensorBatches or not net.get_params().get("iterator_train__shuffle"):
+        raise NotImplementedError("a stack draws its batches by TensorBatches, shuffled")
+    for method in ("on_batch_begin", "on_batch_end", "on_grad_computed"):
+        for callback in net.listeners(method):
+            if not isinstance(callback, _KNOWN_CALLBACKS):
+                raise NotImplementedError(f"a stack does not call {type(callback).__name__}.{method}")
+    shapes = tuple(tuple(p.shape) for p in net.module_.parameters())
+    penalties = tuple((t.name, type(t.penalty) if isinstance(t.penalty, _READS_SCORES) else t.penalty) for t in terms)
+    schedule = (net.max_epochs, _batch_size(net), len(net.history))
+    return (kind, shapes, net.explainer, penalties, schedule, StackedAdam.key(net.optimizer_), str(net.device))
+
+
+def train_together(members: Sequence[Member], data: Mapping[Hashable, Rows], n_epochs: int | None = None) -> None:
+    """Train the members of one stack, in place, for `n_epochs` more epochs or to their end.
+
+    A member draws its own batches, in the order in which it would draw them alone, and its result is what it would
+    be alone up to the rounding of float32. A member that diverges, or whose callback stops it, leaves the stack; its
+    net, its history and its `error` tell what happened.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        With one `stack_key`. Members that are not `going_on` are left as they are.
+    data : mapping of hashable to (array of shape (n, *features), int array of shape (n,))
+        What `Member.rows` names.
+    n_epochs : int, optional
+        All that are left by default.
+    """
+    members = [member for member in members if member.going_on]
+    if not members:
+        return
+    if len({stack_key(member.net) for member in members}) > 1:
+        raise ValueError("The members of a stack must have one stack_key.")
+    left = members[0].net.max_epochs - len(members[0].net.history)
+    stack = _Stack(members, data)
+    for _ in range(left if n_epochs is None else min(n_epochs, left)):
+        if not stack.members:
+            break
+        stack.run_epoch()
+    stack.write()
+
+
+class _Stack:
+    def __init__(self, members: Sequence[Member], data: Mapping[Hashable, Rows]) -> None:
+        self.members = list(members)
+        nets = [member.net for member in members]
+        self.device = torch.device(nets[0].device)
+        self.batch_size = _batch_size(nets[0])
+        self.module = StackedMLP([net.module_ for net in nets]).to(self.device)
+        self.adam = StackedAdam(self.module, [net.optimizer_ for net in nets], [m.moments for m in members])
+        self.differentiates = any(isinstance(t.penalty, _DIFFERENTIATES) for t in active_terms(nets[0]))
+        self.orders = [torch.Generator().set_state(member.rng) for member in members]
+        self.streams = [self._noise(member, order) for member, order in zip(members, self.orders)]
+        self.splits = [net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
+        # every data set once on the device, end to end; a member knows where its rows begin
+        parts: dict[Hashable, tuple[Tensor, Tensor]] = {}
+        starts: dict[Hashable, int] = {}
+        end = 0
+        self.first, self.n_rows = [], []
+        for member, (train, valid) in zip(members, self.splits):
+            # with a validation split of its own a member has rows of its own
+            key = member.rows if valid is None else id(member)
+            if key not in parts:
+                parts[key], starts[key] = _tensors(train), end
+                end += len(parts[key][0])
+            self.first.append(starts[key])
+            self.n_rows.append(len(parts[key][0]))
+        self.x = torch.cat([x for x, _ in parts.values()]).to(self.device)
+        self.y = torch.cat([y for _, y in parts.values()]).to(self.device)
+        if not nets[0].history:
+            for member, net in zip(members, nets):
+                net.notify("on_train_begin", X=data[member.rows][0], y=data[member.rows][1])
+
+    def _noise(self, member: Member, order: torch.Generator) -> torch.Generator:
+        """Where the member's penalties draw: alone, they draw on the device."""
+        if self.device.type == "cpu":
+            return order
+        stream = torch.Generator(self.device).manual_seed(member.seed)
+        return stream if member.noise is None else stream.set_state(member.noise)
+
+    # ---------------------------------------------------------------- an epoch
+
+    def run_epoch(self) -> None:
+        for member, (train, valid) in zip(self.members, self.splits):
+            member.net.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
+        means, n_batches = self._train_epoch()
+        for s, member in enumerate(self.members):
+            member.n_steps += n_batches[s]
+        if any(_watches(member.net) for member in self.members):
+            self.write()
+        gone = [s for s in range(len(self.members)) if not self._end_epoch(s, means, n_batches[s])]
+        if gone:
+            self._drop(gone)
+
+    def _end_epoch(self, s: int, means: dict[str, list[float]], n_batches: int) -> bool:
+        """Book the epoch of one member; whether it goes on."""
+        member, (train, valid) = self.members[s], self.splits[s]
+        try:
+            member.net.record_epoch({name: values[s] for name, values in means.items()}, n_batches)
+            if valid is not None:
+                iterator = member.net.get_iterator(valid, training=False)
+                step = member.net.validation_step
+                member.net.run_single_epoch(iterator, training=False, prefix="valid", step_fn=step)
+            member.net.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
+        except DivergedError as error:
+            member.error = error
+        except Stop:
+            member.stopped = True
+        return member.error is None and not member.stopped
+
+    def _train_epoch(self) -> tuple[dict[str, list[float]], list[int]]:
+        size, n_members = self.batch_size, len(self.members)
+        n_rows = torch.tensor(self.n_rows)
+        width = int(n_rows.max())
+        orders = torch.zeros(n_members, width, dtype=torch.long)
+        for s, stream in enumerate(self.orders):
+            orders[s, : self.n_rows[s]] = torch.randperm(self.n_rows[s], generator=stream) + self.first[s]
+        orders = orders.to(self.device)
+        n_batches = -(-n_rows // size)
+        rates = self._rates(int(n_batches.max()))
+        sums: dict[str, Tensor] = {}
+        for number, rows in enumerate(orders.split(size, dim=1)):
+            counts = (n_rows - number * size).clamp(0, size)
+            for name, values in self._step(rows, counts, rates[number], number / float(n_batches.max())).items():
+                sums[name] = sums.get(name, 0.0) + values.double() * counts.to(values.device)
+        means = {name: (total.cpu() / n_rows).tolist() for name, total in sums.items()}
+        return means, n_batches.tolist()
+
+    def _rates(self, n_batches: int) -> Tensor:
+        """Learning rate of every member in every step of the epoch, (steps, members)."""
+        rates = torch.empty(n_batches, len(self.members), dtype=torch.float64)
+        for s, member in enumerate(self.members):
+            base = member.net.optimizer_.param_groups[0]["lr"]
+            cycle = next((c for _, c in member.net.callbacks_ if isinstance(c, OneCycle)), None)
+            if cycle is None:
+                rates[:, s] = base
+            else:
+                last = max(cycle.n_steps_ - 1, 1)
+                factors = [cycle.factor((member.n_steps + number) / last) for number in range(n_batches)]
+                rates[:, s] = base * torch.tensor(factors, dtype=torch.float64)
+        return rates
+
+    def _step(self, rows: Tensor, counts: Tensor, rate: Tensor, share: float) -> dict[str, Tensor]:
+        x, y = self.x[rows], self.y[rows]
+        terms = [active_terms(member.net) for member in self.members]
+        progress = min((len(self.members[0].net.history) - 1 + share) / self.members[0].net.max_epochs, 1.0)
+        batch = StackedBatch(
+            self.module,
+            x.requires_grad_() if self.differentiates else x,
+            self.members[0].net.explainer,
+            y=y,
+            progress=progress,
+            streams=self.streams,
+            counts=counts.tolist(),
+        )
+        full = bool((counts == rows.shape[1]).all())
+        weights = _row_weights(counts, rows.shape[1]).to(self.device)
+        losses = nn.functional.cross_entropy(batch.logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y)
+        loss = (losses * weights).sum(dim=1)
+        values = {"cross_entropy": loss.detach()}
+        for number, term in enumerate(terms[0]):
+            value = (_evaluate([t[number].penalty for t in terms], batch) * weights).sum(dim=1)
+            values[term.name] = value.detach()
+            loss = loss + torch.tensor([t[number].weight for t in terms], device=self.device) * value
+        loss.sum().backward()
+        active = None if full else (counts > 0)
+        self.adam.step(rate, None if active is None or bool(active.all()) else active)
+        return {"train_loss": loss.detach(), **values}
+
+    # ---------------------------------------------------------------- members come and go
+
+    def write(self) -> None:
+        """Give every member its weights, its moments and its random state."""
+        self.module.write([member.net.module_ for member in self.members])
+        for s, (member, moments) in enumerate(zip(self.members, self.adam.moments())):
+            member.moments, member.rng = moments, self.orders[s].get_state()
+            member.noise = None if self.device.type == "cpu" else self.streams[s].get_state()
+
+    def _drop(self, gone: list[int]) -> None:
+        self.write()
+        stay = [s for s in range(len(self.members)) if s not in gone]
+        index = torch.tensor(stay, dtype=torch.long)
+        for name in ("members", "orders", "streams", "splits", "first", "n_rows"):
+            setattr(self, name, [getattr(self, name)[s] for s in stay])
+        self.module = self.module.select(index.to(self.device))
+        self.adam = self.adam.select(self.module, index)
+
+
+def _batch_size(net: ObjectiveNet) -> int:
+    size = int(vars(net).get("iterator_train__batch_size", net.batch_size))
+    return size if size > 0 else torch.iinfo(torch.long).max
+
+
+def _watches(net: ObjectiveNet) -> bool:
+    """Whether somebody looks at the weights after every epoch."""
+    own = {name for name, _ in net._default_callbacks}
+    return net.train_split is not None or any(name not in own for name, _ in net.callbacks_)
+
+
+def _row_weights(counts: Tensor, width: int) -> Tensor:
+    """What turns a sum over a batch's rows into the mean over those that are not padding, (members, width)."""
+    return (torch.arange(width) < counts[:, None]) / counts.clamp_min(1)[:, None]
+
+
+def _evaluate(penalties: Sequence[Any], batch: StackedBatch) -> Tensor:
+    """The members' penalties, (members, rows): one call for all that have the same one."""
+    groups: dict[Any, list[int]] = {}
+    for s, penalty in enumerate(penalties):
+        groups.setdefault(penalty, []).append(s)
+    if len(groups) == 1:
+        return penalties[0](batch)
+    parts = [penalty(batch.members(torch.tensor(index))) for penalty, index in groups.items()]
+    order = torch.tensor([s for index in groups.values() for s in index]).argsort()
+    return torch.cat(parts)[order.to(parts[0].device)]

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import EarlyStopping, EpochScoring
+from skorch.dataset import ValidSplit
+from torch import nn
+
+from robustxai import (
+    CrossLipschitzClassifier,
+    EstimatedHessianClassifier,
+    ExactHessianClassifier,
+    R2ETClassifier,
+    SoftplusClassifier,
+    VanillaClassifier,
+)
+from robustxai.classifiers import AdversarialTrainingClassifier, ATEXClassifier, WeightDecayClassifier
+from robustxai.exceptions import DivergedError
+from robustxai.model_selection._stacked_fits import begin_fits, train_fits
+from robustxai.training import train_together
+
+SMALL = {"max_epochs": 4, "batch_size": 32, "module__hidden": (8, 6)}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Two tables: 96 and 97 rows, so that the second has one batch more; three classes."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(97, 5)).astype(np.float32)
+    y = (X[:, 0] + X[:, 1] ** 2 > 0.5).astype(int) + (X[:, 2] > 0.8)
+    return [(X[:96], y[:96]), (X, y)]
+
+
+def weights(estimator):
+    return torch.cat([p.detach().flatten() for p in estimator.module_.parameters()])
+
+
+def assert_as_alone(estimators, parts, **options):
+    """Every member's weights, history and explanations are those of its own fit."""
+    pairs = [(e, i % len(parts)) for i, e in enumerate(estimators)]
+    fits, data = begin_fits(pairs, parts)
+    assert [fit.why_not for fit in fits] == [""] * len(fits)
+    fits = train_fits(fits, data, **options)
+    for fit, (estimator, part) in zip(fits, pairs):
+        alone = type(estimator)(**estimator.get_params()).fit(*parts[part])
+        together = fit.fitted(data)
+        torch.testing.assert_close(weights(together), weights(alone), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(together.explain(parts[0][0]), alone.explain(parts[0][0]), rtol=1e-3, atol=1e-5)
+        assert len(together.history_) == len(alone.history_)
+        for mine, theirs in zip(together.history_, alone.history_):
+            numbers = {name for name, value in theirs.items() if isinstance(value, float)} - {"dur"}
+            assert numbers <= set(mine)
+            assert {n: mine[n] for n in numbers} == pytest.approx({n: theirs[n] for n in numbers}, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s: VanillaClassifier(random_state=s, lr=0.002 * (s + 1), **SMALL),
+        lambda s: WeightDecayClassifier(random_state=s, weight_decay=0.001 * s, **SMALL),
+        lambda s: SoftplusClassifier(random_state=0, beta=1.0 + s, **SMALL),
+        lambda s: EstimatedHessianClassifier(random_state=s, **{**SMALL, "module__activation": "tanh"}),
+        lambda s: R2ETClassifier(k=1 + s, lambda_gap=0.001 * (s + 1), lambda_hessian=0.01 * (s + 1), **SMALL),
+        lambda s: R2ETClassifier(k=2, lambda_hessian=0, gap="hinge", pairs="all", random_state=s, **SMALL),
+        lambda s: R2ETClassifier(k=2, warm_up=2, random_state=s, **SMALL),
+        lambda s: R2ETClassifier(k=2, random_state=s, **{**SMALL, "callbacks__lr_schedule": None}),
+        lambda s: R2ETClassifier(k=2, random_state=s, **{**SMALL, "module__skip": True, "batch_size": -1}),
+        lambda s: CrossLipschitzClassifier(k=2, random_state=s, **SMALL),
+    ],
+)
+def test_a_member_is_what_it_would_be_alone(make, parts):
+    assert_as_alone([make(s) for s in range(4)], parts)
+
+
+def test_members_start_from_given_weights(parts):
+    old = VanillaClassifier(**{**SMALL, "module__activation": "softplus"}).fit(*parts[0])
+    assert_as_alone([R2ETClassifier(k=2, init=old, random_state=s, **SMALL) for s in range(2)], parts)
+
+
+def test_a_validation_split_and_early_stopping_freeze_members(parts):
+    estimators = [
+        R2ETClassifier(
+            k=2,
+            random_state=s,
+            lr=0.3 if s else 0.001,
+            **{**SMALL, "max_epochs": 30},
+            train_split=ValidSplit(4, stratified=True),
+            callbacks=[("stop", EarlyStopping(patience=2, load_best=False))],
+            callbacks__lr_schedule=None,
+        )
+        for s in range(3)
+    ]
+    fits, data = begin_fits([(e, 0) for e in estimators], parts)
+    fits = train_fits(fits, data)
+    lengths = [len(fit.members[0].net.history) for fit in fits]
+    assert min(lengths) < 30
+    assert len(set(lengths)) > 1
+    assert_as_alone(estimators, parts[:1])
+
+
+def test_training_goes_on_where_it_was_interrupted(parts):
+    def fits_of():
+        return begin_fits([(R2ETClassifier(k=2, warm_up=2, random_state=s, **SMALL), s) for s in range(2)], parts)
+
+    at_once, data = fits_of()
+    at_once = train_fits(at_once, data)
+    in_parts, _ = fits_of()
+    for share in (0.1, 0.3, 0.5, 0.9, 1.0):
+        in_parts = train_fits(in_parts, data, share=share, stack_size=1 + (share > 0.4))
+    for a, b in zip(at_once, in_parts):
+        assert torch.allclose(weights(a.fitted(data)), weights(b.fitted(data)), atol=1e-6)
+        assert [len(m.net.history) for m in b.members] == [2, 4]
+
+
+def test_a_member_that_diverges_leaves_the_others_alone(parts):
+    estimators = [R2ETClassifier(k=2, lr=lr, **SMALL) for lr in (0.005, 1e30, 0.01)]
+    fits, data = begin_fits([(e, 0) for e in estimators], parts)
+    fits = train_fits(fits, data)
+    with pytest.raises(DivergedError, match="epoch 1"):
+        fits[1].fitted(data)
+    for i in (0, 2):
+        alone = estimators[i].fit(*parts[0])
+        torch.testing.assert_close(weights(fits[i].fitted(data)), weights(alone), rtol=1e-4, atol=1e-5)
+
+
+class OwnMLP(nn.Module):
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.layer = nn.Linear(n_features, n_classes)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "why"),
+    [
+        (ExactHessianClassifier(**SMALL), "ExactHessian"),
+        (AdversarialTrainingClassifier(**SMALL), "adversary"),
+        (ATEXClassifier(**SMALL), "training loop of its own"),
+        (VanillaClassifier(module=OwnMLP, max_epochs=1), "OwnMLP"),
+        (VanillaClassifier(optimizer=torch.optim.SGD, max_epochs=1), "SGD"),
+        (VanillaClassifier(explainer="integrated_gradients", max_epochs=1), "IntegratedGradients"),
+        (VanillaClassifier(criterion__label_smoothing=0.1, max_epochs=1), "cross-entropy"),
+        (VanillaClassifier(callbacks=[EpochScoring("accuracy", on_train=True)], max_epochs=1), "EpochScoring"),
+    ],
+)
+def test_what_cannot_be_stacked_says_why(estimator, why, parts):
+    (fit,), _ = begin_fits([(estimator, 0)], parts)
+    assert why in fit.why_not
+    assert fit.members == []
+
+
+def test_members_of_one_stack_have_one_key(parts):
+    pairs = [(VanillaClassifier(**SMALL), 0), (VanillaClassifier(**{**SMALL, "batch_size": 16}), 0)]
+    fits, data = begin_fits(pairs, parts)
+    assert fits[0].key != fits[1].key
+    with pytest.raises(ValueError, match="stack_key"):
+        train_together([fit.members[0] for fit in fits], data)
