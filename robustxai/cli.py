@@ -53,6 +53,11 @@ console = Console()
 _LISTS = ("--data", "--defences", "--attacks", "--tables", "--figures")
 #: Without the ensemble, which takes twice as long as the rest of the demo.
 _QUICK_ATTACKS = tuple(name for name in STANDARD_ATTACKS if name != "auto")
+_SCHEDULER_HELP = (
+    "Address of a Dask scheduler, such as tcp://host:8786: its workers run the cells instead of this machine, whatever "
+    "--n-jobs says. A cell uses one thread: start them with 'dask worker ADDRESS --nworkers CORES --nthreads 1', the "
+    "same version of robustxai, and ROBUSTXAI_DATA. Needs robustxai\\[distributed]."
+)
 #: The columns that fit a terminal; the files have all of them.
 _SHOWN = (
     "roc_auc",
@@ -120,6 +125,7 @@ def benchmark(
     rows: Annotated[int, typer.Option(help="Test rows that are attacked.")] = 1000,
     certify: Annotated[bool, typer.Option(help="Prove a P@k of the attacked rows, too.")] = True,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
         "robustxai-benchmark"
     ),
@@ -127,7 +133,7 @@ def benchmark(
     """Run defences against attacks on real tables; names of a list are separated by spaces or commas."""
     defence_names, attack_names = _names(defences, STANDARD_DEFENCES), _names(attacks, STANDARD_ATTACKS)
     experiment = Experiment(_names(data), defence_names, attack_names, seeds, k, epsilon, norm, max_iter, rows, certify)
-    _run(experiment, out, n_jobs, fresh=False)
+    _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
 
 
 @app.command()
@@ -141,6 +147,7 @@ def paper(
     seeds: Annotated[int, typer.Option(help="Test splits.")] = 5,
     splits: Annotated[int, typer.Option(help="Of r2et: validation splits that weights are chosen on.")] = 3,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
         "robustxai-paper"
     ),
@@ -157,7 +164,7 @@ def paper(
         )
     names = _names(data, R2ETPaper.data)
     with _stoppable(fresh=False), _progress() as progress:
-        options: dict[str, Any] = {"n_jobs": n_jobs, "progress": _reporter(progress)}
+        options: dict[str, Any] = {"n_jobs": n_jobs, "scheduler": scheduler, "progress": _reporter(progress)}
         written = (
             _r2et(names, seeds, splits, tables, figures, out, options)
             if name == "r2et"
@@ -236,6 +243,7 @@ def bracket(
     seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 3,
     rows: Annotated[int, typer.Option(help="Test rows that are certified and attacked.")] = 100,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
         "robustxai-bracket"
     ),
@@ -243,7 +251,7 @@ def bracket(
     """Bracket the true P@8 of models on real tables: proven from below, attacked from above, at five radii."""
     study = Bracket(_names(data, Bracket.data), _names(defences, Bracket.defences), seeds, n_rows=rows)
     with _stoppable(fresh=False), _progress() as progress:
-        results = study.run(out, n_jobs=n_jobs, progress=_reporter(progress))
+        results = study.run(out, n_jobs=n_jobs, scheduler=scheduler, progress=_reporter(progress))
     written = [out / "bracket.md", out / "bracket.csv"]
     written[0].write_text(bracket_markdown(results), encoding="utf-8")
     results.to_csv(written[1], index=False, float_format="%.6g")
@@ -290,9 +298,10 @@ def _reporter(progress: Progress) -> Callable[[int, int, dict[str, Any]], None]:
     return show
 
 
-def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool) -> None:
+def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool, scheduler: str | None = None) -> None:
+    options: dict[str, Any] = {"n_jobs": n_jobs, "fresh": fresh, "scheduler": scheduler}
     with _stoppable(fresh), _progress() as progress:
-        cells = run_experiment(experiment, out, n_jobs=n_jobs, fresh=fresh, progress=_reporter(progress))
+        cells = run_experiment(experiment, out, progress=_reporter(progress), **options)
     csv, markdown = write_tables(cells, out)
     for name, rows in cells.groupby("data", sort=False):
         console.print(_rich_table(str(name), rows))
@@ -350,7 +359,7 @@ def main() -> None:
     """Entry point: errors that a user can mend are one sentence, not a traceback."""
     try:
         app(_spread(sys.argv[1:]))
-    except (ValueError, TypeError, OSError, DivergedError) as error:
+    except (ValueError, TypeError, OSError, ImportError, DivergedError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from robustxai import cli
-from robustxai.benchmark import DATA, Study, _bracket
+from robustxai.benchmark import DATA, Study, _bracket, _scheduler
 from robustxai.benchmark._table import COLUMNS
 from robustxai.datasets import _base
 
@@ -119,6 +119,57 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
     assert first.certify
     CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", "--no-certify", "--out", str(tmp_path)])
     assert not seen[-1][0].certify
+
+
+def test_the_address_of_a_scheduler_reaches_the_run_and_the_demo_has_none(monkeypatch, tmp_path):
+    seen = []
+
+    def record(experiment, out, **options):
+        seen.append(options["scheduler"])
+        raise ValueError("that is all")
+
+    monkeypatch.setattr(cli, "run_experiment", record)
+    for arguments in (["--scheduler", "tcp://host:8786"], []):
+        CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", *arguments, "--out", str(tmp_path)])
+    CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path)])
+    assert seen == ["tcp://host:8786", None, None]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("tcp://127.0.0.1:1", "No Dask scheduler answers at tcp://127.0.0.1:1. Start one there with 'dask scheduler'"),
+        ("localhost", "scheduler='localhost' is not an address like tcp://host:8786"),
+    ],
+)
+def test_a_scheduler_that_does_not_answer_is_one_sentence_and_exit_code_2(
+    main, monkeypatch, tmp_path, address, message
+):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(_scheduler, "_PATIENCE", 0.3)
+    arguments = ["--data", "breast_cancer", "--defences", "vanilla", *SMALL, "--scheduler", address]
+    code, text = main("benchmark", *arguments, "--out", tmp_path)
+    assert code == 2
+    assert one_sentence(text).startswith(message)
+    assert not list(tmp_path.glob("cells/*"))
+
+
+@pytest.mark.parametrize("command", [["bracket"], ["paper", "r2et"], ["paper", "atex"]])
+def test_every_study_goes_to_the_scheduler(main, monkeypatch, tmp_path, command):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(_scheduler, "_PATIENCE", 0.3)
+    arguments = ["--data", "compas", "--seeds", "1", "--scheduler", "tcp://127.0.0.1:1", "--out", tmp_path]
+    code, text = main(*command, *arguments)
+    assert code == 2
+    assert "No Dask scheduler answers at tcp://127.0.0.1:1" in one_sentence(text)
+
+
+def test_a_scheduler_without_dask_is_one_sentence_that_names_the_extra(main, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    arguments = ["--data", "breast_cancer", "--defences", "vanilla", *SMALL, "--scheduler", "tcp://host:8786"]
+    code, text = main("benchmark", *arguments, "--out", tmp_path)
+    assert code == 2
+    assert "pip install 'robustxai[distributed]'" in one_sentence(text)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import product
@@ -36,7 +35,6 @@ from robustxai.perturbation import ThreatModel
 
 __all__ = ["ARMS", "ATEXEfficacy", "EfficacyCell", "efficacy_markdown", "run_efficacy_cell"]
 
-Report = Callable[[int, int, dict[str, Any]], None]
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 #: What the iterations before the adversarial training are spent on, and logistic regression, which has none.
@@ -245,9 +243,9 @@ class ATEXEfficacy:
         )
         return list(dict.fromkeys(cells))  # what is given twice counts once
 
-    def run(self, out: str | Path, *, n_jobs: int = 1, progress: Report | None = None) -> pd.DataFrame:
-        """Run or resume everything under `out`; one row per cell."""
-        return run_cells(self.cells(), out, run=run_efficacy_cell, n_jobs=n_jobs, progress=progress)
+    def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
+        """Run or resume everything under `out`; one row per cell. Options as in :func:`run_cells`."""
+        return run_cells(self.cells(), out, run=run_efficacy_cell, **options)
 
 
 #: Heading, column, and whether it is compared with iteration 0.

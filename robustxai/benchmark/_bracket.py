@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -27,7 +27,6 @@ from robustxai.perturbation import ThreatModel
 
 __all__ = ["Bracket", "BracketCell", "bracket_markdown", "bracket_summary", "run_bracket_cell"]
 
-Report = Callable[[int, int, dict[str, Any]], None]
 
 #: Raised by one whenever a change of this file makes older results incomparable.
 _PROTOCOL = 2
@@ -241,17 +240,15 @@ class Bracket:
         grid = product(self.data, range(self.seeds), self.defences)
         return list(dict.fromkeys(BracketCell(d, m, s, *rest) for d, s, m in grid))  # a name given twice counts once
 
-    def run(self, out: str | Path, *, n_jobs: int = 1, progress: Report | None = None) -> pd.DataFrame:
+    def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
         """Run or resume everything under `out`.
 
         Parameters
         ----------
         out : path
             Folder for the results.
-        n_jobs : int, default=1
-            Processes.
-        progress : callable, optional
-            Called with (finished, total, row) after every cell.
+        **options
+            `n_jobs`, `scheduler` and `progress` as in :func:`run_cells`.
 
         Returns
         -------
@@ -263,7 +260,7 @@ class Bracket:
             faithfulness, and medians of the proven radius, of the attack's (infinite where more than half of the rows
             withstood), and of their ratio over the rows that have both.
         """
-        cells = run_cells(self.cells(), out, run=run_bracket_cell, n_jobs=n_jobs, progress=progress)
+        cells = run_cells(self.cells(), out, run=run_bracket_cell, **options)
         long = cells.drop(columns="epsilons").explode("points", ignore_index=True)
         return long.drop(columns="points").join(pd.DataFrame(long["points"].tolist()))
 

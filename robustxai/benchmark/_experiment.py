@@ -106,11 +106,11 @@ def run_cells(
     n_jobs : int, default=1
         Processes, by joblib. Does not count with a `scheduler`.
     scheduler : str, optional
-        Address of a Dask scheduler, "tcp://host:8786", whose workers run the cells instead of this machine. They, and
-        the scheduler, need the same version of this library; what a cell reads is read by the worker, from its own
-        ``ROBUSTXAI_DATA``, and nothing is written there. A cell uses one thread, and a worker process runs one cell at
-        a time: start one worker process per core, by ``dask worker ADDRESS --nworkers CORES --nthreads 1``. If a worker
-        dies, its cell is started again on another one.
+        Address of a Dask scheduler, "tcp://host:8786", whose workers run the cells instead of this machine. They need
+        the same version of this library. What a cell reads is read by the worker, from its own ``ROBUSTXAI_DATA``;
+        results are written here. A cell uses one thread, and a worker process runs one cell at a time: start one worker
+        process per core, by ``dask worker ADDRESS --nworkers CORES --nthreads 1``. If a worker dies, its cell is
+        started again on another one.
     fresh : bool, default=False
         Compute everything anew.
     progress : callable, optional
@@ -128,7 +128,7 @@ def run_cells(
     ConnectionError
         The scheduler does not answer, or no longer.
     ChildProcessError
-        A cell that every worker died of; the message has its name. All others were run before.
+        Every worker died that ran a certain cell; the message has its name. The others were run before.
     """
     folder = Path(out) / "cells"
     folder.mkdir(parents=True, exist_ok=True)

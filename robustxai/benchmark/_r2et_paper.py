@@ -20,7 +20,6 @@ from robustxai.benchmark._registry import DATA
 
 __all__ = ["STABLE", "UNCONSTRAINED", "R2ETPaper", "Study", "figure_of_merit"]
 
-Report = Callable[[int, int, dict[str, Any]], None]
 #: A method's name and one of its cells.
 Labelled = tuple[str, Any]
 #: (data set, method) -> the winner.
@@ -115,15 +114,14 @@ class R2ETPaper:
         self,
         out: str | Path,
         *,
-        n_jobs: int = 1,
         retrained: bool = True,
         flips: bool = True,
-        progress: Report | None = None,
+        **options: Any,
     ) -> Study:
-        """Run or resume everything under `out`."""
+        """Run or resume everything under `out`; `options` as in :func:`run_cells`."""
 
-        def rows(labelled: list[Labelled], **options: Any) -> pd.DataFrame:
-            table = run_cells([cell for _, cell in labelled], out, n_jobs=n_jobs, progress=progress, **options)
+        def rows(labelled: list[Labelled], **more: Any) -> pd.DataFrame:
+            table = run_cells([cell for _, cell in labelled], out, **options, **more)
             return table.assign(method=[name for name, _ in labelled])
 
         search, finalists, means = self._race(self.search_cells(), rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Sequence
@@ -29,6 +31,10 @@ Results = Generator[tuple[AnyCell, dict[str, Any]], None, None]
 
 #: Seconds that a connection to a scheduler may take, and then again its first answer.
 _PATIENCE = 5
+#: Seconds between two looks for finished cells.
+_POLL = 0.1
+#: So many cells that kill their workers, and no more are tried: it will not be the cells.
+_ENOUGH = 3
 #: Cells share torch's random generator and the list of warning filters with everything in their process.
 _one_at_a_time = threading.Lock()
 
@@ -67,7 +73,7 @@ def on_cluster(cells: Sequence[AnyCell], run: Run, address: str) -> Results[AnyC
     Parameters
     ----------
     cells : sequence of Keepable
-        What to run. Their module, and that of `run`, must be importable by the workers and the scheduler.
+        What to run. Their module, and that of `run`, must be importable by the workers.
     run : callable
         A cell in, a row out.
     address : str
@@ -80,29 +86,32 @@ def on_cluster(cells: Sequence[AnyCell], run: Run, address: str) -> Results[AnyC
     Raises
     ------
     ImportError
-        Distributed is not installed, here or there.
+        Distributed is not installed here, or the library not on a worker.
     ValueError
         No address, or a worker whose version of the library, or copy of a table, is not the one here.
     ConnectionError
         The scheduler does not answer, or no longer.
     ChildProcessError
-        Every worker that ran a certain cell died.
+        Every worker died that ran a certain cell; all others are through, unless there are more like it.
     """
     if not cells:
         return
     client = _connect(address)
     # its end also tells the scheduler that nobody waits for the cells any more
     with client:
-        if not client.nthreads():
-            # no error: a cluster may start its first worker only when there is work
-            warnings.warn(
-                f"The scheduler at {address} has no worker yet; cells wait for 'dask worker {address} --nthreads 1'.",
-                stacklevel=2,
-            )
         suspects: list[AnyCell] = []
-        yield from _round(client, cells, run, suspects.append)
+        guilty: list[AnyCell] = []
+        yield from _round(client, cells, run, suspects)
         for cell in suspects:
-            yield from _round(client, [cell], run, _give_up)
+            yield from _round(client, [cell], run, guilty)
+            if len(guilty) == _ENOUGH:
+                break
+    if guilty:
+        raise ChildProcessError(
+            f"Every worker died that ran {' or '.join(cell.name for cell in guilty)}. What is finished is kept. Look "
+            "for the reason in the logs of the workers; mostly it is memory: then start fewer per machine. The same "
+            "command goes on from here, or leave these cells out."
+        )
 
 
 def _connect(address: str) -> Any:
@@ -134,48 +143,97 @@ def _connect(address: str) -> Any:
         raise
     except Exception as error:  # of any kind, where another service than Dask answers
         raise ConnectionError(
-            f"No Dask scheduler answers at {address}. Start one there with 'dask scheduler', and workers with 'dask worker "
-            f"{address} --nthreads 1'; or leave the scheduler out to use this machine."
+            f"No Dask scheduler answers at {address}. Start one there with 'dask scheduler', and workers with "
+            f"'dask worker {address} --nthreads 1'; or leave the scheduler out to use this machine."
         ) from error
 
 
-def _give_up(cell: Keepable) -> None:
-    raise ChildProcessError(
-        f"Every worker that ran the cell {cell.name} died; all other cells but those that waited with it are finished "
-        "and kept. Look for the reason in the workers' logs (mostly memory: start fewer per machine, or with a higher "
-        "--memory-limit); then the same command goes on, or leave the cell out."
-    )
-
-
-def _round(client: Any, cells: Sequence[AnyCell], run: Run, killed: Callable[[AnyCell], None]) -> Results[AnyCell]:
-    """Send the cells and wait for them; `killed` is called with each whose workers died."""
-    from distributed import KilledWorker, as_completed
+def _round(client: Any, cells: Sequence[AnyCell], run: Run, killed: list[AnyCell]) -> Results[AnyCell]:
+    """Send the cells and wait for them; those whose workers died are added to `killed`."""
+    import cloudpickle
+    from distributed import KilledWorker, TimeoutError
 
     names = [cell.name for cell in cells]
+    parcels = [cloudpickle.dumps(_Parcel(cell, name, run)) for cell, name in zip(cells, names)]
     # a key of its own, or a result that another run has asked for would answer; Dask starts cells in the order of keys
     # and, with the first part in common, keeps most of them back until a worker is free
     group = f"robustxai-{uuid.uuid4().hex}"
     keys = [(group, index, name) for index, name in enumerate(names)]
-    futures = client.map(_run_there, cells, names, run=run, key=keys)
+    futures = client.map(pickle.loads, parcels, key=keys)
     waiting = dict(zip(futures, cells))
-    for future in as_completed(futures, loop=client.loop):
-        cell = waiting.pop(future)
-        try:
-            row = future.result()
-        except KilledWorker:
-            killed(cell)
-            continue
-        except CancelledError as error:
-            raise ConnectionError(
-                f"The connection to the Dask scheduler at {client.scheduler.address} was lost. Finished cells are kept: "
-                "when it is up again, the same command goes on from here."
-            ) from error
-        except ImportError as error:
-            raise ImportError(f"A worker cannot run the cell {cell.name}: {error}. Install what is here.") from error
-        finally:
-            # or the cluster would keep the result, and compute it anew if its worker dies
+    del futures
+    look = _Look(client)
+    while waiting:
+        ready = [future for future in waiting if future.done()]
+        if not ready:
+            look()
+            time.sleep(_POLL)
+        for future in ready:
+            try:
+                row = future.result(timeout=_PATIENCE)
+            except TimeoutError:
+                continue  # its worker died before the row was here: it is computed anew, and the others are not
+            except KilledWorker:
+                killed.append(waiting[future])
+                row = None
+            except (CancelledError, OSError) as error:
+                if future.status == "error":  # the cell's own
+                    raise
+                raise ConnectionError(
+                    f"The connection to the Dask scheduler at {client.scheduler.address} was lost. Finished cells are "
+                    "kept: when it is up again, the same command goes on from here."
+                ) from error
+            except ImportError as error:
+                raise ImportError(
+                    f"A worker cannot run the cell {waiting[future].name}: {error}. All of them need the same version "
+                    "of robustxai as this machine."
+                ) from error
+            cell = waiting.pop(future)
+            # or the cluster would keep the row, and compute it anew if its worker dies
             future.release()
-        yield cell, row
+            if row is not None:
+                yield cell, row
+
+
+class _Look:
+    """Says it, now and then, if there are no workers to wait for.
+
+    That is no error: a cluster may start its first worker only when there is work, or replace those that it loses.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.alone = 0
+        self.next = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() < self.next:
+            return
+        self.next = time.monotonic() + _PATIENCE
+        try:
+            self.alone = 0 if self.client.nthreads() else self.alone + 1
+        except OSError:
+            return  # the cells will know
+        if self.alone == 2:  # once, and not for one that is just being replaced
+            address = self.client.scheduler.address
+            warnings.warn(
+                f"The scheduler at {address} has no workers; cells wait for 'dask worker {address} --nthreads 1'.",
+                stacklevel=4,
+            )
+
+
+class _Parcel:
+    """A cell that runs when it is unpickled, and unpickles as its row.
+
+    What Dask itself cannot unpickle, because the library is absent or another version, would cost the worker its life,
+    and the next one, without a word to us. In a parcel it is an error of the cell like any other.
+    """
+
+    def __init__(self, cell: Keepable, name: str, run: Run) -> None:
+        self.arguments = cell, name, run
+
+    def __reduce__(self) -> tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]:
+        return _run_there, self.arguments
 
 
 def _run_there(cell: Keepable, name: str, run: Run) -> dict[str, Any]:

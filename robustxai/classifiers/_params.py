@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
+import torch
 from skorch import NeuralNet
 from typing_extensions import Self
 
@@ -19,7 +20,7 @@ _SKORCH = {name for name in inspect.signature(NeuralNet.__init__).parameters if 
 #: What skorch itself takes on top of the arguments of the optimizer.
 _EXTRA = {"optimizer__param_groups"}
 #: ``prefix__name`` goes to skorch, which checks the name against what stands behind the prefix.
-_PREFIXES = ("callbacks", "criterion", "dataset", "iterator_train", "iterator_valid", "module", "optimizer")
+_PREFIXES = ("callbacks", "compile", "criterion", "dataset", "iterator_train", "iterator_valid", "module", "optimizer")
 
 
 class NetParamsMixin(InheritedParamsMixin):
@@ -45,6 +46,7 @@ class NetParamsMixin(InheritedParamsMixin):
         """Keep skorch parameters as attributes; a name that nobody knows raises `error` with the nearest valid one."""
         given = {**vars(self), **params}
         arguments = {owner: _arguments(given.get(owner, default)) for owner, default in self._net_classes.items()}
+        arguments["compile"] = set(inspect.signature(torch.compile).parameters) - {"model"}
         for name in params:
             prefix, _, rest = name.partition("__")
             if name in _EXTRA:

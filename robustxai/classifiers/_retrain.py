@@ -14,7 +14,7 @@ from torch import nn
 from robustxai._validation import check_number
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.explainers import resolve_explainer
-from robustxai.nets import softplus_surrogate
+from robustxai.nets import fix_beta, softplus_surrogate
 from robustxai.training import ExplanationGuard
 
 __all__ = ["retrain"]
@@ -102,7 +102,7 @@ def retrain(
     module = getattr(init, "module_", init)
     if not isinstance(module, nn.Module):
         raise TypeError(f"init must be a fitted classifier, a fitted skorch net or a torch module, got {init!r}.")
-    start = copy.deepcopy(module) if beta is None else softplus_surrogate(module, beta)
+    start = copy.deepcopy(module) if beta is None else fix_beta(softplus_surrogate(module, beta))
     check_X_y(X, y, allow_nd=True, dtype=np.float32)
     check_classification_targets(y)
     if validation_data is None:

@@ -2,6 +2,7 @@
 
 from robustxai.nets._activation import (
     ACTIVATIONS,
+    fix_beta,
     has_piecewise_linear,
     is_piecewise_linear,
     make_activation,
@@ -15,6 +16,7 @@ __all__ = [
     "ACTIVATIONS",
     "MLP",
     "StackedMLP",
+    "fix_beta",
     "has_piecewise_linear",
     "is_piecewise_linear",
     "make_activation",

@@ -13,6 +13,7 @@ from robustxai.nets._smooth import SmoothClamp, SmoothLeaky, SmoothMaxPool, Smoo
 
 __all__ = [
     "ACTIVATIONS",
+    "fix_beta",
     "has_piecewise_linear",
     "is_piecewise_linear",
     "make_activation",
@@ -108,3 +109,12 @@ def set_beta(module: nn.Module, beta: float) -> None:
     for child in module.modules():
         if isinstance(child, SmoothReLU | SmoothMaxPool):
             child.beta = beta
+
+
+def fix_beta(module: nn.Module) -> nn.Module:
+    """The surrogate `module`, whose softplus stand-ins become units of its own that `set_beta` passes over."""
+    for parent in list(module.modules()):
+        for name, child in list(parent._modules.items()):
+            if type(child) is SmoothReLU:
+                setattr(parent, name, nn.Softplus(beta=child.beta).train(child.training))
+    return module

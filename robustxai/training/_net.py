@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from operator import length_hint
 from typing import Any, NamedTuple
 
@@ -11,16 +11,21 @@ import torch
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
 from skorch.dataset import unpack_data
-from torch import Tensor
+from skorch.utils import to_device
+from torch import Tensor, nn
 from torch.nn import CrossEntropyLoss
 
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
-from robustxai.penalties import ExplainedBatch, Penalty
+from robustxai.penalties import Distillation, ExplainedBatch, Penalty, TangentDistillation
+from robustxai.training._adversary import LossAdversary
 from robustxai.training._schedule import OneCycle
 
 __all__ = ["ObjectiveNet", "Stop", "Term"]
+
+#: Penalties and adversaries that differentiate the module once only; all others need second derivatives.
+_FIRST_ORDER = (Distillation, TangentDistillation, LossAdversary)
 
 
 class Term(NamedTuple):
@@ -55,6 +60,16 @@ class ObjectiveNet(NeuralNetClassifier):
         go on reading the clean batch.
     criterion_weight : float, default=1.0
         :math:`w_0`; 0 where a student learns from a teacher alone. The cross-entropy is logged all the same.
+    mixed_precision : bool, default=False
+        Run the forward passes of training steps, and with them their derivatives, in bfloat16 (``torch.autocast``).
+        Weights, logits, losses and everything outside of training steps stay float32. float16 is not offered: its
+        smallest number is 6e-8, and the loss scaling that helps against that does not reach the input gradients
+        inside of a loss.
+
+    Notes
+    -----
+    ``compile=True`` (of skorch) compiles the module, not the criterion, and serves objectives that differentiate the
+    module once: a compiled module has no second derivative.
     """
 
     #: Share of the training that is done; penalties find it in their batch.
@@ -67,11 +82,13 @@ class ObjectiveNet(NeuralNetClassifier):
         explainer: Explainer | None = None,
         adversary: Callable[[ExplainedBatch], Tensor] | None = None,
         criterion_weight: float = 1.0,
+        mixed_precision: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.terms = terms
         self.criterion_weight = criterion_weight
+        self.mixed_precision = mixed_precision
         self.adversary = adversary
         self.explainer = explainer if explainer is not None else Gradient()
 
@@ -111,6 +128,21 @@ class ObjectiveNet(NeuralNetClassifier):
                 raise ValueError(f"There is no callback {name.split('__')[0]!r}.{nearest_name(name, names)}")
         return super().initialize_callbacks()
 
+    def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
+        """Compile the module, not the criterion, which is one operation anyway; ValueError if that cannot train."""
+        if not self.compile or name not in self._modules:
+            return module
+        parts: list[Any] = [term.penalty for term in self.terms if term.weight != 0]
+        parts += [] if self.adversary is None else [self.adversary]
+        twice = [type(part).__name__ for part in parts if not isinstance(part, _FIRST_ORDER)]
+        if twice:  # now, because torch would say so only after a long compilation, and not in these words
+            raise ValueError(
+                "compile=True cannot be differentiated twice, which a training on input gradients needs "
+                f"({', '.join(twice)}); leave it out, or use it where the objective is of first order, as that of "
+                "VanillaClassifier or AdversarialTrainingClassifier is."
+            )
+        return super().torch_compile(module, name)
+
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """The criterion's value; what is on the device already is not sent there once more."""
         if isinstance(y_true, Tensor) and y_true.device == y_pred.device and type(self.criterion_) is CrossEntropyLoss:
@@ -135,22 +167,31 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
         """Loss and gradient of one batch."""
-        x, y = unpack_data(batch)
+        x, y = to_device(unpack_data(batch), self.device)
         terms = [term for term in self.terms if term.weight != 0]
         if terms or self.adversary is not None:
             x = x.detach().requires_grad_()
         explained = ExplainedBatch(self.module_, x, self.explainer, y=y, progress=self.progress_)
-        logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
-        loss = self.get_loss(logits, y, X=x, training=True)
-        values = {"cross_entropy": loss.detach()}
-        if self.criterion_weight != 1:
-            loss = self.criterion_weight * loss if self.criterion_weight else torch.zeros_like(loss)
-        for term in terms:
-            value = term.penalty(explained).mean()
-            values[term.name] = value.detach()
-            loss = loss + term.weight * value
-        loss.backward()
+        with _bfloat16(self.module_, x.device.type) if self.mixed_precision else nullcontext():
+            logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
+            loss = self.get_loss(logits, y, X=x, training=True)
+            values = {"cross_entropy": loss.detach()}
+            if self.criterion_weight != 1:
+                loss = self.criterion_weight * loss if self.criterion_weight else torch.zeros_like(loss)
+            for term in terms:
+                value = term.penalty(explained).mean()
+                values[term.name] = value.detach()
+                loss = loss + term.weight * value
+        self.backward(loss)
         return {"loss": loss.detach(), "y_pred": logits.detach(), "terms": values}
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of `loss` to that of the weights; training on several machines does it its own way.
+
+        The inputs have a gradient too while penalties differentiate in them, which nobody reads: it is not computed.
+        """
+        weights = [w for group in self.optimizer_.param_groups for w in group["params"] if w.requires_grad]
+        torch.autograd.backward(loss, inputs=weights)
 
     def run_single_epoch(
         self, iterator: Iterable, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
@@ -198,3 +239,23 @@ class ObjectiveNet(NeuralNetClassifier):
                 f"(lr={self.lr:g}, weights of the penalties: {weights}). "
                 "Lower lr or the weights, or standardise the features."
             )
+
+
+@contextmanager
+def _bfloat16(module: nn.Module, device_type: str) -> Iterator[None]:
+    """Calls of `module` inside the block run under autocast; they return float32, so that the loss keeps its digits.
+
+    Only the module's calls, not the block: the products inside of penalties would otherwise be rounded too, and weights
+    that autocast converted in a pass without gradients would be reused, without gradients, in the next one.
+    """
+    call = ExitStack()
+
+    def begin(module: nn.Module, inputs: Any) -> None:
+        call.enter_context(torch.autocast(device_type, torch.bfloat16))
+
+    def end(module: nn.Module, inputs: Any, logits: Any) -> Any:
+        call.close()
+        return logits.float() if isinstance(logits, Tensor) else logits  # else a certificate is tracing the module
+
+    with call, module.register_forward_pre_hook(begin), module.register_forward_hook(end):
+        yield

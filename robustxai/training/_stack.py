@@ -93,6 +93,10 @@ def stack_key(net: ObjectiveNet) -> Hashable:
     NotImplementedError
         The net has something that stacks do not know; the message says what.
     """
+    if type(net) is not ObjectiveNet:
+        raise NotImplementedError(f"a stack does not know the training steps of {type(net).__name__}")
+    if net.compile or net.mixed_precision:
+        raise NotImplementedError("a stack trains without compile and mixed_precision")
     kind = StackedMLP.check([net.module_])
     if not isinstance(net.explainer, Gradient):
         raise NotImplementedError(f"a stack explains by Gradient, not by {type(net.explainer).__name__}")

@@ -7,6 +7,7 @@ from torch import nn
 from robustxai.nets import (
     ACTIVATIONS,
     MLP,
+    fix_beta,
     has_piecewise_linear,
     is_piecewise_linear,
     make_activation,
@@ -103,3 +104,13 @@ def test_wrong_arguments_are_named():
 )
 def test_piecewise_linear_all_through(layers, expected):
     assert is_piecewise_linear(nn.Sequential(nn.Linear(4, 4), *layers)) is expected
+
+
+def test_stand_ins_can_become_units_of_the_network(net, x):
+    surrogate = softplus_surrogate(net, 4.0)
+    fixed = fix_beta(copy.deepcopy(surrogate))
+    assert [type(m) for m in fixed.modules() if isinstance(m, nn.Softplus)] == [nn.Softplus] * 2
+    set_beta(surrogate, 9.0)
+    set_beta(fixed, 9.0)
+    torch.testing.assert_close(fixed(x), softplus_surrogate(net, 4.0)(x))
+    assert not torch.allclose(surrogate(x), fixed(x))

@@ -1,7 +1,7 @@
 """How costs grow: with the number of features, the members of a stack, the rows.
 
-``pytest tests/performance/test_growth.py --benchmark-enable --benchmark-columns=median``; near-linear is what is wanted,
-and of a stack less than that. A normal run only checks that everything works.
+``pytest tests/performance/test_growth.py --benchmark-enable --benchmark-columns=median``; near-linear is what is
+wanted, and of a stack less than that. A normal run only checks that everything works.
 """
 
 import numpy as np

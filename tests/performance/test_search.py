@@ -1,7 +1,7 @@
 """What a search costs: stacked, and as scikit-learn does it.
 
-``pytest tests/performance/test_search.py --benchmark-enable -s``: 24 values of (lambda_gap, lambda_hessian, k) x 5 folds
-on COMPAS, scored by P@8 under ERAttack, on two processes each. A normal run only checks that both work and agree.
+``pytest tests/performance/test_search.py --benchmark-enable -s``: 24 values of (lambda_gap, lambda_hessian, k) x 5
+folds on COMPAS, scored by P@8 under ERAttack, on two processes each. A normal run only checks that both work and agree.
 """
 
 import numpy as np

@@ -10,7 +10,7 @@ from robustxai.exceptions import DivergedError
 from robustxai.explainers import Gradient
 from robustxai.nets import MLP
 from robustxai.penalties import EstimatedHessian, ExplainedBatch, RankingGap
-from robustxai.training import ObjectiveNet, OneCycle, Term
+from robustxai.training import GapAdversary, LossAdversary, ObjectiveNet, OneCycle, Term
 
 
 @pytest.fixture
@@ -200,3 +200,113 @@ def test_a_weight_of_the_criterion_scales_it(make_net, data):
     net = make_net(terms=[Term("gap", 0.2, RankingGap(2))], criterion_weight=3.0, max_epochs=1).fit(*data)
     row = net.history[-1]
     assert row["train_loss"] == pytest.approx(3 * row["cross_entropy"] + 0.2 * row["gap"], rel=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_the_data_loader_of_torch_feeds_a_gpu(make_net, data, terms):
+    net = make_net(device="cuda", iterator_train=DataLoader, terms=terms).fit(*data)
+    assert np.isfinite(net.history[-1]["train_loss"])
+
+
+# ------------------------------------------------------------------ mixed precision
+
+
+class Watching(nn.Module):
+    """A linear net that keeps the types of what it computed, and of the weights it computed with."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        self.seen = []
+
+    def forward(self, x):
+        logits = self.layer(x)
+        self.seen.append((logits.dtype, torch.is_autocast_enabled(x.device.type), self.training))
+        return logits
+
+
+def test_only_the_forward_passes_of_training_steps_are_rounded(make_net, data, terms):
+    dtypes = []
+
+    def penalty(batch):
+        dtypes.extend([batch.logits.dtype, batch.attribution.dtype, (batch.attribution @ torch.ones(4, 1)).dtype])
+        return batch.attribution_at(batch.x).square().sum(dim=-1)
+
+    module = Watching()
+    options = {key: value for key, value in make_net().get_params().items() if key.startswith("iterator")}
+    net = ObjectiveNet(
+        module,
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.Adam,
+        train_split=ValidSplit(5),
+        terms=[Term("own", 0.1, penalty)],
+        mixed_precision=True,
+        max_epochs=1,
+        batch_size=20,
+        verbose=0,
+        **options,
+    ).fit(*data)
+    training = [seen for seen in net.module_.seen if seen[2]]
+    assert training == [(torch.bfloat16, True, True)] * 4  # two batches, two passes each
+    assert [seen for seen in net.module_.seen if not seen[2]] == [(torch.float32, False, False)]
+    assert set(dtypes) == {torch.float32}
+    assert {p.dtype for p in net.module_.parameters()} == {torch.float32}
+    assert not net.module_._forward_hooks
+    assert not net.module_._forward_pre_hooks
+
+
+def test_the_rounding_ends_with_a_step_that_fails(make_net, data):
+    class Failing(MLP):
+        def forward(self, x):
+            if self.training:
+                raise OSError
+            return super().forward(x)
+
+    net = make_net(mixed_precision=True).initialize()
+    net.module_.__class__ = Failing
+    with pytest.raises(OSError):  # noqa: PT011
+        train(net, *data)
+    assert not torch.is_autocast_enabled("cpu")
+    assert not net.module_._forward_hooks
+
+
+# ------------------------------------------------------------------ compilation
+
+
+def test_only_the_module_is_compiled(make_net):
+    net = make_net(compile=True, compile__backend="eager").initialize()
+    assert hasattr(net.module_, "_orig_mod")
+    assert type(net.criterion_) is nn.CrossEntropyLoss
+
+
+def test_what_needs_second_derivatives_is_not_compiled(make_net, terms):
+    with pytest.raises(
+        ValueError, match=r"cannot be differentiated twice.*\(RankingGap, EstimatedHessian\); leave it out"
+    ):
+        make_net(compile=True, terms=terms).initialize()
+    with pytest.raises(ValueError, match="GapAdversary"):
+        make_net(compile=True, adversary=GapAdversary(2)).initialize()
+    make_net(compile=True, terms=[Term("gap", 0.0, RankingGap(2))], adversary=LossAdversary()).initialize()
+
+
+# ------------------------------------------------------------------ other ways to train
+
+
+def test_a_subclass_may_take_the_gradient_its_own_way(make_net, data, terms):
+    losses = []
+
+    class Own(ObjectiveNet):
+        def backward(self, loss):
+            losses.append(loss.item())
+            super().backward(loss)
+
+    torch.manual_seed(1)
+    plain = make_net(terms=terms, max_epochs=1)
+    options = plain.get_params(deep=False)
+    plain.fit(*data)
+    torch.manual_seed(1)
+    net = Own(**options).fit(*data)
+    assert len(losses) == 4
+    for a, b in zip(net.module_.parameters(), plain.module_.parameters(), strict=True):
+        assert torch.equal(a, b)

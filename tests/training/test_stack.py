@@ -16,7 +16,7 @@ from robustxai import (
 from robustxai.classifiers import AdversarialTrainingClassifier, ATEXClassifier, WeightDecayClassifier
 from robustxai.exceptions import DivergedError
 from robustxai.model_selection._stacked_fits import begin_fits, train_fits
-from robustxai.training import train_together
+from robustxai.training import ObjectiveNet, train_together
 
 SMALL = {"max_epochs": 4, "batch_size": 32, "module__hidden": (8, 6)}
 
@@ -131,6 +131,14 @@ class OwnMLP(nn.Module):
         return self.layer(x)
 
 
+class OwnNet(ObjectiveNet):
+    pass
+
+
+class OwnSteps(VanillaClassifier):
+    _net_class = OwnNet
+
+
 @pytest.mark.parametrize(
     ("estimator", "why"),
     [
@@ -138,6 +146,9 @@ class OwnMLP(nn.Module):
         (AdversarialTrainingClassifier(**SMALL), "adversary"),
         (ATEXClassifier(**SMALL), "training loop of its own"),
         (VanillaClassifier(module=OwnMLP, max_epochs=1), "OwnMLP"),
+        (VanillaClassifier(mixed_precision=True, **SMALL), "mixed_precision"),
+        (VanillaClassifier(compile=True, **SMALL), "compile"),
+        (OwnSteps(**SMALL), "OwnNet"),
         (VanillaClassifier(optimizer=torch.optim.SGD, max_epochs=1), "SGD"),
         (VanillaClassifier(explainer="integrated_gradients", max_epochs=1), "IntegratedGradients"),
         (VanillaClassifier(criterion__label_smoothing=0.1, max_epochs=1), "cross-entropy"),
