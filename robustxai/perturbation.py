@@ -16,6 +16,10 @@ from robustxai._validation import check_number, nearest_name
 __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
 
 
+#: By how much, relative to a bound, a value may lie beyond it.
+_ROUNDING = 1e-6
+
+
 @dataclass(frozen=True, eq=False)
 class ThreatModel:
     r"""The perturbations :math:`\delta` that an attacker may add to an input x.
@@ -80,8 +84,10 @@ class ThreatModel:
         """
         shape = X.shape[1:]
         low, high = self._box(shape)
-        # in the dtype of X, so that what was clipped there is inside: float32(0.1) is above 0.1
-        outside = ((low.astype(X.dtype) > X) | (high.astype(X.dtype) < X)).any(axis=tuple(range(1, X.ndim)))
+        # up to the rounding of float32, in which a network sees it: MinMaxScaler may leave a 1 at 1 + 2e-16
+        beyond = [(low - X, low), (X - high, high)]
+        outside = np.logical_or(*(gap > _ROUNDING * np.maximum(1.0, np.abs(edge)) for gap, edge in beyond))
+        outside = outside.any(axis=tuple(range(1, X.ndim)))
         if outside.any():
             raise ValueError(
                 f"{outside.sum()} of {len(X)} rows lie outside the bounds of the threat model (the first is row "

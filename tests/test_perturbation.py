@@ -326,6 +326,15 @@ def test_names_need_data_with_names():
         ThreatModel(frozen=["age"]).bind(np.zeros((3, D)))
 
 
+def test_what_rounding_puts_beyond_a_bound_is_inside():
+    X = np.full((2, D), np.nextafter(1.0, 2.0))
+    X[1] = np.nextafter(np.float32(0.1), np.float32(0.0))
+    ThreatModel(bounds=(0.1, 1.0)).bind(X, NAMES)
+    ThreatModel(bounds=(0.1, np.inf)).bind(X, NAMES)
+    with pytest.raises(ValueError, match="1 of 2 rows lie outside"):
+        ThreatModel(bounds=(0.1 + 1e-4, np.inf)).bind(X, NAMES)
+
+
 def test_rows_outside_the_bounds_are_counted_and_the_cure_is_named():
     X = np.full((4, D), 0.5)
     X[1, 2], X[3, 0], X[3, 1] = 1.5, -0.1, 2.0
