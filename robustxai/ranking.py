@@ -3,8 +3,9 @@
 A *unit* is what a person ranks: a feature of a table, or a pixel with its channels summed. Penalties, attacks,
 metrics, thickness and certificates all ask this module, so that none of them assumes what "the last axis" means.
 
-Shapes: an attribution is ``(*batch, *features)``. Arrays of four or more dimensions are read as channel-first images,
-``(n, channels, height, width)``; everything else is ranked entry by entry.
+Shapes: an attribution is ``(*batch, *features)``. Three feature axes are a channel-first image, ``(channels, height,
+width)``, four a pair of images, ``(2, channels, height, width)``: their channels are summed, for each member of a pair
+on its own. One or two feature axes (a table, a graph's adjacency matrix) are ranked entry by entry.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ __all__ = [
     "count_units",
     "top_k_indices",
     "top_k_mask",
+    "top_k_set",
     "unit_scores",
+    "unit_shape",
 ]
 
 ArrayLike: TypeAlias = "np.ndarray | Tensor"
@@ -49,7 +52,8 @@ def unit_scores(attribution: Tensor, ranking: str = "magnitude", *, batch_ndim: 
     Parameters
     ----------
     attribution : Tensor of shape (*batch, *features)
-        Feature attributions. Three feature axes are read as (channels, height, width).
+        Feature attributions. Three feature axes are read as (channels, height, width), four as
+        (2, channels, height, width).
     ranking : {"magnitude", "signed"}, default="magnitude"
         Whether |a| or a is ranked.
     batch_ndim : int, default=1
@@ -62,18 +66,42 @@ def unit_scores(attribution: Tensor, ranking: str = "magnitude", *, batch_ndim: 
     check_choice("ranking", ranking, RANKINGS)
     scores = attribution.abs() if ranking == "magnitude" else attribution
     if scores.ndim - batch_ndim >= 3:
-        scores = scores.sum(dim=batch_ndim)
+        scores = scores.sum(dim=-3)
     return scores if scores.ndim == batch_ndim + 1 else scores.flatten(start_dim=batch_ndim)
 
 
 def count_units(feature_shape: Sequence[int]) -> int:
     """How many units an attribution of shape (*batch, *feature_shape) has: what :func:`unit_scores` will return."""
-    return math.prod(feature_shape[1:] if len(feature_shape) >= 3 else feature_shape)
+    return math.prod(unit_shape(feature_shape))
+
+
+def unit_shape(feature_shape: Sequence[int]) -> tuple[int, ...]:
+    """Axes of the units, which `unit_scores` flattens: `feature_shape` without its channel axis, if it has one."""
+    shape = tuple(feature_shape)
+    return (*shape[:-3], *shape[-2:]) if len(shape) >= 3 else shape
 
 
 def top_k_indices(scores: Tensor, k: int) -> Tensor:
     """Indices of the k highest scores, highest first; ties go to the lower index. Shape (*batch, k)."""
     return scores.sort(dim=-1, descending=True, stable=True).indices[..., :k]
+
+
+def top_k_set(scores: Tensor, k: int, *, ordered: bool = False) -> Tensor:
+    """Indices of the k highest scores, shape (*batch, k): the fast way where it does not matter how ties are broken.
+
+    In no order, or with `ordered` highest first.
+    """
+    if scores.device.type != "cpu" or k == 0:
+        return scores.topk(k, dim=-1, sorted=ordered).indices
+    # numpy selects with vector instructions: a third of the time of torch's topk on the CPU
+    scores, first = scores.detach(), scores.shape[-1] - k
+    if not first:
+        return scores.argsort(dim=-1, descending=True)
+    top = torch.from_numpy(np.argpartition(scores.numpy(), first, axis=-1)[..., first:])
+    if not ordered:
+        return top
+    rising = np.argsort(scores.gather(-1, top).numpy(), axis=-1)
+    return top.gather(-1, torch.from_numpy(rising).flip(-1))
 
 
 def top_k_mask(scores: Tensor, k: int) -> Tensor:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from robustxai.ranking import as_tensor, count_units, top_k_indices, top_k_mask, unit_scores
+from robustxai.ranking import as_tensor, count_units, top_k_indices, top_k_mask, top_k_set, unit_scores, unit_shape
 
 #: Few distinct values, so that ties are the rule.
 TIED = npst.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 7)), elements=st.integers(-2, 2).map(float))
@@ -14,7 +14,16 @@ TIED = npst.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 7)), 
 @pytest.mark.parametrize("ranking", ["magnitude", "signed"])
 @pytest.mark.parametrize(
     ("shape", "batch_ndim"),
-    [((4, 5), 1), ((4, 2, 5), 1), ((4, 3, 2, 5), 1), ((2, 4, 5), 2), ((2, 4, 3, 2, 5), 2), ((2, 4, 3, 5), 2)],
+    [
+        ((4, 5), 1),
+        ((4, 2, 5), 1),
+        ((4, 3, 2, 5), 1),
+        ((4, 2, 3, 2, 5), 1),
+        ((2, 4, 5), 2),
+        ((2, 4, 3, 2, 5), 2),
+        ((2, 4, 3, 5), 2),
+        ((3, 4, 2, 3, 2, 5), 2),
+    ],
 )
 def test_unit_scores_equal_the_loops(shape, batch_ndim, ranking):
     attribution = torch.as_tensor(np.random.default_rng(0).normal(size=shape))
@@ -27,9 +36,14 @@ def test_unit_scores_equal_the_loops(shape, batch_ndim, ranking):
         elif len(features) == 2:
             expected.append([value(v) for row in sample for v in row])
         else:
-            channels, height, width = features
+            *_, channels, height, width = features
             expected.append(
-                [sum(value(sample[c][i][j]) for c in range(channels)) for i in range(height) for j in range(width)]
+                [
+                    sum(value(image[c][i][j]) for c in range(channels))
+                    for image in (sample if len(features) == 4 else [sample])
+                    for i in range(height)
+                    for j in range(width)
+                ]
             )
     scores = unit_scores(attribution, ranking, batch_ndim=batch_ndim)
     assert scores.shape[:batch_ndim] == batch
@@ -64,7 +78,31 @@ def test_as_tensor_shares_memory():
     assert as_tensor(tensor) is tensor
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 3), (3, 4, 5), (1, 6, 6), (2, 3, 4, 5)])
-def test_units_are_counted_as_they_are_scored(shape):
+@pytest.mark.parametrize(
+    ("shape", "units"),
+    [((5,), (5,)), ((2, 3), (2, 3)), ((3, 4, 5), (4, 5)), ((1, 6, 6), (6, 6)), ((2, 3, 4, 5), (2, 4, 5))],
+)
+def test_units_are_counted_as_they_are_scored(shape, units):
+    assert unit_shape(shape) == units
+    assert count_units(shape) == np.prod(units)
     assert count_units(shape) == unit_scores(torch.ones(2, *shape)).shape[1]
     assert count_units(shape) == unit_scores(torch.ones(3, 2, *shape), batch_ndim=2).shape[2]
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (2, 3, 11), (5, 300)])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_fast_top_k_set_is_that_of_the_sort(shape, ordered):
+    scores = torch.randn(shape, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    for k in (1, 4, shape[-1]):
+        found, expected = top_k_set(scores, k, ordered=ordered), top_k_indices(scores, k)
+        if not ordered:
+            found, expected = found.sort(dim=-1).values, expected.sort(dim=-1).values
+        assert torch.equal(found, expected)
+
+
+def test_the_fast_top_k_set_has_k_members_whatever_the_ties():
+    scores = torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0]] * 3)
+    for ordered in (False, True):
+        found = top_k_set(scores, 3, ordered=ordered)
+        assert found.sort(dim=-1).values.diff(dim=-1).gt(0).all()
+        assert (found == 3).any(dim=-1).all()

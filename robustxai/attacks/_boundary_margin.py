@@ -10,6 +10,7 @@ from torch import Tensor
 from robustxai._validation import check_number
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference
+from robustxai.ranking import top_k_set
 
 __all__ = ["BoundaryMarginAttack"]
 
@@ -44,7 +45,8 @@ class BoundaryMarginAttack(GradientAttack):
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         scores = reference.rank(attribution)
         q = min(self.n_boundary, reference.k, scores.shape[1] - reference.k)
-        inside = scores.gather(1, reference.inside).topk(q, dim=1, largest=False, sorted=False).values
-        outside = scores.gather(1, reference.outside).topk(q, dim=1, sorted=False).values
+        inside, outside = scores.gather(1, reference.inside), scores.gather(1, reference.outside)
+        inside = inside.gather(1, top_k_set(-inside, q))
+        outside = outside.gather(1, top_k_set(outside, q))
         scale = scores.abs().mean(dim=1).clamp_min(torch.finfo(scores.dtype).tiny)
         return (outside.sum(dim=1) - inside.sum(dim=1)) / scale

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference
-from robustxai.ranking import unit_scores
+from robustxai.ranking import unit_scores, unit_shape
 
 __all__ = ["MassCentreAttack"]
 
@@ -43,10 +43,10 @@ class MassCentreAttack(GradientAttack):
     def fit(self, X: Any, y: Any = None) -> Self:
         """As in :class:`BaseAttack`; a ValueError for tables."""
         n_axes = self._check_fit(X).ndim
-        if n_axes < 3:
+        if n_axes not in (3, 4):
             raise ValueError(
                 "MassCentreAttack needs images, X of shape (n, height, width) or (n, channels, height, width): the "
-                f"columns of a table have no place, and its saliency no centre. Got {n_axes} axes."
+                f"columns of a table have no place, its saliency no centre, and a pair has two. Got {n_axes} axes."
             )
         return super().fit(X, y)
 
@@ -57,7 +57,7 @@ class MassCentreAttack(GradientAttack):
 def mass_centre(attribution: Tensor) -> Tensor:
     """Centre of mass of |attribution| of shape (n, [channels,] *spatial), in pixels, shape (n, spatial axes)."""
     mass = unit_scores(attribution, "magnitude")
-    shape = attribution.shape[2:] if attribution.ndim >= 4 else attribution.shape[1:]
+    shape = unit_shape(attribution.shape[1:])
     axes = [torch.arange(size, dtype=mass.dtype, device=mass.device) for size in shape]
     places = torch.stack([grid.flatten() for grid in torch.meshgrid(*axes, indexing="ij")], dim=1)
     # divided first: the magnitudes of a confident prediction times a coordinate would be denormal numbers

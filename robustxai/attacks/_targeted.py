@@ -15,7 +15,7 @@ from robustxai._validation import nearest_name
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Reference
-from robustxai.ranking import top_k_indices, top_k_mask, unit_scores
+from robustxai.ranking import top_k_indices, top_k_mask, unit_scores, unit_shape
 
 __all__ = ["TargetedManipulation"]
 
@@ -78,7 +78,7 @@ class TargetedManipulation(GradientAttack):
         super().fit(X, y)
         self.target_mask_ = None
         if self.target_units is not None:
-            shape = np.shape(X)[2:] if np.ndim(X) >= 4 else np.shape(X)[1:]
+            shape = unit_shape(np.shape(X)[1:])
             names = list(getattr(self, "feature_names_in_", []))
             self.target_mask_ = _unit_mask(self.target_units, shape, names)
         return self

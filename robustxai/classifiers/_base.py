@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,22 +13,24 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 from torch import nn
 from typing_extensions import Self
 
-from robustxai._validation import check_number
+from robustxai._validation import check_choice, check_number, nearest_name
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.explainers import Explainer, resolve_explainer
-from robustxai.nets import MLP
+from robustxai.nets import accepted_arguments, check_inputs, check_shape, choose_net
 from robustxai.penalties import ExplainedBatch
 from robustxai.ranking import count_units
-from robustxai.training import ObjectiveNet, TensorBatches, Term, seeded, small_net_threads
+from robustxai.training import ObjectiveNet, TensorBatches, Term, TrainingProgress, seeded, small_net_threads
 
 __all__ = ["BaseExplainableClassifier"]
 
 #: Rows that are explained or predicted at once: enough to fill the arithmetic units, small enough for any memory.
 _CHUNK = 4096
+#: Entries of images and graphs, whose activations are as large as they are, in a chunk: a GB of ResNet9 on CIFAR-10.
+_CHUNK_ENTRIES = 2**20
 #: Steps that ``max_epochs="auto"`` aims at.
 _AUTO_STEPS = 2000
 #: Rows are padded to a multiple of this: BLAS sums a few rows in another order, and the last entries of an array miss
@@ -64,16 +67,25 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     init : fitted classifier, nn.Module or None, default=None
         Start from these weights instead of random ones. The module must have the same parameters.
     verbose : int, default=0
-        1 prints one line per epoch with a column per term of the objective.
+        1 prints one line per epoch with a column per term of the objective, 2 shows a bar with the time left.
     mixed_precision : bool, default=False
         Run the forward passes of training steps in bfloat16. Weights, predictions, explanations and attacks stay
         float32. It pays for wide networks on GPUs and on CPUs with bfloat16 instructions, and makes small ones slower.
         The input gradients of a training step then have about three digits too, so that penalties that compare
         gradients see the noise of rounding. float16 is not offered: it would need its loss scaled, and the scale does
         not reach the input gradients inside of a loss.
+    internal_batch_size : int, optional
+        Rows of a batch that are computed at once, all by default. Where a batch with its second derivatives does not
+        fit into the memory, a smaller number gives the same training (but for batch normalisation, which sees the
+        parts), in more time.
     **net_params
         Any skorch parameter by its skorch name: ``module``, ``module__hidden``, ``optimizer__weight_decay``,
-        ``callbacks``, ``callbacks__lr_schedule=None``, ``train_split``, ``iterator_train``, ... ``compile=True`` (and
+        ``callbacks``, ``callbacks__lr_schedule=None``, ``train_split``, ``iterator_train``, ... ``module="auto"``, the
+        default, goes by the shape of X (:func:`robustxai.nets.choose_net`): MLP for tables, ConvNet for images,
+        GraphNet for adjacency matrices, Siamese for pairs. A module class gets what its ``__init__`` names of
+        ``n_features``, ``in_shape``, ``n_classes`` and what the defence asks for (``activation``, ``beta``); its
+        methods ``check_inputs(X)`` and ``check_shape(shape)``, if it has them, refuse data with a ValueError before
+        training and in use. ``compile=True`` (and
         ``compile__mode`` etc.) trains through ``torch.compile`` where no penalty needs second derivatives; the
         fitted module is the plain one again.
 
@@ -91,7 +103,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     """
 
     _net_classes = {
-        "module": MLP,
+        "module": "auto",
         "optimizer": torch.optim.Adam,
         "criterion": nn.CrossEntropyLoss,
         "iterator_train": TensorBatches,
@@ -117,6 +129,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         init: Any = None,
         verbose: int = 0,
         mixed_precision: bool = False,
+        internal_batch_size: int | None = None,
         **net_params: Any,
     ) -> None:
         self.explainer = explainer
@@ -129,6 +142,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         self.init = init
         self.verbose = verbose
         self.mixed_precision = mixed_precision
+        self.internal_batch_size = internal_batch_size
         self._store_net_params(net_params, TypeError)
 
     # ---------------------------------------------------------------- hooks
@@ -157,7 +171,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            X with NaN or infinity, a single class, or a parameter out of its range.
+            X with NaN or infinity or of a shape that the network does not take, a single class, or a parameter out of
+            its range.
         DivergedError
             The loss stopped being finite; nothing of this fit is kept (a model of an earlier one stays).
         """
@@ -191,6 +206,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         device = resolve_device(self.device)
         net = self._make_net(X, n_classes, device)
         net.initialize()
+        check_inputs(_unwrapped(net.module_), X)
         if self.init is not None:
             _load_weights(net.module_, self.init)
         if not self.warm_up:
@@ -209,7 +225,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             net.module_ = module
         net.module_.eval()
         with torch.no_grad():  # the losses of the epochs do not show what the last step did
-            net.check_finite({"logits": net.module_(torch.tensor(X[:_CHUNK], device=device)).sum().item()})
+            rows = torch.tensor(X[: _chunk(X)], device=device)
+            net.check_finite({"logits": net.module_(rows).sum().item()})
         # float64, because the mean of many float32 values loses digits
         self.net_, self.classes_, self.feature_means_ = net, classes, X.mean(axis=0, dtype=np.float64)
         self.device_, self.explainer_ = device, resolve_explainer(self.explainer)
@@ -218,7 +235,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         # Not net.partial_fit: it swallows KeyboardInterrupt and would hand on a half-trained model as fitted.
         net.notify("on_train_begin", X=X, y=codes)
-        net.fit_loop(X, codes)
+        net.fit_loop(X, codes, epochs=net.max_epochs - len(net.history))  # a checkpoint may have brought some back
         net.notify("on_train_end", X=X, y=codes)
 
     def _check_params(self) -> None:
@@ -230,6 +247,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         check_number("batch_size", self.batch_size, minimum=-1, integer=True)
         if self.batch_size == 0:
             raise ValueError("batch_size must be a positive number of rows, or -1 for all; got 0.")
+        if self.internal_batch_size is not None:
+            check_number("internal_batch_size", self.internal_batch_size, minimum=1, integer=True)
         if not isinstance(self.mixed_precision, (bool, np.bool_)):
             raise TypeError(
                 f"mixed_precision must be True (bfloat16) or False (float32), got {self.mixed_precision!r}; float16 is "
@@ -240,12 +259,16 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         """The net that trains, `changes` to its arguments included."""
         params = self._net_params()
         module = params.pop("module", self._net_classes["module"])
+        if isinstance(module, str):
+            check_choice("module", module, ("auto",))
+            module = choose_net(X)
+            _check_module_params(module, params, X.shape)
         defaults: dict[str, Any] = {**self._net_classes, "train_split": None}
         del defaults["module"]
         if inspect.isclass(module):
-            wanted = {"n_features": int(np.prod(X.shape[1:])), "n_classes": n_classes, **self._module_params()}
-            taken = inspect.signature(module.__init__).parameters
-            defaults |= {f"module__{name}": value for name, value in wanted.items() if name in taken}
+            wanted = {"n_features": int(np.prod(X.shape[1:])), "in_shape": X.shape[1:], "n_classes": n_classes}
+            arguments = accepted_arguments(module, {**wanted, **self._module_params()})
+            defaults |= {f"module__{name}": value for name, value in arguments.items()}
         defaults |= {f"optimizer__{name}": value for name, value in self._optimizer_params().items()}
         merged = {**defaults, **params}
         if merged["optimizer"] is torch.optim.Adam:
@@ -254,7 +277,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             if merged[name] is TensorBatches:
                 merged[f"{name}__device"] = device
         merged.setdefault("iterator_train__shuffle", True)
-        merged.setdefault("iterator_valid__batch_size", _CHUNK)
+        merged.setdefault("iterator_valid__batch_size", _chunk(X))
+        if self.verbose > 1 and merged.get("callbacks") != "disable":
+            merged["callbacks"] = [*(merged.get("callbacks") or []), ("progress", TrainingProgress())]
         own = {
             "terms": self._terms(count_units(X.shape[1:])),
             "explainer": resolve_explainer(self.explainer),
@@ -263,8 +288,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             "max_epochs": self._n_epochs(len(X)),
             "batch_size": self.batch_size,
             "device": str(device),
-            "verbose": self.verbose,
+            "verbose": int(self.verbose == 1),
             "mixed_precision": bool(self.mixed_precision),
+            "internal_batch_size": self.internal_batch_size,
         }
         return self._net_class(module, **{**own, **merged, **changes})
 
@@ -344,7 +370,12 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     def _validate_inputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return _plain(validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True))
+        module = _unwrapped(self.module_)
+        if self.feature_means_.ndim > 1:  # scikit-learn looks at axis 1 alone, and calls channels features
+            check_shape(module, check_array(X, dtype=np.float32, allow_nd=True, input_name="X").shape)
+        X = validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True)
+        check_shape(module, X.shape)
+        return _plain(X)
 
     def _forward(self, X: np.ndarray) -> torch.Tensor:
         with torch.no_grad():
@@ -356,7 +387,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         rows = torch.cat([rows, rows[-1:].expand(-len(rows) % _BLOCK)])
         columns = [torch.from_numpy(X).to(self.device_), *others]
         with small_net_threads(self.module_):
-            parts = [function(*(column[chunk] for column in columns)) for chunk in rows.split(_CHUNK)]
+            parts = [function(*(column[chunk] for column in columns)) for chunk in rows.split(_chunk(X))]
         return torch.cat(parts)[: len(X)]
 
 
@@ -376,6 +407,25 @@ def resolve_device(device: str) -> torch.device:
             "Use device='cpu' or 'auto', or install a CUDA build of torch."
         )
     return resolved
+
+
+def _chunk(X: np.ndarray) -> int:
+    """How many rows of X are explained or predicted at once: whole blocks."""
+    if X.ndim == 2:
+        return _CHUNK
+    return min(_CHUNK, max(_CHUNK_ENTRIES // math.prod(X.shape[1:]) // _BLOCK, 1) * _BLOCK)
+
+
+def _check_module_params(module: type[nn.Module], params: dict[str, Any], shape: tuple[int, ...]) -> None:
+    """ValueError for a ``module__name`` that is for another network than the one which the data asked for."""
+    names = set(inspect.signature(module.__init__).parameters) - {"self"}
+    for key in params:
+        prefix, _, name = key.partition("__")
+        if prefix == "module" and name not in names:
+            raise ValueError(
+                f"module='auto' chose {module.__name__} for X of shape {shape}, and that has no parameter {name!r}."
+                f"{nearest_name(name, names)}"
+            )
 
 
 def _plain(X: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from robustxai._validation import check_number
 from robustxai.classifiers._base import BaseExplainableClassifier
+from robustxai.nets import MLP
 from robustxai.training import ObjectiveNet
 
 __all__ = ["LinearClassifier"]
@@ -32,6 +33,7 @@ class LinearClassifier(BaseExplainableClassifier):
         coefficients come from scikit-learn's solver.
     """
 
+    _net_classes = {**BaseExplainableClassifier._net_classes, "module": MLP}
     _module_defaults = {"hidden": ()}
 
     def __init__(self, C: float = 1.0, **params: Any) -> None:

@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._validation import nearest_name
+from robustxai.nets import AUTO_NETS
 
 __all__ = ["NetParamsMixin"]
 
@@ -30,8 +31,9 @@ class NetParamsMixin(InheritedParamsMixin):
     skorch knows are kept as plain attributes, which is what ``clone`` and ``pickle`` need.
     """
 
-    #: The classes behind ``module__...`` and ``optimizer__...`` unless others are given.
-    _net_classes: ClassVar[dict[str, type]] = {}
+    #: The classes behind ``module__...`` and ``optimizer__...`` unless others are given; "auto" is what the data ask
+    #: for.
+    _net_classes: ClassVar[dict[str, Any]] = {}
 
     def _net_params(self) -> dict[str, Any]:
         """The skorch parameters that were given."""
@@ -76,6 +78,8 @@ class NetParamsMixin(InheritedParamsMixin):
 
 def _arguments(target: Any) -> set[str]:
     """Names that the constructor of a module or an optimizer takes; empty when they cannot be known."""
+    if isinstance(target, str):  # "auto": the data will tell which of these it is
+        return set().union(*map(_arguments, AUTO_NETS))
     constructor = target if inspect.isclass(target) else type(target)
     parameters = inspect.signature(constructor.__init__).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from robustxai._validation import check_choice
-from robustxai.datasets._base import PathLike, Source, as_bunch, as_categories, fetch
+from robustxai.datasets._base import PathLike, fetch
+from robustxai.datasets._table_source import TableSource, as_bunch, as_categories
 
 __all__ = ["load_adult"]
 
@@ -65,7 +66,7 @@ def _from_openml(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame.iloc[_N_TEST:], frame.iloc[:_N_TEST]], ignore_index=True)
 
 
-_SOURCE = Source(
+_SOURCE = TableSource(
     name="adult",
     features=(
         "age",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai.datasets._base import PathLike, Source, as_bunch, as_categories, fetch
+from robustxai.datasets._base import PathLike, fetch
+from robustxai.datasets._table_source import TableSource, as_bunch, as_categories
 
 __all__ = ["load_bank"]
 
@@ -15,7 +16,7 @@ Label `y`: no 36,548, yes 4,640. 20 features, 9 of them numeric; `duration` only
 Missing values: default 8,597, education 1,731, housing 990, loan 990, job 330, marital 80, pdays 39,673.
 Source: UCI Machine Learning Repository, doi:10.24432/C5K306, CC BY 4.0; S. Moro, P. Cortez and P. Rita (2014)."""
 
-_SOURCE = Source(
+_SOURCE = TableSource(
     name="bank",
     features=(
         "age",

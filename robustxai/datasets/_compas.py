@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from robustxai.datasets._base import PathLike, Source, as_bunch, as_categories, fetch
+from robustxai.datasets._base import PathLike, fetch
+from robustxai.datasets._table_source import TableSource, as_bunch, as_categories
 
 __all__ = ["load_compas"]
 
@@ -23,7 +24,7 @@ def _from_original(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(length_of_stay=(jail_out - jail_in).dt.days)
 
 
-_SOURCE = Source(
+_SOURCE = TableSource(
     name="compas",
     features=(
         "sex",

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from robustxai._validation import nearest_name
-from robustxai.datasets._base import PathLike, as_bunch, as_categories, read_csv
+from robustxai.datasets._base import PathLike
+from robustxai.datasets._table_source import as_bunch, as_categories, read_csv
 from robustxai.exceptions import DataNotFoundError
 
 __all__ = ["load_table"]

@@ -67,17 +67,15 @@ class Gradient:
         shared = logits is not None  # the caller still needs the graph behind its logits
         written_out = getattr(type(module), "input_gradient", None)
         with torch.enable_grad():
+            if written_out is not None:
+                cotangent = self._cotangent(module(x) if logits is None else logits, target)
+                attribution = written_out(module, x, cotangent if create_graph else cotangent.detach())
+                return attribution if create_graph else attribution.detach()
             if logits is None:
-                if written_out is None and not x.requires_grad:
-                    x = x.detach().requires_grad_()
+                x = x if x.requires_grad else x.detach().requires_grad_()
                 logits = module(x)
             score = self._score(logits, target).sum()
-            retain = shared or create_graph
-            if written_out is None:
-                return torch.autograd.grad(score, x, create_graph=create_graph, retain_graph=retain)[0]
-            (cotangent,) = torch.autograd.grad(score, logits, create_graph=create_graph, retain_graph=True)
-            attribution = written_out(module, x, cotangent)
-        return attribution if create_graph else attribution.detach()
+            return torch.autograd.grad(score, x, create_graph=create_graph, retain_graph=shared or create_graph)[0]
 
     @property
     def up_to_scale(self) -> Gradient:
@@ -93,3 +91,19 @@ class Gradient:
         if self.output == "cross_entropy":
             return nn.functional.softplus(-margin)
         return torch.where(margin >= 0, -torch.sigmoid(-margin), torch.sigmoid(margin))
+
+    def _cotangent(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Gradient of the score in the logits, for networks that write out their own gradient; shape of `logits`."""
+        chosen = (target.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)).to(logits)
+        if self.output == "logit":
+            return chosen
+        if logits.shape[-1] == 2:
+            slopes = 2 * chosen - 1
+        else:
+            slopes = chosen - logits.masked_fill(chosen.bool(), float("-inf")).softmax(dim=-1)
+        if self.output == "log_odds":
+            return slopes
+        margin = log_odds(logits, target)
+        if self.output == "cross_entropy":
+            return -torch.sigmoid(-margin).unsqueeze(-1) * slopes
+        return (torch.sigmoid(margin) * torch.sigmoid(-margin)).unsqueeze(-1) * slopes

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai.inspection._check import check_one_data_set
+from robustxai.inspection._check import check_one_data_set, pyplot
 
 __all__ = ["BracketDisplay"]
 
@@ -75,7 +75,7 @@ class BracketDisplay:
         axes : array of Axes, optional
             As many as there are defences, of any shape.
         """
-        import matplotlib.pyplot as plt
+        plt = pyplot()
 
         names = list(self.models.index)
         figure = None

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai.inspection._check import check_one_data_set
+from robustxai.inspection._check import check_one_data_set, pyplot
 
 __all__ = ["CandidatesDisplay"]
 
@@ -47,7 +47,7 @@ class CandidatesDisplay:
 
     def plot(self, *, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
-        import matplotlib.pyplot as plt
+        plt = pyplot()
 
         if ax is None:
             _, ax = plt.subplots(figsize=(8.4, 4.6), layout="constrained")

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai.inspection._check import pyplot
+
 __all__ = ["EfficacyDisplay"]
 
 #: Column of the cells -> how the model was trained adversarially.
@@ -30,9 +32,9 @@ class EfficacyDisplay:
         Indexed by ``data``, ``training``, ``defence`` and ``iterations``, with columns ``accuracy`` and
         ``accuracy_sd``.
     majority : Series
-        Accuracy of a constant prediction, by data set.
+        Accuracy of a constant prediction, by data set; may be empty.
     reference : Series
-        Accuracy of logistic regression after the same training, by data set and training.
+        Accuracy of logistic regression after the same training, by data set and training; may be empty.
     epsilon : float
         Radius of the attack, for the label of the axis.
 
@@ -50,10 +52,23 @@ class EfficacyDisplay:
 
     @classmethod
     def from_results(cls, cells: pd.DataFrame, *, axes: Any = None) -> Self:
-        """Plot the cells of one radius, as ``ATEXEfficacy.run`` returns them."""
+        """Plot the cells of one radius, as ``ATEXEfficacy.run`` returns them, or of a study of one's own.
+
+        Parameters
+        ----------
+        cells : DataFrame
+            One row per model, of tables or images alike, with columns ``data``, ``defence``, ``seed``, ``iterations``,
+            ``epsilon``, and ``fgsm_accuracy_samples``, ``fgsm_accuracy_online`` or both. With a column ``majority``,
+            the accuracy of a constant prediction is drawn; the defence ``"logistic_regression"`` is drawn as a level.
+        axes : array of Axes, optional
+            As in :meth:`plot`.
+        """
         if cells["epsilon"].nunique() != 1:
             raise ValueError(f"EfficacyDisplay shows one epsilon, got {sorted(cells['epsilon'].unique())}.")
-        long = cells.melt(["data", "defence", "seed", "iterations"], list(_TRAININGS), "training", "accuracy")
+        trainings = [column for column in _TRAININGS if column in cells]
+        if not trainings:
+            raise ValueError(f"EfficacyDisplay needs at least one of the columns {list(_TRAININGS)}.")
+        long = cells.melt(["data", "defence", "seed", "iterations"], trainings, "training", "accuracy")
         linear = long["defence"] == "logistic_regression"
         reference = long[linear].groupby(["data", "training"], sort=False)["accuracy"].mean()
         lines = long[~linear]
@@ -61,13 +76,20 @@ class EfficacyDisplay:
         keys = ["data", "training", "defence", "iterations"]
         groups = lines.assign(paired=lines["accuracy"] - split_effect).groupby(keys, sort=False)
         points = pd.DataFrame({"accuracy": groups["accuracy"].mean(), "accuracy_sd": groups["paired"].std(ddof=1)})
-        majority = cells.groupby("data", sort=False)["majority"].mean()
+        known = cells if "majority" in cells else cells.iloc[:0].assign(majority=0.0)
+        majority = known.groupby("data", sort=False)["majority"].mean()
         display = cls(points, majority=majority, reference=reference, epsilon=float(cells["epsilon"].iloc[0]))
         return display.plot(axes=axes)
 
     def plot(self, *, axes: Any = None) -> Self:
-        """Draw on `axes`, an array of shape (n_trainings, n_data_sets), or on a new figure."""
-        import matplotlib.pyplot as plt
+        """Draw on `axes`, or on a new figure.
+
+        Parameters
+        ----------
+        axes : array of Axes, optional
+            Of shape (n_trainings, n_data_sets).
+        """
+        plt = pyplot()
 
         names = list(self.points.index.unique("data"))
         trainings = list(self.points.index.unique("training"))
@@ -104,7 +126,8 @@ class EfficacyDisplay:
                 color=f"C{number}",
                 label=str(arm).replace("_", " "),
             )
-        ax.axhline(self.majority[name], color="0.6", linestyle=":", label="constant prediction")
+        if name in self.majority.index:
+            ax.axhline(self.majority[name], color="0.6", linestyle=":", label="constant prediction")
         if (name, training) in self.reference.index:
             ax.axhline(self.reference[name, training], color="0.3", linestyle="--", label="logistic regression")
         ax.grid(alpha=0.3)

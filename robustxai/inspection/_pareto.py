@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import Self
 
 from robustxai._validation import nearest_name
+from robustxai.inspection._check import pyplot
 
 __all__ = ["ParetoDisplay"]
 
@@ -90,7 +91,7 @@ class ParetoDisplay:
 
     def plot(self, *, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
-        import matplotlib.pyplot as plt
+        plt = pyplot()
 
         if ax is None:
             _, ax = plt.subplots(figsize=(8.4, 4.2), layout="constrained")

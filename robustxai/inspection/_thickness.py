@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai.inspection._check import check_one_data_set
+from robustxai.attacks import ERAttack
+from robustxai.inspection._check import check_estimators, check_one_data_set, pyplot
+from robustxai.inspection._victim import aimed, victim
+from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
+from robustxai.perturbation import ThreatModel
 
 __all__ = ["ThicknessDisplay"]
 
@@ -62,9 +67,56 @@ class ThicknessDisplay:
         correlations = {name: {q: float(table.loc[name, f"spearman_{q}"]) for q in _QUANTITIES} for name in names}
         return cls(rows, correlations, n_steps=n_steps).plot()
 
+    @classmethod
+    def from_estimators(
+        cls,
+        estimators: Mapping[str, Any],
+        X: Any,
+        *,
+        attack: Any = None,
+        k: int | None = None,
+        epsilon: float = 0.5,
+        n_draws: int = 50,
+        n_points: int = 10,
+    ) -> Self:
+        """Attack and measure X on several classifiers, be it a table, images or graphs, and plot.
+
+        Parameters
+        ----------
+        estimators : dict of str to fitted classifier, Pipeline or search
+            The models by name.
+        X : array-like of shape (n_samples, *features)
+            Inputs, one point each.
+        attack : attack on explanations, optional
+            Its `estimator` is ignored and replaced by each of the models; `k` and `ranking` are also those of the
+            thickness. By default the paper's: ERAttack with radius 1 and 1,000 steps of 1e-3. Steps so short tell
+            rows apart that a stronger attack flips at once.
+        k : int, optional
+            Size of the top set; that of `attack` by default.
+        epsilon : float, default=0.5
+            Radius of the thickness.
+        n_draws, n_points : int, default=50 and 10
+            Sampling of the thickness, as in :func:`robustxai.metrics.ranking_thickness`.
+        """
+        check_estimators(estimators)
+        attack = _paper_attack() if attack is None else attack
+        draws: dict[str, Any] = {"epsilon": epsilon, "n_draws": n_draws, "n_points": n_points}
+        rows, correlations = {}, {}
+        for name, estimator in estimators.items():
+            model, seen = victim(estimator, X)
+            aim = aimed(attack, model, k)
+            result = aim.run(seen)
+            values = {
+                "thickness": ranking_thickness(model, seen, aim.k_, ranking=aim.ranking, **draws),
+                "hessian_norm": hessian_norm(model, seen),
+            }
+            rows[name] = pd.DataFrame({"first_flip": result.first_flip, **values})
+            correlations[name] = {q: flip_correlation(result.first_flip, values[q]).spearman for q in _QUANTITIES}
+        return cls(rows, correlations, n_steps=result.n_iter).plot()
+
     def plot(self) -> Self:
         """Draw on a new figure."""
-        import matplotlib.pyplot as plt
+        plt = pyplot()
 
         self.figure_, self.axes_ = plt.subplots(
             len(self.rows), 2, figsize=(7.6, 2.4 * len(self.rows)), layout="constrained", sharey=True, squeeze=False
@@ -87,3 +139,7 @@ class ThicknessDisplay:
                     ax.set_xlabel(label)
             self.axes_[number, 0].set_ylabel("first flip (step)")
         return self
+
+
+def _paper_attack() -> ERAttack:
+    return ERAttack(threat=ThreatModel(epsilon=1.0), max_iter=1000, step_size=1e-3, momentum=0.0, keep="last")

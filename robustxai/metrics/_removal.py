@@ -11,7 +11,7 @@ import numpy as np
 
 from robustxai._validation import check_number
 from robustxai.metrics._inputs import as_given, plain_array, probabilities, ranked_scores
-from robustxai.ranking import top_k_indices
+from robustxai.ranking import top_k_indices, unit_shape
 
 #: Up to this many units of a table every count from 1 to n is evaluated.
 MAX_TABLE = 100
@@ -50,8 +50,10 @@ class Removal:
         """Predicted probabilities of some rows, with the units `removed` (rows, units) replaced."""
         x = self.x[rows]
         if removed is not None:
-            shape = (1, *x.shape[2:]) if x.ndim >= 4 else x.shape[1:]  # a pixel goes with all its channels
-            x = np.where(removed.reshape(len(x), *shape), self.baseline, x)
+            mask = removed.reshape(len(x), *unit_shape(x.shape[1:]))
+            if mask.ndim < x.ndim:  # a pixel goes with all its channels
+                mask = np.expand_dims(mask, -3)
+            x = np.where(mask, self.baseline, x)
         return probabilities(self.estimator, as_given(self.given, x))
 
     def counts(self, ks: Sequence[int] | None, shares: Sequence[float]) -> list[int]:

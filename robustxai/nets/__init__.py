@@ -9,13 +9,30 @@ from robustxai.nets._activation import (
     set_beta,
     softplus_surrogate,
 )
+from robustxai.nets._auto import AUTO_NETS, choose_net
+from robustxai.nets._conv import ConvNet
+from robustxai.nets._graph import GraphNet
 from robustxai.nets._mlp import MLP
+from robustxai.nets._mlp_passes import MLPPasses
+from robustxai.nets._resnet9 import ResNet9
+from robustxai.nets._shaped import accepted_arguments, check_inputs, check_shape
+from robustxai.nets._siamese import Siamese
 from robustxai.nets._stacked_mlp import StackedMLP
 
 __all__ = [
     "ACTIVATIONS",
+    "AUTO_NETS",
     "MLP",
+    "ConvNet",
+    "GraphNet",
+    "MLPPasses",
+    "ResNet9",
+    "Siamese",
     "StackedMLP",
+    "accepted_arguments",
+    "check_inputs",
+    "check_shape",
+    "choose_net",
     "fix_beta",
     "has_piecewise_linear",
     "is_piecewise_linear",

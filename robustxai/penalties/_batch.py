@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.explainers import Explainer
+from robustxai.nets import MLPPasses
+from robustxai.penalties._steady import steady
 
 __all__ = ["SMALLEST_SCALE", "ExplainedBatch", "Penalty", "safe_sqrt"]
 
@@ -19,9 +21,15 @@ SMALLEST_SCALE = 1e-12
 class ExplainedBatch:
     """Inputs with their logits and, on first use, their attribution with its graph.
 
+    In a training step, batch normalisation takes its statistics from the batch: a row's logits depend on its company,
+    their gradient is not the explanation that the fitted model will give, and every pass moves the running statistics.
+    So the cross-entropy alone reads `logits`, from the network as it trains; `module`, `explained_logits`, `target` and
+    all attributions are those of running statistics, which they leave alone. One forward pass serves both in networks
+    without batch normalisation, others pay for a second one.
+
     Parameters
     ----------
-    module : nn.Module
+    module : nn.Module or MLPPasses
         Inputs to logits.
     x : Tensor of shape (*batch, *features)
         Must require grad if the attribution is to be read.
@@ -37,14 +45,14 @@ class ExplainedBatch:
 
     def __init__(
         self,
-        module: nn.Module,
+        module: nn.Module | MLPPasses,
         x: Tensor,
         explainer: Explainer,
         target: Tensor | None = None,
         y: Tensor | None = None,
         progress: float = 1.0,
     ) -> None:
-        self.module = module
+        self._trained = module
         self.x = x
         self.explainer = explainer
         self.y = y
@@ -53,23 +61,33 @@ class ExplainedBatch:
             self.target = target
 
     @cached_property
+    def module(self) -> nn.Module:
+        """The network for passes of penalties and adversaries: what batch normalisation knows of batches is held."""
+        return steady(self._trained)
+
+    @cached_property
     def logits(self) -> Tensor:
-        """``module(x)``, shape (*batch, n_classes)."""
-        return self.module(self.x)
+        """Logits at `x` of the network as it trains, shape (*batch, n_classes)."""
+        return self._trained(self.x)
+
+    @cached_property
+    def explained_logits(self) -> Tensor:
+        """``module(x)``, for all that differentiates in `x`; `logits` but for batch normalisation."""
+        return self.logits if self.module is self._trained else self.module(self.x)
 
     @cached_property
     def target(self) -> Tensor:
         """Index of the class that is explained, shape (*batch,)."""
-        return self.logits.detach().argmax(dim=-1)
+        return self.explained_logits.detach().argmax(dim=-1)
 
     @cached_property
     def attribution(self) -> Tensor:
         """Attribution of `target` at `x`, shaped like x, differentiable in the weights and in x."""
-        return self.explainer(self.module, self.x, self.target, logits=self.logits, create_graph=True)
+        return self.explainer(self.module, self.x, self.target, logits=self.explained_logits, create_graph=True)
 
     def attribution_at(self, x: Tensor) -> Tensor:
         """Attribution of the same classes at other points `x`, differentiable."""
-        return self.explainer(self.module, x.detach().requires_grad_(), self.target, create_graph=True)
+        return self.explainer(self.module, self._point(x), self.target, create_graph=True)
 
     @cached_property
     def direction(self) -> Tensor:
@@ -81,11 +99,15 @@ class ExplainedBatch:
         explainer = self._up_to_scale
         if explainer is self.explainer:
             return self.attribution
-        return explainer(self.module, self.x, self.target, logits=self.logits, create_graph=True)
+        return explainer(self.module, self.x, self.target, logits=self.explained_logits, create_graph=True)
 
     def direction_at(self, x: Tensor) -> Tensor:
         """`direction` of the same classes at other points `x`, differentiable."""
-        return self._up_to_scale(self.module, x.detach().requires_grad_(), self.target, create_graph=True)
+        return self._up_to_scale(self.module, self._point(x), self.target, create_graph=True)
+
+    def _point(self, x: Tensor) -> Tensor:
+        """`x` for an attribution there; a network that writes out its input gradient needs no graph from x."""
+        return x.detach() if hasattr(self.module, "input_gradient") else x.detach().requires_grad_()
 
     def randn_like(self, like: Tensor) -> Tensor:
         """Gaussian numbers in the shape of `like`; a stack draws them for each of its members from its own stream."""
@@ -98,7 +120,7 @@ class ExplainedBatch:
     @property
     def batch_ndim(self) -> int:
         """Number of leading batch axes (two for a stack of models)."""
-        return self.logits.ndim - 1
+        return self.explained_logits.ndim - 1
 
 
 def safe_sqrt(square: Tensor) -> Tensor:

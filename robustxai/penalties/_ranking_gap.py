@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robustxai._validation import check_choice, check_k, check_number
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
-from robustxai.ranking import RANKINGS, unit_scores
+from robustxai.ranking import RANKINGS, top_k_set, unit_scores
 
 __all__ = ["RankingGap"]
 
@@ -78,22 +78,26 @@ class RankingGap:
         """Penalty per sample, shape (*batch,)."""
         attribution = batch.attribution if self.gap == "linear" else batch.direction
         scores = unit_scores(attribution, self.ranking, batch_ndim=batch.batch_ndim)
-        if self.gap != "linear":
-            scores = normalise_scores(scores)
         n_units = scores.shape[-1]
         if self.k >= n_units:  # a single unit: there is no pair
             return scores.sum(dim=-1) * 0.0
-        if self.gap in ("normalised", "linear"):
+        if self.gap == "linear":
             return self._linear(scores)
+        if self.gap == "normalised":  # a linear sum is normalised as well afterwards, row by row
+            return self._linear(scores) / mean_magnitude(scores).squeeze(-1)
+        scores = scores / mean_magnitude(scores)
         return self._exponential(scores) if self.gap == "exponential" else self._hinge(scores)
 
     def _linear(self, scores: Tensor) -> Tensor:
         if self.pairs == "all":
-            top = scores.topk(self.k, dim=-1, sorted=False).values.sum(dim=-1)
-            return (scores.sum(dim=-1) - top) / (scores.shape[-1] - self.k) - top / self.k
+            shares = torch.full_like(scores, 1 / (scores.shape[-1] - self.k))
+            return (shares.scatter_(-1, top_k_set(scores, self.k), -1 / self.k) * scores).sum(dim=-1)
         n_pairs = boundary_pairs(self.k, self.n_pairs, scores.shape[-1])
-        window = scores.topk(self.k + n_pairs, dim=-1).values
-        return (window[..., self.k :].sum(dim=-1) - window[..., self.k - n_pairs : self.k].sum(dim=-1)) / n_pairs
+        window = top_k_set(scores, self.k + n_pairs, ordered=True)[..., self.k - n_pairs :]
+        signs = torch.tensor(
+            [-1 / n_pairs] * n_pairs + [1 / n_pairs] * n_pairs, dtype=scores.dtype, device=scores.device
+        )
+        return scores.gather(-1, window) @ signs
 
     def _exponential(self, scores: Tensor) -> Tensor:
         if self.pairs != "all":
@@ -116,7 +120,7 @@ class RankingGap:
     def _window_gaps(self, scores: Tensor) -> Tensor:
         """Gap of every pair of "minimal" or "anchor", shape (*batch, pairs)."""
         n_pairs = boundary_pairs(self.k, self.n_pairs, scores.shape[-1])
-        window = scores.topk(self.k + n_pairs, dim=-1).values
+        window = scores.gather(-1, top_k_set(scores, self.k + n_pairs, ordered=True))
         above, below = window[..., self.k - n_pairs : self.k], window[..., self.k :]
         if self.pairs == "minimal":
             return above.flip(-1) - below
@@ -129,6 +133,6 @@ def boundary_pairs(k: int, n_pairs: int | None, n_units: int) -> int:
     return min(n_pairs or k, k, n_units - k)
 
 
-def normalise_scores(scores: Tensor) -> Tensor:
-    """`scores` of shape (*batch, units) at a mean magnitude of one."""
-    return scores / scores.abs().mean(dim=-1, keepdim=True).clamp_min(SMALLEST_SCALE)
+def mean_magnitude(scores: Tensor) -> Tensor:
+    """What `scores` of shape (*batch, units) are divided by to have a mean magnitude of one, (*batch, 1)."""
+    return scores.abs().mean(dim=-1, keepdim=True).clamp_min(SMALLEST_SCALE)

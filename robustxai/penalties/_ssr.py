@@ -65,7 +65,7 @@ class SSR:
 
     def _power(self, batch: ExplainedBatch) -> Tensor:
         labels = batch.target if batch.y is None else batch.y
-        log_p = batch.logits.log_softmax(dim=-1).gather(-1, labels.unsqueeze(-1))
+        log_p = batch.explained_logits.log_softmax(dim=-1).gather(-1, labels.unsqueeze(-1))
         (slope,) = torch.autograd.grad(-log_p.sum(), batch.x, create_graph=True)
         axes = tuple(range(batch.batch_ndim, slope.ndim))
         vector = torch.randn_like(slope)
@@ -93,12 +93,13 @@ def _rayleigh(slope: Tensor, x: Tensor, vector: Tensor, axes: tuple[int, ...], *
 
 
 def _closed(batch: ExplainedBatch) -> Tensor:
-    log_p = batch.logits.log_softmax(dim=-1)
+    logits = batch.explained_logits
+    log_p = logits.log_softmax(dim=-1)
     n_classes = log_p.shape[-1]
     classes = range(n_classes)
     slopes = torch.stack(
         [
-            torch.autograd.grad(batch.logits[..., c].sum(), batch.x, create_graph=True)[0].flatten(batch.batch_ndim)
+            torch.autograd.grad(logits[..., c].sum(), batch.x, create_graph=True)[0].flatten(batch.batch_ndim)
             for c in classes
         ],
         dim=-1,

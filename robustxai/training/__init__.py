@@ -1,12 +1,15 @@
 """The skorch net that minimises a sum of penalties, its adversaries, batch iterator, schedule, seeds and threads."""
 
 from robustxai.training._adversary import GapAdversary, LossAdversary
+from robustxai.training._checkpoint import ResumableCheckpoint
 from robustxai.training._guard import ExplanationGuard
 from robustxai.training._iterator import TensorBatches
 from robustxai.training._net import ObjectiveNet, Term
+from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle
 from robustxai.training._seeding import draw_seed, seeded
-from robustxai.training._stack import Member, Rows, stack_key, train_together
+from robustxai.training._stack import Member, Rows, train_together
+from robustxai.training._stack_key import stack_key
 from robustxai.training._threads import small_net_threads
 
 __all__ = [
@@ -16,9 +19,11 @@ __all__ = [
     "Member",
     "ObjectiveNet",
     "OneCycle",
+    "ResumableCheckpoint",
     "Rows",
     "TensorBatches",
     "Term",
+    "TrainingProgress",
     "draw_seed",
     "seeded",
     "small_net_threads",

@@ -11,7 +11,7 @@ from skorch.dataset import unpack_data
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-__all__ = ["TensorBatches"]
+__all__ = ["TensorBatches", "tensors_of"]
 
 
 class TensorBatches:
@@ -37,7 +37,7 @@ class TensorBatches:
     ) -> None:
         self.batch_size = batch_size
         self.shuffle = shuffle
-        self.X, self.y = (part.to(device) for part in _tensors(dataset))
+        self.X, self.y = (part.to(device) for part in tensors_of(dataset))
 
     def __len__(self) -> int:
         return -(-len(self.X) // self.batch_size)
@@ -51,10 +51,10 @@ class TensorBatches:
             yield self.X.index_select(0, rows), self.y.index_select(0, rows)
 
 
-def _tensors(dataset: Any) -> tuple[Tensor, Tensor]:
+def tensors_of(dataset: Any) -> tuple[Tensor, Tensor]:
     """The inputs and labels behind a skorch dataset or a subset of it."""
     if isinstance(dataset, Subset):
-        X, y = _tensors(dataset.dataset)
+        X, y = tensors_of(dataset.dataset)
         rows = torch.as_tensor(np.asarray(dataset.indices))
         return X[rows], y[rows]
     if not hasattr(dataset, "X"):  # a torch Dataset of the user's own

@@ -18,14 +18,26 @@ from torch.nn import CrossEntropyLoss
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
-from robustxai.penalties import Distillation, ExplainedBatch, Penalty, TangentDistillation
+from robustxai.nets import MLPPasses
+from robustxai.penalties import (
+    Distillation,
+    EstimatedHessian,
+    ExplainedBatch,
+    Penalty,
+    RankingGap,
+    RelativeHessian,
+    TangentDistillation,
+)
 from robustxai.training._adversary import LossAdversary
+from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle
 
-__all__ = ["ObjectiveNet", "Stop", "Term"]
+__all__ = ["IN_WEIGHTS", "ObjectiveNet", "Stop", "Term"]
 
 #: Penalties and adversaries that differentiate the module once only; all others need second derivatives.
 _FIRST_ORDER = (Distillation, TangentDistillation, LossAdversary)
+#: Penalties that differentiate attributions in the weights alone, not in x: written-out passes serve them.
+IN_WEIGHTS = (RankingGap, RelativeHessian, EstimatedHessian)
 
 
 class Term(NamedTuple):
@@ -34,6 +46,18 @@ class Term(NamedTuple):
     name: str
     weight: float
     penalty: Penalty
+
+
+class _Plan(NamedTuple):
+    """What the steps of an epoch have in common: small networks feel it when each finds it out anew."""
+
+    terms: list[Term]
+    #: What is explained: the module, or its passes with their derivatives written out.
+    module: nn.Module | MLPPasses
+    #: Whether something differentiates in the inputs. Nobody reads their gradient then; it is not computed.
+    in_x: bool
+    #: Whether a step is one evaluation, without the closure that only optimizers with several need.
+    one_evaluation: bool
 
 
 class Stop(Exception):
@@ -65,6 +89,9 @@ class ObjectiveNet(NeuralNetClassifier):
         Weights, logits, losses and everything outside of training steps stay float32. float16 is not offered: its
         smallest number is 6e-8, and the loss scaling that helps against that does not reach the input gradients
         inside of a loss.
+    internal_batch_size : int, optional
+        Rows that are computed at once, for batches that do not fit into the memory: their gradients add up to that of
+        the batch, of which the optimizer sees nothing else. Batch normalisation sees the parts.
 
     Notes
     -----
@@ -74,6 +101,8 @@ class ObjectiveNet(NeuralNetClassifier):
 
     #: Share of the training that is done; penalties find it in their batch.
     progress_: float = 1.0
+    #: What the steps of the epoch that is running have in common.
+    _plan: _Plan | None = None
 
     def __init__(
         self,
@@ -83,9 +112,11 @@ class ObjectiveNet(NeuralNetClassifier):
         adversary: Callable[[ExplainedBatch], Tensor] | None = None,
         criterion_weight: float = 1.0,
         mixed_precision: bool = False,
+        internal_batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.internal_batch_size = internal_batch_size
         self.terms = terms
         self.criterion_weight = criterion_weight
         self.mixed_precision = mixed_precision
@@ -103,8 +134,13 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **kwargs: Any) -> ObjectiveNet:
         """Train for `epochs`, or until a callback such as EarlyStopping asks for the end."""
-        with suppress(Stop):
-            super().fit_loop(X, y, epochs, **kwargs)
+        try:
+            with suppress(Stop):
+                super().fit_loop(X, y, epochs, **kwargs)
+        finally:  # a progress bar must go whatever happened; an error is not announced to callbacks
+            for _, callback in self.callbacks_:
+                if isinstance(callback, TrainingProgress):
+                    callback.close()
         return self
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
@@ -150,8 +186,8 @@ class ObjectiveNet(NeuralNetClassifier):
         return super().get_loss(y_pred, y_true, X=X, training=training)
 
     def train_step(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
-        """One step of the optimizer, without the closure that only optimizers with several evaluations need."""
-        if isinstance(self.optimizer_, torch.optim.LBFGS) or self.listeners("on_grad_computed"):
+        """One step of the optimizer."""
+        if not (self._plan or self._make_plan()).one_evaluation:
             return super().train_step(batch, **fit_params)
         self.optimizer_.zero_grad()
         step = self.train_step_single(batch, **fit_params)
@@ -166,32 +202,62 @@ class ObjectiveNet(NeuralNetClassifier):
         return [c for _, c in self.callbacks_ if getattr(getattr(c, method), "__func__", None) is not idle]
 
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
-        """Loss and gradient of one batch."""
+        """Loss and gradient of one batch, computed in parts of `internal_batch_size` rows."""
         x, y = to_device(unpack_data(batch), self.device)
-        terms = [term for term in self.terms if term.weight != 0]
-        if terms or self.adversary is not None:
+        size = self.internal_batch_size or len(x)
+        if len(x) <= size:
+            return self._add_gradient(x, y)
+        parts = list(zip(x.split(size), y.split(size)))
+        shares = [len(part) / len(x) for part, _ in parts]
+        steps = [self._add_gradient(*part, share) for part, share in zip(parts, shares)]
+        return {
+            "loss": sum(share * step["loss"] for share, step in zip(shares, steps)),
+            "y_pred": torch.cat([step["y_pred"] for step in steps]),
+            "terms": {
+                name: sum(share * step["terms"][name] for share, step in zip(shares, steps))
+                for name in steps[0]["terms"]
+            },
+        }
+
+    def _add_gradient(self, x: Tensor, y: Tensor, share: float = 1.0) -> dict[str, Any]:
+        """Add the gradient of `share` times the loss of these rows to that of the weights."""
+        plan = self._plan or self._make_plan()
+        if plan.in_x:
             x = x.detach().requires_grad_()
-        explained = ExplainedBatch(self.module_, x, self.explainer, y=y, progress=self.progress_)
+        explained = ExplainedBatch(plan.module, x, self.explainer, y=y, progress=self.progress_)
         with _bfloat16(self.module_, x.device.type) if self.mixed_precision else nullcontext():
             logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
             loss = self.get_loss(logits, y, X=x, training=True)
             values = {"cross_entropy": loss.detach()}
             if self.criterion_weight != 1:
                 loss = self.criterion_weight * loss if self.criterion_weight else torch.zeros_like(loss)
-            for term in terms:
+            for term in plan.terms:
                 value = term.penalty(explained).mean()
                 values[term.name] = value.detach()
                 loss = loss + term.weight * value
-        self.backward(loss)
+        self.backward(loss if share == 1 else share * loss)
         return {"loss": loss.detach(), "y_pred": logits.detach(), "terms": values}
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of `loss` to that of the weights; training on several machines does it its own way.
+        """Add the gradient of `loss` to that of the weights; training on several machines does it its own way."""
+        if (self._plan or self._make_plan()).in_x:
+            weights = [w for group in self.optimizer_.param_groups for w in group["params"] if w.requires_grad]
+            torch.autograd.backward(loss, inputs=weights)
+        else:
+            loss.backward()
 
-        The inputs have a gradient too while penalties differentiate in them, which nobody reads: it is not computed.
-        """
-        weights = [w for group in self.optimizer_.param_groups for w in group["params"] if w.requires_grad]
-        torch.autograd.backward(loss, inputs=weights)
+    def _make_plan(self) -> _Plan:
+        terms = [term for term in self.terms if term.weight != 0]
+        in_weights = terms and all(isinstance(term.penalty, IN_WEIGHTS) for term in terms)
+        passes = None
+        if in_weights and self.adversary is None and not self.mixed_precision and isinstance(self.explainer, Gradient):
+            passes = MLPPasses.of(self.module_)
+        return _Plan(
+            terms=terms,
+            module=self.module_ if passes is None else passes,
+            in_x=passes is None and bool(terms or self.adversary is not None),
+            one_evaluation=not (isinstance(self.optimizer_, torch.optim.LBFGS) or self.listeners("on_grad_computed")),
+        )
 
     def run_single_epoch(
         self, iterator: Iterable, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
@@ -206,16 +272,20 @@ class ObjectiveNet(NeuralNetClassifier):
         n_batches = max(length_hint(iterator), 1)
         before = len(self.history) - 1
         at_begin, at_end = (bool(self.listeners(method)) for method in ("on_batch_begin", "on_batch_end"))
-        for number, batch in enumerate(iterator):
-            self.__dict__["progress_"] = min((before + min(number / n_batches, 1.0)) / self.max_epochs, 1.0)
-            if at_begin:
-                self.notify("on_batch_begin", batch=batch, training=True)
-            step = step_fn(batch, **fit_params)
-            for name, value in {"train_loss": step["loss"], **step["terms"]}.items():
-                losses.setdefault(name, []).append(value)
-            rows.append(len(batch[0]))
-            if at_end:
-                self.notify("on_batch_end", batch=batch, training=True, **step)
+        self.__dict__["_plan"] = self._make_plan()
+        try:
+            for number, batch in enumerate(iterator):
+                self.__dict__["progress_"] = min((before + min(number / n_batches, 1.0)) / self.max_epochs, 1.0)
+                if at_begin:
+                    self.notify("on_batch_begin", batch=batch, training=True)
+                step = step_fn(batch, **fit_params)
+                for name, value in {"train_loss": step["loss"], **step["terms"]}.items():
+                    losses.setdefault(name, []).append(value)
+                rows.append(len(batch[0]))
+                if at_end:
+                    self.notify("on_batch_end", batch=batch, training=True, **step)
+        finally:
+            del self.__dict__["_plan"]  # it holds the graph of the last batch
         weights = torch.tensor(rows, dtype=torch.float64)
         means = {n: float(torch.stack(v).double().cpu() @ weights / weights.sum()) for n, v in losses.items()}
         self.record_epoch(means, len(rows))

@@ -32,14 +32,16 @@ class OneCycle(Callback):
         self.warmup = warmup
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Start the count."""
-        self.step_ = 0
+        """Remember how many epochs there were before."""
+        self.before_ = len(net.history)
 
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset | None = None, **kwargs: Any) -> None:
-        """Learn how many steps there will be."""
+        """Learn how many steps there will be, and have been: a fit may go on where it was interrupted."""
         n_rows = len(dataset_train)  # type: ignore[arg-type]
         batch_size = getattr(net, "iterator_train__batch_size", net.batch_size)
-        self.n_steps_ = net.max_epochs * -(-n_rows // (batch_size if batch_size > 0 else n_rows))
+        per_epoch = -(-n_rows // (batch_size if batch_size > 0 else n_rows))
+        self.n_steps_ = net.max_epochs * per_epoch
+        self.step_ = (len(net.history) - 1 - self.before_) * per_epoch
 
     def on_batch_begin(self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
         """Set the rate of the coming step."""

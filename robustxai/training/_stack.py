@@ -8,31 +8,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import PassthroughScoring
 from torch import Tensor, nn
 
 from robustxai.exceptions import DivergedError
-from robustxai.explainers import Gradient
 from robustxai.nets import StackedMLP
-from robustxai.penalties import CrossLipschitz, EstimatedHessian, RankingGap, RelativeHessian
-from robustxai.training._iterator import TensorBatches, _tensors
-from robustxai.training._net import ObjectiveNet, Stop, Term
+from robustxai.penalties import CrossLipschitz
+from robustxai.training._iterator import tensors_of
+from robustxai.training._net import ObjectiveNet, Stop
 from robustxai.training._schedule import OneCycle
+from robustxai.training._stack_key import active_terms, batch_size_of, stack_key
 from robustxai.training._stacked_adam import StackedAdam
 from robustxai.training._stacked_batch import StackedBatch
 
-__all__ = ["Member", "Rows", "stack_key", "train_together"]
+__all__ = ["Member", "Rows", "train_together"]
 
 #: Rows of an epoch: inputs and class indices.
 Rows = tuple[np.ndarray, np.ndarray]
-#: Penalties that read a stack as they read one network, drawing through the batch what they draw.
-_STACKABLE = (RankingGap, RelativeHessian, EstimatedHessian, CrossLipschitz)
-#: Of those, the ones that read nothing but scores, so that some members can have one and others another.
-_READS_SCORES = (RankingGap,)
-#: Those that differentiate in x themselves. For the others the module's own input gradient is all that is needed.
+#: Penalties that differentiate in x themselves. For the others the module's own input gradient is all that is needed.
 _DIFFERENTIATES = (CrossLipschitz,)
-#: What these do for a batch, the stack does itself.
-_KNOWN_CALLBACKS = (OneCycle, PassthroughScoring)
 
 
 @dataclass
@@ -77,51 +70,6 @@ class Member:
         return not self.stopped and self.error is None and len(self.net.history) < self.net.max_epochs
 
 
-def active_terms(net: ObjectiveNet) -> list[Term]:
-    """The terms that the net computes."""
-    return [term for term in net.terms if term.weight != 0]
-
-
-def stack_key(net: ObjectiveNet) -> Hashable:
-    """Nets with the same key can be stacked.
-
-    The weights of the terms, the top-k of a ranking gap, learning rate, weight decay, softplus's beta and the random
-    stream may differ within a stack.
-
-    Raises
-    ------
-    NotImplementedError
-        The net has something that stacks do not know; the message says what.
-    """
-    if type(net) is not ObjectiveNet:
-        raise NotImplementedError(f"a stack does not know the training steps of {type(net).__name__}")
-    if net.compile or net.mixed_precision:
-        raise NotImplementedError("a stack trains without compile and mixed_precision")
-    kind = StackedMLP.check([net.module_])
-    if not isinstance(net.explainer, Gradient):
-        raise NotImplementedError(f"a stack explains by Gradient, not by {type(net.explainer).__name__}")
-    if net.adversary is not None or net.criterion_weight != 1:
-        raise NotImplementedError("a stack knows no adversary and no teacher")
-    terms = active_terms(net)
-    for term in terms:
-        if not isinstance(term.penalty, _STACKABLE):
-            raise NotImplementedError(f"a stack does not know the penalty {type(term.penalty).__name__}")
-    if type(net.criterion_) is not nn.CrossEntropyLoss or net.criterion_.weight is not None:
-        raise NotImplementedError("a stack minimises the plain cross-entropy")
-    if net.criterion_.label_smoothing or net.criterion_.reduction != "mean":
-        raise NotImplementedError("a stack minimises the plain cross-entropy")
-    if net.iterator_train is not TensorBatches or not net.get_params().get("iterator_train__shuffle"):
-        raise NotImplementedError("a stack draws its batches by TensorBatches, shuffled")
-    for method in ("on_batch_begin", "on_batch_end", "on_grad_computed"):
-        for callback in net.listeners(method):
-            if not isinstance(callback, _KNOWN_CALLBACKS):
-                raise NotImplementedError(f"a stack does not call {type(callback).__name__}.{method}")
-    shapes = tuple(tuple(p.shape) for p in net.module_.parameters())
-    penalties = tuple((t.name, type(t.penalty) if isinstance(t.penalty, _READS_SCORES) else t.penalty) for t in terms)
-    schedule = (net.max_epochs, _batch_size(net), len(net.history))
-    return (kind, shapes, net.explainer, penalties, schedule, StackedAdam.key(net.optimizer_), str(net.device))
-
-
 def train_together(members: Sequence[Member], data: Mapping[Hashable, Rows], n_epochs: int | None = None) -> None:
     """Train the members of one stack, in place, for `n_epochs` more epochs or to their end.
 
@@ -157,7 +105,7 @@ class _Stack:
         self.members = list(members)
         nets = [member.net for member in members]
         self.device = torch.device(nets[0].device)
-        self.batch_size = _batch_size(nets[0])
+        self.batch_size = batch_size_of(nets[0])
         self.module = StackedMLP([net.module_ for net in nets]).to(self.device)
         self.adam = StackedAdam(self.module, [net.optimizer_ for net in nets], [m.moments for m in members])
         self.differentiates = any(isinstance(t.penalty, _DIFFERENTIATES) for t in active_terms(nets[0]))
@@ -173,7 +121,7 @@ class _Stack:
             # with a validation split of its own a member has rows of its own
             key = member.rows if valid is None else id(member)
             if key not in parts:
-                parts[key], starts[key] = _tensors(train), end
+                parts[key], starts[key] = tensors_of(train), end
                 end += len(parts[key][0])
             self.first.append(starts[key])
             self.n_rows.append(len(parts[key][0]))
@@ -296,11 +244,6 @@ class _Stack:
             setattr(self, name, [getattr(self, name)[s] for s in stay])
         self.module = self.module.select(index.to(self.device))
         self.adam = self.adam.select(self.module, index)
-
-
-def _batch_size(net: ObjectiveNet) -> int:
-    size = int(vars(net).get("iterator_train__batch_size", net.batch_size))
-    return size if size > 0 else torch.iinfo(torch.long).max
 
 
 def _watches(net: ObjectiveNet) -> bool:

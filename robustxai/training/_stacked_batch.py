@@ -47,14 +47,6 @@ class StackedBatch(ExplainedBatch):
         self.streams = streams
         self.counts = counts
 
-    def attribution_at(self, x: Tensor) -> Tensor:
-        """Attribution of the same classes at other points `x`, differentiable in the weights alone."""
-        return self.explainer(self.module, x.detach(), self.target, create_graph=True)
-
-    def direction_at(self, x: Tensor) -> Tensor:
-        """`direction` of the same classes at other points `x`, differentiable in the weights alone."""
-        return self._up_to_scale(self.module, x.detach(), self.target, create_graph=True)
-
     def randn_like(self, like: Tensor) -> Tensor:
         """Gaussian numbers, drawn by each member as it would draw them alone; ones for the padding."""
         draws = torch.ones_like(like)

@@ -128,6 +128,12 @@ def test_an_explanation_of_zeros_gives_no_nan(images):
     np.testing.assert_array_equal(result.X_adv, images)
 
 
+def test_a_pair_has_no_centre_of_its_own(victim, images):
+    pairs = np.stack([images, images], axis=1).reshape(len(images), 2, 1, 4, 6)
+    with pytest.raises(ValueError, match=r"MassCentreAttack needs images.*a pair has two\. Got 5 axes"):
+        MassCentreAttack(victim, k=3).fit(pairs)
+
+
 def test_a_table_has_no_centre(victim, X):
     for use in ("fit", "run", "fit_transform"):
         with pytest.raises(ValueError, match=r"MassCentreAttack needs images.*columns of a table.*Got 2 axes"):

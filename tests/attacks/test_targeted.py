@@ -115,6 +115,9 @@ def test_a_region_of_an_image():
     assert (after > before).all()
     with pytest.raises(ValueError, match=r"mask of shape \(4, 3\), but the ranked units have shape \(4, 4\)"):
         TargetedManipulation(Victim(Flat()), k=4, target_units=region[:, :3]).fit(images)
+    pairs, regions = np.stack([images, images + 1], axis=1), np.stack([region, ~region])
+    attack = TargetedManipulation(Victim(Flat()), k=4, target_units=regions).fit(pairs)
+    np.testing.assert_array_equal(attack.target_mask_, regions.ravel())
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,17 @@ def test_the_patterns_are_those_of_brute_force():
     torch.testing.assert_close(bound[0], score[top[0]][:, None] - score[rest[0]][None])
 
 
+def test_pairs_of_one_channel_are_certified_and_others_refused():
+    def victim(channels):
+        return Fitted(nn.Sequential(nn.Flatten(), nn.Linear(2 * channels * 9, 2)))
+
+    rng = np.random.default_rng(0)
+    certificate = certify_top_k(victim(1), rng.normal(size=(2, 2, 1, 3, 3)).astype(np.float32), k=K, epsilon=1.0)
+    assert (certificate.precision_at_k == 1).all()  # a linear model
+    with pytest.raises(NotImplementedError, match="pairs of one channel only"):
+        certify_top_k(victim(3), rng.normal(size=(2, 2, 3, 3, 3)).astype(np.float32), k=K)
+
+
 def test_many_channels_have_no_curvature_of_magnitudes():
     clf = Fitted(net(5))
     X = np.random.default_rng(0).normal(size=(2, 5, 4, 4)).astype(np.float32)

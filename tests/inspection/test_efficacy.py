@@ -71,3 +71,23 @@ def test_the_axes_may_be_given(cells, plt):
 def test_two_radii_are_refused(cells):
     with pytest.raises(ValueError, match="one epsilon"):
         EfficacyDisplay.from_results(pd.concat([cells, cells.assign(epsilon=0.3)]))
+
+
+def test_a_study_of_ones_own_needs_one_training_and_no_levels(cells):
+    own = cells[cells["defence"] != "logistic_regression"].drop(columns=["fgsm_accuracy_online", "majority"])
+    display = EfficacyDisplay.from_results(own)
+    assert display.axes_.shape == (1, 2)
+    assert display.majority.empty
+    for ax, data in zip(display.axes_[0], ("bank", "adult")):
+        drawn = {c.get_label(): c.lines[0].get_ydata() for c in ax.containers}
+        for arm, heights in drawn.items():
+            rows = own[(own["data"] == data) & (own["defence"] == arm)]
+            np.testing.assert_allclose(
+                heights.astype(float), rows.groupby("iterations")["fgsm_accuracy_samples"].mean()
+            )
+        assert "constant prediction" not in [line.get_label() for line in ax.lines]
+
+
+def test_without_an_accuracy_there_is_nothing_to_draw(cells):
+    with pytest.raises(ValueError, match="at least one of the columns"):
+        EfficacyDisplay.from_results(cells.drop(columns=list(TRAININGS)))

@@ -37,6 +37,17 @@ def test_a_pixel_goes_with_all_its_channels():
     np.testing.assert_array_equal(removal.probabilities([0], removal.rank < 1), expected.reshape(1, -1))
 
 
+def test_a_pixel_of_a_pair_goes_with_the_channels_of_its_member():
+    x = np.arange(1.0, 25.0).reshape(1, 2, 3, 2, 2)
+    attribution = np.zeros_like(x)
+    attribution[0, 1, 2, 0, 1] = 4.0
+    removal = prepared(x, attribution, baseline=0.0)
+    assert removal.n_units == 8
+    expected = x.copy()
+    expected[0, 1, :, 0, 1] = 0.0
+    np.testing.assert_array_equal(removal.probabilities([0], removal.rank < 1), expected.reshape(1, -1))
+
+
 def test_the_default_baseline_is_the_training_mean_or_zero():
     x = np.ones((1, 2))
     assert not prepared(x, x).baseline.any()

@@ -50,10 +50,10 @@ def test_the_gradient_can_be_trained(activation, n_classes, x):
         alone.square().sum().backward()
         linear = [layer for layer in member.layers if isinstance(layer, nn.Linear)]
         for number, layer in enumerate(linear):
-            torch.testing.assert_close(stack.weights[number].grad[s].T, layer.weight.grad)
+            torch.testing.assert_close(stack.weights[number].grad[s], layer.weight.grad)
             if layer.bias.grad is not None:
                 torch.testing.assert_close(stack.biases[number].grad[s, 0], layer.bias.grad)
-        torch.testing.assert_close(stack.skip.grad[s].T, member.skip.weight.grad)
+        torch.testing.assert_close(stack.skip.grad[s], member.skip.weight.grad)
 
 
 def test_the_gradient_belongs_to_its_own_input(x):

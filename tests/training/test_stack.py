@@ -81,7 +81,7 @@ def test_a_validation_split_and_early_stopping_freeze_members(parts):
         R2ETClassifier(
             k=2,
             random_state=s,
-            lr=0.3 if s else 0.001,
+            lr=0.03 if s else 0.001,
             **{**SMALL, "max_epochs": 30},
             train_split=ValidSplit(4, stratified=True),
             callbacks=[("stop", EarlyStopping(patience=2, load_best=False))],

@@ -1,0 +1,103 @@
+"""Arrays: a numpy archive (npz) whose arrays have known types and shapes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from robustxai.datasets._base import Source, damaged
+
+__all__ = ["ArraySource", "Arrays", "Spec", "to_npz"]
+
+Arrays = dict[str, np.ndarray]
+
+#: Everything that numpy, zipfile and the file system raise for a file that is not a readable archive. Objects, which
+#: only pickle could read, are a ValueError; a broken header asks for a shape that does not fit into memory.
+_UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one array of an archive must be."""
+
+    #: An abstract numpy type: ``np.integer`` admits every whole number.
+    dtype: type
+    #: A word stands for a size of at least 1 that is the same wherever the word is used.
+    shape: tuple[int | str, ...]
+    #: For labels: the values are 0 to ``n_values - 1``.
+    n_values: int | None = None
+
+    def __str__(self) -> str:
+        """Type and shape, as an error message gives them."""
+        return f"{self.dtype.__name__} of shape ({', '.join(map(str, self.shape))})"
+
+    def fault(self, array: np.ndarray, sizes: dict[str, int]) -> str:
+        """What is wrong with an array, in words, if anything; `sizes` are those that other arrays have settled."""
+        if not np.issubdtype(array.dtype, self.dtype):
+            return f"should be {self} but is of type {array.dtype}"
+        settled = f" with {', '.join(f'{size}={n}' for size, n in sizes.items())}" if sizes else ""
+        fits = array.ndim == len(self.shape)
+        for size, actual in zip(self.shape, array.shape):
+            expected = sizes.setdefault(size, actual) if isinstance(size, str) else size
+            fits = fits and actual == expected >= 1
+        if not fits:
+            return f"should be {self}{settled} but has the shape {array.shape}"
+        if self.n_values is not None and (array.min() < 0 or array.max() >= self.n_values):
+            return f"should hold labels from 0 to {self.n_values - 1} but has {array.min()} to {array.max()}"
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySource(Source[Arrays]):
+    """What the stored archive of one data set contains, and where else it can be had."""
+
+    kind: ClassVar[str] = "set of arrays"
+    endings: ClassVar[tuple[str, ...]] = (".npz",)
+    as_frame: ClassVar[bool] = False
+
+    #: The arrays that are read; others in the archive are passed over.
+    arrays: Mapping[str, Spec]
+
+    @property
+    def form(self) -> str:
+        """The stored archive in words."""
+        return f"a numpy archive with {', '.join(f'{name} ({spec})' for name, spec in self.arrays.items())}"
+
+    def read(self, path: Path) -> Arrays:
+        """The arrays of a file, checked."""
+        try:
+            # a folder that pretends to be an archive, a single array and a pickle are refused here, before numpy
+            if not zipfile.is_zipfile(path):
+                raise damaged(path, "it is no numpy archive (npz)", self.advice)
+            with np.load(path) as archive:
+                arrays = {name: archive[name] for name in self.arrays if name in archive.files}
+        except _UNREADABLE as error:
+            reason = f"it cannot be read as a numpy archive ({type(error).__name__}: {error})"
+            raise damaged(path, reason, self.advice) from error
+        if reason := self.fault(arrays):
+            raise damaged(path, reason, self.advice)
+        return arrays
+
+    def fault(self, arrays: Arrays) -> str:
+        """What is wrong with the arrays, in words; empty if nothing is."""
+        if absent := [name for name in self.arrays if name not in arrays]:
+            return f"it lacks the array(s) {', '.join(absent)}"
+        sizes: dict[str, int] = {}
+        for name, spec in self.arrays.items():
+            if reason := spec.fault(arrays[name], sizes):
+                return f"the array {name} {reason}"
+        return ""
+
+
+def to_npz(arrays: dict[str, Any]) -> bytes:
+    """The archive that holds `arrays`, as the bytes of a file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()

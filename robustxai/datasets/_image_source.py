@@ -1,0 +1,138 @@
+"""Images: an archive with a training and a test part, handed over as channel-first numbers between 0 and 1."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state
+
+from robustxai._validation import check_choice, check_number, nearest_name
+from robustxai.datasets._array_source import Arrays, ArraySource, Spec, to_npz
+from robustxai.datasets._base import PathLike, fetch
+
+__all__ = ["ImageSource", "image_arrays", "load_images", "stratified_subset"]
+
+
+def image_arrays(*shape: int, n_classes: int) -> dict[str, Spec]:
+    """The four arrays of an archive of images of the stored shape: pixels from 0 to 255, channels (if any) last."""
+    arrays = {}
+    for part in ("train", "test"):
+        arrays[f"X_{part}"] = Spec(np.uint8, (f"n_{part}", *shape))
+        arrays[f"y_{part}"] = Spec(np.integer, (f"n_{part}",), n_classes)
+    return arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSource(ArraySource):
+    """What the stored archive of one image data set contains, and where else it can be had."""
+
+    target_names: tuple[str, ...]
+    descr: str
+    #: For a download only: how many of its images, in their order, are the training and the test part.
+    n_train: int = 0
+    n_test: int = 0
+    #: For a download only: the CRC-32 of all labels, one byte each, in the order that tells the two parts apart.
+    labels_crc: int = 0
+
+    def from_openml(self, fetched: Any) -> tuple[Arrays, bytes]:
+        """The four arrays of a download with one row of pixels for each image, and the archive that is kept."""
+        flat, labels = np.asarray(fetched.data), np.asarray(fetched.target).astype(np.int64)
+        if len(flat) != self.n_train + self.n_test or len(labels) != len(flat):
+            n_images = self.n_train + self.n_test
+            raise ValueError(f"it has {len(flat)} images and {len(labels)} labels instead of {n_images}")
+        with np.errstate(invalid="ignore"):
+            pixels = flat.astype(np.uint8)
+        if not np.array_equal(pixels, flat):
+            raise ValueError("its pixels are not whole numbers from 0 to 255")
+        if zlib.crc32(labels.astype(np.uint8).tobytes()) != self.labels_crc:
+            raise ValueError("its labels are not in the order that tells training from test images")
+        pixels = pixels.reshape(-1, *(int(size) for size in self.arrays["X_train"].shape[1:]))
+        parts = {"train": slice(None, self.n_train), "test": slice(self.n_train, None)}
+        arrays: Arrays = {}
+        for part, rows in parts.items():
+            arrays |= {f"X_{part}": pixels[rows], f"y_{part}": labels[rows].astype(np.uint8)}
+        return arrays, to_npz(arrays)
+
+
+def load_images(
+    source: ImageSource,
+    *,
+    data_home: PathLike | None,
+    subset: str,
+    classes: Iterable[int | str] | None,
+    n_samples: int | None,
+    random_state: Any,
+    return_X_y: bool,
+) -> Any:
+    """What every loader of images does; the arguments are those of the loaders."""
+    check_choice("subset", subset, ("train", "test", "all"))
+    if n_samples is not None:
+        check_number("n_samples", n_samples, minimum=1, integer=True)
+    wanted = None if classes is None else _labels_of(classes, source.target_names)
+    arrays, filename = fetch(source, data_home, callers=2)
+    parts = ("train", "test") if subset == "all" else (subset,)
+    images, labels = (np.concatenate([arrays[f"{name}_{part}"] for part in parts]) for name in "Xy")
+    rows = np.arange(len(labels)) if wanted is None else np.flatnonzero(np.isin(labels, wanted))
+    if n_samples is not None:
+        rows = rows[stratified_subset(labels[rows], n_samples, random_state)]
+    # converted last: float32 takes four times the memory of the stored bytes
+    X, y = _channels_first(images[rows]), labels[rows].astype(np.int64)
+    if return_X_y:
+        return X, y
+    return Bunch(
+        data=X,
+        target=y,
+        target_names=list(source.target_names),
+        image_shape=X.shape[1:],
+        DESCR=source.descr,
+        filename=filename,
+    )
+
+
+def _labels_of(classes: Iterable[int | str], names: tuple[str, ...]) -> list[int]:
+    """The numbers of classes that are given by name or by number."""
+    if isinstance(classes, str):
+        raise TypeError(f"classes must be a list of names or numbers, got {classes!r}; use [{classes!r}].")
+    labels = []
+    for one in classes:
+        if isinstance(one, str):
+            if one not in names:
+                raise ValueError(f"There is no class {one!r}.{nearest_name(one, names)}")
+            labels.append(names.index(one))
+        else:
+            check_number("a class", one, minimum=0, integer=True)
+            if one >= len(names):
+                raise ValueError(f"There is no class {one}; the classes are 0 to {len(names) - 1}.")
+            labels.append(int(one))
+    if not labels:
+        raise ValueError("classes is empty; None keeps all of them.")
+    return labels
+
+
+def stratified_subset(y: np.ndarray, n_samples: int, random_state: Any) -> np.ndarray:
+    """`n_samples` ascending positions in `y`, drawn at random, with the classes in the shares that they have in `y`.
+
+    The r-th drawn of the n_c samples of a class has the key (r - 1/2) / n_c, and the lowest keys are taken: so the
+    shares are right for every `n_samples`, and a smaller subset lies inside a larger one of the same seed.
+    """
+    if n_samples > len(y):
+        raise ValueError(f"n_samples={n_samples} is more than the {len(y)} samples that there are.")
+    order = check_random_state(random_state).permutation(len(y))
+    keys = np.empty(len(y))
+    for label in np.unique(y):
+        drawn = order[y[order] == label]
+        keys[drawn] = (np.arange(len(drawn)) + 0.5) / len(drawn)
+    # stable, so that classes of one size share out the last places at random
+    return np.sort(order[np.argsort(keys[order], kind="stable")[:n_samples]])
+
+
+def _channels_first(images: np.ndarray) -> np.ndarray:
+    """Stored bytes as float32 of shape (n, channels, height, width) in [0, 1]."""
+    stored = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
+    pixels = np.ascontiguousarray(stored, dtype=np.float32)
+    pixels /= 255
+    return pixels

@@ -1,0 +1,178 @@
+"""Pairs for a network that compares two inputs: do both belong to one class?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+
+from robustxai._validation import check_number
+from robustxai.datasets._pair_rounds import draw_pairs
+
+__all__ = ["Pairs", "make_pairs"]
+
+_PAIRS_PER_ITEM = 10
+
+
+class Pairs(NamedTuple):
+    """Pairs, their labels, and who is in them: ``X, y, indices = make_pairs(...)``.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_pairs, 2, ...)
+        The two members of each pair; images keep their three axes, graphs and other matrices get a channel axis.
+    y : ndarray of int64 of shape (n_pairs,)
+        1 if both members have one class, 0 if not.
+    indices : ndarray of shape (n_pairs, 2)
+        The rows of the original data that the members come from.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    indices: np.ndarray
+
+
+def make_pairs(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    items: ArrayLike | None = None,
+    partners: ArrayLike | None = None,
+    n_pairs: int | str | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Pairs:
+    """Pair samples for a Siamese network, as many of one class as of two.
+
+    The protocol of [1]_: training items are paired with each other, and each validation or test item with training
+    items, as a new patient is compared with known ones: ``make_pairs(X, y, items=train)`` and
+    ``make_pairs(X, y, items=test, partners=train)``. `pair_folds` does so for every fold of a cross-validation.
+
+    No pair comes twice, also not the other way round. Partners go round in turns, so that every item begins about as
+    many pairs as any other: with `partners`, exactly as many of each kind (one more or less where the number does not
+    divide), as long as there are enough partners of its class.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+        Tables (n, d), images (n, channels, height, width), or graphs (n, nodes, nodes).
+    y : array-like of shape (n_samples,)
+        Class labels of any type.
+    items : array-like of int, default=None
+        The rows that pairs begin with. None takes all, or all that are not `partners`.
+    partners : array-like of int, default=None
+        The rows that `items` are paired with, none of which may be among them. None pairs `items` with each other.
+    n_pairs : int or "all", default=None
+        Half of the pairs have one class (rounded down). None makes 10 for each item, fewer if there are not so many:
+        each item meets both kinds, and the memory grows with the items and not with their square. ``"all"`` makes as
+        many as can be had with both labels equally often.
+    random_state : int, RandomState or None, default=0
+        Seed of the choice of pairs and of their order.
+
+    Returns
+    -------
+    Pairs
+        ``X`` of shape (n_pairs, 2, ...), ``y`` and ``indices``. Members with two axes, such as graphs, become
+        (1, nodes, nodes): the library reads the last three axes as channels, height and width, and would take the two
+        members for channels.
+
+    Raises
+    ------
+    ValueError
+        If `items` and `partners` overlap or are no rows of X, or if there are fewer than `n_pairs` balanced pairs.
+
+    See Also
+    --------
+    pair_folds : Cross-validation with pairs.
+
+    References
+    ----------
+    .. [1] C. Chen et al., "Robust ranking explanations", ICML workshop on new frontiers in adversarial machine
+       learning, 2023, section 4.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from robustxai.datasets import make_pairs
+    >>> graphs, y = np.zeros((6, 4, 4)), ["a", "b", "a", "b", "a", "b"]
+    >>> pairs = make_pairs(graphs, y, items=[4, 5], partners=[0, 1, 2, 3])
+    >>> pairs.X.shape, np.bincount(pairs.y)
+    ((8, 2, 1, 4, 4), array([4, 4]))
+    """
+    X, labels = np.asarray(X), column_or_1d(y)
+    check_consistent_length(X, labels)
+    if X.ndim < 2:
+        raise ValueError(f"X must have at least one axis of features, got the shape {X.shape}.")
+    labels = np.unique(labels, return_inverse=True)[1]
+    rng = check_random_state(random_state)
+    first, known = _members(items, partners, len(X))
+    # once, before anything is counted off: all that follows is in turns
+    first = rng.permutation(first)
+    second = first if known is None else rng.permutation(known)
+    n_same, n_different = _settle(n_pairs, len(first), _available(labels, first, known))
+    drawn = [draw_pairs(labels, first, second, same, wanted) for same, wanted in ((True, n_same), (False, n_different))]
+    indices = rng.permutation(np.concatenate(drawn))
+    members = X[indices]
+    if X.ndim == 3:
+        members = members[:, :, None]
+    return Pairs(members, (labels[indices[:, 0]] == labels[indices[:, 1]]).astype(np.int64), indices)
+
+
+def _members(
+    items: ArrayLike | None, partners: ArrayLike | None, n_samples: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The rows that pairs begin with, and those that they are paired with (None: each other)."""
+    known = None if partners is None else _rows("partners", partners, n_samples)
+    if items is not None:
+        first = _rows("items", items, n_samples)
+        if known is not None and (shared := np.intersect1d(first, known)).size:
+            raise ValueError(f"No row may be in items and in partners; {shared[:5].tolist()} are in both.")
+        return first, known
+    first = np.arange(n_samples) if known is None else np.setdiff1d(np.arange(n_samples), known)
+    if not len(first):
+        raise ValueError("Every row is in partners, no row is left for items.")
+    return first, known
+
+
+def _rows(name: str, rows: ArrayLike, n_samples: int) -> np.ndarray:
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+        raise ValueError(f"{name} must be a list of row numbers, got {rows.dtype} of shape {rows.shape}.")
+    if not len(rows):
+        raise ValueError(f"{name} is empty.")
+    if rows.min() < 0 or rows.max() >= n_samples or len(np.unique(rows)) < len(rows):
+        raise ValueError(f"{name} must be different row numbers from 0 to {n_samples - 1}.")
+    return rows
+
+
+def _available(labels: np.ndarray, items: np.ndarray, partners: np.ndarray | None) -> tuple[int, int]:
+    """How many pairs of one class and of two there are."""
+    n_classes = int(labels.max()) + 1
+    sizes = np.bincount(labels[items], minlength=n_classes)
+    if partners is None:
+        same, every = int(sizes @ (sizes - 1)) // 2, len(items) * (len(items) - 1) // 2
+    else:
+        same, every = int(sizes @ np.bincount(labels[partners], minlength=n_classes)), len(items) * len(partners)
+    return same, every - same
+
+
+def _settle(n_pairs: int | str | None, n_items: int, available: tuple[int, int]) -> tuple[int, int]:
+    """How many pairs of one class and of two are made."""
+    most = 2 * min(available)
+    if most == 0:
+        raise ValueError(
+            f"There are {available[0]} pairs of one class and {available[1]} of two classes; both are needed."
+        )
+    if n_pairs is None:
+        n_pairs = min(_PAIRS_PER_ITEM * n_items, most)
+    elif isinstance(n_pairs, str):
+        if n_pairs != "all":
+            raise ValueError(f'n_pairs must be an integer, "all" or None, got {n_pairs!r}.')
+        n_pairs = most
+    else:
+        check_number("n_pairs", n_pairs, minimum=2, integer=True)
+    wanted = n_pairs // 2, n_pairs - n_pairs // 2
+    if wanted[0] > available[0] or wanted[1] > available[1]:
+        raise ValueError(f"n_pairs={n_pairs} is more than the {most} balanced pairs that there are.")
+    return wanted

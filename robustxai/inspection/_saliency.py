@@ -1,0 +1,403 @@
+"""What an attack does to a row: the input, its map, the perturbed input and the map there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+from typing_extensions import Self
+
+from robustxai._validation import check_choice, clip_k
+from robustxai.attacks import AttackResult, ERAttack
+from robustxai.inspection._check import check_estimators, pyplot
+from robustxai.inspection._saliency_maps import (
+    COLOURS,
+    check_drawable,
+    draw_input,
+    draw_map,
+    is_table,
+    picture_shape,
+)
+from robustxai.inspection._victim import aimed, take, victim
+from robustxai.metrics import precision_at_k
+from robustxai.ranking import RANKINGS, as_tensor, count_units, top_k_indices, unit_scores
+
+__all__ = ["SaliencyDisplay"]
+
+#: How many rows are drawn by default.
+_N_ROWS = 4
+
+
+class SaliencyDisplay:
+    """Explanations before and after an attack, with the top-k units marked (the R2ET paper's Figure 4).
+
+    One line of panels for every row: the input, its map, the perturbed input and the map there. The greys of a map are
+    the scores of all units. Its top-k units are red where they are in both top sets, and blue where they are in this
+    one alone; darker is higher in rank. Maps and bars before and after have scales of their own, because rankings have
+    none. The members of a pair of images stand side by side, graphs are shown as matrices.
+
+    A row of a table has two panels of bars, before and after, for the features of either top set in the order of the
+    first. Bars are attributions with their sign, and beside them stands the value of the feature.
+
+    Parameters
+    ----------
+    X, X_adv : array-like of shape (n_samples, *features)
+        The inputs and the perturbed inputs.
+    attribution, attribution_adv : array-like of shape (n_samples, *features)
+        Their explanations.
+    k : int, default=8
+        Size of the top set; clipped with a warning when there are not more units than that.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        What is ranked.
+    predicted, predicted_adv : array-like of shape (n_samples,), optional
+        Predicted classes, for the titles.
+    names : list of str, optional
+        What to call each line of panels, say the model.
+    feature_names : list of str, optional
+        Of a table; the columns of `X` if it is a DataFrame.
+
+    Attributes
+    ----------
+    precision_at_k_ : ndarray of shape (n_samples,)
+        P@k of every line, after `plot`.
+    axes_ : ndarray of Axes, shape (n_samples, 4), of tables (n_samples, 2), after `plot`
+    figure_ : matplotlib Figure, after `plot`
+
+    References
+    ----------
+    Chen et al., *Robust ranking explanations*, 2023, Figure 4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from robustxai import VanillaClassifier
+    >>> from robustxai.attacks import ERAttack
+    >>> from robustxai.inspection import SaliencyDisplay
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> clf = VanillaClassifier(max_epochs=5).fit(X, y)
+    >>> display = SaliencyDisplay.from_estimator(clf, X, attack=ERAttack(max_iter=10), k=2, rows=[0, 60, 120])
+    >>> display.axes_.shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        X_adv: Any,
+        attribution: Any,
+        attribution_adv: Any,
+        *,
+        k: int = 8,
+        ranking: str = "magnitude",
+        predicted: Any = None,
+        predicted_adv: Any = None,
+        names: Sequence[str] | None = None,
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
+        self.X = X
+        self.X_adv = X_adv
+        self.attribution = attribution
+        self.attribution_adv = attribution_adv
+        self.k = k
+        self.ranking = ranking
+        self.predicted = predicted
+        self.predicted_adv = predicted_adv
+        self.names = names
+        self.feature_names = feature_names
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        attack: Any = None,
+        k: int | None = None,
+        rows: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        axes: Any = None,
+    ) -> Self:
+        """Attack a few rows of a classifier and plot what comes out.
+
+        Parameters
+        ----------
+        estimator : fitted classifier, Pipeline or search
+            The model whose explanations are shown. Of a Pipeline, the last step sees what the others make of X.
+        X : array-like of shape (n_samples, *features)
+            Inputs: a table, images, pairs of images or graphs.
+        attack : attack on explanations, default=ERAttack()
+            Its `estimator` is ignored and replaced by `estimator`.
+        k : int, optional
+            Size of the top set; that of `attack` by default.
+        rows : sequence of int, optional
+            Which rows of X are attacked and shown; the first four by default.
+        feature_names : list of str, optional
+            Of a table; the columns of `X` if it is a DataFrame.
+        axes : array of Axes, optional
+            As in :meth:`plot`.
+        """
+        return cls._attacked({"": estimator}, X, attack, k, rows, feature_names).plot(axes=axes)
+
+    @classmethod
+    def from_estimators(
+        cls,
+        estimators: Mapping[str, Any],
+        X: Any,
+        *,
+        attack: Any = None,
+        k: int | None = None,
+        rows: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        axes: Any = None,
+    ) -> Self:
+        """Attack a few rows of several classifiers; of each row, one line of panels per classifier.
+
+        Parameters
+        ----------
+        estimators : dict of str to fitted classifier, Pipeline or search
+            The models by the names that are written beside their lines.
+        X : array-like of shape (n_samples, *features)
+            Inputs: a table, images, pairs of images or graphs.
+        attack : attack on explanations, default=ERAttack()
+            Its `estimator` is ignored and replaced by each of the models.
+        k : int, optional
+            Size of the top set; that of `attack` by default.
+        rows : sequence of int, optional
+            Which rows of X are attacked and shown; the first four by default.
+        feature_names : list of str, optional
+            Of a table; the columns of `X` if it is a DataFrame.
+        axes : array of Axes, optional
+            As in :meth:`plot`.
+        """
+        check_estimators(estimators)
+        return cls._attacked(estimators, X, attack, k, rows, feature_names).plot(axes=axes)
+
+    @classmethod
+    def from_result(
+        cls,
+        result: AttackResult,
+        X: Any,
+        *,
+        k: int = 8,
+        ranking: str = "magnitude",
+        estimator: Any = None,
+        rows: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        axes: Any = None,
+    ) -> Self:
+        """Plot what an attack has found already; nothing is attacked or explained again.
+
+        Parameters
+        ----------
+        result : AttackResult
+            What ``attack.run(X)`` returned.
+        X : array-like of shape (n_samples, *features)
+            The inputs that were attacked.
+        k : int, default=8
+            Size of the top set that was attacked.
+        ranking : {"magnitude", "signed"}, default="magnitude"
+            What the attack ranked.
+        estimator : fitted classifier, optional
+            The model that was attacked, to write the classes that it predicts into the titles.
+        rows : sequence of int, optional
+            Which rows are shown; the first four by default.
+        feature_names : list of str, optional
+            Of a table; the columns of `X` if it is a DataFrame.
+        axes : array of Axes, optional
+            As in :meth:`plot`.
+
+        Raises
+        ------
+        ValueError
+            Where the result is of other rows, or P@k is not what the attack reports: it was run with another k or
+            ranking.
+        """
+        if np.shape(X) != np.shape(result.X_adv):
+            raise ValueError(f"X is not what was attacked: {np.shape(X)} here, {np.shape(result.X_adv)} there.")
+        precision = precision_at_k(result.attribution, result.attribution_adv, k, ranking=ranking)
+        if not np.allclose(precision, result.precision_at_k):
+            raise ValueError(
+                f"P@{k} of these explanations, ranked by {ranking}, is not what the attack reports; pass the k and the "
+                "ranking that it was run with."
+            )
+        chosen = _rows(rows, len(X))
+        parts = [take(part, chosen) for part in (X, result.X_adv, result.attribution, result.attribution_adv)]
+        predicted = {}
+        if estimator is not None:
+            predicted = {"predicted": estimator.predict(parts[0]), "predicted_adv": estimator.predict(parts[1])}
+        return cls(*parts, k=k, ranking=ranking, **predicted, feature_names=feature_names).plot(axes=axes)
+
+    @classmethod
+    def _attacked(
+        cls,
+        estimators: Mapping[str, Any],
+        X: Any,
+        attack: Any,
+        k: int | None,
+        rows: Sequence[int] | None,
+        feature_names: Sequence[str] | None,
+    ) -> Self:
+        attack = ERAttack() if attack is None else attack
+        chosen = take(X, _rows(rows, len(X)))
+        found: list[tuple[np.ndarray, ...]] = []
+        for estimator in estimators.values():
+            model, seen = victim(estimator, chosen)
+            aim = aimed(attack, model, k)
+            result = aim.run(seen)
+            if feature_names is None and hasattr(seen, "columns"):
+                feature_names = [str(name) for name in seen.columns]
+            arrays = (seen, result.X_adv, result.attribution, result.attribution_adv)
+            found.append((*(np.asarray(a) for a in arrays), model.predict(seen), model.predict(result.X_adv)))
+        shapes = {parts[0].shape for parts in found}
+        if len(shapes) > 1:
+            raise ValueError(f"The models must see X in one shape to be compared, got {sorted(shapes)}.")
+        # of every row all models, one below the other
+        lines = [np.stack(column, axis=1).reshape(-1, *column[0].shape[1:]) for column in zip(*found)]
+        names = [name for _ in range(len(chosen)) for name in estimators]
+        return cls(
+            *lines[:4],
+            k=aim.k_,
+            ranking=aim.ranking,
+            predicted=lines[4],
+            predicted_adv=lines[5],
+            names=names,
+            feature_names=feature_names,
+        )
+
+    def plot(self, *, axes: Any = None) -> Self:
+        """Draw on `axes`, or on a new figure.
+
+        Parameters
+        ----------
+        axes : array of Axes, optional
+            Of shape (n_samples, 4), of tables (n_samples, 2).
+        """
+        plt = pyplot()
+        check_choice("ranking", self.ranking, RANKINGS)
+        X, X_adv, before, after = (
+            np.asarray(part) for part in (self.X, self.X_adv, self.attribution, self.attribution_adv)
+        )
+        if not X.shape == X_adv.shape == before.shape == after.shape:
+            shapes = [part.shape for part in (X, X_adv, before, after)]
+            raise ValueError(f"Inputs and explanations, before and after, must have one shape, got {shapes}.")
+        check_consistent_length(X, self.predicted, self.predicted_adv, self.names)
+        features = X.shape[1:]
+        check_drawable(features)
+        if self.feature_names is not None and is_table(features) and len(self.feature_names) != features[0]:
+            raise ValueError(f"There are {features[0]} features, but {len(self.feature_names)} feature_names.")
+        k = clip_k(self.k, count_units(features))
+        tops = [top_k_indices(unit_scores(as_tensor(part), self.ranking), k).numpy() for part in (before, after)]
+        self.precision_at_k_ = precision_at_k(before, after, k, ranking=self.ranking)
+        table, figure = is_table(features), None
+        n_columns = 2 if table else 4
+        unions = [_union(first, second) for first, second in zip(*tops)]
+        if axes is None:
+            figure, axes = self._figure(plt, features, unions)
+        axes = np.asarray(axes)
+        if axes.size != len(X) * n_columns:
+            raise ValueError(f"{len(X)} rows need {len(X)} x {n_columns} axes, got {axes.size}.")
+        axes = axes.reshape(len(X), n_columns)
+        for i, line in enumerate(axes):
+            titles = self._titles(i, k)
+            name = str(self.names[i]) if self.names is not None else ""
+            kept = [np.isin(tops[0][i], tops[1][i]), np.isin(tops[1][i], tops[0][i])]
+            if table:
+                self._bars(line, i, unions[i], [top[i] for top in tops], titles)
+            else:
+                both = np.stack([X[i], X_adv[i]])
+                for ax, x in zip(line[[0, 2]], both):
+                    draw_input(ax, x, both)
+                for ax, part, top, common in zip(line[[1, 3]], (before[i], after[i]), tops, kept):
+                    draw_map(ax, part, top[i], common, ranking=self.ranking)
+                for ax, title in zip(line, titles):
+                    ax.set_title(title, fontsize="small")
+                    ax.set_xticks([])
+                    ax.set_yticks([])
+            line[0].set_ylabel(name, fontsize="medium")
+        self.axes_, self.figure_ = axes, axes[0, 0].figure
+        if figure is not None:
+            figure.align_ylabels(axes[:, 0])
+            self._legend(plt, figure, k, table)
+        return self
+
+    def _figure(self, plt: Any, features: tuple[int, ...], unions: list[np.ndarray]) -> tuple[Any, Any]:
+        lines = len(unions)
+        if is_table(features):
+            heights = [0.6 + 0.21 * len(union) for union in unions]
+            return plt.subplots(
+                lines,
+                2,
+                figsize=(7.6, 0.4 + sum(heights)),
+                squeeze=False,
+                layout="constrained",
+                gridspec_kw={"height_ratios": heights},
+            )
+        height, width = picture_shape(features)
+        size = 2.0 * width / height if width > height else 2.0
+        figure = plt.subplots(
+            lines, 4, figsize=(0.6 + 4 * size, 0.5 + 2.3 * lines), squeeze=False, layout="constrained"
+        )
+        return figure
+
+    def _titles(self, i: int, k: int) -> list[str]:
+        """Of the input, the map, the perturbed input and the map there."""
+        names = []
+        for name, classes in (("input", self.predicted), ("perturbed", self.predicted_adv)):
+            names.append(name if classes is None else f"{name}: predicted {np.asarray(classes)[i]}")
+        return [names[0], f"top {k} before", names[1], f"after: P@{k} {self.precision_at_k_[i]:.2f}"]
+
+    def _bars(self, line: Any, i: int, union: np.ndarray, tops: list[np.ndarray], titles: list[str]) -> None:
+        """Attributions of the features in either top set, before and after."""
+        from matplotlib import colormaps
+
+        names = self.feature_names
+        if names is None:
+            names = list(self.X.columns) if hasattr(self.X, "columns") else [f"x{j}" for j in range(len(self.X[0]))]
+        places = np.arange(len(union))
+        both = np.isin(union, tops[0]) & np.isin(union, tops[1])
+        values = [np.asarray(part)[i] for part in (self.attribution, self.attribution_adv)]
+        for side, (ax, top, inputs) in enumerate(zip(line, tops, (self.X, self.X_adv))):
+            here = np.isin(union, top)
+            shade = [COLOURS["both"] if b else COLOURS["here"] if h else "Greys" for b, h in zip(both, here)]
+            depth = np.where(here, 0.75, 0.3)
+            ax.barh(places, values[side][union], color=[colormaps[c](d) for c, d in zip(shade, depth)], height=0.75)
+            x = np.asarray(inputs)[i]
+            labels = [f"{x[j]:.3g}" if side else f"{names[j]} = {x[j]:.3g}" for j in union]
+            ax.set_yticks(places, labels, fontsize="small")
+            ax.set_ylim(len(union) - 0.4, -0.6)
+            reach = 1.05 * np.abs(values[side][union]).max() or 1.0
+            ax.set_xlim(-reach, reach)
+            ax.locator_params(axis="x", nbins=4)
+            ax.axvline(0.0, color="0.3", linewidth=0.8)
+            ax.tick_params(labelsize="small")
+            ax.grid(axis="x", alpha=0.3)
+            ax.set_axisbelow(True)
+        line[0].set_title(titles[0], fontsize="small")
+        line[1].set_title(f"{titles[2]}, {titles[3].removeprefix('after: ')}", fontsize="small")
+
+    @staticmethod
+    def _legend(plt: Any, figure: Any, k: int, table: bool) -> None:
+        from matplotlib.patches import Patch
+
+        entries = [("both", 0.75, f"in both top {k}"), ("here", 0.75, f"in this top {k} alone")]
+        handles = [Patch(color=plt.colormaps[COLOURS[which]](depth), label=text) for which, depth, text in entries]
+        if table:
+            handles.append(Patch(color=plt.colormaps["Greys"](0.3), label="in the other alone"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small", frameon=False)
+
+
+def _rows(rows: Sequence[int] | None, n_samples: int) -> np.ndarray:
+    """Row numbers, checked."""
+    chosen = np.arange(min(_N_ROWS, n_samples)) if rows is None else np.asarray(rows)
+    if chosen.ndim != 1 or not len(chosen) or not np.issubdtype(chosen.dtype, np.integer):
+        raise ValueError(f"rows must be a list of at least one row number, got {rows!r}.")
+    if chosen.min() < -n_samples or chosen.max() >= n_samples:
+        raise ValueError(f"rows must be row numbers below {n_samples}, got {chosen.tolist()}.")
+    return chosen
+
+
+def _union(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The units of either top set: the first in its order, then the newcomers in theirs."""
+    return np.concatenate([before, after[~np.isin(after, before)]])

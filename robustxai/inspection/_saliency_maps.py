@@ -1,0 +1,118 @@
+"""How inputs and maps of any shape become pictures: images, pairs of images and adjacency matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from robustxai.ranking import as_tensor, unit_scores, unit_shape
+
+__all__ = ["COLOURS", "check_drawable", "draw_input", "draw_map", "is_table", "picture_shape"]
+
+#: Which top sets hold a unit -> its colour map: darker is more important.
+COLOURS = {"both": "Reds", "here": "Blues"}
+#: A marked unit is at least this share of the picture's longer side, so that it can be seen in a large one.
+_SMALLEST_MARK = 1 / 55
+
+
+def is_table(feature_shape: Sequence[int]) -> bool:
+    """Whether samples of that shape are rows of a table."""
+    return len(feature_shape) == 1
+
+
+def check_drawable(feature_shape: Sequence[int]) -> None:
+    """Raise unless samples of that shape can be drawn."""
+    if not 1 <= len(feature_shape) <= 4 or (len(feature_shape) == 4 and feature_shape[0] != 2):
+        raise ValueError(
+            "Only tables (n, features), matrices (n, nodes, nodes), images (n, channels, height, width) and pairs of "
+            f"images (n, 2, channels, height, width) can be drawn; got samples of shape {tuple(feature_shape)}."
+        )
+
+
+def picture_shape(feature_shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width of a picture of such a sample."""
+    *members, height, width = unit_shape(feature_shape)
+    return height, 2 * width + _gap(width) if members else width
+
+
+def draw_input(ax: Any, x: np.ndarray, others: np.ndarray) -> None:
+    """Draw one input; `others` are all that are to be drawn on the same scale."""
+    low, high = float(others.min()), float(others.max())
+    if x.ndim == 2:  # signed weights are told apart by colour
+        limit = max(abs(low), abs(high)) or 1.0
+        style = {"cmap": "RdBu_r", "vmin": -limit} if low < 0 else {"cmap": "Greys", "vmin": 0.0}
+        ax.imshow(x, **style, vmax=limit, interpolation="nearest")
+        return
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    picture = _beside(x)
+    if len(picture) == 3:
+        scaled = np.clip((np.moveaxis(picture, 0, -1) - low) / ((high - low) or 1.0), 0.0, 1.0)
+        ax.imshow(np.where(np.isnan(scaled), 1.0, scaled), interpolation="nearest")
+    else:
+        ax.imshow(picture.mean(axis=0), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    _separate(ax, x.shape)
+
+
+def draw_map(
+    ax: Any, attribution: np.ndarray, top: np.ndarray | None = None, kept: np.ndarray | None = None, *, ranking: str
+) -> None:
+    """Draw one map: the scores of all units in grey, and over them the top set, darker for a higher rank.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    attribution : ndarray of shape (*features,)
+        The explanation.
+    top : ndarray of int of shape (k,), optional
+        Units to mark, highest first.
+    kept : ndarray of bool of shape (k,), optional
+        Which of them are in the other top set too.
+    ranking : {"magnitude", "signed"}
+        What is ranked.
+    """
+    from matplotlib import colormaps
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    scores = unit_scores(as_tensor(attribution[None]), ranking)[0].numpy()
+    shape = unit_shape(attribution.shape)
+    picture = _beside(scores.reshape(*shape[:-2], 1, *shape[-2:]))[0]
+    low, high = (0.0 if ranking == "magnitude" else float(scores.min())), float(scores.max())
+    if top is not None:  # what is not marked stays lighter than half of the scale
+        high = low + 2.0 * (float(scores[top[-1]]) - low)
+    ax.imshow(picture, cmap="Greys", vmin=low, vmax=high if high > low else low + 1.0, interpolation="nearest")
+    _separate(ax, attribution.shape)
+    if top is None or kept is None:
+        return
+    *members, rows, columns = np.unravel_index(top, shape)
+    if members:
+        columns = columns + members[0] * (shape[-1] + _gap(shape[-1]))
+    side = max(1.0, _SMALLEST_MARK * max(picture.shape))
+    depth = np.linspace(0.95, 0.5, len(top))
+    for which, marked in (("both", kept), ("here", ~kept)):
+        squares = [Rectangle((c - side / 2, r - side / 2), side, side) for r, c in zip(rows[marked], columns[marked])]
+        colours = colormaps[COLOURS[which]](depth[marked])
+        ax.add_collection(PatchCollection(squares, facecolors=colours, linewidths=0, label=which), autolim=False)
+
+
+def _beside(x: np.ndarray) -> np.ndarray:
+    """(channels, height, width) of an image, or of both members of a pair side by side with an empty gap."""
+    if x.ndim == 3:
+        return x
+    gap = np.full((*x.shape[1:-1], _gap(x.shape[-1])), np.nan)
+    return np.concatenate([x[0], gap, x[1]], axis=-1)
+
+
+def _separate(ax: Any, feature_shape: Sequence[int]) -> None:
+    """Fill the gap between the members of a pair."""
+    if len(feature_shape) == 4:
+        width = feature_shape[-1]
+        ax.axvspan(width - 0.5, width + _gap(width) - 0.5, color="0.75", linewidth=0)
+
+
+def _gap(width: int) -> int:
+    return max(1, round(0.08 * width))

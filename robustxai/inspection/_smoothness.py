@@ -1,0 +1,278 @@
+"""How smooth explanations are already: structural similarity with SmoothGrad."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from typing_extensions import Self
+
+from robustxai._validation import check_choice, check_number
+from robustxai.attacks import BlackBox
+from robustxai.explainers import Gradient, SmoothGrad
+from robustxai.inspection._check import check_estimators, pyplot
+from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape
+from robustxai.inspection._victim import SCORES, in_words, model_score, victim
+from robustxai.metrics import ssim
+
+__all__ = ["SmoothnessDisplay"]
+
+#: Copies of a row in ATEX's Figure 2, and their noise as a share of the range of the inputs.
+_N_SAMPLES, _NOISE = 100, 0.1
+#: (row, draw) pairs in one pass: images are large.
+_PAIRS = 512
+#: Letters of a model's name that fit below its box.
+_WIDTH = 14
+
+
+class SmoothnessDisplay:
+    """SSIM of explanations with SmoothGrad maps, as a distribution per model (the ATEX paper's Figure 2).
+
+    A model whose gradient looks like the average over a hundred noisy copies has little noise to begin with. Smooth is
+    not stable: P@k under attack says that. And a collapsed model may be smooth, hence its accuracy beside its name.
+
+    Parameters
+    ----------
+    similarity : dict of str to ndarray of shape (n_samples,)
+        SSIM of every row, by model.
+    scores : dict of str to float, optional
+        Accuracy or AUC of the models.
+    score : {"accuracy", "roc_auc"}, default="accuracy"
+        Which of the two `scores` are.
+    example : ndarray of shape (*features,), optional
+        An input to be shown below the distributions.
+    maps : dict of str to (ndarray, ndarray), optional
+        By model, the explanation and the SmoothGrad map of `example`, each of its shape.
+    of_reference : bool, default=False
+        Whether the SmoothGrad maps are those of one reference model, for the label of the axis.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        Whether the maps that were compared, and that are drawn, are magnitudes.
+
+    Attributes
+    ----------
+    ax_ : Axes of the distributions, after `plot`
+    map_axes_ : ndarray of Axes, shape (2, 1 + n_models), or None without an example, after `plot`
+        The input, then for every model its explanation above its SmoothGrad map.
+    figure_ : matplotlib Figure, after `plot`
+
+    References
+    ----------
+    Tang et al., *Defense against explanation manipulation*, 2021, Section 4.3 and Figure 2.
+    """
+
+    def __init__(
+        self,
+        similarity: Mapping[str, np.ndarray],
+        *,
+        scores: Mapping[str, float] | None = None,
+        score: str = "accuracy",
+        example: np.ndarray | None = None,
+        maps: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+        of_reference: bool = False,
+        ranking: str = "magnitude",
+    ) -> None:
+        self.similarity = similarity
+        self.scores = scores
+        self.score = score
+        self.example = example
+        self.maps = maps
+        self.of_reference = of_reference
+        self.ranking = ranking
+
+    @classmethod
+    def from_estimators(
+        cls,
+        estimators: Mapping[str, Any],
+        X: Any,
+        y: Any = None,
+        *,
+        smooth_grad: SmoothGrad | None = None,
+        reference: Any = None,
+        ranking: str = "magnitude",
+        score: str = "accuracy",
+        example: int | None = None,
+        kind: str = "box",
+        ax: Any = None,
+    ) -> Self:
+        """Explain X by several classifiers, both ways, and plot the similarity.
+
+        Parameters
+        ----------
+        estimators : dict of str to fitted classifier
+            The models by name.
+        X : array-like of shape (n_samples, *features)
+            Images, pairs of images or graphs, of at least 11 x 11 units.
+        y : array-like of shape (n_samples,), optional
+            Their labels: what makes it possible to write accuracy or AUC below the names.
+        smooth_grad : SmoothGrad, optional
+            By default 100 draws, as in the paper, with a noise of a tenth of the range of X, of the output whose
+            gradient the model explains.
+        reference : fitted classifier, optional
+            The model whose SmoothGrad all explanations are compared with. By default each with that of its own model,
+            which says how much there is to be smoothed; the paper compares with the normally trained model's, which
+            says too how far a defence has moved away from it.
+        ranking : {"magnitude", "signed"}, default="magnitude"
+            Whether maps of magnitudes are compared.
+        score : {"accuracy", "roc_auc"}, default="accuracy"
+            What is written below the names.
+        example : int, optional
+            A row of X whose maps are shown below; none by default.
+        kind : {"box", "histogram"}, default="box"
+            How the distributions are drawn.
+        ax : matplotlib Axes, optional
+            As in :meth:`plot`.
+        """
+        check_estimators(estimators)
+        check_choice("score", score, SCORES)
+        check_choice("kind", kind, _KINDS)
+        similarity, scores, maps, shown = {}, {}, {}, None
+        if example is not None:
+            check_number("example", example, minimum=0, integer=True)
+            if example >= len(X):
+                raise ValueError(f"example must be a row of X, below {len(X)}, got {example}.")
+        for name, estimator in estimators.items():
+            model, rows = victim(estimator, X)
+            teacher = model if reference is None else victim(reference, X)[0]
+            for one in (model, teacher):
+                if isinstance(one, BlackBox):
+                    raise TypeError(f"SmoothGrad needs the gradient of a model, which a BlackBox ({name!r}) lacks.")
+            rows = np.asarray(rows)
+            if not 2 <= rows.ndim - 1 <= 4:
+                raise ValueError(
+                    "SmoothnessDisplay compares maps: images (n, channels, height, width), pairs of them or matrices "
+                    f"(n, nodes, nodes); got {rows.shape}."
+                )
+            labels = model.predict(rows)
+            own = np.asarray(model.explain(rows, y=labels))
+            smooth = _smoothed(teacher, rows, labels, smooth_grad)
+            similarity[name] = _similarity(own, smooth, ranking)
+            if y is not None:
+                scores[name] = model_score(score, estimator, X, y)
+            if example is not None:
+                maps[name], shown = (own[example], smooth[example]), rows[example]
+        display = cls(
+            similarity,
+            scores=scores or None,
+            score=score,
+            example=shown,
+            maps=maps or None,
+            of_reference=reference is not None,
+            ranking=ranking,
+        )
+        return display.plot(kind=kind, ax=ax)
+
+    def plot(self, *, kind: str = "box", ax: Any = None) -> Self:
+        """Draw on `ax`, or on a new figure.
+
+        Parameters
+        ----------
+        kind : {"box", "histogram"}, default="box"
+            How the distributions are drawn.
+        ax : matplotlib Axes, optional
+            For the distributions alone: the maps of an example need a figure of their own.
+        """
+        plt = pyplot()
+        check_choice("kind", kind, _KINDS)
+        check_choice("score", self.score, SCORES)
+        if not self.similarity:
+            raise ValueError("similarity is empty: there is nothing to draw.")
+        self.map_axes_ = None
+        with_maps = self.example is not None and self.maps is not None
+        if ax is None:
+            n_models = len(self.similarity)
+            if with_maps:
+                ax, self.map_axes_ = self._figure(plt, 1 + n_models)
+            else:
+                size = (max(5.0, 1.2 + 1.3 * n_models), 3.6)
+                _, ax = plt.subplots(figsize=size, layout="constrained")
+        draw = self._boxes if kind == "box" else self._histograms
+        draw(ax)
+        if self.map_axes_ is not None:
+            self._maps(self.map_axes_)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _figure(self, plt: Any, columns: int) -> tuple[Any, np.ndarray]:
+        assert self.example is not None
+        height, width = picture_shape(self.example.shape)
+        side = 1.7 * max(1.0, width / height)
+        figure = plt.figure(figsize=(max(5.0, 0.8 + side * columns), 7.0), layout="constrained")
+        grid = figure.add_gridspec(3, columns, height_ratios=(3.0, 1.7, 1.7))
+        axes = np.array([[figure.add_subplot(grid[line, c]) for c in range(columns)] for line in (1, 2)])
+        return figure.add_subplot(grid[0, :]), axes
+
+    def _label(self, name: str, *, wrapped: bool = False) -> str:
+        text = textwrap.fill(str(name), _WIDTH) if wrapped else str(name)
+        if self.scores is None or name not in self.scores:
+            return text
+        return f"{text}\n{in_words(self.score, self.scores[name])}"
+
+    def _quantity(self) -> str:
+        return "SSIM with SmoothGrad" + (" of the reference" if self.of_reference else "")
+
+    def _boxes(self, ax: Any) -> None:
+        values = [np.asarray(v) for v in self.similarity.values()]
+        places = np.arange(1, 1 + len(values))
+        style = {"medianprops": {"color": "black"}, "flierprops": {"markersize": 3, "alpha": 0.5}}
+        boxes = ax.boxplot(values, positions=places, widths=0.5, patch_artist=True, **style)
+        for number, (box, one) in enumerate(zip(boxes["boxes"], values)):
+            box.set(facecolor=f"C{number}", alpha=0.5)
+            ax.annotate(f"{np.median(one):.2f}", (places[number] + 0.28, np.median(one)), size="small", va="center")
+        ax.set_xticks(places, [self._label(name, wrapped=True) for name in self.similarity])
+        ax.set_xlim(0.5, len(values) + 0.7)
+        ax.set_ylabel(self._quantity())
+        ax.grid(axis="y", alpha=0.3)
+
+    def _histograms(self, ax: Any) -> None:
+        values = [np.asarray(v) for v in self.similarity.values()]
+        edges = np.histogram_bin_edges(np.concatenate(values), bins=20)
+        for number, (name, one) in enumerate(zip(self.similarity, values)):
+            label = f"{self._label(name)}\nmedian {np.median(one):.2f}".replace("\n", ", ")
+            ax.hist(one, edges, histtype="stepfilled", alpha=0.3, color=f"C{number}", label=label)
+            ax.hist(one, edges, histtype="step", color=f"C{number}")
+        ax.set_xlabel(self._quantity())
+        ax.set_ylabel("rows")
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+    def _maps(self, axes: np.ndarray) -> None:
+        assert self.example is not None
+        assert self.maps is not None
+        draw_input(axes[0, 0], self.example, self.example[None])
+        axes[0, 0].set_title("input", fontsize="small")
+        axes[1, 0].set_axis_off()
+        for column, (name, pair) in zip(axes.T[1:], self.maps.items()):
+            for ax, part in zip(column, pair):
+                draw_map(ax, np.asarray(part), ranking=self.ranking)
+            own, smooth = (np.asarray(part)[None] for part in pair)
+            value = _similarity(own, smooth, self.ranking)[0]
+            column[0].set_title(str(name), fontsize="small")
+            column[1].set_title(f"SmoothGrad: SSIM {value:.2f}", fontsize="small")
+        for ax in axes.flat:
+            ax.set_xticks([])
+            ax.set_yticks([])
+
+
+_KINDS = ("box", "histogram")
+
+
+def _smoothed(estimator: Any, X: np.ndarray, labels: np.ndarray, smooth_grad: SmoothGrad | None) -> np.ndarray:
+    """SmoothGrad maps of X for those labels, shape of X."""
+    if smooth_grad is None:
+        own = estimator.explainer_
+        sigma = _NOISE * float(X.max() - X.min())
+        output = own.output if isinstance(own, Gradient) else "probability"
+        smooth_grad = SmoothGrad(_N_SAMPLES, sigma, output=output, internal_batch_size=_PAIRS)
+    x = torch.tensor(X, dtype=torch.float32, device=estimator.device_)
+    return smooth_grad(estimator.module_, x, estimator.encode_target(X, labels)).detach().cpu().numpy()
+
+
+def _similarity(own: np.ndarray, smooth: np.ndarray, ranking: str) -> np.ndarray:
+    """SSIM of every row; of pairs the mean of both members."""
+    if own.ndim == 5:
+        first, second = (_similarity(own[:, member], smooth[:, member], ranking) for member in (0, 1))
+        return (first + second) / 2
+    return ssim(own, smooth, ranking=ranking)

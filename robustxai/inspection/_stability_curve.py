@@ -1,0 +1,316 @@
+"""P@k against the radius of the attack, one line per model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from typing_extensions import Self
+
+from robustxai._validation import check_choice, check_k, check_number
+from robustxai.attacks import AutoExplanationAttack, RandomAttack
+from robustxai.attacks._result import warn_of_rise
+from robustxai.inspection._check import check_estimators, pyplot
+from robustxai.inspection._victim import SCORES, aimed, in_words, model_score, take, victim
+from robustxai.perturbation import ThreatModel
+
+__all__ = ["StabilityCurveDisplay"]
+
+_COLUMNS = ("attacked", "attacked_sd", "random", "certified")
+#: More radii than this are not all written below the axis.
+_MOST_TICKS = 8
+
+
+class StabilityCurveDisplay:
+    """P@k under attack against epsilon, one line per model, with the spread over seeds.
+
+    Higher is more stable. What a model is worth beside that stands in the legend, because a linear or collapsed one is
+    perfectly stable. Random directions (dotted) are what any attack must get below, a certificate (dashed) what none
+    can get below; the true P@k lies between the certificate and the attack.
+
+    Parameters
+    ----------
+    points : DataFrame
+        Indexed by ``model`` and ``epsilon``, with columns ``attacked``, ``attacked_sd``, ``random`` and ``certified``;
+        NaN where there is nothing to draw.
+    k : int
+        Size of the top set, for the label of the axis.
+    scores : dict of str to float, optional
+        Accuracy or AUC of the models, for the legend.
+    score : {"accuracy", "roc_auc"}, default="accuracy"
+        Which of the two `scores` are.
+    norm : {2, inf, "inf"}, optional
+        Norm of the ball, for the label of the axis.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure, after `plot`
+
+    Examples
+    --------
+    >>> from robustxai.inspection import StabilityCurveDisplay
+    >>> curves = {"Vanilla": [0.9, 0.6, 0.3], "R2ET": [1.0, 0.9, 0.8]}
+    >>> scores = {"Vanilla": 0.98, "R2ET": 0.97}
+    >>> display = StabilityCurveDisplay.from_curves(curves, [0.1, 0.2, 0.4], k=8, scores=scores)
+    >>> [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    ['Vanilla (accuracy .98)', 'R2ET (accuracy .97)']
+    """
+
+    def __init__(
+        self,
+        points: pd.DataFrame,
+        *,
+        k: int,
+        scores: Mapping[str, float] | None = None,
+        score: str = "accuracy",
+        norm: float | str | None = None,
+    ) -> None:
+        self.points = points
+        self.k = k
+        self.scores = scores
+        self.score = score
+        self.norm = norm
+
+    @classmethod
+    def from_estimators(
+        cls,
+        estimators: Mapping[str, Any],
+        X: Any,
+        y: Any = None,
+        *,
+        epsilons: Sequence[float],
+        attack: Any = None,
+        k: int | None = None,
+        n_attacked: int | None = None,
+        random: bool = True,
+        certified: Mapping[str, Any] | None = None,
+        score: str = "accuracy",
+        ax: Any = None,
+    ) -> Self:
+        """Attack several classifiers at several radii and plot P@k.
+
+        What is found at one radius is a valid perturbation at every larger one, and counts there: no line rises.
+
+        Parameters
+        ----------
+        estimators : dict of str to fitted classifier, Pipeline or search, or to a list of them
+            The models by name. Of a list, one for each seed, the mean is drawn, and the standard deviation as a band.
+        X : array-like of shape (n_samples, *features)
+            Inputs.
+        y : array-like of shape (n_samples,), optional
+            Their labels: what makes it possible to write accuracy or AUC into the legend.
+        epsilons : sequence of float
+            Radii; the rest of the attack's threat model stays as it is.
+        attack : attack on explanations, default=AutoExplanationAttack(preset="fast")
+            Its `estimator` is ignored and replaced by each of the models.
+        k : int, optional
+            Size of the top set; that of `attack` by default.
+        n_attacked : int, optional
+            Attack only the first rows; accuracy and AUC are of all.
+        random : bool, default=True
+            Whether to draw what as many random directions find as the attack has iterations: an attack that is not
+            below them does not work.
+        certified : dict of str to curve, optional
+            Proven P@k of some of the models at `epsilons`, as in :meth:`from_curves`.
+        score : {"accuracy", "roc_auc"}, default="accuracy"
+            What is written into the legend.
+        ax : matplotlib Axes, optional
+            A new figure by default.
+
+        Warns
+        -----
+        EvaluationWarning
+            Where the attack by itself found less at a larger radius than at a smaller one, by more than 0.01.
+        """
+        check_estimators(estimators)
+        check_choice("score", score, SCORES)
+        attack = AutoExplanationAttack(preset="fast") if attack is None else attack
+        radii = _radii(epsilons)
+        if n_attacked is not None:
+            check_number("n_attacked", n_attacked, minimum=1, integer=True)
+        attacked: dict[str, list[np.ndarray]] = {}
+        floors: dict[str, list[np.ndarray]] = {}
+        scores: dict[str, float] = {}
+        for name, given in estimators.items():
+            models = list(given) if isinstance(given, (list, tuple)) else [given]
+            if not models:
+                raise ValueError(f"There is no classifier in the list of {name!r}.")
+            for model in models:
+                seen, rows = victim(model, take(X, slice(n_attacked)))
+                aim = aimed(attack, seen, k)
+                attacked.setdefault(name, []).append(_curve(aim, rows, radii))
+                if random:
+                    options = {"k": aim.k, "threat": aim.threat, "ranking": aim.ranking}
+                    options["max_iter"] = getattr(aim, "max_iter", 100)
+                    floors.setdefault(name, []).append(_curve(RandomAttack(seen, **options), rows, radii))
+            if y is not None:
+                scores[name] = float(np.mean([model_score(score, model, X, y) for model in models]))
+        return cls.from_curves(
+            attacked,
+            radii,
+            k=aim.k_,
+            scores=scores or None,
+            score=score,
+            random=floors if random else None,
+            certified=certified,
+            norm=(aim.threat or ThreatModel()).norm,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_curves(
+        cls,
+        curves: Mapping[str, Any],
+        epsilons: Sequence[float],
+        *,
+        k: int,
+        scores: Mapping[str, float] | None = None,
+        score: str = "accuracy",
+        random: Mapping[str, Any] | None = None,
+        certified: Mapping[str, Any] | None = None,
+        norm: float | str | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Plot P@k that was computed already.
+
+        A curve is an array of shape (n_epsilons,); or one of shape (n_samples, n_epsilons), as
+        ``AutoExplanationAttack.curve`` returns it; or a list of either, one for each seed.
+
+        Parameters
+        ----------
+        curves : dict of str to curve
+            P@k under attack, by model.
+        epsilons : sequence of float
+            Radii, in the order of the columns.
+        k : int
+            Size of the top set.
+        scores : dict of str to float, optional
+            Accuracy or AUC of the models, for the legend.
+        score : {"accuracy", "roc_auc"}, default="accuracy"
+            Which of the two `scores` are.
+        random : dict of str to curve, optional
+            P@k that random directions reach, for some of the models.
+        certified : dict of str to curve, optional
+            Proven P@k, for some of the models.
+        norm : {2, inf, "inf"}, optional
+            Norm of the ball, for the label of the axis.
+        ax : matplotlib Axes, optional
+            A new figure by default.
+        """
+        radii = _radii(epsilons)
+        if not isinstance(curves, Mapping) or not curves:
+            raise TypeError(f"curves must be a dict of at least one name and curve, got {curves!r}.")
+        for what, others in (("scores", scores), ("random", random), ("certified", certified)):
+            strangers = [name for name in others or {} if name not in curves]
+            if strangers:
+                raise ValueError(f"{what} names {strangers[0]!r}, but there are only curves of {list(curves)}.")
+        parts = []
+        for name, curve in curves.items():
+            part = pd.DataFrame(index=pd.MultiIndex.from_product([[name], radii], names=["model", "epsilon"]))
+            part["attacked"], part["attacked_sd"] = _over_seeds(name, curve, len(radii))
+            for column, others in (("random", random), ("certified", certified)):
+                part[column] = _over_seeds(name, others[name], len(radii))[0] if others and name in others else np.nan
+            parts.append(part)
+        display = cls(pd.concat(parts), k=k, scores=scores, score=score, norm=norm)
+        return display.plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> Self:
+        """Draw on `ax`, or on a new figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            A new figure by default.
+        """
+        plt = pyplot()
+        check_k(self.k)
+        check_choice("score", self.score, SCORES)
+        missing = [column for column in _COLUMNS if column not in self.points]
+        if missing:
+            raise ValueError(f"points needs the columns {list(_COLUMNS)}; there is no {missing[0]!r}.")
+        if ax is None:
+            _, ax = plt.subplots(figsize=(7.6, 4.0), layout="constrained")
+        names = self.points.index.unique("model")
+        for number, name in enumerate(names):
+            line = self.points.loc[name].sort_index()
+            radii, colour = line.index.to_numpy(dtype=float), f"C{number}"
+            style = {"color": colour, "marker": "os^DvPX*"[number % 8], "markersize": 5, "linewidth": 1.4}
+            ax.plot(radii, line["attacked"].to_numpy(), **style, label=self._label(name), zorder=3)
+            low, high = (line["attacked"] + sign * line["attacked_sd"] for sign in (-1, 1))
+            if line["attacked_sd"].notna().any():
+                ax.fill_between(radii, low.clip(0, 1), high.clip(0, 1), color=colour, alpha=0.15, linewidth=0)
+            for column, linestyle in (("random", ":"), ("certified", "--")):
+                if line[column].notna().any():
+                    ax.plot(radii, line[column].to_numpy(), color=colour, linestyle=linestyle, linewidth=1.0)
+        for column, label, linestyle in (("random", "random directions", ":"), ("certified", "certified", "--")):
+            if self.points[column].notna().any():
+                ax.plot([], [], color="0.4", linestyle=linestyle, linewidth=1.0, label=label)
+        _scale(ax, np.sort(self.points.index.unique("epsilon").to_numpy(dtype=float)))
+        norms = {2: " (l2)", math.inf: " (l-infinity)", "inf": " (l-infinity)"}
+        ax.set_xlabel("epsilon" + ("" if self.norm is None else norms.get(self.norm, f" ({self.norm})")))
+        ax.set_ylabel(f"P@{self.k} under attack")
+        ax.set_ylim(-0.03, 1.03)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _label(self, name: Any) -> str:
+        if self.scores is None or name not in self.scores:
+            return str(name)
+        return f"{name} ({in_words(self.score, self.scores[name])})"
+
+
+def _radii(epsilons: Sequence[float]) -> list[float]:
+    radii = np.asarray(epsilons, dtype=np.float64)
+    if radii.ndim != 1 or not len(radii) or len(np.unique(radii)) < len(radii):
+        raise ValueError(f"epsilons must be a sequence of at least one radius, each once, got {epsilons!r}.")
+    for radius in radii:
+        check_number("epsilons", float(radius), minimum=0.0)
+    return [float(radius) for radius in radii]
+
+
+def _curve(attack: Any, X: Any, radii: Sequence[float]) -> np.ndarray:
+    """P@k of every row at every radius, shape (n_samples, n_epsilons)."""
+    if hasattr(attack, "curve"):
+        return np.asarray(attack.curve(X, radii))
+    threat = attack.threat if attack.threat is not None else ThreatModel()
+    columns, lowest, alone = np.empty((len(X), len(radii))), np.ones(len(X)), {}
+    for place in np.argsort(radii, kind="stable"):
+        attack.set_params(threat=replace(threat, epsilon=radii[place]))
+        precision = attack.run(X).precision_at_k
+        alone[radii[place]] = float(precision.mean())
+        columns[:, place] = lowest = np.minimum(lowest, precision)
+    attack.set_params(threat=threat)
+    if not isinstance(attack, RandomAttack):
+        cure = "Give it more iterations. What is drawn counts what was found at smaller radii, and does not rise."
+        warn_of_rise(alone, cure, stacklevel=3)
+    return columns
+
+
+def _over_seeds(name: str, curve: Any, n_epsilons: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over seeds of a curve, each of shape (n_epsilons,)."""
+    several = np.ndim(curve) == 3 or (isinstance(curve, (list, tuple)) and len(curve) > 0 and np.ndim(curve[0]) > 0)
+    runs = [np.asarray(run, dtype=np.float64) for run in (curve if several else [curve])]
+    for run in runs:
+        if run.ndim not in (1, 2) or run.shape[-1] != n_epsilons or not run.size:
+            raise ValueError(
+                f"The curve of {name!r} must have shape ({n_epsilons},) or (n_samples, {n_epsilons}), got {run.shape}."
+            )
+    means = np.stack([run if run.ndim == 1 else run.mean(axis=0) for run in runs])
+    spread = means.std(axis=0, ddof=1) if len(means) > 1 else np.full(n_epsilons, np.nan)
+    return means.mean(axis=0), spread
+
+
+def _scale(ax: Any, radii: np.ndarray) -> None:
+    """A logarithmic axis where small radii stand closer to each other, and every radius written where there are few."""
+    gaps = np.diff(radii)
+    if len(radii) > 2 and radii[0] > 0 and gaps.max() >= 4 * gaps.min():
+        ax.set_xscale("log")
+    if len(radii) <= _MOST_TICKS:
+        ax.set_xticks(radii, [f"{radius:g}" for radius in radii])
+        ax.minorticks_off()

@@ -1,0 +1,51 @@
+"""The network for data of a shape."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from robustxai.nets._conv import ConvNet
+from robustxai.nets._graph import GraphNet, check_adjacency
+from robustxai.nets._mlp import MLP
+from robustxai.nets._siamese import Siamese
+
+__all__ = ["AUTO_NETS", "choose_net"]
+
+#: What :func:`choose_net` chooses from.
+AUTO_NETS: tuple[type[nn.Module], ...] = (MLP, ConvNet, GraphNet, Siamese)
+
+
+def choose_net(X: np.ndarray) -> type[nn.Module]:
+    """The class of network for X, by its shape.
+
+    ====================================  ==========================================
+    X                                     network
+    ====================================  ==========================================
+    (n, features)                         :class:`MLP`
+    (n, nodes, nodes), symmetric          :class:`GraphNet`
+    (n, channels, height, width)          :class:`ConvNet`
+    (n, 2, channels, height, width)       :class:`Siamese`, of two images
+    ====================================  ==========================================
+
+    Pairs of graphs look like pairs of images of one channel: they need ``encoder="graph"``.
+
+    Raises
+    ------
+    ValueError
+        Any other shape, or matrices that are no adjacency matrices.
+    """
+    if X.ndim == 2:
+        return MLP
+    if X.ndim == 3:
+        check_adjacency(X)  # here too: whoever forgot a channel axis need not install PyTorch Geometric first
+        return GraphNet
+    if X.ndim == 4:
+        return ConvNet
+    if X.ndim == 5 and X.shape[1] == 2:
+        return Siamese
+    raise ValueError(
+        f"module='auto' knows no network for X of shape {X.shape}. It takes tables (n, features), graphs "
+        "(n, nodes, nodes), images (n, channels, height, width) and pairs (n, 2, channels, height, width); for "
+        "anything else give a torch module class as module."
+    )

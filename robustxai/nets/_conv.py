@@ -1,0 +1,96 @@
+"""Small convolutional network for images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from robustxai.nets._activation import make_activation
+from robustxai.nets._pool import make_pool
+from robustxai.nets._shaped import ShapedNet
+
+__all__ = ["ConvNet"]
+
+
+class ConvNet(ShapedNet):
+    r"""Two 3 x 3 convolutions, each with an activation and a pooling that halves the image, then a perceptron.
+
+    For images of 28 x 28 pixels this is the network of the ATEX paper, 1568 features before the perceptron. Its code
+    has ReLU after the convolutions and tanh in the perceptron; here one activation is everywhere, as in its text.
+
+    Parameters
+    ----------
+    in_shape : (channels, height, width)
+        Shape of a sample; at least 4 x 4 pixels. Sides that are no multiples of 4 lose the rest in the poolings, as
+        in torch.
+    n_classes : int
+        Number of logits.
+    channels : sequence of int, default=(32, 32)
+        Channels of the convolutions, one pooling for each; sides shrink to a half with every one of them.
+    hidden : sequence of int, default=(120,)
+        Hidden widths of the perceptron.
+    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"}, default="softplus"
+        As in :class:`MLP`.
+    beta : float, default=1.0
+        Sharpness of softplus; ReLU in the limit.
+    pool : {"max", "average"}, default="max"
+        The average is linear; the maximum jumps from pixel to pixel in its gradient, whatever the activation.
+
+    Raises
+    ------
+    ValueError
+        Samples that are no images, or too small for the poolings; unknown names.
+
+    References
+    ----------
+    Tang et al., *Defense against explanation manipulation*, 2021.
+    """
+
+    takes = "images, X of shape (n, channels, height, width)"
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        n_classes: int,
+        channels: Sequence[int] = (32, 32),
+        hidden: Sequence[int] = (120,),
+        activation: str = "softplus",
+        beta: float = 1.0,
+        pool: str = "max",
+    ) -> None:
+        super().__init__(in_shape)
+        n_channels, height, width = self.in_shape
+        shrink = 2 ** len(channels)
+        if min(height, width) < shrink:
+            raise ValueError(
+                f"ConvNet halves the image {len(channels)} times and needs sides of at least {shrink} pixels, "
+                f"got {height} x {width}; give fewer channels or larger images."
+            )
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise([n_channels, *channels]):
+            layers += [nn.Conv2d(n_in, n_out, 3, padding=1), make_activation(activation, beta), make_pool(pool, 2)]
+        n_last = channels[-1] if len(channels) else n_channels
+        widths = [n_last * (height // shrink) * (width // shrink), *hidden]
+        layers.append(nn.Flatten())
+        for n_in, n_out in pairwise(widths):
+            layers += [nn.Linear(n_in, n_out), make_activation(activation, beta)]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_classes))
+
+    @classmethod
+    def _problem(cls, in_shape: tuple[int, ...]) -> str | None:
+        return image_problem(in_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of shape (n, n_classes) for x of shape (n, channels, height, width)."""
+        return self.layers(x)
+
+
+def image_problem(in_shape: tuple[int, ...]) -> str | None:
+    """What to do about samples that are no images with a channel axis; None where they are."""
+    if len(in_shape) == 3 and min(in_shape) > 0:
+        return None
+    if len(in_shape) == 1:
+        return "A table goes to module='auto' or MLP."
+    return "Images without a channel axis need one: X[:, None]." if len(in_shape) == 2 else ""

@@ -1,0 +1,84 @@
+"""What networks for one shape of samples have in common: they say which shapes they take."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from robustxai.nets._mlp import MLP
+
+__all__ = ["ShapedNet", "accepted_arguments", "check_inputs", "check_shape"]
+
+
+class ShapedNet(nn.Module):
+    """A network that is built for samples of one shape and says so when it gets others.
+
+    Parameters
+    ----------
+    in_shape : sequence of int
+        Shape of a sample, without the batch axis.
+
+    Raises
+    ------
+    ValueError
+        A shape that this class does not take, with the shapes that it does take.
+    """
+
+    #: The shapes that the class takes, as a part of a sentence.
+    takes: ClassVar[str]
+
+    def __init__(self, in_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.in_shape = tuple(int(size) for size in in_shape)
+        problem = self._problem(self.in_shape)
+        if problem is not None:
+            got = ", ".join(["n", *map(str, self.in_shape)])
+            raise ValueError(f"{type(self).__name__} takes {self.takes}; got X of shape ({got}). {problem}".rstrip())
+
+    @classmethod
+    def _problem(cls, in_shape: tuple[int, ...]) -> str | None:
+        """None for shapes that the class takes; else what to do about it, which may be empty."""
+        raise NotImplementedError
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """ValueError unless X of this shape, batch axis included, holds samples of `in_shape`."""
+        if tuple(shape[1:]) != self.in_shape:
+            raise ValueError(
+                f"X holds samples of shape {tuple(shape[1:])}, but this {type(self).__name__} was built for samples of "
+                f"shape {self.in_shape}."
+            )
+
+    def check_inputs(self, X: np.ndarray) -> None:
+        """ValueError unless X is what the network can be trained on: the shape, and whatever the data must be."""
+        self.check_shape(X.shape)
+
+
+def check_inputs(module: nn.Module, X: np.ndarray) -> None:
+    """Ask `module` whether it can be trained on X; one that has no ``check_inputs(X)`` takes anything."""
+    _ask(module, "check_inputs", X, X.shape)
+
+
+def check_shape(module: nn.Module, shape: Sequence[int]) -> None:
+    """Ask `module` whether X may have this shape; one that has no ``check_shape(shape)`` takes any."""
+    _ask(module, "check_shape", shape, shape)
+
+
+def _ask(module: nn.Module, method: str, argument: Any, shape: Sequence[int]) -> None:
+    check: Callable[[Any], None] | None = getattr(module, method, None)
+    if check is not None:
+        check(argument)
+    elif isinstance(module, MLP) and len(shape) != 2:
+        raise ValueError(
+            f"MLP takes tables, X of shape (n, features); got X of shape ({', '.join(['n', *map(str, shape[1:])])}). "
+            "X.reshape(len(X), -1) is a table; module='auto' takes images, pairs and graphs as they are."
+        )
+
+
+def accepted_arguments(constructor: type, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The part of `wanted` that the class names as arguments."""
+    taken = inspect.signature(constructor.__init__).parameters  # type: ignore[misc]
+    return {name: value for name, value in wanted.items() if name in taken}

@@ -1,0 +1,113 @@
+"""A long fit that survives an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import Tensor
+
+__all__ = ["ResumableCheckpoint"]
+
+
+class ResumableCheckpoint(Callback):
+    """Keep the state of a fit in a file after every epoch, and begin from it when the same fit is started again.
+
+    ``R2ETClassifier(callbacks=[("checkpoint", ResumableCheckpoint("folder"))]).fit(X, y)``, interrupted and called
+    again, in a new process perhaps, gives what the uninterrupted call gives, to the last bit on the same machine: the
+    weights, the optimizer's moments, the history and the random streams are kept. skorch's own ``Checkpoint`` keeps the
+    best epoch and knows nothing of random streams; it can be used beside this one.
+
+    Parameters
+    ----------
+    dirname : path-like
+        Folder of the file; made if need be. One fit finds its file by its parameters, its first weights and its data,
+        so that several fits may share a folder and no fit takes up the state of another.
+    every : int, default=1
+        Epochs between two savings.
+
+    Notes
+    -----
+    Other callbacks begin anew: an ``EarlyStopping`` counts its patience from where the fit went on.
+    """
+
+    def __init__(self, dirname: str | os.PathLike[str], every: int = 1) -> None:
+        self.dirname = dirname
+        self.every = every
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Take up the state, if there is one."""
+        if isinstance(self.every, bool) or not isinstance(self.every, int | np.integer) or self.every < 1:
+            raise ValueError(f"every must be a positive number of epochs, got {self.every!r}.")
+        self.path_ = Path(self.dirname) / f"fit-{_digest(net, X, y)}.pt"
+        if not self.path_.exists():
+            return
+        try:
+            state = torch.load(self.path_, map_location=net.device, weights_only=True)
+            rows = json.loads(state["history"])
+            net.module_.load_state_dict(state["module"])
+            net.optimizer_.load_state_dict(state["optimizer"])
+        except Exception as error:
+            raise ValueError(
+                f"{self.path_} is no state of this fit ({type(error).__name__}: {error}). Delete it to begin anew."
+            ) from error
+        for row in rows:
+            net.history.new_epoch()
+            for name, value in row.items():
+                if name != "batches":
+                    net.history.record(name, value)
+        for device, stream in state["streams"].items():
+            _set_stream(device, stream.cpu())
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Write the state; a reader sees the whole file or the one before."""
+        if len(net.history) % self.every and len(net.history) < net.max_epochs:
+            return
+        streams = {"cpu": torch.get_rng_state()}
+        if torch.device(net.device).type == "cuda":
+            streams[str(net.device)] = torch.cuda.get_rng_state(net.device)
+        state = {
+            "module": net.module_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "history": json.dumps(net.history.to_list(), default=float),
+            "streams": streams,
+        }
+        self.path_.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.path_.parent, prefix=".fit-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save(state, file)
+            os.replace(temporary, self.path_)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def _digest(net: NeuralNet, X: Any, y: Any) -> str:
+    """What tells fits apart: parameters, first weights, data."""
+    parameters = {
+        name: repr(value)
+        for name, value in net.get_params(deep=False).items()
+        if name not in ("callbacks", "verbose") and not name.startswith("callbacks__")
+    }
+    parts = [repr(sorted(parameters.items())).encode()]
+    arrays = [X, y, *net.module_.state_dict().values()]
+    for array in arrays:
+        array = array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
+        parts += [repr((array.shape, array.dtype)).encode(), np.ascontiguousarray(array).tobytes()]
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return f"{checksum:08x}"
+
+
+def _set_stream(device: str, state: Tensor) -> None:
+    torch.set_rng_state(state) if device == "cpu" else torch.cuda.set_rng_state(state, device)
