@@ -284,6 +284,10 @@ def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, me
         (["r2et", "--splits", "0"], "n_splits must be a finite number >= 1, got 0."),
         (["atex", "--tables", "1"], "--tables and --figures are parts of the r2et paper"),
         (["atex", "--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
+        (["r2et", "--data", "fashion_mnist"], "There is no data set 'fashion_mnist'."),
+        (["atex", "--data", "abide"], "There is no data set 'abide'."),
+        (["r2et", "--data", "mnist", "--size", "smal"], "size"),
+        (["atex", "--data", "mnist", "--size", "smal"], "There is no size 'smal'. Did you mean 'small'?"),
     ],
 )
 def test_bad_input_to_paper_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, message):
@@ -331,6 +335,33 @@ def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retra
     assert (options["retrained"], options["flips"]) == (retrained, flips)
     assert given == numbers
     assert (tmp_path / "r2et.md").read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("paper", "study", "markdown", "stem"),
+    [
+        ("r2et", "R2ETShapes", "shapes_markdown", "r2et-shapes"),
+        ("atex", "ATEXImages", "atex_images_markdown", "atex-images"),
+    ],
+)
+def test_images_and_graphs_have_experiments_of_their_own(monkeypatch, tmp_path, paper, study, markdown, stem):
+    seen, table = [], pd.DataFrame({"data": ["mnist"], "value": [1 / 3]})
+
+    def run(self, out, *, progress, **options):
+        progress(1, 1, {"data": "mnist", "seed": 0, "arm" if paper == "atex" else "method": "vanilla"})
+        seen.append((self, options))
+        return table
+
+    monkeypatch.setattr(getattr(cli, study), "run", run)
+    monkeypatch.setattr(cli, markdown, lambda results: "text" if results is table else "another")
+    arguments = ["paper", paper, "--data", "mnist", "--seeds", "2", "--size", "full", "--out", str(tmp_path)]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0, result.output
+    ((given, options),) = seen
+    assert (given.data, given.seeds, given.size) == (("mnist",), 2, "full")
+    assert options == {"n_jobs": 1, "scheduler": None}
+    assert (tmp_path / f"{stem}.md").read_text() == "text"
+    assert (tmp_path / f"{stem}.csv").read_text() == "data,value\nmnist,0.333333\n"
 
 
 @pytest.mark.parametrize(

@@ -53,3 +53,36 @@ def test_train_with_accelerate_ends_in_a_good_model(n_processes: int) -> None:
     assert int(results["steps"]) == 8 * 14  # of 4 * 426 rows in batches of 128, whatever the number of processes
     assert float(results["AUC"]) > 0.97
     assert 0 < float(results["P@8"]) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "small", "rows"),
+    [
+        ("plot_mnist_siamese.py", ["--digits", "400", "--pairs", "600", "--epochs", "2", "--attacked", "4"], 2),
+        ("plot_fashion_atex.py", ["--images", "400", "--epochs", "2", "--attacked", "4"], 2),
+        ("plot_connectome_graphs.py", ["--epochs", "2", "--attacked", "4"], 3),
+    ],
+)
+def test_an_example_prints_its_table_and_draws_its_figure(
+    script: str, small: list[str], rows: int, tmp_path: Path
+) -> None:
+    home = Path(os.environ.get("ROBUSTXAI_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (home / "mnist").is_dir():
+        pytest.skip("needs the real data: set ROBUSTXAI_DATA")
+    if "graphs" in script:
+        pytest.importorskip("torch_geometric")
+    figure = tmp_path / "figure.png"
+    run = subprocess.run(
+        [sys.executable, str(EXAMPLES / script), *small, "--out", str(figure)],
+        env={**os.environ, "ROBUSTXAI_DATA": str(home), "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert len(lines) == rows + 2  # a head, a row for each model, the figure's name
+    for line in lines[1:-1]:
+        assert all(0 <= float(value) <= 1 for value in line.split()[-2:])
+    assert figure.read_bytes().startswith(b"\x89PNG")

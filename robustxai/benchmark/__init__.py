@@ -7,11 +7,22 @@ from robustxai.benchmark._atex_efficacy import (
     efficacy_markdown,
     run_efficacy_cell,
 )
+from robustxai.benchmark._atex_images import IMAGE_ATTACKS, ATEXImages, ImageCell, run_image_cell
+from robustxai.benchmark._atex_images_models import IMAGE_ARMS, SIZES, Size
+from robustxai.benchmark._atex_images_tables import atex_images_markdown
 from robustxai.benchmark._bracket import Bracket, BracketCell, bracket_markdown, bracket_summary, run_bracket_cell
 from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._experiment import Experiment, run_cells, run_experiment
 from robustxai.benchmark._r2et_methods import METHODS
 from robustxai.benchmark._r2et_paper import R2ETPaper, Study, figure_of_merit
+from robustxai.benchmark._r2et_shapes import (
+    SHAPE_METHODS,
+    SHAPES,
+    R2ETShapes,
+    ShapeCell,
+    run_shape_cell,
+    shapes_markdown,
+)
 from robustxai.benchmark._r2et_tables import paper_markdown, reference_aucs
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 from robustxai.benchmark._table import summarise, to_markdown, write_tables
@@ -21,17 +32,28 @@ __all__ = [
     "ATTACKS",
     "DATA",
     "DEFENCES",
+    "IMAGE_ARMS",
+    "IMAGE_ATTACKS",
     "METHODS",
+    "SHAPES",
+    "SHAPE_METHODS",
+    "SIZES",
     "STANDARD_ATTACKS",
     "STANDARD_DEFENCES",
     "ATEXEfficacy",
+    "ATEXImages",
     "Bracket",
     "BracketCell",
     "Cell",
     "EfficacyCell",
     "Experiment",
+    "ImageCell",
     "R2ETPaper",
+    "R2ETShapes",
+    "ShapeCell",
+    "Size",
     "Study",
+    "atex_images_markdown",
     "bracket_markdown",
     "bracket_summary",
     "efficacy_markdown",
@@ -43,6 +65,9 @@ __all__ = [
     "run_cells",
     "run_efficacy_cell",
     "run_experiment",
+    "run_image_cell",
+    "run_shape_cell",
+    "shapes_markdown",
     "summarise",
     "to_markdown",
     "write_tables",

@@ -34,10 +34,15 @@ class ATEXClassifier(BaseExplainableClassifier):
     epsilon : float, default=0.5
         :math:`\Delta_1 = \Delta_2`, as in the paper; the value is the default radius of
         :class:`robustxai.perturbation.ThreatModel`.
+    epsilon_across : float, optional
+        :math:`\Delta_2`, where it is to be another; `epsilon` is then :math:`\Delta_1`. The teacher knows the data,
+        and far along its explanation there are none, so that long moves there teach nothing; across it they do.
     n_along, n_across : int, default=2 and 4
         How many :math:`x^i` for each x, and how many :math:`x^p` for each of those, new ones in every step.
     temperature : float, default=4.0
         T, as in the published code.
+    n_draws : int, default=10
+        Of SmoothGrad.
     variant : {"paper", "reference"}, default="paper"
         "reference" is the published code's second term alone, without alpha; it takes 8 copies at each of two points
         (``n_across=8``). It makes an optimizer step for each point, here one step sees both.
@@ -60,18 +65,22 @@ class ATEXClassifier(BaseExplainableClassifier):
         *,
         alpha: float = 0.125,
         epsilon: float = 0.5,
+        epsilon_across: float | None = None,
         n_along: int = 2,
         n_across: int = 4,
         temperature: float = 4.0,
+        n_draws: int = 10,
         variant: str = "paper",
         **params: Any,
     ) -> None:
         super().__init__(**params)
         self.alpha = alpha
         self.epsilon = epsilon
+        self.epsilon_across = epsilon_across
         self.n_along = n_along
         self.n_across = n_across
         self.temperature = temperature
+        self.n_draws = n_draws
         self.variant = variant
 
     def _check_params(self) -> None:
@@ -80,7 +89,9 @@ class ATEXClassifier(BaseExplainableClassifier):
         check_number("alpha", self.alpha, minimum=0.0)
         check_number("epsilon", self.epsilon, minimum=0.0)
         check_number("temperature", self.temperature, minimum=0.0, inclusive=False)
-        for name in ("n_along", "n_across"):
+        if self.epsilon_across is not None:
+            check_number("epsilon_across", self.epsilon_across, minimum=0.0)
+        for name in ("n_along", "n_across", "n_draws"):
             check_number(name, getattr(self, name), minimum=1, integer=True)
 
     def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
@@ -90,9 +101,9 @@ class ATEXClassifier(BaseExplainableClassifier):
                 return
         source = net.module_ if self.init is None else getattr(self.init, "module_", self.init)
         teacher = copy.deepcopy(source).to(net.device).eval().requires_grad_(False)
-        tangent = TangentDistillation(
-            teacher, self.epsilon, self.epsilon, self.n_along, self.n_across, self.temperature, variant=self.variant
-        )
+        across = self.epsilon if self.epsilon_across is None else self.epsilon_across
+        moves = (self.epsilon, across, self.n_along, self.n_across)
+        tangent = TangentDistillation(teacher, *moves, self.temperature, self.n_draws, variant=self.variant)
         if self.variant == "paper":
             clean = Term("distillation", 1.0, Distillation(teacher, self.temperature))
             net.terms = [clean, Term("tangent", self.alpha, tangent)]

@@ -99,3 +99,20 @@ def test_the_reference_has_one_term(data):
 def test_parameters_out_of_range(wrong, data):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         small(ATEXClassifier, **wrong).fit(*data)
+
+
+def test_moves_across_have_a_length_of_their_own(data):
+    X, y = data
+    alike = small(ATEXClassifier, epsilon=0.7).fit(X, y)
+    named = small(ATEXClassifier, epsilon=0.7, epsilon_across=0.7).fit(X, y)
+    assert states_equal(alike, named)
+    other = small(ATEXClassifier, epsilon=0.7, epsilon_across=2.0, n_draws=3).fit(X, y)
+    tangent = other.net_.terms[1].penalty
+    assert (tangent.along, tangent.across, tangent.n_draws) == (0.7, 2.0, 3)
+    assert not states_equal(alike, other)
+
+
+@pytest.mark.parametrize(("name", "value"), [("epsilon_across", -1.0), ("n_draws", 0)])
+def test_bad_lengths_and_counts_are_named(name, value, data):
+    with pytest.raises(ValueError, match=name):
+        small(ATEXClassifier, **{name: value}).fit(*data)

@@ -33,3 +33,8 @@ def test_the_count_comes_back_after_an_exception(threads):
     with pytest.raises(KeyError):
         fail()
     assert torch.get_num_threads() == threads
+
+
+def test_a_convolution_is_never_small(threads):
+    with small_net_threads(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())):
+        assert torch.get_num_threads() == threads
