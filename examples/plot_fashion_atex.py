@@ -36,11 +36,21 @@ def main() -> None:
     X_test, y_test = X_test[shuffled], y_test[shuffled]
 
     # images need no more words: the shape of X asks for a ConvNet
-    network: dict[str, Any] = {"module__channels": (16, 32), "module__pool": "average", "module__beta": 10.0}
-    common: dict[str, Any] = {"lr": 0.003, "batch_size": 64, "explainer": "logit_gradient", **network}
-    softplus = SoftplusClassifier(max_epochs=args.epochs, **common).fit(X, y)
-    # the softplus network is the teacher, and where the student begins
-    atex = ATEXClassifier(init=softplus, epsilon=2.0, alpha=0.5, max_epochs=max(args.epochs // 2, 1), **common)
+    network: dict[str, Any] = {"module__channels": (16, 32), "module__beta": 3.0}
+    common: dict[str, Any] = {"batch_size": 50, "explainer": "logit_gradient", **network}
+    softplus = SoftplusClassifier(lr=0.002, max_epochs=args.epochs, **common).fit(X, y)
+    atex = ATEXClassifier(
+        init=softplus,  # the teacher, and where the student begins
+        epsilon=2.0,
+        epsilon_across=20.0,  # far across the explanation, and not so far along it
+        alpha=2.0,
+        n_along=1,
+        n_across=2,
+        n_draws=4,
+        lr=0.005,
+        max_epochs=max(args.epochs // 2, 1),
+        **common,
+    )
     models = {"Softplus": softplus, "ATEX": atex.fit(X, y)}
 
     radii = (0.02, 0.04, 0.08)

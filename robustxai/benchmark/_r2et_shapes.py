@@ -185,7 +185,7 @@ SHAPES: dict[str, Shape] = {
         epsilon=1.0,
         bounds=(0.0, 1.0),
         common={"lr": 0.002, "batch_size": 64, **_SIAMESE_CONV},
-        weights=_weights(beta=10.0, decay=1e-3, hessian=0.05, gap=0.01, relative=0.03, minimal=0.03),
+        weights=_weights(beta=10.0, decay=1e-4, hessian=0.05, gap=0.01, relative=0.03, minimal=0.03),
     ),
     "cifar10": Shape(
         _colour_images,
@@ -196,7 +196,7 @@ SHAPES: dict[str, Shape] = {
         k=100,
         epsilon=0.5,
         bounds=(0.0, 1.0),
-        weights=_weights(beta=10.0, decay=1e-3, hessian=0.05, gap=0.01, relative=0.03, minimal=0.03),
+        weights=_weights(beta=10.0, decay=1e-4, hessian=0.002, gap=0.001, relative=0.001, minimal=0.003),
         common={"lr": 0.005, "batch_size": 64, "module": ResNet9, "module__width": 8, "module__pool": "average"},
     ),
     "abide": Shape(
@@ -209,7 +209,7 @@ SHAPES: dict[str, Shape] = {
         epsilon=1.0,
         bounds=(-1.0, 1.0),
         common={"lr": 0.005, "batch_size": 32, "module__encoder": "graph"},
-        weights=_weights(beta=30.0, decay=1e-4, hessian=0.05, gap=0.003, relative=0.05, minimal=0.003, n_pairs=20),
+        weights=_weights(beta=30.0, decay=1e-5, hessian=0.002, gap=0.003, relative=0.003, minimal=0.003, n_pairs=20),
     ),
 }
 
