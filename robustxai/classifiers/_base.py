@@ -20,7 +20,7 @@ from typing_extensions import Self
 from robustxai._validation import check_choice, check_number, nearest_name
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.explainers import Explainer, resolve_explainer
-from robustxai.nets import accepted_arguments, check_inputs, check_shape, choose_net
+from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net
 from robustxai.penalties import ExplainedBatch
 from robustxai.ranking import count_units
 from robustxai.training import ObjectiveNet, TensorBatches, Term, TrainingProgress, seeded, small_net_threads
@@ -82,7 +82,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Any skorch parameter by its skorch name: ``module``, ``module__hidden``, ``optimizer__weight_decay``,
         ``callbacks``, ``callbacks__lr_schedule=None``, ``train_split``, ``iterator_train``, ... ``module="auto"``, the
         default, goes by the shape of X (:func:`robustxai.nets.choose_net`): MLP for tables, ConvNet for images,
-        GraphNet for adjacency matrices, Siamese for pairs. A module class gets what its ``__init__`` names of
+        GraphNet for adjacency matrices, Siamese for pairs; "mlp", "conv", "resnet9", "graph" and "siamese" are these
+        and ResNet9 by name. A module class gets what its ``__init__`` names of
         ``n_features``, ``in_shape``, ``n_classes`` and what the defence asks for (``activation``, ``beta``); its
         methods ``check_inputs(X)`` and ``check_shape(shape)``, if it has them, refuse data with a ValueError before
         training and in use. ``compile=True`` (and
@@ -260,9 +261,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         params = self._net_params()
         module = params.pop("module", self._net_classes["module"])
         if isinstance(module, str):
-            check_choice("module", module, ("auto",))
-            module = choose_net(X)
-            _check_module_params(module, params, X.shape)
+            check_choice("module", module, ("auto", *NETS))
+            chosen = choose_net(X) if module == "auto" else NETS[module]
+            _check_module_params(module, chosen, params, X.shape)
+            module = chosen
         defaults: dict[str, Any] = {**self._net_classes, "train_split": None}
         del defaults["module"]
         if inspect.isclass(module):
@@ -416,14 +418,14 @@ def _chunk(X: np.ndarray) -> int:
     return min(_CHUNK, max(_CHUNK_ENTRIES // math.prod(X.shape[1:]) // _BLOCK, 1) * _BLOCK)
 
 
-def _check_module_params(module: type[nn.Module], params: dict[str, Any], shape: tuple[int, ...]) -> None:
+def _check_module_params(asked: str, module: type[nn.Module], params: dict[str, Any], shape: tuple[int, ...]) -> None:
     """ValueError for a ``module__name`` that is for another network than the one which the data asked for."""
     names = set(inspect.signature(module.__init__).parameters) - {"self"}
     for key in params:
         prefix, _, name = key.partition("__")
         if prefix == "module" and name not in names:
             raise ValueError(
-                f"module='auto' chose {module.__name__} for X of shape {shape}, and that has no parameter {name!r}."
+                f"module={asked!r} is {module.__name__} for X of shape {shape}, and that has no parameter {name!r}."
                 f"{nearest_name(name, names)}"
             )
 

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._validation import nearest_name
-from robustxai.nets import AUTO_NETS
+from robustxai.nets import AUTO_NETS, NETS
 
 __all__ = ["NetParamsMixin"]
 
@@ -79,7 +79,8 @@ class NetParamsMixin(InheritedParamsMixin):
 def _arguments(target: Any) -> set[str]:
     """Names that the constructor of a module or an optimizer takes; empty when they cannot be known."""
     if isinstance(target, str):  # "auto": the data will tell which of these it is
-        return set().union(*map(_arguments, AUTO_NETS))
+        nets = AUTO_NETS if target == "auto" else (NETS[target],) if target in NETS else ()
+        return set().union(*map(_arguments, nets))
     constructor = target if inspect.isclass(target) else type(target)
     parameters = inspect.signature(constructor.__init__).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -9,7 +9,7 @@ from robustxai.nets._activation import (
     set_beta,
     softplus_surrogate,
 )
-from robustxai.nets._auto import AUTO_NETS, choose_net
+from robustxai.nets._auto import AUTO_NETS, NETS, choose_net
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._graph import GraphNet
 from robustxai.nets._mlp import MLP
@@ -23,6 +23,7 @@ __all__ = [
     "ACTIVATIONS",
     "AUTO_NETS",
     "MLP",
+    "NETS",
     "ConvNet",
     "GraphNet",
     "MLPPasses",

@@ -8,11 +8,20 @@ from torch import nn
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._graph import GraphNet, check_adjacency
 from robustxai.nets._mlp import MLP
+from robustxai.nets._resnet9 import ResNet9
 from robustxai.nets._siamese import Siamese
 
-__all__ = ["AUTO_NETS", "choose_net"]
+__all__ = ["AUTO_NETS", "NETS", "choose_net"]
 
-#: What :func:`choose_net` chooses from.
+#: The networks by name.
+NETS: dict[str, type[nn.Module]] = {
+    "mlp": MLP,
+    "conv": ConvNet,
+    "resnet9": ResNet9,
+    "graph": GraphNet,
+    "siamese": Siamese,
+}
+#: Those that :func:`choose_net` chooses from.
 AUTO_NETS: tuple[type[nn.Module], ...] = (MLP, ConvNet, GraphNet, Siamese)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 from torch import Tensor, nn
 
 from robustxai.nets._activation import make_activation
@@ -52,3 +53,16 @@ class MLP(nn.Module):
         """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features)."""
         logits = self.layers(x)
         return logits if self.skip is None else logits + self.skip(x)
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """ValueError unless X of this shape, batch axis included, is a table."""
+        if len(shape) != 2:
+            got = ", ".join(["n", *map(str, shape[1:])])
+            raise ValueError(
+                f"MLP takes tables, X of shape (n, features); got X of shape ({got}). X.reshape(len(X), -1) is a "
+                "table; module='auto' takes images, pairs and graphs as they are."
+            )
+
+    def check_inputs(self, X: np.ndarray) -> None:
+        """ValueError unless X is a table."""
+        self.check_shape(X.shape)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
-
-from robustxai.nets._mlp import MLP
 
 __all__ = ["ShapedNet", "accepted_arguments", "check_inputs", "check_shape"]
 
@@ -59,23 +57,14 @@ class ShapedNet(nn.Module):
 
 def check_inputs(module: nn.Module, X: np.ndarray) -> None:
     """Ask `module` whether it can be trained on X; one that has no ``check_inputs(X)`` takes anything."""
-    _ask(module, "check_inputs", X, X.shape)
+    if (check := getattr(module, "check_inputs", None)) is not None:
+        check(X)
 
 
 def check_shape(module: nn.Module, shape: Sequence[int]) -> None:
     """Ask `module` whether X may have this shape; one that has no ``check_shape(shape)`` takes any."""
-    _ask(module, "check_shape", shape, shape)
-
-
-def _ask(module: nn.Module, method: str, argument: Any, shape: Sequence[int]) -> None:
-    check: Callable[[Any], None] | None = getattr(module, method, None)
-    if check is not None:
-        check(argument)
-    elif isinstance(module, MLP) and len(shape) != 2:
-        raise ValueError(
-            f"MLP takes tables, X of shape (n, features); got X of shape ({', '.join(['n', *map(str, shape[1:])])}). "
-            "X.reshape(len(X), -1) is a table; module='auto' takes images, pairs and graphs as they are."
-        )
+    if (check := getattr(module, "check_shape", None)) is not None:
+        check(shape)
 
 
 def accepted_arguments(constructor: type, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_penalties_do_not_move_running_statistics(activation):
         (PAIRS, {"module__encoder": "graph"}, "not symmetric"),
         (IMAGES[..., :3], {}, "needs sides of at least 4 pixels"),
         (PAIRS[:, [0, 1, 0]], {}, r"module='auto' knows no network for X of shape \(24, 3, 1, 8, 8\)"),
-        (IMAGES, {"module__skip": True}, "chose ConvNet for X of shape .* no parameter 'skip'"),
+        (IMAGES, {"module__skip": True}, "is ConvNet for X of shape .* no parameter 'skip'"),
         (TABLE, {"module__chanels": (3,)}, "Did you mean 'module__channels'"),
         (TABLE, {"module": "Auto"}, "Did you mean 'auto'"),
     ],
@@ -200,3 +200,13 @@ def test_images_go_through_in_smaller_chunks(monkeypatch):
 )
 def test_the_size_of_chunks(shape, rows):
     assert _base._chunk(np.broadcast_to(0.0, shape)) == rows
+
+
+def test_a_network_by_name():
+    X = np.random.default_rng(0).uniform(size=(8, 3, 8, 8)).astype(np.float32)
+    clf = VanillaClassifier(module="resnet9", module__width=4, max_epochs=1).fit(X, np.arange(8) % 2)
+    assert type(clf.module_).__name__ == "ResNet9"
+    with pytest.raises(ValueError, match=r"module='resnet' is not known.*resnet9"):
+        VanillaClassifier(module="resnet").fit(X, np.arange(8) % 2)
+    with pytest.raises(TypeError, match=r"no parameter 'module__width'"):
+        VanillaClassifier(module="conv", module__width=4)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from robustxai.nets import AUTO_NETS, MLP, ConvNet, GraphNet, Siamese, choose_net
+from robustxai.nets import MLP, NETS, ConvNet, GraphNet, Siamese, choose_net
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from robustxai.nets import AUTO_NETS, MLP, ConvNet, GraphNet, Siamese, choose_ne
 )
 def test_the_shape_decides(shape, cls):
     assert choose_net(np.ones(shape)) is cls
-    assert cls in AUTO_NETS
+    assert cls in NETS.values()
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 6), (3, 4, 4)])
