@@ -8,7 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from robustxai.benchmark import bracket_markdown, bracket_summary, summarise, to_markdown
+from robustxai.benchmark import (
+    atex_images_markdown,
+    bracket_markdown,
+    bracket_summary,
+    shapes_markdown,
+    summarise,
+    to_markdown,
+)
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
@@ -97,3 +104,13 @@ def test_the_bracket_of_the_readme(bracket):
         for ends in table[label][1:]:
             certified, attacked = map(float, ends.split(" to "))
             assert 0 <= certified <= attacked <= 1
+
+
+@pytest.mark.parametrize(
+    ("stem", "markdown"), [("r2et-shapes", shapes_markdown), ("atex-images", atex_images_markdown)]
+)
+def test_images_and_graphs(stem, markdown):
+    text = (RESULTS / f"{stem}.md").read_text(encoding="utf-8")
+    tables = lines_of(markdown(pd.read_csv(RESULTS / f"{stem}.csv")))
+    assert len(tables) > 8
+    assert tables <= lines_of(text)
