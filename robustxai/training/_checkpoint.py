@@ -36,7 +36,8 @@ class ResumableCheckpoint(Callback):
 
     Notes
     -----
-    Other callbacks begin anew: an ``EarlyStopping`` counts its patience from where the fit went on.
+    Other callbacks begin anew: an ``EarlyStopping`` counts its patience from where the fit went on. A parameter whose
+    ``repr`` is an address (a lambda, say) is another one in another process, and the fit begins anew there.
     """
 
     def __init__(self, dirname: str | os.PathLike[str], every: int = 1) -> None:
@@ -96,7 +97,8 @@ def _digest(net: NeuralNet, X: Any, y: Any) -> str:
     parameters = {
         name: repr(value)
         for name, value in net.get_params(deep=False).items()
-        if name not in ("callbacks", "verbose") and not name.startswith("callbacks__")
+        # what begins with an underscore is skorch's own, a set among it, whose order changes from process to process
+        if name not in ("callbacks", "verbose") and not name.startswith(("callbacks__", "_"))
     }
     parts = [repr(sorted(parameters.items())).encode()]
     arrays = [X, y, *net.module_.state_dict().values()]

@@ -1,5 +1,9 @@
 """A fit that is interrupted and started again."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +87,24 @@ def test_a_damaged_file_is_named(data, tmp_path):
 def test_every_is_a_number_of_epochs(data, tmp_path, every):
     with pytest.raises(ValueError, match="positive number of epochs"):
         make(tmp_path, every=every).fit(*data)
+
+
+ANOTHER_PROCESS = """
+import sys
+import numpy as np
+from robustxai import R2ETClassifier
+from robustxai.training import ResumableCheckpoint
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(90, 6)).astype(np.float32)
+callbacks = [("checkpoint", ResumableCheckpoint(sys.argv[1]))]
+R2ETClassifier(k=2, max_epochs=6, batch_size=16, callbacks=callbacks).fit(X, (X[:, 0] * X[:, 1] > 0).astype(int))
+"""
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_another_process_finds_the_state(data, tmp_path, hash_seed):
+    command = [sys.executable, "-c", ANOTHER_PROCESS, str(tmp_path)]
+    subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=True)
+    make(tmp_path, stop=1).fit(*data)  # would pull the plug if there were an epoch left
+    assert len(list(tmp_path.glob("fit-*.pt"))) == 1
