@@ -24,6 +24,7 @@ __all__ = [
     "RANKINGS",
     "ArrayLike",
     "as_tensor",
+    "boundary_sets",
     "count_units",
     "top_k_indices",
     "top_k_mask",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 ArrayLike: TypeAlias = "np.ndarray | Tensor"
+
+#: Up to so many units numpy's vector instructions sort a row as fast as they find its top set.
+_SORTED_WHOLE = 64
 
 #: ``"magnitude"`` ranks by |attribution| (the default), ``"signed"`` by the attribution itself.
 RANKINGS = ("magnitude", "signed")
@@ -102,6 +106,32 @@ def top_k_set(scores: Tensor, k: int, *, ordered: bool = False) -> Tensor:
         return top
     rising = np.argsort(scores.gather(-1, top).numpy(), axis=-1)
     return top.gather(-1, torch.from_numpy(rising).flip(-1))
+
+
+def boundary_sets(scores: Tensor, k: int, n_pairs: int) -> tuple[Tensor, Tensor]:
+    """Indices of the lowest of the top k scores and of the highest of the others, in no order.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (*batch, units)
+        One for each unit.
+    k : int
+        Size of the top set, below the number of units.
+    n_pairs : int
+        How many of each, at most k and at most the number of the others.
+
+    Returns
+    -------
+    inside, outside : Tensor of shape (*batch, n_pairs)
+        The positions k - n_pairs + 1 to k and k + 1 to k + n_pairs from above.
+    """
+    n_units = scores.shape[-1]
+    if scores.device.type == "cpu" and n_units <= _SORTED_WHOLE:
+        rising = torch.from_numpy(np.argsort(scores.detach().numpy(), axis=-1))
+        inside, outside = n_units - k, n_units - k - n_pairs
+        return rising[..., inside : inside + n_pairs], rising[..., outside : outside + n_pairs]
+    window = top_k_set(scores, k + n_pairs, ordered=True)
+    return window[..., k - n_pairs : k], window[..., k:]
 
 
 def top_k_mask(scores: Tensor, k: int) -> Tensor:

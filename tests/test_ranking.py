@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from robustxai.ranking import as_tensor, count_units, top_k_indices, top_k_mask, top_k_set, unit_scores, unit_shape
+from robustxai.ranking import (
+    as_tensor,
+    boundary_sets,
+    count_units,
+    top_k_indices,
+    top_k_mask,
+    top_k_set,
+    unit_scores,
+    unit_shape,
+)
 
 #: Few distinct values, so that ties are the rule.
 TIED = npst.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 7)), elements=st.integers(-2, 2).map(float))
@@ -106,3 +115,20 @@ def test_the_fast_top_k_set_has_k_members_whatever_the_ties():
         found = top_k_set(scores, 3, ordered=ordered)
         assert found.sort(dim=-1).values.diff(dim=-1).gt(0).all()
         assert (found == 3).any(dim=-1).all()
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (3, 4, 12), (2, 70), (5, 200)], ids=str)  # sorted whole, and not
+@pytest.mark.parametrize(("k", "n_pairs"), [(1, 1), (4, 4), (4, 2), (8, 1)])
+def test_boundary_sets_are_the_places_on_both_sides_of_the_boundary(shape, k, n_pairs):
+    scores = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    order = scores.sort(dim=-1, descending=True).indices
+    inside, outside = boundary_sets(scores, k, n_pairs)
+    assert torch.equal(inside.sort(dim=-1).values, order[..., k - n_pairs : k].sort(dim=-1).values)
+    assert torch.equal(outside.sort(dim=-1).values, order[..., k : k + n_pairs].sort(dim=-1).values)
+
+
+@pytest.mark.parametrize("n_units", [9, 100])
+def test_boundary_sets_are_disjoint_whatever_the_ties(n_units):
+    scores = torch.randint(0, 2, (20, n_units), generator=torch.Generator().manual_seed(0)).float()
+    both = torch.cat(boundary_sets(scores, 4, 3), dim=-1)
+    assert all(len(set(row)) == 6 for row in both.tolist())

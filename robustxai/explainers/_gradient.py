@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -94,16 +95,22 @@ class Gradient:
 
     def _cotangent(self, logits: Tensor, target: Tensor) -> Tensor:
         """Gradient of the score in the logits, for networks that write out their own gradient; shape of `logits`."""
-        chosen = (target.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)).to(logits)
+        own = _own_slopes(logits.shape[-1], self.output, logits.dtype, logits.device)[target]
         if self.output == "logit":
-            return chosen
-        if logits.shape[-1] == 2:
-            slopes = 2 * chosen - 1
-        else:
-            slopes = chosen - logits.masked_fill(chosen.bool(), float("-inf")).softmax(dim=-1)
+            return own
+        slopes = own
+        if logits.shape[-1] > 2:
+            slopes = own - logits.masked_fill(own.bool(), float("-inf")).softmax(dim=-1)
         if self.output == "log_odds":
             return slopes
         margin = log_odds(logits, target)
         if self.output == "cross_entropy":
             return -torch.sigmoid(-margin).unsqueeze(-1) * slopes
         return (torch.sigmoid(margin) * torch.sigmoid(-margin)).unsqueeze(-1) * slopes
+
+
+@lru_cache(maxsize=32)
+def _own_slopes(n_classes: int, output: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Row c: the gradient in the logits of z_c, or for two classes of the log-odds of c."""
+    own = torch.eye(n_classes, dtype=dtype, device=device)
+    return 2 * own - 1 if n_classes == 2 and output != "logit" else own

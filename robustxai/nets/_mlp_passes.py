@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from robustxai.nets._mlp import MLP
 
@@ -21,17 +19,17 @@ _VALUES: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
 }
 #: From z and a = sigma(z) to sigma'(z).
 _SLOPES: dict[type[nn.Module], Callable[[Tensor, Tensor], Tensor]] = {
-    nn.ReLU: lambda z, a: (z > 0).to(z),
+    nn.ReLU: lambda z, a: a.sign(),
     nn.Softplus: lambda z, a: torch.sigmoid(z),
     nn.Sigmoid: lambda z, a: a - a * a,
     nn.Tanh: lambda z, a: 1 - a * a,
 }
-#: From a and s = sigma'(z) to sigma''(z); None where it is zero.
-_BENDS: dict[type[nn.Module], Callable[[Tensor, Tensor], Tensor] | None] = {
+#: From t, a and s = sigma'(z) to t sigma''(z) / sigma'(z), which has no quotient; None where sigma'' is zero.
+_BENDS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor], Tensor] | None] = {
     nn.ReLU: None,
-    nn.Softplus: lambda a, s: s - s * s,
-    nn.Sigmoid: lambda a, s: s * (1 - 2 * a),
-    nn.Tanh: lambda a, s: -2 * a * s,
+    nn.Softplus: lambda t, a, s: torch.addcmul(t, t, s, value=-1),
+    nn.Sigmoid: lambda t, a, s: torch.addcmul(t, t, a, value=-2),
+    nn.Tanh: lambda t, a, s: (t * a).mul_(-2),
 }
 
 
@@ -48,12 +46,17 @@ class MLPPasses:
 
     .. math::
         \dot u_l = W_l \dot q_{l-1}, \quad \dot W_l = u_l \dot q_{l-1}^\top, \quad
-        \dot q_l = \sigma'(z_l) \odot \dot u_l, \quad \dot z_l = \sigma''(z_l) \odot q_l \odot \dot u_l,
+        \dot q_l = \sigma'(z_l) \odot \dot u_l, \quad \dot z_l = \sigma''(z_l) \odot q_l \odot \dot u_l
+        = \tfrac{\sigma''(z_l)}{\sigma'(z_l)} \odot u_l \odot \dot u_l,
 
     and :math:`\dot z_l` joins the ordinary backward pass. Autograd's own way there is a backward pass of a backward
-    pass: three times as many operations, each of which costs a small network more to start than to compute. Softplus's
-    beta goes into the first weights, the biases and the last weights, :math:`\beta a_l = \ln(1 + e^{\beta z_l})`
-    being what the next layer is fed with, so that a unit costs the same at any beta.
+    pass: three times as many operations, each of which costs a small network more to start than to compute. So the
+    graph is cut here: logits and gradients are leaves, a loss of them is differentiated down to them, and `backward`
+    carries on from there to the parameters. Units of softplus work on :math:`\beta z_l` and pass on
+    :math:`\beta a_l = \ln(1 + e^{\beta z_l})`, whatever beta is; the products around them take its factors along.
+
+    Inputs that require a gradient themselves are none of this: their logits and gradients have autograd's graph, for
+    those who differentiate in the inputs.
 
     Parameters
     ----------
@@ -67,6 +70,18 @@ class MLPPasses:
         :math:`W_0`.
     beta : float or Tensor of shape (S, 1, 1), default=1.0
         Of softplus.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robustxai.nets import MLP, MLPPasses
+    >>> net, x = MLP(3, 2), torch.ones(4, 3)
+    >>> passes = MLPPasses.of(net)
+    >>> loss = passes.input_gradient(x, torch.tensor([[-1.0, 1.0]] * 4)).square().sum()
+    >>> loss.backward()
+    >>> passes.backward()
+    >>> net.layers[0].weight.grad.shape
+    torch.Size([64, 3])
     """
 
     def __init__(
@@ -80,9 +95,13 @@ class MLPPasses:
         self.activation = activation
         self.parameters = [*weights, *biases]
         self.skip = skip
-        flat = activation is not nn.Softplus or len(weights) == 1 or bool((torch.as_tensor(beta) == 1).all())
-        self.beta = None if flat else beta
-        self._latest: tuple[Tensor, _Trace, list[Tensor]] | None = None
+        smooth = activation is nn.Softplus and len(weights) > 1
+        #: A number goes into the products, one for each member of a stack into the weights.
+        self.beta = beta if smooth and not isinstance(beta, Tensor) else 1.0
+        self.betas = beta if smooth and isinstance(beta, Tensor) and bool((beta != 1).any()) else None
+        self._latest: _Trace | None = None
+        #: Passes since the last `backward`.
+        self._open: list[_Trace] = []
 
     @classmethod
     def of(cls, module: nn.Module) -> MLPPasses | None:
@@ -92,6 +111,8 @@ class MLPPasses:
         layers = [layer for layer in module.layers if isinstance(layer, nn.Linear)]
         units = [layer for layer in module.layers if not isinstance(layer, nn.Linear)]
         if len({type(unit) for unit in units}) != 1 or not cls.knows(type(units[0])):
+            return None
+        if any(type(layer) is not nn.Linear for layer in layers):  # a parametrised layer computes its weights
             return None
         beta = units[0].beta if isinstance(units[0], nn.Softplus) else 1.0
         skip = None if module.skip is None else module.skip.weight
@@ -103,146 +124,142 @@ class MLPPasses:
         return activation in _VALUES
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features)."""
-        trace = _Trace(self, x)
-        if x.requires_grad:  # somebody differentiates the input gradient in x, which autograd's own graph can do
-            logits, z = trace.forward(self.parameters, self.skip), trace.z
-        else:
-            logits, *z = _Forward.apply(trace, self.skip, *self.parameters)
-        self._latest = (x, trace, z)
-        return logits
+        """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features): a leaf, see `backward`."""
+        self._latest = trace = _Trace(self, x)
+        if not trace.cut:
+            return trace.forward(self.parameters, self.skip)
+        with torch.no_grad():
+            trace.logits = trace.forward(self.parameters, self.skip)
+        self._open.append(trace)
+        return trace.logits.requires_grad_()
 
     def input_gradient(self, x: Tensor, cotangent: Tensor) -> Tensor:
-        """Gradient of ``cotangent . logits`` at the `x` of the latest forward pass, with its graph; shaped like x."""
-        if self._latest is None or self._latest[0] is not x:
+        """Gradient of ``cotangent . logits`` at the `x` of the latest forward pass, a leaf; shaped like x."""
+        if self._latest is None or self._latest.x is not x:
             self(x)
-        assert self._latest is not None
-        _, trace, z = self._latest
-        if x.requires_grad:
+        trace = self._latest
+        assert trace is not None
+        if not trace.cut:
             return trace.gradient(cotangent)[0]
-        weights = self.parameters[: trace.n_layers]
-        return _InputGradient.apply(trace, cotangent, self.skip, *weights, *z)
+        with torch.no_grad():
+            gradient, u = trace.gradient(cotangent)
+        trace.gradients.append((gradient.requires_grad_(), cotangent, u))
+        return gradient
+
+    @torch.no_grad()
+    def backward(self) -> None:
+        """Add to the parameters' ``grad`` what has arrived at the leaves, and forget the passes."""
+        parameters = [*self.parameters, *([] if self.skip is None else [self.skip])]
+        for trace in self._open:
+            for parameter, change in zip(parameters, trace.backward()):
+                if change is not None and parameter.requires_grad:
+                    parameter.grad = change if parameter.grad is None else parameter.grad.add_(change)
+        self._open.clear()
+        self._latest = None
 
 
 def _hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(own) or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters(False))
 
 
 class _Trace:
-    """What a forward pass leaves behind: tensors without a graph if `_Forward` made it, with theirs otherwise."""
+    """What a forward pass at `x` leaves behind."""
 
     def __init__(self, passes: MLPPasses, x: Tensor) -> None:
-        self.activation, self.beta = passes.activation, passes.beta
+        self.activation, self.beta, self.betas = passes.activation, passes.beta, passes.betas
         self.n_layers = len(passes.parameters) // 2
         self.x = x
-        self.product = torch.bmm if x.ndim == 3 else torch.mm
-        self._s: list[Tensor] | None = None
+        #: Whether logits and gradients are leaves.
+        self.cut = torch.is_grad_enabled() and not x.requires_grad
+        self.logits: Tensor | None = None
+        #: Every input gradient with its cotangent and its u.
+        self.gradients: list[tuple[Tensor, Tensor, list[Tensor]]] = []
+        stacked = x.ndim == 3
+        self.product = torch.bmm if stacked else torch.mm
+        self.affine = torch.baddbmm if stacked else torch.addmm
 
     def forward(self, parameters: Sequence[Tensor], skip: Tensor | None) -> Tensor:
         weights, biases = list(parameters[: self.n_layers]), list(parameters[self.n_layers :])
-        if self.beta is not None:
-            weights[0], weights[-1] = self.beta * weights[0], weights[-1] / self.beta
-            biases[:-1] = [self.beta * bias for bias in biases[:-1]]
+        if self.betas is not None:
+            weights[0], weights[-1] = self.betas * weights[0], weights[-1] / self.betas
+            biases[:-1] = [self.betas * bias for bias in biases[:-1]]
         self.weights, self.skip = weights, skip
-        affine = torch.baddbmm if self.x.ndim == 3 else torch.addmm
-        a = self.x
-        self.a, self.z = [a], []
+        self.a, self.s = [self.x], []
+        factor = self.beta  # inside of the network, what a layer is fed with has it already
         for weight, bias in zip(weights[:-1], biases[:-1]):
-            z = affine(bias, a, weight.mT)
-            a = _VALUES[self.activation](z)
-            self.z.append(z)
-            self.a.append(a)
-        logits = affine(biases[-1], a, weights[-1].mT)
+            z = self.affine(bias, self.a[-1], weight.mT, beta=self.beta, alpha=factor)
+            self.a.append(_VALUES[self.activation](z))
+            self.s.append(_SLOPES[self.activation](z, self.a[-1]))
+            factor = 1.0
+        logits = self.affine(biases[-1], self.a[-1], weights[-1].mT, alpha=1 / self.beta)
         return logits if skip is None else logits + self.product(self.x, skip.mT)
 
-    @property
-    def s(self) -> list[Tensor]:
-        """Slopes of the hidden units."""
-        if self._s is None:
-            self._s = [_SLOPES[self.activation](z, a) for z, a in zip(self.z, self.a[1:])]
-        return self._s
-
-    def gradient(self, cotangent: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """The input gradient, and q and u of the hidden layers."""
+    def gradient(self, cotangent: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The input gradient, and u of the hidden layers."""
         q = self.product(cotangent, self.weights[-1])
-        qs, us = [], []
+        u = []
         for s, weight in zip(reversed(self.s), reversed(self.weights[:-1])):
-            u = s * q
-            qs.append(q)
-            us.append(u)
-            q = self.product(u, weight)
+            u.append(s * q)
+            q = self.product(u[-1], weight)
         if self.skip is not None:
             q = q + self.product(cotangent, self.skip)
-        return q, qs[::-1], us[::-1]
+        return q, u[::-1]
 
-    def unscaled(self, d_weights: list[Tensor | None], d_biases: Sequence[Tensor | None] = ()) -> list[Tensor | None]:
-        """Gradients in the weights and biases from those in what beta has made of them."""
-        d_biases = list(d_biases)
-        if self.beta is not None:
-            d_weights[0] = None if d_weights[0] is None else d_weights[0].mul_(self.beta)
-            d_weights[-1] = None if d_weights[-1] is None else d_weights[-1].div_(self.beta)
-            d_biases[:-1] = [None if d is None else d.mul_(self.beta) for d in d_biases[:-1]]
-        return [*d_weights, *d_biases]
+    def backward(self) -> list[Tensor | None]:
+        """What has arrived at the leaves, as gradients in weights, biases and skip."""
+        n_hidden = self.n_layers - 1
+        d_weights: list[Tensor | None] = [None] * self.n_layers
+        d_biases: list[Tensor | None] = [None] * self.n_layers
+        d_skip: Tensor | None = None
+        d_z: list[Tensor | None] = [None] * n_hidden
+        bend = _BENDS[self.activation]
 
+        for gradient, cotangent, us in self.gradients:
+            if gradient.grad is None:
+                continue
+            d: Tensor = gradient.grad
+            for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
+                d_weights[layer] = self._outer(u, d, d_weights[layer])
+                d = self.product(d, self.weights[layer].mT)
+                if bend is not None:
+                    bent = bend(u * d, a, s)
+                    d_z[layer] = bent if (other := d_z[layer]) is None else other.add_(bent)
+                d = d.mul_(s)
+            d_weights[-1] = self._outer(cotangent, d, d_weights[-1])
+            if self.skip is not None:
+                d_skip = self._outer(cotangent, gradient.grad, d_skip)
+            if cotangent.requires_grad:  # it depends on the logits
+                d_cotangent = self.product(d, self.weights[-1].mT)
+                if self.skip is not None:
+                    d_cotangent += self.product(gradient.grad, self.skip.mT)
+                cotangent.backward(d_cotangent)
 
-class _Forward(torch.autograd.Function):
-    """Logits, and z of every hidden layer, where `_InputGradient` hangs on."""
+        assert self.logits is not None
+        arrived = self.logits.grad  # at z of the layer
+        if arrived is not None and self.skip is not None:
+            d_skip = self._outer(arrived, self.x, d_skip)
+        for layer in range(n_hidden, -1, -1):
+            if layer < n_hidden:
+                if arrived is not None:
+                    arrived = self.product(arrived, self.weights[layer + 1]).mul_(self.s[layer])
+                if (late := d_z[layer]) is not None:
+                    arrived = self.beta * late if arrived is None else arrived.add_(late, alpha=self.beta)
+            if arrived is not None:
+                factor = 1 / self.beta if layer else 1.0
+                d_weights[layer] = self._outer(arrived, self.a[layer], d_weights[layer], factor)
+                d_biases[layer] = arrived.sum(dim=-2, keepdim=arrived.ndim == 3)
 
-    @staticmethod
-    def forward(ctx: Any, trace: _Trace, skip: Tensor | None, *parameters: Tensor) -> tuple[Tensor, ...]:
-        ctx.trace = trace
-        ctx.set_materialize_grads(False)
-        logits = trace.forward(parameters, skip)
-        # aliases: an output that the trace held itself would keep its graph, and the graph the trace, for ever
-        return (logits, *(z.detach() for z in trace.z))
+        if self.betas is not None:  # from what they have made of the weights and biases to these themselves
+            d_weights[0] = None if d_weights[0] is None else d_weights[0].mul_(self.betas)
+            d_weights[-1] = None if d_weights[-1] is None else d_weights[-1].div_(self.betas)
+            d_biases[:-1] = [None if bias is None else bias.mul_(self.betas) for bias in d_biases[:-1]]
+        return [*d_weights, *d_biases, d_skip]
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_logits: Tensor | None, *d_z: Tensor | None) -> tuple[Any, ...]:
-        trace: _Trace = ctx.trace
-        product, last = trace.product, trace.n_layers - 1
-        d_weights: list[Tensor | None] = [None] * trace.n_layers
-        d_biases: list[Tensor | None] = [None] * trace.n_layers
-        d = d_logits
-        for layer in range(last, -1, -1):
-            if layer < last:
-                if d is not None:
-                    d = product(d, trace.weights[layer + 1]).mul_(trace.s[layer])
-                if (bent := d_z[layer]) is not None:
-                    d = bent if d is None else d.add_(bent)
-            if d is not None:
-                d_weights[layer] = product(d.mT, trace.a[layer])
-                d_biases[layer] = d.sum(dim=-2, keepdim=d.ndim == 3)
-        d_skip = None if d_logits is None or trace.skip is None else product(d_logits.mT, trace.x)
-        return None, d_skip, *trace.unscaled(d_weights, d_biases)
-
-
-class _InputGradient(torch.autograd.Function):
-    """Gradient of ``cotangent . logits`` in x, as a function of the cotangent, the weights and the z."""
-
-    @staticmethod
-    def forward(ctx: Any, trace: _Trace, cotangent: Tensor, skip: Tensor | None, *tensors: Tensor) -> Tensor:
-        gradient, ctx.q, ctx.u = trace.gradient(cotangent)
-        ctx.trace, ctx.cotangent = trace, cotangent.detach()
-        return gradient
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_gradient: Tensor) -> tuple[Any, ...]:
-        trace: _Trace = ctx.trace
-        product, bend = trace.product, _BENDS[trace.activation]
-        d_weights: list[Tensor | None] = []
-        d_z: list[Tensor | None] = []
-        d = d_gradient
-        for a, s, weight, q, u in zip(trace.a[1:], trace.s, trace.weights, ctx.q, ctx.u):
-            d_weights.append(product(u.mT, d))
-            d = product(d, weight.mT)
-            d_z.append(None if bend is None else bend(a, s).mul_(q).mul_(d))
-            d = d.mul_(s)
-        d_weights.append(product(ctx.cotangent.mT, d))
-        d_cotangent = product(d, trace.weights[-1].mT) if ctx.needs_input_grad[1] else None
-        d_skip = None
-        if trace.skip is not None:
-            d_skip = product(ctx.cotangent.mT, d_gradient)
-            d_cotangent = None if d_cotangent is None else d_cotangent + product(d_gradient, trace.skip.mT)
-        return None, d_cotangent, d_skip, *trace.unscaled(d_weights), *d_z
+    def _outer(self, left: Tensor, right: Tensor, total: Tensor | None, factor: float = 1.0) -> Tensor:
+        """`factor` times the sum over rows of the outer products, added to `total`."""
+        if total is None:
+            outer = self.product(left.mT, right)
+            return outer if factor == 1 else outer.mul_(factor)
+        add = total.baddbmm_ if total.ndim == 3 else total.addmm_
+        return add(left.mT, right, alpha=factor)

@@ -69,17 +69,26 @@ class StackedMLP(nn.Module):
         return kind
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of shape (members, rows, n_classes) for x of shape (members, rows, n_features)."""
-        if self._passes is None:
-            self._passes = MLPPasses(self.activation, list(self.weights), list(self.biases), self.skip, self.beta)
-        return self._passes(x)
+        """Logits of shape (members, rows, n_classes) for x of shape (members, rows, n_features).
+
+        As :class:`MLPPasses` makes them: :meth:`backward` ends the differentiation that a loss begins.
+        """
+        return self.passes(x)
 
     def input_gradient(self, x: Tensor, cotangent: Tensor) -> Tensor:
-        """Gradient of ``cotangent . logits`` at the `x` of the latest forward pass, with its graph; shaped like x."""
+        """Gradient of ``cotangent . logits`` at the `x` of the latest forward pass; shaped like x."""
+        return self.passes.input_gradient(x, cotangent)
+
+    def backward(self) -> None:
+        """Add to the parameters' ``grad`` what a loss has left at logits and input gradients."""
+        self.passes.backward()
+
+    @property
+    def passes(self) -> MLPPasses:
+        """The passes on these weights."""
         if self._passes is None:
-            self(x)
-        assert self._passes is not None
-        return self._passes.input_gradient(x, cotangent)
+            self._passes = MLPPasses(self.activation, list(self.weights), list(self.biases), self.skip, self.beta)
+        return self._passes
 
     def _apply(self, *args: Any, **kwargs: Any) -> Self:
         self._passes = None  # a move to another device makes another beta

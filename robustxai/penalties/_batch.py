@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from robustxai.explainers import Explainer
 from robustxai.nets import MLPPasses
 from robustxai.penalties._steady import steady
 
-__all__ = ["SMALLEST_SCALE", "ExplainedBatch", "Penalty", "safe_sqrt"]
+__all__ = ["SMALLEST_SCALE", "ExplainedBatch", "Penalty", "PenaltyAtPoint", "safe_sqrt"]
 
 #: Below this an attribution counts as zero when it is divided by its length (a network of dead ReLUs).
 SMALLEST_SCALE = 1e-12
@@ -41,6 +42,9 @@ class ExplainedBatch:
         Labels, for penalties that need them.
     progress : float, default=1.0
         Share of the training that is done, in [0, 1), for penalties that grow with it; 1 outside of a training.
+    ahead : sequence of PenaltyAtPoint, default=()
+        Penalties whose points go through the module in one pass with `x`: in small networks a pass costs the same for
+        twice the rows. For modules of one feature axis, whose rows do not depend on each other.
     """
 
     def __init__(
@@ -51,8 +55,10 @@ class ExplainedBatch:
         target: Tensor | None = None,
         y: Tensor | None = None,
         progress: float = 1.0,
+        ahead: Sequence[PenaltyAtPoint] = (),
     ) -> None:
         self._trained = module
+        self._ahead = tuple(ahead)
         self.x = x
         self.explainer = explainer
         self.y = y
@@ -68,7 +74,7 @@ class ExplainedBatch:
     @cached_property
     def logits(self) -> Tensor:
         """Logits at `x` of the network as it trains, shape (*batch, n_classes)."""
-        return self._trained(self.x)
+        return self._parts(self._all_logits)[0]
 
     @cached_property
     def explained_logits(self) -> Tensor:
@@ -96,18 +102,41 @@ class ExplainedBatch:
         The probability's gradient has the factor p(1 - p), which underflows for confident samples and whose quotients
         then turn training into NaN; an explainer that knows better offers ``up_to_scale``.
         """
+        if self._ahead:
+            return self._all_directions[0]
         explainer = self._up_to_scale
         if explainer is self.explainer:
             return self.attribution
         return explainer(self.module, self.x, self.target, logits=self.explained_logits, create_graph=True)
 
-    def direction_at(self, x: Tensor) -> Tensor:
-        """`direction` of the same classes at other points `x`, differentiable."""
-        return self._up_to_scale(self.module, self._point(x), self.target, create_graph=True)
+    def direction_of(self, penalty: PenaltyAtPoint) -> Tensor:
+        """`direction` of the same classes at the point of `penalty`, differentiable."""
+        if penalty in self._ahead:
+            return self._all_directions[1 + self._ahead.index(penalty)]
+        return self._up_to_scale(self.module, self._point(penalty.point(self)), self.target, create_graph=True)
 
     def _point(self, x: Tensor) -> Tensor:
         """`x` for an attribution there; a network that writes out its input gradient needs no graph from x."""
         return x.detach() if hasattr(self.module, "input_gradient") else x.detach().requires_grad_()
+
+    @cached_property
+    def _all_x(self) -> Tensor:
+        """`x`, and row by row below it the points that are `ahead`."""
+        return torch.cat([self.x, *(p.point(self) for p in self._ahead)], dim=-2) if self._ahead else self.x
+
+    @cached_property
+    def _all_logits(self) -> Tensor:
+        return self._trained(self._all_x)
+
+    @cached_property
+    def _all_directions(self) -> Sequence[Tensor]:
+        target = torch.cat([self.target] * (1 + len(self._ahead)), dim=-1)
+        directions = self._up_to_scale(self.module, self._all_x, target, logits=self._all_logits, create_graph=True)
+        return self._parts(directions)
+
+    def _parts(self, rows: Tensor) -> Sequence[Tensor]:
+        """What belongs to `x`, and to each of the points that are `ahead`."""
+        return rows.split(self.x.shape[-2], dim=-2) if self._ahead else (rows,)
 
     def randn_like(self, like: Tensor) -> Tensor:
         """Gaussian numbers in the shape of `like`; a stack draws them for each of its members from its own stream."""
@@ -120,7 +149,7 @@ class ExplainedBatch:
     @property
     def batch_ndim(self) -> int:
         """Number of leading batch axes (two for a stack of models)."""
-        return self.explained_logits.ndim - 1
+        return self.explained_logits.ndim - 1 if self.y is None else self.y.ndim
 
 
 def safe_sqrt(square: Tensor) -> Tensor:
@@ -132,3 +161,9 @@ class Penalty(Protocol):
     """A regulariser: an explained batch in, one value per sample out, to be minimised. Weights act outside."""
 
     def __call__(self, batch: ExplainedBatch) -> Tensor: ...
+
+
+class PenaltyAtPoint(Penalty, Protocol):
+    """A penalty that looks at one other point for each sample, which it knows before anything is evaluated."""
+
+    def point(self, batch: ExplainedBatch) -> Tensor: ...

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from robustxai._validation import check_choice, check_k, check_number
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
-from robustxai.ranking import RANKINGS, top_k_set, unit_scores
+from robustxai.penalties._known_gradient import known_gradient
+from robustxai.ranking import RANKINGS, boundary_sets, top_k_set, unit_scores
 
 __all__ = ["RankingGap"]
 
@@ -81,23 +82,29 @@ class RankingGap:
         n_units = scores.shape[-1]
         if self.k >= n_units:  # a single unit: there is no pair
             return scores.sum(dim=-1) * 0.0
-        if self.gap == "linear":
-            return self._linear(scores)
-        if self.gap == "normalised":  # a linear sum is normalised as well afterwards, row by row
-            return self._linear(scores) / mean_magnitude(scores).squeeze(-1)
+        if self.gap in ("linear", "normalised"):
+            return known_gradient(*self._linear(scores.detach(), scores))
         scores = scores / mean_magnitude(scores)
         return self._exponential(scores) if self.gap == "exponential" else self._hinge(scores)
 
-    def _linear(self, scores: Tensor) -> Tensor:
+    def _linear(self, scores: Tensor, of: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The linear sum, and its gradient in the scores: their shares in it, less the change of what divides it."""
+        n_units = scores.shape[-1]
         if self.pairs == "all":
-            shares = torch.full_like(scores, 1 / (scores.shape[-1] - self.k))
-            return (shares.scatter_(-1, top_k_set(scores, self.k), -1 / self.k) * scores).sum(dim=-1)
-        n_pairs = boundary_pairs(self.k, self.n_pairs, scores.shape[-1])
-        window = top_k_set(scores, self.k + n_pairs, ordered=True)[..., self.k - n_pairs :]
-        signs = torch.tensor(
-            [-1 / n_pairs] * n_pairs + [1 / n_pairs] * n_pairs, dtype=scores.dtype, device=scores.device
-        )
-        return scores.gather(-1, window) @ signs
+            shares = torch.full_like(scores, 1 / (n_units - self.k))
+            shares.scatter_(-1, top_k_set(scores, self.k), -1 / self.k)
+        else:
+            n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
+            inside, outside = boundary_sets(scores, self.k, n_pairs)
+            shares = torch.zeros_like(scores).scatter_(-1, inside, -1 / n_pairs).scatter_(-1, outside, 1 / n_pairs)
+        value = (shares * scores).sum(dim=-1, keepdim=True)
+        if self.gap == "normalised":
+            scale = mean_magnitude(scores)
+            value /= scale
+            # a magnitude has slope 1 in itself; where it is 0 that of the attribution's magnitude is 0
+            signs = 1.0 if self.ranking == "magnitude" else scores.sign()
+            shares = shares.sub_(value * signs, alpha=1 / n_units).div_(scale)
+        return value.squeeze(-1), (of, shares)
 
     def _exponential(self, scores: Tensor) -> Tensor:
         if self.pairs != "all":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from robustxai._validation import check_number
-from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch, safe_sqrt
+from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.penalties._known_gradient import known_gradient
 
 __all__ = ["RelativeHessian"]
 
@@ -43,18 +45,38 @@ class RelativeHessian:
     def __post_init__(self) -> None:
         check_number("kappa", self.kappa, minimum=0.0, inclusive=False)
 
+    def point(self, batch: ExplainedBatch) -> Tensor:
+        """The other end of the difference, x + kappa u, shaped like x."""
+        step = batch.randn_like(batch.x)
+        length = step.square().sum(dim=self._feature_axes(batch), keepdim=True).sqrt()
+        return torch.addcdiv(batch.x.detach(), step, length, value=self.kappa)
+
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
-        here = batch.direction
-        feature_axes = tuple(range(batch.batch_ndim, here.ndim))
-        step = batch.randn_like(here)
-        step = step / step.square().sum(dim=feature_axes, keepdim=True).sqrt()
-        there = batch.direction_at(batch.x + self.kappa * step)
-        difference = _shape_of(there, feature_axes) - _shape_of(here, feature_axes)
-        return safe_sqrt(difference.square().sum(dim=feature_axes)) / self.kappa
+        here, there = batch.direction, batch.direction_of(self)
+        axes = self._feature_axes(batch)
+        with torch.no_grad():
+            shape_here, scale_here = _shape_and_scale(here, axes)
+            shape_there, scale_there = _shape_and_scale(there, axes)
+            difference = shape_there - shape_here
+            length = difference.square().sum(dim=axes, keepdim=True).sqrt_()
+            slope = difference.div_((self.kappa * length).clamp_min_(SMALLEST_SCALE))  # in shape_there; 0 at length 0
+            slope_here = _through_shape(slope, here, shape_here, scale_here, axes).neg_()
+            slope_there = _through_shape(slope, there, shape_there, scale_there, axes)
+            value = length.flatten(start_dim=batch.batch_ndim - 1) / self.kappa
+        return known_gradient(value, (here, slope_here), (there, slope_there))
+
+    def _feature_axes(self, batch: ExplainedBatch) -> tuple[int, ...]:
+        return tuple(range(batch.batch_ndim, batch.x.ndim))
 
 
-def _shape_of(attribution: Tensor, feature_axes: tuple[int, ...]) -> Tensor:
-    """The attribution divided by its mean magnitude."""
-    scale = attribution.abs().mean(dim=feature_axes, keepdim=True)
-    return attribution / scale.clamp_min(SMALLEST_SCALE)
+def _shape_and_scale(attribution: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """The attribution divided by its mean magnitude, and that."""
+    scale = attribution.abs().mean(dim=axes, keepdim=True).clamp_min_(SMALLEST_SCALE)
+    return attribution / scale, scale
+
+
+def _through_shape(slope: Tensor, attribution: Tensor, shape: Tensor, scale: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """From a slope in the shape to one in the attribution: its mean magnitude changes along with it."""
+    along = (slope * shape).mean(dim=axes, keepdim=True)
+    return torch.addcmul(slope, attribution.sign(), along, value=-1).div_(scale)

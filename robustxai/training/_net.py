@@ -29,6 +29,7 @@ from robustxai.penalties import (
     TangentDistillation,
 )
 from robustxai.training._adversary import LossAdversary
+from robustxai.training._iterator import TensorBatches
 from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle
 
@@ -54,6 +55,8 @@ class _Plan(NamedTuple):
     terms: list[Term]
     #: What is explained: the module, or its passes with their derivatives written out.
     module: nn.Module | MLPPasses
+    #: Penalties whose points go through the passes together with the inputs.
+    ahead: list[Any]
     #: Whether something differentiates in the inputs. Nobody reads their gradient then; it is not computed.
     in_x: bool
     #: Whether a step is one evaluation, without the closure that only optimizers with several need.
@@ -194,16 +197,21 @@ class ObjectiveNet(NeuralNetClassifier):
         self.optimizer_.step()
         return step
 
-    def listeners(self, method: str) -> list[Callback]:
-        """The callbacks that do something there: in small networks the calls that do nothing are felt."""
-        if getattr(type(self), method) is not getattr(NeuralNet, method):
-            return [callback for _, callback in self.callbacks_] or [Callback()]
+    def listeners(self, method: str) -> list[Any]:
+        """The methods of this net's own class and of its callbacks that do something when `method` is notified.
+
+        Calls that do nothing are felt by small networks.
+        """
+        own = [] if getattr(type(self), method) is getattr(NeuralNet, method) else [getattr(self, method)]
+        calls = [getattr(callback, method) for _, callback in self.callbacks_]
         idle = getattr(Callback, method)
-        return [c for _, c in self.callbacks_ if getattr(getattr(c, method), "__func__", None) is not idle]
+        return own + [call for call in calls if getattr(call, "__func__", None) is not idle]
 
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
         """Loss and gradient of one batch, computed in parts of `internal_batch_size` rows."""
-        x, y = to_device(unpack_data(batch), self.device)
+        x, y = unpack_data(batch)
+        if self.iterator_train is not TensorBatches:  # whose batches lie on the device
+            x, y = to_device((x, y), self.device)
         size = self.internal_batch_size or len(x)
         if len(x) <= size:
             return self._add_gradient(x, y)
@@ -224,7 +232,7 @@ class ObjectiveNet(NeuralNetClassifier):
         plan = self._plan or self._make_plan()
         if plan.in_x:
             x = x.detach().requires_grad_()
-        explained = ExplainedBatch(plan.module, x, self.explainer, y=y, progress=self.progress_)
+        explained = ExplainedBatch(plan.module, x, self.explainer, y=y, progress=self.progress_, ahead=plan.ahead)
         with _bfloat16(self.module_, x.device.type) if self.mixed_precision else nullcontext():
             logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
             loss = self.get_loss(logits, y, X=x, training=True)
@@ -234,8 +242,10 @@ class ObjectiveNet(NeuralNetClassifier):
             for term in plan.terms:
                 value = term.penalty(explained).mean()
                 values[term.name] = value.detach()
-                loss = loss + term.weight * value
+                loss = torch.add(loss, value, alpha=term.weight)
         self.backward(loss if share == 1 else share * loss)
+        if isinstance(plan.module, MLPPasses):
+            plan.module.backward()
         return {"loss": loss.detach(), "y_pred": logits.detach(), "terms": values}
 
     def backward(self, loss: Tensor) -> None:
@@ -255,6 +265,7 @@ class ObjectiveNet(NeuralNetClassifier):
         return _Plan(
             terms=terms,
             module=self.module_ if passes is None else passes,
+            ahead=[] if passes is None else [term.penalty for term in terms if hasattr(term.penalty, "point")],
             in_x=passes is None and bool(terms or self.adversary is not None),
             one_evaluation=not (isinstance(self.optimizer_, torch.optim.LBFGS) or self.listeners("on_grad_computed")),
         )
@@ -271,19 +282,21 @@ class ObjectiveNet(NeuralNetClassifier):
         losses: dict[str, list[Tensor]] = {}
         n_batches = max(length_hint(iterator), 1)
         before = len(self.history) - 1
-        at_begin, at_end = (bool(self.listeners(method)) for method in ("on_batch_begin", "on_batch_end"))
+        at_begin, at_end = self.listeners("on_batch_begin"), self.listeners("on_batch_end")
+        if at_end or any(not isinstance(listener.__self__, OneCycle) for listener in at_begin):
+            at_begin.insert(0, super().on_batch_begin)  # somebody may look for skorch's own record of the batch
         self.__dict__["_plan"] = self._make_plan()
         try:
             for number, batch in enumerate(iterator):
                 self.__dict__["progress_"] = min((before + min(number / n_batches, 1.0)) / self.max_epochs, 1.0)
-                if at_begin:
-                    self.notify("on_batch_begin", batch=batch, training=True)
+                for listener in at_begin:
+                    listener(self, batch=batch, training=True)
                 step = step_fn(batch, **fit_params)
                 for name, value in {"train_loss": step["loss"], **step["terms"]}.items():
                     losses.setdefault(name, []).append(value)
                 rows.append(len(batch[0]))
-                if at_end:
-                    self.notify("on_batch_end", batch=batch, training=True, **step)
+                for listener in at_end:
+                    listener(self, batch=batch, training=True, **step)
         finally:
             del self.__dict__["_plan"]  # it holds the graph of the last batch
         weights = torch.tensor(rows, dtype=torch.float64)

@@ -108,7 +108,9 @@ class _Stack:
         self.batch_size = batch_size_of(nets[0])
         self.module = StackedMLP([net.module_ for net in nets]).to(self.device)
         self.adam = StackedAdam(self.module, [net.optimizer_ for net in nets], [m.moments for m in members])
-        self.differentiates = any(isinstance(t.penalty, _DIFFERENTIATES) for t in active_terms(nets[0]))
+        penalties = [term.penalty for term in active_terms(nets[0])]
+        self.differentiates = any(isinstance(penalty, _DIFFERENTIATES) for penalty in penalties)
+        self.ahead = [] if self.differentiates else [p for p in penalties if hasattr(p, "point")]
         self.orders = [torch.Generator().set_state(member.rng) for member in members]
         self.streams = [self._noise(member, order) for member, order in zip(members, self.orders)]
         self.splits = [net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
@@ -210,6 +212,7 @@ class _Stack:
             self.members[0].net.explainer,
             y=y,
             progress=progress,
+            ahead=self.ahead,
             streams=self.streams,
             counts=counts.tolist(),
         )
@@ -223,6 +226,7 @@ class _Stack:
             values[term.name] = value.detach()
             loss = loss + torch.tensor([t[number].weight for t in terms], device=self.device) * value
         loss.sum().backward()
+        self.module.backward()
         active = None if full else (counts > 0)
         self.adam.step(rate, None if active is None or bool(active.all()) else active)
         return {"train_loss": loss.detach(), **values}

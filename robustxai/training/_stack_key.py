@@ -64,9 +64,9 @@ def stack_key(net: ObjectiveNet) -> Hashable:
     if net.iterator_train is not TensorBatches or not net.get_params().get("iterator_train__shuffle"):
         raise NotImplementedError("a stack draws its batches by TensorBatches, shuffled")
     for method in ("on_batch_begin", "on_batch_end", "on_grad_computed"):
-        for callback in net.listeners(method):
-            if not isinstance(callback, _KNOWN_CALLBACKS):
-                raise NotImplementedError(f"a stack does not call {type(callback).__name__}.{method}")
+        for listener in net.listeners(method):
+            if not isinstance(listener.__self__, _KNOWN_CALLBACKS):
+                raise NotImplementedError(f"a stack does not call {type(listener.__self__).__name__}.{method}")
     shapes = tuple(tuple(p.shape) for p in net.module_.parameters())
     penalties = tuple((t.name, type(t.penalty) if isinstance(t.penalty, _READS_SCORES) else t.penalty) for t in terms)
     schedule = (net.max_epochs, batch_size_of(net), len(net.history))

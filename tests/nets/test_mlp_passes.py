@@ -31,6 +31,14 @@ def objective(module, x, output, target):
     return logits.logsumexp(dim=-1).sum() + here.square().sum() + (here * moved).sin().sum()
 
 
+def gradients(passes, module, value):
+    """Of `value` in the parameters: down to the leaves by autograd, and on from there by the passes."""
+    module.zero_grad()
+    value.backward()
+    passes.backward()
+    return [p.grad for p in module.parameters()]
+
+
 @pytest.mark.parametrize("output", ["probability", "log_odds", "logit", "cross_entropy"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -39,42 +47,70 @@ def test_gradients_in_the_weights_are_those_of_autograd(activation, n_classes, o
     target = torch.arange(9) % n_classes
     theirs = objective(module, x.clone().requires_grad_(), output, target)
     expected = torch.autograd.grad(theirs, list(module.parameters()), allow_unused=True)
-    ours = objective(MLPPasses.of(module), x, output, target)
-    found = torch.autograd.grad(ours, list(module.parameters()), allow_unused=True)
+    passes = MLPPasses.of(module)
+    ours = objective(passes, x, output, target)
     torch.testing.assert_close(ours, theirs)
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(gradients(passes, module, ours), expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_numerical_derivatives_agree(activation, x):
     module = make_mlp(activation)
-    names = [name for name, _ in module.named_parameters()]
+    passes = MLPPasses.of(module)
+    target = torch.arange(9) % 3
+    found = gradients(passes, module, objective(passes, x, "probability", target))
+    parameters = list(module.parameters())
+    step = 1e-6
+    for number in range(5):
+        generator = torch.Generator().manual_seed(number)
+        directions = [torch.randn(p.shape, dtype=p.dtype, generator=generator) for p in parameters]
+        values = []
+        for sign in (1, -2, 1):  # there, to the other side, and back
+            with torch.no_grad():
+                for parameter, direction in zip(parameters, directions):
+                    parameter.add_(direction, alpha=sign * step)
+            values.append(objective(module, x.clone().requires_grad_(), "probability", target).item())
+        expected = sum((g * d).sum() for g, d in zip(found, directions)).item()
+        assert (values[0] - values[1]) / (2 * step) == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
-    def value(*parameters):
-        for name, parameter in zip(names, parameters):
-            owner, _, leaf = name.rpartition(".")
-            part = module.get_submodule(owner)
-            del part._parameters[leaf]
-            setattr(part, leaf, parameter)
-            part._parameters[leaf] = parameter
-        return objective(MLPPasses.of(module), x, "probability", torch.arange(9) % 3)
 
-    assert torch.autograd.gradcheck(value, [p.detach().clone().requires_grad_() for p in module.parameters()])
-
-
-def test_a_gradient_alone_trains_too(x):
+@pytest.mark.parametrize("activation", ["softplus", "relu"])
+def test_a_gradient_alone_trains_too(activation, x):
     """No gradient reaches the logits: the cotangent of a logit is constant."""
-    module = make_mlp("softplus")
+    module = make_mlp(activation)
     target = torch.zeros(9, dtype=torch.long)
     passes = MLPPasses.of(module)
-    Gradient("logit")(passes, x, target, create_graph=True).square().sum().backward()
-    found = [None if p.grad is None else p.grad.clone() for p in module.parameters()]
+    found = gradients(passes, module, Gradient("logit")(passes, x, target, create_graph=True).square().sum())
     inputs = x.clone().requires_grad_()
     value = Gradient("logit")(module, inputs, target, create_graph=True).square().sum()
     expected = torch.autograd.grad(value, list(module.parameters()), allow_unused=True)
+    for p, a, b in zip(module.parameters(), found, expected, strict=True):
+        none = torch.zeros_like(p)
+        torch.testing.assert_close(none if a is None else a, none if b is None else b)
+
+
+def test_logits_alone_train_too(x):
+    module = make_mlp("softplus")
+    passes = MLPPasses.of(module)
+    found = gradients(passes, module, passes(x).square().sum())
+    expected = torch.autograd.grad(module(x).square().sum(), list(module.parameters()))
     for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a if a is not None else torch.zeros(()), b if b is not None else torch.zeros(()))
+        torch.testing.assert_close(a, b)
+
+
+def test_gradients_add_up_and_frozen_weights_get_none(x):
+    module = make_mlp("softplus")
+    module.layers[0].weight.requires_grad_(False)
+    passes = MLPPasses.of(module)
+    once = [None if g is None else g.clone() for g in gradients(passes, module, passes(x).sum())]
+    passes.backward()  # nothing is left of the passes
+    passes(x).sum().backward()
+    passes.backward()
+    assert module.layers[0].weight.grad is None
+    for parameter, first in zip(module.parameters(), once, strict=True):
+        if first is not None:
+            torch.testing.assert_close(parameter.grad, 2 * first)
 
 
 def test_an_input_that_needs_a_gradient_has_all_its_derivatives(x):
@@ -90,7 +126,7 @@ def test_an_input_that_needs_a_gradient_has_all_its_derivatives(x):
     torch.testing.assert_close(curvature(passes), curvature(module))
 
 
-def test_nothing_is_kept_alive_by_its_own_graph(x):
+def test_nothing_is_kept_alive_after_a_step(x):
     import gc
     import weakref
 
@@ -100,9 +136,9 @@ def test_nothing_is_kept_alive_by_its_own_graph(x):
     try:
         logits = passes(x)
         value = passes.input_gradient(x, logits).sum()
-        trace = weakref.ref(passes._latest[1])
+        trace = weakref.ref(passes._latest)
         value.backward()
-        passes._latest = None
+        passes.backward()
         del logits, value
         assert trace() is None
     finally:
@@ -130,3 +166,16 @@ def test_a_hook_is_not_passed_over():
     assert MLPPasses.of(module) is None
     handle.remove()
     assert MLPPasses.of(module) is not None
+
+
+def test_hooks_of_parameters_and_parametrised_layers_are_not_passed_over_either():
+    module = MLP(5, 2)
+    handle = module.layers[0].weight.register_hook(lambda gradient: gradient)
+    assert MLPPasses.of(module) is None
+    handle.remove()
+    handle = module.layers[0].bias.register_post_accumulate_grad_hook(lambda parameter: None)
+    assert MLPPasses.of(module) is None
+    handle.remove()
+    assert MLPPasses.of(module) is not None
+    nn.utils.parametrizations.spectral_norm(module.layers[0])
+    assert MLPPasses.of(module) is None

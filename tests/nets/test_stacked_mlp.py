@@ -43,6 +43,7 @@ def test_the_gradient_can_be_trained(activation, n_classes, x):
     target = torch.zeros(3, 7, dtype=torch.long)
     attribution = Gradient()(stack, x, target, logits=stack(x), create_graph=True)
     attribution.square().sum().backward()
+    stack.backward()
     for s, member in enumerate(members):
         rows = x[s].clone().requires_grad_()
         alone = Gradient()(member, rows, target[s], logits=member(rows), create_graph=True)

@@ -1,6 +1,7 @@
 """Batch normalisation: the cross-entropy trains it, penalties see what it will be once the training is over."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -102,7 +103,8 @@ def test_attributions_are_those_of_the_evaluation_mode(explainer, x, y):
     assert torch.equal(batch.attribution, explainer(later, x, target))
     assert torch.equal(batch.attribution_at(there), explainer(later, there, target))
     up_to_scale = getattr(explainer, "up_to_scale", explainer)
-    assert torch.equal(batch.direction_at(there), up_to_scale(later, there, target))
+    elsewhere = SimpleNamespace(point=lambda batch: there)
+    assert torch.equal(batch.direction_of(elsewhere), up_to_scale(later, there, target))
     assert torch.equal(batch.direction, up_to_scale(later, x, target))
     assert torch.equal(batch.explained_logits, later(x))
 

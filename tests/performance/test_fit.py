@@ -1,6 +1,7 @@
 """What a fit costs beside a bare PyTorch loop of the same batches.
 
-``pytest tests/performance --benchmark-enable`` measures; a normal run only checks that every contender works.
+``pytest tests/performance --benchmark-enable`` measures; a normal run only checks that every contender works. The
+ratios come from ``python -m tests.performance.ratios``, where the contenders take turns.
 """
 
 import numpy as np
@@ -18,9 +19,13 @@ N_FEATURES, HIDDEN, BATCH_SIZE, LR = 28, (64, 32), 256, 0.005
 def table(benchmark):
     """A table like Adult, small when nothing is measured; and the number of epochs."""
     n_rows, n_epochs = (20_000, 3) if benchmark.enabled else (600, 1)
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n_rows, N_FEATURES)).astype(np.float32)
-    return X, (X[:, :4].sum(axis=1) + np.abs(X[:, 5]) > 0.5).astype(np.int64), n_epochs
+    return *make_table(n_rows), n_epochs
+
+
+def make_table(n_rows):
+    """Inputs and labels that no linear model has."""
+    X = np.random.default_rng(0).normal(size=(n_rows, N_FEATURES)).astype(np.float32)
+    return X, (X[:, :4].sum(axis=1) + np.abs(X[:, 5]) > 0.5).astype(np.int64)
 
 
 def bare_loop(X, y, n_epochs):

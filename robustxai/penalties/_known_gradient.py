@@ -1,0 +1,56 @@
+"""Values whose gradient is known: one product in the backward pass instead of a walk through their formula."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["known_gradient"]
+
+
+def known_gradient(value: Tensor, *slopes: tuple[Tensor, Tensor]) -> Tensor:
+    """`value`, one per sample, as a function of tensors in which its gradient has been worked out.
+
+    Small networks pay for every operation that autograd starts; a formula of fifteen operations with a derivative as
+    short as itself is thirty there, and sixteen here.
+
+    Parameters
+    ----------
+    value : Tensor of shape (*batch,)
+        Without a graph.
+    *slopes : pairs of Tensor of shape (*batch, *axes)
+        A tensor, and the gradient of each sample's value in its part of it, without a graph.
+
+    Returns
+    -------
+    Tensor of shape (*batch,)
+        `value`, differentiable once.
+    """
+    return _Known.apply(_Value(value, [slope for _, slope in slopes]), *(tensor for tensor, _ in slopes))
+
+
+class _Value(NamedTuple):
+    value: Tensor
+    slopes: list[Tensor]
+
+
+class _Known(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, known: _Value, *tensors: Tensor) -> Tensor:
+        ctx.slopes = known.slopes
+        return known.value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_value: Tensor) -> tuple[Any, ...]:
+        return None, *[_beside(d_value, slope) * slope for slope in ctx.slopes]
+
+
+def _beside(value: Tensor, slope: Tensor) -> Tensor:
+    """`value` with as many axes as `slope`."""
+    for _ in range(slope.ndim - value.ndim):
+        value = value.unsqueeze(-1)
+    return value
