@@ -67,11 +67,11 @@ class Gradient:
         """Attribution of class `target` at `x`, shaped like x."""
         shared = logits is not None  # the caller still needs the graph behind its logits
         written_out = getattr(type(module), "input_gradient", None)
+        if written_out is not None:
+            cotangent = self._cotangent(module(x) if logits is None else logits, target)
+            attribution = written_out(module, x, cotangent if create_graph else cotangent.detach())
+            return attribution if create_graph else attribution.detach()
         with torch.enable_grad():
-            if written_out is not None:
-                cotangent = self._cotangent(module(x) if logits is None else logits, target)
-                attribution = written_out(module, x, cotangent if create_graph else cotangent.detach())
-                return attribution if create_graph else attribution.detach()
             if logits is None:
                 x = x if x.requires_grad else x.detach().requires_grad_()
                 logits = module(x)

@@ -128,8 +128,9 @@ class MLPPasses:
         self._latest = trace = _Trace(self, x)
         if not trace.cut:
             return trace.forward(self.parameters, self.skip)
-        with torch.no_grad():
-            trace.logits = trace.forward(self.parameters, self.skip)
+        # without a graph because nothing in it asks for one: no_grad() takes as long as an operation
+        values = [parameter.detach() for parameter in self.parameters]
+        trace.logits = trace.forward(values, None if self.skip is None else self.skip.detach())
         self._open.append(trace)
         return trace.logits.requires_grad_()
 
@@ -141,12 +142,10 @@ class MLPPasses:
         assert trace is not None
         if not trace.cut:
             return trace.gradient(cotangent)[0]
-        with torch.no_grad():
-            gradient, u = trace.gradient(cotangent)
+        gradient, u = trace.gradient(cotangent.detach())
         trace.gradients.append((gradient.requires_grad_(), cotangent, u))
         return gradient
 
-    @torch.no_grad()
     def backward(self) -> None:
         """Add to the parameters' ``grad`` what has arrived at the leaves, and forget the passes."""
         parameters = [*self.parameters, *([] if self.skip is None else [self.skip])]
@@ -219,6 +218,7 @@ class _Trace:
             if gradient.grad is None:
                 continue
             d: Tensor = gradient.grad
+            c = cotangent.detach()
             for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
                 d_weights[layer] = self._outer(u, d, d_weights[layer])
                 d = self.product(d, self.weights[layer].mT)
@@ -226,9 +226,9 @@ class _Trace:
                     bent = bend(u * d, a, s)
                     d_z[layer] = bent if (other := d_z[layer]) is None else other.add_(bent)
                 d = d.mul_(s)
-            d_weights[-1] = self._outer(cotangent, d, d_weights[-1])
+            d_weights[-1] = self._outer(c, d, d_weights[-1])
             if self.skip is not None:
-                d_skip = self._outer(cotangent, gradient.grad, d_skip)
+                d_skip = self._outer(c, gradient.grad, d_skip)
             if cotangent.requires_grad:  # it depends on the logits
                 d_cotangent = self.product(d, self.weights[-1].mT)
                 if self.skip is not None:

@@ -136,7 +136,8 @@ class ExplainedBatch:
 
     def _parts(self, rows: Tensor) -> Sequence[Tensor]:
         """What belongs to `x`, and to each of the points that are `ahead`."""
-        return rows.split(self.x.shape[-2], dim=-2) if self._ahead else (rows,)
+        sizes = (self.x.shape[-2],) * (1 + len(self._ahead))
+        return rows.split_with_sizes(sizes, dim=-2) if self._ahead else (rows,)
 
     def randn_like(self, like: Tensor) -> Tensor:
         """Gaussian numbers in the shape of `like`; a stack draws them for each of its members from its own stream."""

@@ -48,35 +48,33 @@ class RelativeHessian:
     def point(self, batch: ExplainedBatch) -> Tensor:
         """The other end of the difference, x + kappa u, shaped like x."""
         step = batch.randn_like(batch.x)
-        length = step.square().sum(dim=self._feature_axes(batch), keepdim=True).sqrt()
+        length = torch.linalg.vector_norm(step, dim=self._feature_axes(batch), keepdim=True)
         return torch.addcdiv(batch.x.detach(), step, length, value=self.kappa)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
-        here, there = batch.direction, batch.direction_of(self)
+        ends = batch.direction, batch.direction_of(self)
         axes = self._feature_axes(batch)
-        with torch.no_grad():
-            shape_here, scale_here = _shape_and_scale(here, axes)
-            shape_there, scale_there = _shape_and_scale(there, axes)
-            difference = shape_there - shape_here
-            length = difference.square().sum(dim=axes, keepdim=True).sqrt_()
-            slope = difference.div_((self.kappa * length).clamp_min_(SMALLEST_SCALE))  # in shape_there; 0 at length 0
-            slope_here = _through_shape(slope, here, shape_here, scale_here, axes).neg_()
-            slope_there = _through_shape(slope, there, shape_there, scale_there, axes)
-            value = length.flatten(start_dim=batch.batch_ndim - 1) / self.kappa
-        return known_gradient(value, (here, slope_here), (there, slope_there))
+        here, there = (_Shape(end.detach(), axes) for end in ends)
+        difference = there.values - here.values
+        length = torch.linalg.vector_norm(difference, dim=axes, keepdim=True)
+        slope = difference.div_((self.kappa * length).clamp_min_(SMALLEST_SCALE))  # in there.values; 0 at length 0
+        value = length.flatten(start_dim=batch.batch_ndim - 1) / self.kappa
+        return known_gradient(value, (ends[0], here.pull_back(slope).neg_()), (ends[1], there.pull_back(slope)))
 
     def _feature_axes(self, batch: ExplainedBatch) -> tuple[int, ...]:
         return tuple(range(batch.batch_ndim, batch.x.ndim))
 
 
-def _shape_and_scale(attribution: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The attribution divided by its mean magnitude, and that."""
-    scale = attribution.abs().mean(dim=axes, keepdim=True).clamp_min_(SMALLEST_SCALE)
-    return attribution / scale, scale
+class _Shape:
+    """An attribution divided by its mean magnitude."""
 
+    def __init__(self, attribution: Tensor, axes: tuple[int, ...]) -> None:
+        self.attribution, self.axes = attribution, axes
+        self.scale = attribution.abs().mean(dim=axes, keepdim=True).clamp_min_(SMALLEST_SCALE)
+        self.values = attribution / self.scale
 
-def _through_shape(slope: Tensor, attribution: Tensor, shape: Tensor, scale: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """From a slope in the shape to one in the attribution: its mean magnitude changes along with it."""
-    along = (slope * shape).mean(dim=axes, keepdim=True)
-    return torch.addcmul(slope, attribution.sign(), along, value=-1).div_(scale)
+    def pull_back(self, slope: Tensor) -> Tensor:
+        """From a slope in the values to one in the attribution, whose mean magnitude changes along with it."""
+        along = (slope * self.values).mean(dim=self.axes, keepdim=True)
+        return torch.addcmul(slope, self.attribution.sign(), along, value=-1).div_(self.scale)
