@@ -15,16 +15,11 @@ from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._experiment import Experiment, run_cells, run_experiment
 from robustxai.benchmark._r2et_methods import METHODS
 from robustxai.benchmark._r2et_paper import R2ETPaper, Study, figure_of_merit
-from robustxai.benchmark._r2et_shapes import (
-    SHAPE_METHODS,
-    SHAPES,
-    R2ETShapes,
-    ShapeCell,
-    run_shape_cell,
-    shapes_markdown,
-)
+from robustxai.benchmark._r2et_shapes import SHAPE_METHODS, R2ETShapes, ShapeCell, run_shape_cell
 from robustxai.benchmark._r2et_tables import paper_markdown, reference_aucs
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
+from robustxai.benchmark._shape_data import SHAPES
+from robustxai.benchmark._shape_tables import shapes_markdown
 from robustxai.benchmark._table import summarise, to_markdown, write_tables
 
 __all__ = [

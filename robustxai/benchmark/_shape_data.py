@@ -1,0 +1,165 @@
+"""The R2ET paper's data beyond tables: pairs of digits, colour images, pairs of connectomes, and how each is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from robustxai.datasets import load_abide, load_cifar10, load_mnist, make_pairs, pair_folds
+from robustxai.nets import ResNet9
+
+__all__ = ["SHAPES", "Rows", "Shape"]
+
+#: Training and test samples with their labels.
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _digit_pairs(seed: int, part: str, size: dict[str, int]) -> Rows:
+    """Pairs of digits, same or not. Digits of the test part are paired with digits that were trained on."""
+    X, y = load_mnist(subset="train", n_samples=size["n_train"] + size["n_test"], random_state=seed, return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, y, test_size=size["n_test"], stratify=y, random_state=seed)
+    if part == "test":
+        X_test, y_test = load_mnist(subset="test", n_samples=size["n_test"], random_state=seed, return_X_y=True)
+    train = make_pairs(X, y, n_pairs=size["n_pairs"], random_state=seed)
+    test = make_pairs(
+        np.concatenate([X, X_test]),
+        np.concatenate([y, y_test]),
+        items=np.arange(len(X), len(X) + len(X_test)),
+        partners=np.arange(len(X)),
+        n_pairs=4 * size["n_test"],
+        random_state=seed,
+    )
+    return train.X, test.X, train.y, test.y
+
+
+def _colour_images(seed: int, part: str, size: dict[str, int]) -> Rows:
+    """Images of the classes that are asked for; the validation part is held out from the training images."""
+    options: dict[str, Any] = {"classes": ("deer", "ship"), "return_X_y": True, "random_state": seed}
+    X, y = load_cifar10(subset="train", **options)
+    X, X_held, y, y_held = train_test_split(X, y, test_size=size["n_test"], stratify=y, random_state=seed)
+    X, y = X[: size["n_train"]], y[: size["n_train"]]
+    if part == "test":
+        X_held, y_held = load_cifar10(subset="test", **options)
+    return X, X_held, y, y_held
+
+
+def _connectome_pairs(seed: int, part: str, size: dict[str, int]) -> Rows:
+    """Pairs of subjects, same diagnosis or not: three folds to train on, one to validate, one to test, by subject."""
+    X, y = load_abide(site="nyu", return_X_y=True)
+    folds = list(pair_folds(X, y, n_train_pairs=size["n_pairs"], random_state=seed // 5))
+    fold = folds[seed % 5]
+    held_out = fold.test if part == "test" else fold.validation
+    return fold.train.X, held_out.X, fold.train.y, held_out.y
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A data set with its network and its attack.
+
+    Parameters
+    ----------
+    load : callable
+        (seed, "validation" or "test", size) -> training and test samples with their labels.
+    sizes : dict
+        "small" and "full": what `load` and the training take. Of its epochs R2ET spends the first `warm_up` on plain
+        training: the network has to have learnt something that can be explained.
+    k, epsilon : int and float
+        Top set of the paper, and the l2 radius at which its equal steps end.
+    bounds : (float, float), optional
+        Box of the inputs.
+    common : parameters
+        Of every method: network, learning rate, batch.
+    weights : dict
+        Method -> parameters of its own, chosen on validation samples of seed 0.
+    """
+
+    load: Callable[[int, str, dict[str, int]], Rows]
+    sizes: dict[str, dict[str, int]]
+    k: int
+    epsilon: float
+    bounds: tuple[float, float] | None
+    common: dict[str, Any]
+    weights: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+_SIAMESE_CONV = {"module__encoder_params": {"channels": (16, 32), "hidden": (64,), "pool": "average"}}
+
+
+def _weights(
+    *,
+    beta: float,
+    decay: float,
+    hessian: float,
+    gap: float,
+    relative: float,
+    minimal: float,
+    n_pairs: int | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Parameters of every method; one softplus for all that have one, sharp enough to be as accurate as the ReLU."""
+    smooth = {"module__beta": beta}
+    every = {**smooth, "pairs": "all", "lambda_gap": gap}
+    return {
+        "WD": {"weight_decay": decay},
+        "SP": smooth,
+        "Est-H": {**smooth, "lambda_hessian": hessian},
+        "R2ET\\H": {**every, "lambda_hessian": 0.0},
+        "R2ET": {**every, "lambda_hessian": relative},
+        "R2ET-mm": {
+            **smooth,
+            "pairs": "minimal",
+            "n_pairs": n_pairs,
+            "lambda_gap": minimal,
+            "lambda_hessian": relative,
+        },
+    }
+
+
+SHAPES: dict[str, Shape] = {
+    "mnist": Shape(
+        _digit_pairs,
+        {
+            "small": {"n_train": 3000, "n_test": 500, "n_pairs": 8000, "epochs": 6, "warm_up": 2, "n_attacked": 30},
+            "full": {
+                "n_train": 50_000,
+                "n_test": 2500,
+                "n_pairs": 200_000,
+                "epochs": 20,
+                "warm_up": 7,
+                "n_attacked": 500,
+            },
+        },
+        k=50,
+        epsilon=1.0,
+        bounds=(0.0, 1.0),
+        common={"lr": 0.002, "batch_size": 64, **_SIAMESE_CONV},
+        weights=_weights(beta=10.0, decay=1e-4, hessian=0.05, gap=0.01, relative=0.03, minimal=0.03),
+    ),
+    "cifar10": Shape(
+        _colour_images,
+        {
+            "small": {"n_train": 2000, "n_test": 500, "epochs": 8, "warm_up": 4, "n_attacked": 30},
+            "full": {"n_train": 2500, "n_test": 500, "epochs": 60, "warm_up": 30, "n_attacked": 500},
+        },
+        k=100,
+        epsilon=0.5,
+        bounds=(0.0, 1.0),
+        weights=_weights(beta=10.0, decay=1e-4, hessian=0.002, gap=0.001, relative=0.001, minimal=0.003),
+        common={"lr": 0.005, "batch_size": 64, "module": ResNet9, "module__width": 8, "module__pool": "average"},
+    ),
+    "abide": Shape(
+        _connectome_pairs,
+        {
+            "small": {"n_pairs": 1000, "epochs": 20, "warm_up": 10, "n_attacked": 30},
+            "full": {"n_pairs": 5000, "epochs": 20, "warm_up": 10, "n_attacked": 300},
+        },
+        k=50,
+        epsilon=1.0,
+        bounds=(-1.0, 1.0),
+        common={"lr": 0.005, "batch_size": 32, "module__encoder": "graph"},
+        weights=_weights(beta=30.0, decay=1e-5, hessian=0.002, gap=0.003, relative=0.003, minimal=0.003, n_pairs=20),
+    ),
+}
