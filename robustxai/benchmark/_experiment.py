@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from robustxai._files import written_at_once
 from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
@@ -141,7 +140,8 @@ def run_cells(
     results = on_this_machine(missing, run, n_jobs) if scheduler is None else on_cluster(missing, run, scheduler)
     with closing(results):  # whatever stops the loop also stops what is in flight
         for cell, row in results:
-            _keep(row, folder / cell.name)
+            with written_at_once(folder / cell.name, "w") as file:
+                json.dump(row, file)
             rows[cell] = row
             report(len(rows), len(cells), row)
     return pd.DataFrame([rows[cell] for cell in cells])
@@ -150,13 +150,6 @@ def run_cells(
 def run_experiment(experiment: Experiment, out: str | Path, **options: Any) -> pd.DataFrame:
     """:func:`run_cells` of all cells of `experiment`."""
     return run_cells(experiment.cells(), out, **options)
-
-
-def _keep(row: dict[str, Any], path: Path) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(row, file)
-    os.replace(temporary, path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

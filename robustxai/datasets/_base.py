@@ -8,7 +8,6 @@ file. So whatever the origin, the same checks follow. A kind of data set (`_tabl
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
+from robustxai._files import written_at_once
 from robustxai.exceptions import DataNotFoundError
 
 __all__ = ["ENVIRONMENT_VARIABLE", "PathLike", "Source", "damaged", "fetch"]
@@ -140,25 +140,13 @@ def _download(source: Source[Content], homes: dict[str, Path], stacklevel: int) 
         raise _not_found(source, homes, f"{place} is not the expected {source.kind} ({error})") from error
     path = homes["cache"] / source.file_name
     try:
-        _write_atomically(path, stored)
+        with written_at_once(path) as file:
+            file.write(stored)
     except OSError as error:
         message = f"The download could not be kept in {path} ({error}); it will be repeated."
         warnings.warn(message, stacklevel=stacklevel)
         return content, place
     return content, str(path)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """A reader, or a second process that downloads the same set, sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _not_found(source: Source[Content], homes: dict[str, Path], reason: str) -> DataNotFoundError:

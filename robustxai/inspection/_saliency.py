@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from robustxai._validation import check_choice, clip_k
 from robustxai.attacks import AttackResult, ERAttack
+from robustxai.attacks._victim import aimed, victim
 from robustxai.inspection._check import check_estimators, pyplot
 from robustxai.inspection._saliency_maps import (
     COLOURS,
@@ -20,7 +21,7 @@ from robustxai.inspection._saliency_maps import (
     is_table,
     picture_shape,
 )
-from robustxai.inspection._victim import aimed, take, victim
+from robustxai.inspection._scores import take
 from robustxai.metrics import precision_at_k
 from robustxai.ranking import RANKINGS, as_tensor, count_units, top_k_indices, unit_scores
 

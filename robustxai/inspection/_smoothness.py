@@ -12,10 +12,11 @@ from typing_extensions import Self
 
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import BlackBox
+from robustxai.attacks._victim import victim
 from robustxai.explainers import Gradient, SmoothGrad
 from robustxai.inspection._check import check_estimators, pyplot
 from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape
-from robustxai.inspection._victim import SCORES, in_words, model_score, victim
+from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.metrics import ssim
 
 __all__ = ["SmoothnessDisplay"]

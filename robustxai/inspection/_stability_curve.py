@@ -14,8 +14,9 @@ from typing_extensions import Self
 from robustxai._validation import check_choice, check_k, check_number
 from robustxai.attacks import AutoExplanationAttack, RandomAttack
 from robustxai.attacks._result import warn_of_rise
+from robustxai.attacks._victim import aimed, victim
 from robustxai.inspection._check import check_estimators, pyplot
-from robustxai.inspection._victim import SCORES, aimed, in_words, model_score, take, victim
+from robustxai.inspection._scores import SCORES, in_words, model_score, take
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["StabilityCurveDisplay"]

@@ -10,8 +10,8 @@ import pandas as pd
 from typing_extensions import Self
 
 from robustxai.attacks import ERAttack
+from robustxai.attacks._victim import aimed, victim
 from robustxai.inspection._check import check_estimators, check_one_data_set, pyplot
-from robustxai.inspection._victim import aimed, victim
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
 from robustxai.perturbation import ThreatModel
 

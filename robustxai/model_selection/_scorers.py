@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.metrics import accuracy_score
-from sklearn.pipeline import Pipeline
 
 from robustxai._validation import check_choice, check_number
-from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
+from robustxai.attacks import BaseAttack, ERAttack, strongest
 from robustxai.attacks._result import warn_of_rise
+from robustxai.attacks._victim import aimed, victim
 from robustxai.certificates import certify_top_k
 from robustxai.metrics import (
     adversarial_auc,
@@ -28,24 +27,6 @@ from robustxai.metrics import (
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
-
-
-def _victim(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """The classifier that is explained, and X as it sees it.
-
-    The steps of a Pipeline before the last one transform X; a fitted search is replaced by its best estimator.
-    """
-    while hasattr(estimator, "best_estimator_") or isinstance(estimator, Pipeline):
-        if isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            estimator = estimator[-1]
-        else:
-            estimator = estimator.best_estimator_
-    return estimator, X
-
-
-def _run(attack: BaseAttack, victim: Any, X: Any) -> AttackResult:
-    return clone(attack).set_params(estimator=victim).run(X)
 
 
 def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) -> list[dict[float, float]]:
@@ -91,7 +72,8 @@ class PrecisionAtKScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
-        return float(_run(self.attack, *_victim(estimator, X)).precision_at_k.mean())
+        clf, X = victim(estimator, X)
+        return float(aimed(self.attack, clf).run(X).precision_at_k.mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +104,7 @@ class ThicknessScorer:
         """Score a fitted estimator on X; `y` is not used."""
         thickness = ranking_thickness if self.kind == "indicator" else relaxed_thickness
         values = thickness(
-            *_victim(estimator, X),
+            *victim(estimator, X),
             self.k,
             epsilon=self.epsilon,
             distribution=self.distribution,
@@ -172,9 +154,9 @@ class CertifiedPrecisionScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
-        victim, X = _victim(estimator, X)
+        clf, X = victim(estimator, X)
         certificate = certify_top_k(
-            victim,
+            clf,
             X[: self.max_samples],
             self.k,
             epsilon=self.epsilon,
@@ -234,23 +216,23 @@ class RobustnessScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
         """Score a fitted estimator on X and labels y."""
-        victim, X = _victim(estimator, X)
-        scores = {"roc_auc": roc_auc(victim, X, y), "accuracy": float(accuracy_score(y, victim.predict(X)))}
+        clf, X = victim(estimator, X)
+        scores = {"roc_auc": roc_auc(clf, X, y), "accuracy": float(accuracy_score(y, clf.predict(X)))}
         X, y = X[: self.max_samples], np.asarray(y)[: self.max_samples]
         attacks = self.attack if isinstance(self.attack, Mapping) else {"": self.attack}
-        results = {name: _run(attack, victim, X) for name, attack in attacks.items()}
+        results = {name: aimed(attack, clf).run(X) for name, attack in attacks.items()}
         worst = strongest(list(results.values()))
         first = next(iter(attacks.values()))
         threat = first.threat if first.threat is not None else ThreatModel()
         scores["precision_at_k"] = float(worst.precision_at_k.mean())
         named = {name: result for name, result in results.items() if name}
-        named |= {name: _run(attack, victim, X) for name, attack in self.reference.items()}
+        named |= {name: aimed(attack, clf).run(X) for name, attack in self.reference.items()}
         means = {name: float(result.precision_at_k.mean()) for name, result in named.items()}
         scores |= {f"precision_at_k_{name}": mean for name, mean in means.items()}
         for precision in _by_radius({**attacks, **self.reference}, means):
             warn_of_rise(precision, "Give it more iterations (max_iter), or use AutoExplanationAttack.curve.")
         thickness = ranking_thickness(
-            victim,
+            clf,
             X,
             first.k,
             epsilon=threat.epsilon,
@@ -261,12 +243,12 @@ class RobustnessScorer:
         )
         per_row = {
             "first_flip": next(iter(results.values())).first_flip,
-            "prediction_sensitivity": prediction_sensitivity(victim, X, worst.X_adv),
+            "prediction_sensitivity": prediction_sensitivity(clf, X, worst.X_adv),
             "thickness": thickness,
-            "comprehensiveness": comprehensiveness(victim, X, worst.attribution, ranking=first.ranking),
-            "sufficiency": sufficiency(victim, X, worst.attribution, ranking=first.ranking),
-            "decision_flip_fraction": decision_flip_fraction(victim, X, worst.attribution, ranking=first.ranking),
+            "comprehensiveness": comprehensiveness(clf, X, worst.attribution, ranking=first.ranking),
+            "sufficiency": sufficiency(clf, X, worst.attribution, ranking=first.ranking),
+            "decision_flip_fraction": decision_flip_fraction(clf, X, worst.attribution, ranking=first.ranking),
         }
         scores |= {name: float(np.mean(values)) for name, values in per_row.items()}
-        scores["adversarial_auc"] = adversarial_auc(victim, worst.X_adv, y)
+        scores["adversarial_auc"] = adversarial_auc(clf, worst.X_adv, y)
         return scores

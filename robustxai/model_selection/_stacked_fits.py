@@ -14,7 +14,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.pipeline import Pipeline
 
 from robustxai.classifiers import BaseExplainableClassifier
-from robustxai.training import Member, ObjectiveNet, Rows, seeded, stack_key, train_together
+from robustxai.training import Member, ObjectiveNet, Rows, batch_size_of, seeded, stack_key, train_together
 
 __all__ = ["StackedFit", "begin_fits", "train_fits"]
 
@@ -153,11 +153,11 @@ def train_fits(
     for number, fit in enumerate(fits):
         if fit.members and fit.error is None:
             groups.setdefault(fit.key, []).append(number)
-    chunks = [
-        chunk
-        for group in groups.values()
-        for chunk in _portions(group, stack_size or _stack_size(fits[group[0]]), effective_n_jobs(n_jobs))
-    ]
+    chunks = []
+    for group in groups.values():
+        first = fits[group[0]]
+        size = stack_size or _stack_size(first, len(data[first.rows][0]))
+        chunks += _portions(group, size, effective_n_jobs(n_jobs))
     done = Parallel(n_jobs=n_jobs)(
         delayed(_train_chunk)([fits[i] for i in chunk], {fits[i].rows: data[fits[i].rows] for i in chunk}, share)
         for chunk in chunks
@@ -176,20 +176,19 @@ def _portions(group: list[int], size: int, n_jobs: int) -> list[list[int]]:
     return [chunk.tolist() for chunk in np.array_split(np.asarray(group), n_chunks)]
 
 
-def _stack_size(fit: StackedFit) -> int:
+def _stack_size(fit: StackedFit, n_rows: int) -> int:
     net = fit.members[-1].net
     if not str(net.device).startswith("cuda"):
         return _CPU_STACK
     free, _ = torch.cuda.mem_get_info(torch.device(net.device))
-    return max(1, int(_GPU_SHARE * free / _member_bytes(net)))
+    return max(1, int(_GPU_SHARE * free / _member_bytes(net, n_rows)))
 
 
-def _member_bytes(net: ObjectiveNet) -> int:
-    """About what a member of a stack occupies during a step."""
+def _member_bytes(net: ObjectiveNet, n_rows: int) -> int:
+    """About what a member of a stack, trained on so many rows, occupies during a step."""
     parameters = [p for p in net.module_.parameters() if p.ndim > 1]
     units = sum(sum(p.shape) for p in parameters)
-    batch = int(vars(net).get("iterator_train__batch_size", net.batch_size))
-    return 4 * (_KEPT * max(batch, 1) * units + 4 * sum(p.numel() for p in parameters))
+    return 4 * (_KEPT * min(batch_size_of(net), n_rows) * units + 4 * sum(p.numel() for p in parameters))
 
 
 def _train_chunk(fits: list[StackedFit], data: dict[Hashable, Rows], share: float) -> list[StackedFit]:

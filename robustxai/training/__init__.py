@@ -3,7 +3,7 @@
 from robustxai.training._adversary import GapAdversary, LossAdversary
 from robustxai.training._checkpoint import ResumableCheckpoint
 from robustxai.training._guard import ExplanationGuard
-from robustxai.training._iterator import TensorBatches
+from robustxai.training._iterator import TensorBatches, batch_size_of
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle
@@ -24,6 +24,7 @@ __all__ = [
     "TensorBatches",
     "Term",
     "TrainingProgress",
+    "batch_size_of",
     "draw_seed",
     "seeded",
     "small_net_threads",

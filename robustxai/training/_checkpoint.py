@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
+
+from robustxai._files import written_at_once
 
 __all__ = ["ResumableCheckpoint"]
 
@@ -81,15 +82,8 @@ class ResumableCheckpoint(Callback):
             "history": json.dumps(net.history.to_list(), default=float),
             "streams": streams,
         }
-        self.path_.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path_.parent, prefix=".fit-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(state, file)
-            os.replace(temporary, self.path_)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with written_at_once(self.path_) as file:
+            torch.save(state, file)
 
 
 def _digest(net: NeuralNet, X: Any, y: Any) -> str:

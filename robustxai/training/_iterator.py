@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from skorch.dataset import unpack_data
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-__all__ = ["TensorBatches", "tensors_of"]
+__all__ = ["TensorBatches", "batch_size_of", "tensors_of"]
 
 
 class TensorBatches:
@@ -63,3 +65,9 @@ def tensors_of(dataset: Any) -> tuple[Tensor, Tensor]:
     X = torch.as_tensor(dataset.X)
     y = torch.zeros(len(X), dtype=torch.long) if dataset.y is None else torch.as_tensor(np.asarray(dataset.y))
     return X, y
+
+
+def batch_size_of(net: NeuralNet) -> int:
+    """Rows in a training batch of `net`; no end of them for skorch's -1."""
+    size = int(vars(net).get("iterator_train__batch_size", net.batch_size))
+    return size if size > 0 else sys.maxsize

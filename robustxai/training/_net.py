@@ -30,7 +30,6 @@ from robustxai.penalties import (
 )
 from robustxai.training._adversary import LossAdversary
 from robustxai.training._iterator import TensorBatches
-from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle
 
 __all__ = ["IN_WEIGHTS", "ObjectiveNet", "Stop", "Term"]
@@ -142,7 +141,7 @@ class ObjectiveNet(NeuralNetClassifier):
                 super().fit_loop(X, y, epochs, **kwargs)
         finally:  # a progress bar must go whatever happened; an error is not announced to callbacks
             for _, callback in self.callbacks_:
-                if isinstance(callback, TrainingProgress):
+                if hasattr(callback, "close"):
                     callback.close()
         return self
 

@@ -7,6 +7,8 @@ from typing import Any
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
+from robustxai.training._iterator import batch_size_of
+
 __all__ = ["TrainingProgress"]
 
 
@@ -55,8 +57,7 @@ class TrainingProgress(Callback):
             TimeRemainingColumn,
         )
 
-        size = getattr(net, "iterator_train__batch_size", net.batch_size)
-        steps = -(-n_rows // (size if size > 0 else n_rows))
+        steps = -(-n_rows // batch_size_of(net))
         spent, left = TimeElapsedColumn(), TimeRemainingColumn()
         words = (TextColumn("spent"), spent, TextColumn("left"), left)
         self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *words)

@@ -9,6 +9,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
+from robustxai.training._iterator import batch_size_of
+
 __all__ = ["OneCycle"]
 
 
@@ -38,8 +40,7 @@ class OneCycle(Callback):
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset | None = None, **kwargs: Any) -> None:
         """Learn how many steps there will be, and have been: a fit may go on where it was interrupted."""
         n_rows = len(dataset_train)  # type: ignore[arg-type]
-        batch_size = getattr(net, "iterator_train__batch_size", net.batch_size)
-        per_epoch = -(-n_rows // (batch_size if batch_size > 0 else n_rows))
+        per_epoch = -(-n_rows // batch_size_of(net))
         self.n_steps_ = net.max_epochs * per_epoch
         self.step_ = (len(net.history) - 1 - self.before_) * per_epoch
 

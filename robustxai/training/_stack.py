@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from robustxai.exceptions import DivergedError
 from robustxai.nets import StackedMLP
 from robustxai.penalties import CrossLipschitz
-from robustxai.training._iterator import tensors_of
+from robustxai.training._iterator import batch_size_of, tensors_of
 from robustxai.training._net import ObjectiveNet, Stop
 from robustxai.training._schedule import OneCycle
-from robustxai.training._stack_key import active_terms, batch_size_of, stack_key
+from robustxai.training._stack_key import active_terms, stack_key
 from robustxai.training._stacked_adam import StackedAdam
 from robustxai.training._stacked_batch import StackedBatch
 

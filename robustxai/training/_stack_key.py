@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-import torch
 from skorch.callbacks import PassthroughScoring
 from torch import nn
 
 from robustxai.explainers import Gradient
 from robustxai.nets import StackedMLP
 from robustxai.penalties import CrossLipschitz, RankingGap
-from robustxai.training._iterator import TensorBatches
+from robustxai.training._iterator import TensorBatches, batch_size_of
 from robustxai.training._net import IN_WEIGHTS, ObjectiveNet, Term
 from robustxai.training._schedule import OneCycle
 from robustxai.training._stacked_adam import StackedAdam
 
-__all__ = ["active_terms", "batch_size_of", "stack_key"]
+__all__ = ["active_terms", "stack_key"]
 
 #: Penalties that read a stack as they read one network, drawing through the batch what they draw.
 _STACKABLE = (*IN_WEIGHTS, CrossLipschitz)
@@ -71,9 +70,3 @@ def stack_key(net: ObjectiveNet) -> Hashable:
     penalties = tuple((t.name, type(t.penalty) if isinstance(t.penalty, _READS_SCORES) else t.penalty) for t in terms)
     schedule = (net.max_epochs, batch_size_of(net), len(net.history))
     return (kind, shapes, net.explainer, penalties, schedule, StackedAdam.key(net.optimizer_), str(net.device))
-
-
-def batch_size_of(net: ObjectiveNet) -> int:
-    """Rows in a batch; no end of them for skorch's -1."""
-    size = int(vars(net).get("iterator_train__batch_size", net.batch_size))
-    return size if size > 0 else torch.iinfo(torch.long).max

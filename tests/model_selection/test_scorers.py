@@ -38,7 +38,6 @@ from robustxai.model_selection import (
     RobustnessScorer,
     ThicknessScorer,
 )
-from robustxai.model_selection import _scorers as scorers
 from robustxai.perturbation import ThreatModel
 
 THREAT = ThreatModel(epsilon=1.0)
@@ -308,13 +307,12 @@ def test_an_attack_that_finds_less_at_a_larger_radius_is_told(fitted, data, monk
     other = RandomAttack(k=3, threat=ThreatModel(0.1), max_iter=9)  # another budget: not the same attack
     bounded = RandomAttack(k=3, threat=ThreatModel(0.2, frozen=[1]), max_iter=8)
     reached = {2.0: 0.7, 0.5: 0.6, 0.1: 0.1, 0.2: 0.2}
-    run = scorers._run
+    run = RandomAttack.run
 
-    def found(attack, victim, X):
-        result = run(attack, victim, X)
-        return replace(result, precision_at_k=np.full(len(X), reached[attack.threat.epsilon]))
+    def found(attack, X):
+        return replace(run(attack, X), precision_at_k=np.full(len(X), reached[attack.threat.epsilon]))
 
-    monkeypatch.setattr(scorers, "_run", found)
+    monkeypatch.setattr(RandomAttack, "run", found)
     attacks = {"weak": weak, "other": other, "bounded": bounded}
     options = {"n_draws": 3, "n_points": 2}
     with pytest.warns(EvaluationWarning, match=r"rises with epsilon \(0.700 at 2 after 0.600 at 0.5\)") as caught:

@@ -1,0 +1,30 @@
+"""What displays tell of a model beside its stability, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score
+
+from robustxai.metrics import roc_auc
+
+__all__ = ["SCORES", "in_words", "model_score", "take"]
+
+#: What is told of a model beside its stability -> how it is abbreviated.
+SCORES = {"accuracy": "accuracy", "roc_auc": "AUC"}
+
+
+def model_score(name: str, estimator: Any, X: Any, y: Any) -> float:
+    """Accuracy or AUC of an estimator; `name` is one of `SCORES`."""
+    return float(accuracy_score(y, estimator.predict(X)) if name == "accuracy" else roc_auc(estimator, X, y))
+
+
+def in_words(name: str, value: float) -> str:
+    """``"accuracy .97"``: two digits, without the zero before the point."""
+    return f"{SCORES[name]} {f'{value:.2f}'.removeprefix('0')}"
+
+
+def take(X: Any, rows: Any) -> Any:
+    """Some rows of an array or a DataFrame."""
+    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
