@@ -55,8 +55,6 @@ class Problem:
         self.shape = inputs.shape[1:]
         self.n_units = count_units(self.shape)
         self.channels = self.x.shape[1] // self.n_units
-        if len(self.shape) > 3 and self.channels > 1:
-            raise NotImplementedError("Certificates know pairs of one channel only; the channels of these are summed.")
         self.k = clip_k(k, self.n_units)
         self.explainer = estimator.explainer_
         self.network: Network = read_network(estimator.module_, self.shape)

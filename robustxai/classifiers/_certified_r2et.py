@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -150,19 +151,28 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         return [Term("certified", self.lambda_certified, penalty)]
 
 
+@dataclass
 class _Spread:
     """A penalty that is taken `n` times in a training, evenly spread, and weighs as much as in every step."""
 
-    def __init__(self, n: int, penalty: CertifiedGap) -> None:
-        self.n = n
-        self.penalty = penalty
-        self._last = -1
-        self._steps = 0
+    n: int
+    penalty: CertifiedGap
+    #: Part of the training in which it was taken last, and the steps since then.
+    last: int = field(default=-1, repr=False)
+    steps: int = field(default=0, repr=False)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        self._steps += 1
+        self.steps += 1
         number = int(self.n * batch.progress + 1e-6)  # 3 of 15 steps are one of 5 parts, however they are rounded
-        if number == self._last and batch.progress < 1:
+        if number == self.last and batch.progress < 1:
             return batch.x.new_zeros(1)
-        steps, self._steps, self._last = self._steps, 0, number
+        steps, self.steps, self.last = self.steps, 0, number
         return steps * self.penalty(batch)
+
+    def state_dict(self) -> dict[str, int]:
+        """What a training that goes on in another process has to know."""
+        return {"last": self.last, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.last, self.steps = state["last"], state["steps"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from robustxai.enclosures._activations import Activation, ReLU, Softplus, Tanh, read_activation
+from robustxai.ranking import count_units
 
 __all__ = ["Affine", "Layer", "Network", "read_network"]
 
@@ -83,8 +85,11 @@ def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool 
     Raises
     ------
     NotImplementedError
-        Anything else, by its name: what cannot be read cannot be proven.
+        Anything else, by its name: what cannot be read cannot be proven. Pairs of several channels: the bounds take the
+        channels of a unit for whole blocks of the input, which in a pair they are not.
     """
+    if len(feature_shape) > 3 and math.prod(feature_shape) > count_units(feature_shape):
+        raise NotImplementedError("Certificates know pairs of one channel only; the channels of these are summed.")
     if live:
         if module not in _graphs:
             _graphs[module] = _trace(module)
@@ -98,8 +103,9 @@ def _trace(module: nn.Module) -> fx.Graph:
     try:
         return fx.Tracer().trace(nn.Sequential(module))
     except Exception as error:  # tracing fails in as many ways as there are ways to write a forward
+        reason = str(error).split(". ")[0].rstrip(".")  # torch goes on with links to its documentation
         raise NotImplementedError(
-            f"{type(module).__name__} cannot be read as a fixed chain of layers: {error}. Certificates know linear "
+            f"{type(module).__name__} cannot be read as a fixed chain of layers ({reason}). Certificates know linear "
             "layers, convolutions, average pooling, sums and the activations softplus, sigmoid, tanh and ReLU."
         ) from error
 

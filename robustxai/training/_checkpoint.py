@@ -57,6 +57,8 @@ class ResumableCheckpoint(Callback):
             rows = json.loads(state["history"])
             net.module_.load_state_dict(state["module"])
             net.optimizer_.load_state_dict(state["optimizer"])
+            for penalty, own in zip(_with_state(net), state["penalties"], strict=True):
+                penalty.load_state_dict(own)
         except Exception as error:
             raise ValueError(
                 f"{self.path_} is no state of this fit ({type(error).__name__}: {error}). Delete it to begin anew."
@@ -79,11 +81,18 @@ class ResumableCheckpoint(Callback):
         state = {
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
+            "penalties": [penalty.state_dict() for penalty in _with_state(net)],
             "history": json.dumps(net.history.to_list(), default=float),
             "streams": streams,
         }
         with written_at_once(self.path_) as file:
             torch.save(state, file)
+
+
+def _with_state(net: NeuralNet) -> list[Any]:
+    """The penalties that remember something from step to step."""
+    penalties = [term.penalty for term in getattr(net, "terms", ())]
+    return [penalty for penalty in penalties if hasattr(penalty, "state_dict")]
 
 
 def _digest(net: NeuralNet, X: Any, y: Any) -> str:

@@ -178,3 +178,10 @@ def test_what_cannot_be_bounded_is_named(x, stack):
 def test_parameters_out_of_range(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CertifiedGap(**{"k": 2, **wrong})
+
+
+def test_pairs_of_several_channels_are_refused():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2 * 3 * 4, 2)).double()
+    x = torch.rand(4, 2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="pairs of one channel only"):
+        CertifiedGap(2)(ExplainedBatch(net, x, Gradient()))

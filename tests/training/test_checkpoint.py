@@ -9,7 +9,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from robustxai import R2ETClassifier, VanillaClassifier
+from robustxai import CertifiedR2ETClassifier, R2ETClassifier, VanillaClassifier
 from robustxai.training import ResumableCheckpoint
 
 
@@ -32,7 +32,7 @@ def data():
 def make(folder=None, stop=None, cls=R2ETClassifier, every=1, **params):
     callbacks = [] if folder is None else [("checkpoint", ResumableCheckpoint(folder, every=every))]
     callbacks += [] if stop is None else [("stop", PullThePlug(stop))]
-    extra = {"k": 2} if cls is R2ETClassifier else {}
+    extra = {} if cls is VanillaClassifier else {"k": 2}
     return cls(**{**extra, "max_epochs": 6, "batch_size": 16, **params}, callbacks=callbacks)
 
 
@@ -40,7 +40,17 @@ def weights(clf):
     return torch.cat([p.detach().flatten() for p in clf.module_.parameters()])
 
 
-@pytest.mark.parametrize("params", [{}, {"warm_up": 3}, {"cls": VanillaClassifier, "module__activation": "tanh"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"warm_up": 3},
+        {"cls": VanillaClassifier, "module__activation": "tanh"},
+        # a bound in every third step or so: the steps since the last one are part of the state
+        {"cls": CertifiedR2ETClassifier, "warm_up": 1, "n_bounds": 11},
+    ],
+    ids=["r2et", "warm-up", "vanilla", "certified"],
+)
 @pytest.mark.parametrize("stop", [1, 3])
 def test_it_ends_as_if_nothing_had_happened(data, tmp_path, params, stop):
     whole = make(**params).fit(*data)
@@ -48,6 +58,7 @@ def test_it_ends_as_if_nothing_had_happened(data, tmp_path, params, stop):
         make(tmp_path, stop=stop, **params).fit(*data)
     resumed = make(tmp_path, **params).fit(*data)
     assert torch.equal(weights(resumed), weights(whole))
+    assert len(list(tmp_path.glob("fit-*.pt"))) == (2 if resumed.warm_up else 1)  # found again, not begun anew
     assert len(resumed.history_) == 6
     assert [row["train_loss"] for row in resumed.history_] == [row["train_loss"] for row in whole.history_]
 
