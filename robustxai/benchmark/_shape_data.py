@@ -97,6 +97,7 @@ def _weights(
     gap: float,
     relative: float,
     minimal: float,
+    minimal_relative: float | None = None,
     n_pairs: int | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Parameters of every method; one softplus for all that have one, sharp enough to be as accurate as the ReLU."""
@@ -113,7 +114,7 @@ def _weights(
             "pairs": "minimal",
             "n_pairs": n_pairs,
             "lambda_gap": minimal,
-            "lambda_hessian": relative,
+            "lambda_hessian": relative if minimal_relative is None else minimal_relative,
         },
     }
 
@@ -160,6 +161,15 @@ SHAPES: dict[str, Shape] = {
         epsilon=1.0,
         bounds=(-1.0, 1.0),
         common={"lr": 0.005, "batch_size": 32, "module__encoder": "graph"},
-        weights=_weights(beta=30.0, decay=1e-5, hessian=0.002, gap=0.003, relative=0.003, minimal=0.003, n_pairs=20),
+        weights=_weights(
+            beta=30.0,
+            decay=1e-5,
+            hessian=0.002,
+            gap=0.001,
+            relative=0.01,
+            minimal=0.03,
+            minimal_relative=0.03,
+            n_pairs=20,
+        ),
     ),
 }
