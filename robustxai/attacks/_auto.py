@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 from typing_extensions import Self
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
@@ -284,9 +285,7 @@ class AutoExplanationAttack(AttackTransformer):
         best = np.full(len(lines.start), np.inf)
         if isinstance(self.estimator, BlackBox):
             return best
-        module = self._frozen_module()
-        if has_piecewise_linear(module):
-            module = softplus_surrogate(module)
+        module = self._followed_module()
         ball = threat.bind(self._validate(X), getattr(self, "feature_names_in_", None), self.estimator.device_)
         low, high = (np.asarray(bound.cpu(), dtype=np.float64) for bound in (ball.low, ball.high))
         x, target = self._tensor(self._validate(X)), self._predicted(self._validate(X))
@@ -312,13 +311,16 @@ class AutoExplanationAttack(AttackTransformer):
         if black_box or without_derivative or has_piecewise_linear(self.estimator.module_):
             yield from _WITHOUT_DERIVATIVE[self.preset]
 
+    def _followed_module(self) -> nn.Module:
+        """What gradient attacks differentiate twice: the network, or its smooth stand-in."""
+        module = self._frozen_module()
+        return softplus_surrogate(module) if has_piecewise_linear(module) else module
+
     def _lacks_derivative(self, X: Any) -> bool:
         """Whether gradient attacks have nothing to follow, be it on a stand-in."""
         if isinstance(self.estimator, BlackBox):
             return False
-        module = self._frozen_module()
-        if has_piecewise_linear(module):
-            module = softplus_surrogate(module)
+        module = self._followed_module()
         rows = self._validate(_take(X, np.arange(min(len(X), self.batch_size))))
         return lacks_derivative(module, self.estimator.explainer_, self._tensor(rows), self._predicted(rows))
 

@@ -12,7 +12,7 @@ from robustxai._validation import check_choice, check_k, check_number
 from robustxai.enclosures import Ball, check_explainer, enclose, pair_bounds, read_network
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._ranking_gap import boundary_pairs
-from robustxai.ranking import RANKINGS, count_units, unit_scores
+from robustxai.ranking import RANKINGS, boundary_sets, count_units, unit_scores
 
 __all__ = ["CertifiedGap"]
 
@@ -107,8 +107,7 @@ class CertifiedGap:
             return scale * 0.0
         n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
         scores = unit_scores(attribution.detach().unflatten(1, shape), self.ranking)
-        window = scores.topk(self.k + n_pairs, dim=1).indices
-        top, rest = window[:, self.k - n_pairs : self.k], window[:, self.k :]
+        top, rest = boundary_sets(scores, self.k, n_pairs)
         terms = enclose(network, explainer, x, target, torch.ones_like(x[0]), ball, "affine")
         bounds = pair_bounds(terms, top, rest, attribution.detach().sign(), self.ranking, x.shape[1] // n_units)
         ranked = scale > SMALLEST_SCALE  # where a network of dead ReLUs says nothing there is no order to be kept
