@@ -39,10 +39,19 @@ from robustxai.benchmark import (
     summarise,
     write_tables,
 )
+from robustxai.benchmark._atex_images import EPSILONS
+from robustxai.benchmark._atex_images_models import TOP_K
 from robustxai.benchmark._experiment import check_names
 from robustxai.benchmark._table import COLUMNS
 from robustxai.exceptions import DivergedError
-from robustxai.inspection import BracketDisplay, CandidatesDisplay, EfficacyDisplay, FrontierDisplay, ThicknessDisplay
+from robustxai.inspection import (
+    BracketDisplay,
+    CandidatesDisplay,
+    EfficacyDisplay,
+    FrontierDisplay,
+    StabilityCurveDisplay,
+    ThicknessDisplay,
+)
 
 __all__ = ["app", "main"]
 
@@ -194,6 +203,7 @@ def paper(
         elif shaped:
             results = ATEXImages(shaped, seeds=seeds, size=size).run(out, **options)
             written += _results(results, atex_images_markdown(results), out, "atex-images")
+            written += _image_curves(results, out)
     console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
 
 
@@ -262,6 +272,20 @@ def _atex(data: tuple[str, ...], seeds: int, out: Path, options: dict[str, Any])
             title = f"epsilon {epsilon:g}"
             written.append(_save(EfficacyDisplay.from_results(rows), title, out / f"atex-{epsilon:g}.png"))
     return written
+
+
+def _image_curves(results: pd.DataFrame, out: Path) -> list[Path]:
+    """The strongest attack's top-k intersection against epsilon, a figure per data set."""
+    if not _can_plot():
+        return []
+    columns = [f"top_k_intersection_strongest_{epsilon:g}" for epsilon in EPSILONS]
+    paths = []
+    for name, rows in results.groupby("data", sort=False):
+        curves = {str(arm): list(own[columns].to_numpy()) for arm, own in rows.groupby("arm", sort=False)}
+        scores = {str(arm): float(accuracy) for arm, accuracy in rows.groupby("arm")["accuracy"].mean().items()}
+        display = StabilityCurveDisplay.from_curves(curves, EPSILONS, k=TOP_K, scores=scores, norm="inf")
+        paths.append(_save(display, str(name), out / f"atex-images-{name}.png"))
+    return paths
 
 
 @app.command()

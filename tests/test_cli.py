@@ -253,6 +253,32 @@ def test_without_matplotlib_there_is_no_figure_and_a_word_about_it(tmp_path, mai
 # ------------------------------------------------------------------------------------------------ bad input
 
 
+def test_the_image_experiment_has_a_figure_per_data_set(monkeypatch, tmp_path):
+    drawn = []
+
+    class Display:
+        figure_ = None
+
+        @classmethod
+        def from_curves(cls, curves, epsilons, **options):
+            drawn.append((curves, epsilons, options))
+            return cls()
+
+    rows = pd.DataFrame({"data": ["mnist", "mnist", "other"], "arm": ["atex", "atex", "plain"], "seed": [0, 1, 0]})
+    rows = rows.assign(accuracy=[0.9, 0.8, 0.7])
+    for number, epsilon in enumerate((0.02, 0.04, 0.08)):
+        rows[f"top_k_intersection_strongest_{epsilon}"] = rows["seed"] + number / 10
+    monkeypatch.setattr(cli, "_can_plot", lambda: True)
+    monkeypatch.setattr(cli, "_save", lambda display, title, path: path)
+    monkeypatch.setattr(cli, "StabilityCurveDisplay", Display)
+    paths = cli._image_curves(rows, tmp_path)
+    assert [path.name for path in paths] == ["atex-images-mnist.png", "atex-images-other.png"]
+    (curves, epsilons, options), _ = drawn
+    np.testing.assert_allclose(curves["atex"], [[0.0, 0.1, 0.2], [1.0, 1.1, 1.2]])
+    assert epsilons == (0.02, 0.04, 0.08)
+    assert options["scores"] == {"atex": pytest.approx(0.85)}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -354,6 +380,7 @@ def test_images_and_graphs_have_experiments_of_their_own(monkeypatch, tmp_path, 
 
     monkeypatch.setattr(getattr(cli, study), "run", run)
     monkeypatch.setattr(cli, markdown, lambda results: "text" if results is table else "another")
+    monkeypatch.setattr(cli, "_can_plot", lambda: False)
     arguments = ["paper", paper, "--data", "mnist", "--seeds", "2", "--size", "full", "--out", str(tmp_path)]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output
