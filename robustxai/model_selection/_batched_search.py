@@ -154,6 +154,10 @@ class BatchedSearchCV(BaseSearchCV):
         self._set_front()
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the pool: scikit-learn sends the search along with every task, all trained networks would go too."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_pool"}
+
     def _candidates(self) -> list[dict[str, Any]]:
         if not self.param_grid:
             raise ValueError("param_grid is empty: give it at least one parameter with a list of values.")
