@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,25 +12,26 @@ from robustxai.nets._mlp import MLP
 
 __all__ = ["MLPPasses"]
 
-_VALUES: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
-    nn.ReLU: torch.relu,
-    nn.Softplus: nn.functional.softplus,
-    nn.Sigmoid: torch.sigmoid,
-    nn.Tanh: torch.tanh,
+#: From z to a = sigma(z) and s = sigma'(z), with autograd's graph.
+_UNITS: dict[type[nn.Module], Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+    nn.ReLU: lambda z: (torch.relu(z), (z > 0).to(z)),
+    nn.Softplus: lambda z: (nn.functional.softplus(z), torch.sigmoid(z)),
+    nn.Sigmoid: lambda z: (torch.sigmoid(z), torch.sigmoid(z) * torch.sigmoid(-z)),
+    nn.Tanh: lambda z: (torch.tanh(z), 1 - torch.tanh(z).square()),
 }
-#: From z and a = sigma(z) to sigma'(z).
-_SLOPES: dict[type[nn.Module], Callable[[Tensor, Tensor], Tensor]] = {
-    nn.ReLU: lambda z, a: a.sign(),
-    nn.Softplus: lambda z, a: torch.sigmoid(z),
-    nn.Sigmoid: lambda z, a: a - a * a,
-    nn.Tanh: lambda z, a: 1 - a * a,
+#: The same without a graph, from z and a tensor to write to; z is used up.
+_UNITS_IN_PLACE: dict[type[nn.Module], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    nn.ReLU: lambda z, out: (z.relu_(), torch.sign(z, out=out)),
+    nn.Softplus: lambda z, out: (nn.functional.softplus(z, out=out), z.sigmoid_()),  # type: ignore[call-arg]
+    nn.Sigmoid: lambda z, out: (z.sigmoid_(), torch.addcmul(z, z, z, value=-1, out=out)),
+    nn.Tanh: lambda z, out: (z.tanh_(), torch.mul(z, z, out=out).neg_().add_(1)),
 }
-#: From t, a and s = sigma'(z) to t sigma''(z) / sigma'(z), which has no quotient; None where sigma'' is zero.
+#: From t, a and s to t sigma''(z) / sigma'(z), which has no quotient, in the place of t; None where sigma'' is zero.
 _BENDS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor], Tensor] | None] = {
     nn.ReLU: None,
-    nn.Softplus: lambda t, a, s: torch.addcmul(t, t, s, value=-1),
-    nn.Sigmoid: lambda t, a, s: torch.addcmul(t, t, a, value=-2),
-    nn.Tanh: lambda t, a, s: (t * a).mul_(-2),
+    nn.Softplus: lambda t, a, s: t.addcmul_(t, s, value=-1),
+    nn.Sigmoid: lambda t, a, s: t.addcmul_(t, a, value=-2),
+    nn.Tanh: lambda t, a, s: t.mul_(a).mul_(-2),
 }
 
 
@@ -54,6 +56,9 @@ class MLPPasses:
     graph is cut here: logits and gradients are leaves, a loss of them is differentiated down to them, and `backward`
     carries on from there to the parameters. Units of softplus work on :math:`\beta z_l` and pass on
     :math:`\beta a_l = \ln(1 + e^{\beta z_l})`, whatever beta is; the products around them take its factors along.
+
+    The tensors of a step are those of the step before: fresh memory has to be made by the system page by page, which
+    takes a stack a quarter of its time.
 
     Inputs that require a gradient themselves are none of this: their logits and gradients have autograd's graph, for
     those who differentiate in the inputs.
@@ -102,6 +107,8 @@ class MLPPasses:
         self._latest: _Trace | None = None
         #: Passes since the last `backward`.
         self._open: list[_Trace] = []
+        #: What the passes write to: of the first one since the last `backward`, of the second, and so on.
+        self._rooms: list[dict[Any, Tensor]] = []
 
     @classmethod
     def of(cls, module: nn.Module) -> MLPPasses | None:
@@ -121,12 +128,12 @@ class MLPPasses:
     @staticmethod
     def knows(activation: type[nn.Module]) -> bool:
         """Whether the slope of `activation` is written out here."""
-        return activation in _VALUES
+        return activation in _UNITS
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features): a leaf, see `backward`."""
         self._latest = trace = _Trace(self, x)
-        if not trace.cut:
+        if trace.rooms is None:
             return trace.forward(self.parameters, self.skip)
         # without a graph because nothing in it asks for one: no_grad() takes as long as an operation
         values = [parameter.detach() for parameter in self.parameters]
@@ -140,7 +147,7 @@ class MLPPasses:
             self(x)
         trace = self._latest
         assert trace is not None
-        if not trace.cut:
+        if trace.rooms is None:
             return trace.gradient(cotangent)[0]
         gradient, u = trace.gradient(cotangent.detach())
         trace.gradients.append((gradient.requires_grad_(), cotangent, u))
@@ -169,8 +176,12 @@ class _Trace:
         self.activation, self.beta, self.betas = passes.activation, passes.beta, passes.betas
         self.n_layers = len(passes.parameters) // 2
         self.x = x
-        #: Whether logits and gradients are leaves.
-        self.cut = torch.is_grad_enabled() and not x.requires_grad
+        #: What is written to where logits and gradients are leaves; None where autograd has the graph.
+        self.rooms: dict[Any, Tensor] | None = None
+        if torch.is_grad_enabled() and not x.requires_grad:
+            if len(passes._rooms) == len(passes._open):
+                passes._rooms.append({})
+            self.rooms = passes._rooms[len(passes._open)]
         self.logits: Tensor | None = None
         #: Every input gradient with its cotangent and its u.
         self.gradients: list[tuple[Tensor, Tensor, list[Tensor]]] = []
@@ -184,23 +195,32 @@ class _Trace:
             weights[0], weights[-1] = self.betas * weights[0], weights[-1] / self.betas
             biases[:-1] = [self.betas * bias for bias in biases[:-1]]
         self.weights, self.skip = weights, skip
-        self.a, self.s = [self.x], []
+        self.a: list[Tensor] = [self.x]
+        self.s: list[Tensor] = []
         factor = self.beta  # inside of the network, what a layer is fed with has it already
         for weight, bias in zip(weights[:-1], biases[:-1]):
-            z = self.affine(bias, self.a[-1], weight.mT, beta=self.beta, alpha=factor)
-            self.a.append(_VALUES[self.activation](z))
-            self.s.append(_SLOPES[self.activation](z, self.a[-1]))
+            width, layer = weight.shape[-2], len(self.s)
+            z = self.affine(
+                bias, self.a[-1], weight.mT, beta=self.beta, alpha=factor, out=self._room("z", layer, width)
+            )
+            out = self._room("a", layer, width)
+            a, s = _UNITS[self.activation](z) if out is None else _UNITS_IN_PLACE[self.activation](z, out)
+            self.a.append(a)
+            self.s.append(s)
             factor = 1.0
         logits = self.affine(biases[-1], self.a[-1], weights[-1].mT, alpha=1 / self.beta)
         return logits if skip is None else logits + self.product(self.x, skip.mT)
 
     def gradient(self, cotangent: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The input gradient, and u of the hidden layers."""
-        q = self.product(cotangent, self.weights[-1])
-        u = []
-        for s, weight in zip(reversed(self.s), reversed(self.weights[:-1])):
-            u.append(s * q)
-            q = self.product(u[-1], weight)
+        u: list[Tensor] = []
+        q = cotangent
+        for layer in range(len(self.s) - 1, -1, -1):
+            weight, s = self.weights[layer + 1], self.s[layer]
+            out = self._room(("u", len(self.gradients)), layer, weight.shape[-1])
+            q = s * self.product(q, weight) if out is None else self.product(q, weight, out=out).mul_(s)
+            u.append(q)
+        q = self.product(q, self.weights[0])
         if self.skip is not None:
             q = q + self.product(cotangent, self.skip)
         return q, u[::-1]
@@ -221,9 +241,9 @@ class _Trace:
             c = cotangent.detach()
             for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
                 d_weights[layer] = self._outer(u, d, d_weights[layer])
-                d = self.product(d, self.weights[layer].mT)
+                d = self.product(d, self.weights[layer].mT, out=self._room("d", layer, u.shape[-1]))
                 if bend is not None:
-                    bent = bend(u * d, a, s)
+                    bent = bend(u.mul_(d), a, s)
                     d_z[layer] = bent if (other := d_z[layer]) is None else other.add_(bent)
                 d = d.mul_(s)
             d_weights[-1] = self._outer(c, d, d_weights[-1])
@@ -242,7 +262,9 @@ class _Trace:
         for layer in range(n_hidden, -1, -1):
             if layer < n_hidden:
                 if arrived is not None:
-                    arrived = self.product(arrived, self.weights[layer + 1]).mul_(self.s[layer])
+                    weight = self.weights[layer + 1]
+                    arrived = self.product(arrived, weight, out=self._room("d", layer, weight.shape[-1]))
+                    arrived.mul_(self.s[layer])
                 if (late := d_z[layer]) is not None:
                     arrived = self.beta * late if arrived is None else arrived.add_(late, alpha=self.beta)
             if arrived is not None:
@@ -255,6 +277,16 @@ class _Trace:
             d_weights[-1] = None if d_weights[-1] is None else d_weights[-1].div_(self.betas)
             d_biases[:-1] = [None if bias is None else bias.mul_(self.betas) for bias in d_biases[:-1]]
         return [*d_weights, *d_biases, d_skip]
+
+    def _room(self, name: Any, layer: int, width: int) -> Tensor | None:
+        """Something to write the hidden layer's `name` to; None where autograd needs what is there."""
+        if self.rooms is None:
+            return None
+        rows, like = self.x.shape[:-1], self.weights[0]
+        key = (name, layer, rows)
+        if key not in self.rooms:
+            self.rooms[key] = like.new_empty(*rows, width)
+        return self.rooms[key]
 
     def _outer(self, left: Tensor, right: Tensor, total: Tensor | None, factor: float = 1.0) -> Tensor:
         """`factor` times the sum over rows of the outer products, added to `total`."""

@@ -90,6 +90,29 @@ def test_a_gradient_alone_trains_too(activation, x):
         torch.testing.assert_close(none if a is None else a, none if b is None else b)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_steps_that_write_to_the_same_memory_do_not_see_each_other(activation, x):
+    """Several passes in a step, steps one after the other, and batches of other sizes between them."""
+    module = make_mlp(activation, skip=True)
+    passes = MLPPasses.of(module)
+    for rows in (x, x[:4] + 0.5, x - 0.3, x):
+        target = torch.arange(len(rows)) % 3
+        seen = []
+        for net in (passes, module):
+            first, second = (r if net is passes else r.clone().requires_grad_() for r in (rows, rows + 0.1))
+            here = Gradient("logit")(net, first, target, logits=net(first), create_graph=True)
+            also = Gradient("probability")(net, first, target, logits=net(first), create_graph=True)
+            there = Gradient("probability")(net, second, target, create_graph=True)
+            value = (here * there).sin().sum() + also.square().sum()
+            module.zero_grad()
+            value.backward()
+            if net is passes:
+                passes.backward()
+            seen.append([p.grad.clone() if p.grad is not None else torch.zeros_like(p) for p in module.parameters()])
+        for a, b in zip(*seen, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
 def test_logits_alone_train_too(x):
     module = make_mlp("softplus")
     passes = MLPPasses.of(module)
