@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -35,6 +36,8 @@ class EstimatedHessian:
     ----------
     Moosavi-Dezfooli et al., *Robustness via curvature regularization, and vice versa*, 2019; Chen et al., 2023, 4.2.
     """
+
+    in_weights: ClassVar[bool] = True
 
     kappa: float = 1e-2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -60,6 +61,8 @@ class RankingGap:
     ----------
     Chen et al., *Robust ranking explanations*, 2023, Eq. 6 and Section 3.2.
     """
+
+    in_weights: ClassVar[bool] = True
 
     k: int
     pairs: str = "all"

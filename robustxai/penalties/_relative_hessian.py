@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +40,8 @@ class RelativeHessian:
     ----------
     Hutchinson, *A stochastic estimator of the trace of the influence matrix*, 1989.
     """
+
+    in_weights: ClassVar[bool] = True
 
     kappa: float = 0.3
 

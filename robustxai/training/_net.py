@@ -19,25 +19,15 @@ from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
 from robustxai.nets import MLPPasses
-from robustxai.penalties import (
-    Distillation,
-    EstimatedHessian,
-    ExplainedBatch,
-    Penalty,
-    RankingGap,
-    RelativeHessian,
-    TangentDistillation,
-)
+from robustxai.penalties import Distillation, ExplainedBatch, Penalty, TangentDistillation
 from robustxai.training._adversary import LossAdversary
 from robustxai.training._iterator import TensorBatches
 from robustxai.training._schedule import OneCycle
 
-__all__ = ["IN_WEIGHTS", "ObjectiveNet", "Stop", "Term"]
+__all__ = ["ObjectiveNet", "Stop", "Term"]
 
 #: Penalties and adversaries that differentiate the module once only; all others need second derivatives.
 _FIRST_ORDER = (Distillation, TangentDistillation, LossAdversary)
-#: Penalties that differentiate attributions in the weights alone, not in x: written-out passes serve them.
-IN_WEIGHTS = (RankingGap, RelativeHessian, EstimatedHessian)
 
 
 class Term(NamedTuple):
@@ -257,7 +247,7 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def _make_plan(self) -> _Plan:
         terms = [term for term in self.terms if term.weight != 0]
-        in_weights = terms and all(isinstance(term.penalty, IN_WEIGHTS) for term in terms)
+        in_weights = terms and all(getattr(term.penalty, "in_weights", False) for term in terms)
         passes = None
         if in_weights and self.adversary is None and not self.mixed_precision and isinstance(self.explainer, Gradient):
             passes = MLPPasses.of(self.module_)

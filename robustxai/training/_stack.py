@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from robustxai.exceptions import DivergedError
 from robustxai.nets import StackedMLP
-from robustxai.penalties import CrossLipschitz
 from robustxai.training._iterator import batch_size_of, tensors_of
 from robustxai.training._net import ObjectiveNet, Stop
 from robustxai.training._schedule import OneCycle
@@ -24,8 +23,6 @@ __all__ = ["Member", "Rows", "train_together"]
 
 #: Rows of an epoch: inputs and class indices.
 Rows = tuple[np.ndarray, np.ndarray]
-#: Penalties that differentiate in x themselves. For the others the module's own input gradient is all that is needed.
-_DIFFERENTIATES = (CrossLipschitz,)
 
 
 @dataclass
@@ -109,7 +106,7 @@ class _Stack:
         self.module = StackedMLP([net.module_ for net in nets]).to(self.device)
         self.adam = StackedAdam(self.module, [net.optimizer_ for net in nets], [m.moments for m in members])
         penalties = [term.penalty for term in active_terms(nets[0])]
-        self.differentiates = any(isinstance(penalty, _DIFFERENTIATES) for penalty in penalties)
+        self.differentiates = not all(getattr(penalty, "in_weights", False) for penalty in penalties)
         self.ahead = [] if self.differentiates else [p for p in penalties if hasattr(p, "point")]
         self.orders = [torch.Generator().set_state(member.rng) for member in members]
         self.streams = [self._noise(member, order) for member, order in zip(members, self.orders)]

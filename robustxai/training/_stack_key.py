@@ -9,16 +9,16 @@ from torch import nn
 
 from robustxai.explainers import Gradient
 from robustxai.nets import StackedMLP
-from robustxai.penalties import CrossLipschitz, RankingGap
+from robustxai.penalties import CrossLipschitz, EstimatedHessian, RankingGap, RelativeHessian
 from robustxai.training._iterator import TensorBatches, batch_size_of
-from robustxai.training._net import IN_WEIGHTS, ObjectiveNet, Term
+from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._schedule import OneCycle
 from robustxai.training._stacked_adam import StackedAdam
 
 __all__ = ["active_terms", "stack_key"]
 
 #: Penalties that read a stack as they read one network, drawing through the batch what they draw.
-_STACKABLE = (*IN_WEIGHTS, CrossLipschitz)
+_STACKABLE = (RankingGap, RelativeHessian, EstimatedHessian, CrossLipschitz)
 #: Of those, the ones that read nothing but scores, so that some members can have one and others another.
 _READS_SCORES = (RankingGap,)
 #: What these do for a batch, the stack does itself.
