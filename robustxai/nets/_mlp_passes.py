@@ -107,8 +107,8 @@ class MLPPasses:
         self._latest: _Trace | None = None
         #: Passes since the last `backward`.
         self._open: list[_Trace] = []
-        #: What the passes write to: of the first one since the last `backward`, of the second, and so on.
-        self._rooms: list[dict[Any, Tensor]] = []
+        #: What the passes write to: of the first one since the last `backward`, of the second, and so on, by rows.
+        self._rooms: dict[Any, dict[Any, Tensor]] = {}
 
     @classmethod
     def of(cls, module: nn.Module) -> MLPPasses | None:
@@ -179,9 +179,7 @@ class _Trace:
         #: What is written to where logits and gradients are leaves; None where autograd has the graph.
         self.rooms: dict[Any, Tensor] | None = None
         if torch.is_grad_enabled() and not x.requires_grad:
-            if len(passes._rooms) == len(passes._open):
-                passes._rooms.append({})
-            self.rooms = passes._rooms[len(passes._open)]
+            self.rooms = passes._rooms.setdefault((len(passes._open), x.shape[:-1]), {})
         self.logits: Tensor | None = None
         #: Every input gradient with its cotangent and its u.
         self.gradients: list[tuple[Tensor, Tensor, list[Tensor]]] = []
@@ -214,10 +212,10 @@ class _Trace:
     def gradient(self, cotangent: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The input gradient, and u of the hidden layers."""
         u: list[Tensor] = []
-        q = cotangent
+        q, number = cotangent, len(self.gradients)
         for layer in range(len(self.s) - 1, -1, -1):
             weight, s = self.weights[layer + 1], self.s[layer]
-            out = self._room(("u", len(self.gradients)), layer, weight.shape[-1])
+            out = self._room(number, layer, weight.shape[-1])
             q = s * self.product(q, weight) if out is None else self.product(q, weight, out=out).mul_(s)
             u.append(q)
         q = self.product(q, self.weights[0])
@@ -282,11 +280,10 @@ class _Trace:
         """Something to write the hidden layer's `name` to; None where autograd needs what is there."""
         if self.rooms is None:
             return None
-        rows, like = self.x.shape[:-1], self.weights[0]
-        key = (name, layer, rows)
-        if key not in self.rooms:
-            self.rooms[key] = like.new_empty(*rows, width)
-        return self.rooms[key]
+        room = self.rooms.get((name, layer))
+        if room is None:
+            room = self.rooms[name, layer] = self.x.new_empty(*self.x.shape[:-1], width)
+        return room
 
     def _outer(self, left: Tensor, right: Tensor, total: Tensor | None, factor: float = 1.0) -> Tensor:
         """`factor` times the sum over rows of the outer products, added to `total`."""
