@@ -16,7 +16,7 @@ from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.metrics import precision_at_k
-from robustxai.nets import has_piecewise_linear, softplus_surrogate
+from robustxai.nets import has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import RANKINGS, count_units, top_k_mask, unit_scores
 from robustxai.training import draw_seed, small_net_threads
@@ -165,11 +165,13 @@ class BaseAttack(AttackTransformer):
         deltas, traces = [], []
         seed = draw_seed(self.random_state)
         with small_net_threads(module):
-            self._check_victim(module, surrogate, x[: self.batch_size], target[: self.batch_size])
-            for rows, classes in zip(x.split(self.batch_size), target.split(self.batch_size)):
+            first = torch.arange(min(len(x), self.batch_size), device=x.device)
+            self._check_victim(of_rows(module, first), surrogate, x[first], target[first])
+            for part in torch.arange(len(x), device=x.device).split(self.batch_size):
                 # the same draws for each chunk: rows do not depend on how they are divided
                 generator = torch.Generator().manual_seed(seed)
-                delta, trace = self._search(module, surrogate, space, generator, rows, classes)
+                followed = of_rows(module, part)
+                delta, trace = self._search(followed, surrogate, space, generator, x[part], target[part])
                 deltas.append(delta)
                 traces.append(trace)
         X_adv = threat.clip(X + torch.cat(deltas).cpu().numpy().astype(X.dtype))
@@ -209,7 +211,9 @@ class BaseAttack(AttackTransformer):
 
         for iteration in range(1, self.max_iter + 1):
             search.delta = space.project(self._propose(search, iteration), search.x)
-            points, attribution, logits = observe(module, explainer, search.x + search.delta, search.target, graph)
+            points, attribution, logits = observe(
+                search.module, explainer, search.x + search.delta, search.target, graph
+            )
             search.logits, search.kept = logits, logits.detach().argmax(dim=1) == search.target
             objective = self._objective(attribution, search.reference)
             overlap = search.reference.overlap(search.reference.rank(attribution.detach()))

@@ -13,7 +13,7 @@ from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._search import Reference, Search, observe
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import Explainer
-from robustxai.nets import set_beta
+from robustxai.nets import of_rows, set_beta
 from robustxai.perturbation import input_gradient
 
 __all__ = ["NO_DERIVATIVE", "GradientAttack", "lacks_derivative"]
@@ -186,7 +186,8 @@ def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target:
     target : Tensor of shape (n,)
         Classes that are explained.
     """
-    points, attribution, _ = observe(module, explainer, x[:_N_ASKED], target[:_N_ASKED], graph=True)
+    asked = torch.arange(min(len(x), _N_ASKED), device=x.device)
+    points, attribution, _ = observe(of_rows(module, asked), explainer, x[asked], target[asked], graph=True)
     rows = attribution.detach().flatten(start_dim=1).double()
     length = rows.norm(dim=1, keepdim=True)
     live = length.squeeze(1) > 0

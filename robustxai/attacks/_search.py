@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.explainers import Explainer
+from robustxai.nets import of_rows
 from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import unit_scores
 
@@ -139,6 +140,7 @@ class Search:
         """Go on with some of the rows."""
         for name in ("index", "x", "target", "delta", "logits", "kept", "stuck"):
             setattr(self, name, getattr(self, name)[rows])
+        self.module = of_rows(self.module, rows)
         self.reference = self.reference.select(rows)
         self.extra = {name: value[rows] for name, value in self.extra.items()}
 

@@ -83,7 +83,7 @@ class ShapeCell:
         """File name of the result; the digest changes with anything that could change the numbers."""
         shape = SHAPES[self.data]
         estimator = sorted(self.estimator().get_params().items())
-        settings = repr((estimator, shape.sizes[self.size], shape.k, shape.epsilon, shape.bounds, _STEPS, _PAPER_STEPS))
+        settings = repr((estimator, shape.sizes[self.size], shape.k, shape.epsilon, shape.bounds, _STEPS, _DRAWS))
         fields = {**asdict(self), "protocol": _PROTOCOL, "settings": settings}
         digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
         return f"shape-{self.data}-{self.method.replace(chr(92), '-no-')}-{self.seed}-{self.size}-{digest}.json"
@@ -96,13 +96,15 @@ class ShapeCell:
         own = dict(self.params) or shape.weights.get(self.method, {})
         size = shape.sizes[self.size]
         params: dict[str, Any] = {"random_state": self.seed, "max_epochs": size["epochs"]}
-        if kind is R2ETClassifier:  # every method sees the data as often
-            params |= {"k": shape.k, "warm_up": size["warm_up"], "max_epochs": size["epochs"] - size["warm_up"]}
+        if kind in (R2ETClassifier, EstimatedHessianClassifier):  # every method sees the data as often
+            params |= {"warm_up": size["warm_up"], "max_epochs": size["epochs"] - size["warm_up"]}
+        if kind is R2ETClassifier:
+            params["k"] = shape.k
         return kind(**{**params, **shape.common, **own})
 
 
-#: Steps of the library's attacks, and of the paper's.
-_STEPS, _PAPER_STEPS = 40, 100
+#: Steps of the library's attacks, and draws of the thickness.
+_STEPS, _DRAWS = 40, 10
 
 
 @lru_cache(maxsize=1)
@@ -124,7 +126,9 @@ def run_shape_cell(cell: ShapeCell) -> dict[str, Any]:
     shuffled = np.random.default_rng(cell.seed).permutation(len(X_test))  # the first rows are what is attacked
     X_test, y_test = X_test[shuffled], y_test[shuffled]
     scores = {"roc_auc": roc_auc(estimator, X_test, y_test), "accuracy": float(estimator.score(X_test, y_test))}
-    own = RobustnessScorer(_attacks(shape, cell.seed), max_samples=n_attacked, reference=_published_attacks(shape))
+    published = _published_attacks(shape, shape.sizes[cell.size]["paper_steps"])
+    options: dict[str, Any] = {"max_samples": n_attacked, "reference": published, "n_draws": _DRAWS}
+    own = RobustnessScorer(_attacks(shape, cell.seed), **options)
     scores = {**own(estimator, X_test[:n_attacked], y_test[:n_attacked]), **scores}
     fields = {**asdict(cell), "params": json.dumps(dict(cell.params)), "k": shape.k, "epsilon": shape.epsilon}
     return {**fields, "n_train": len(X), "n_attacked": n_attacked, "fit_seconds": seconds, **scores}
@@ -136,10 +140,10 @@ def _attacks(shape: Shape, seed: int) -> dict[str, Any]:
     return {name: kind(**options) for name, kind in kinds.items()}
 
 
-def _published_attacks(shape: Shape) -> dict[str, Any]:
+def _published_attacks(shape: Shape, n_steps: int) -> dict[str, Any]:
     """Equal steps and the last iterate, as in the paper."""
-    options: dict[str, Any] = {"k": shape.k, "threat": _threat(shape), "max_iter": _PAPER_STEPS, "keep": "last"}
-    options |= {"step_size": shape.epsilon / _PAPER_STEPS, "momentum": 0.0}
+    options: dict[str, Any] = {"k": shape.k, "threat": _threat(shape), "max_iter": n_steps, "keep": "last"}
+    options |= {"step_size": shape.epsilon / n_steps, "momentum": 0.0}
     return {"er_paper": ERAttack(**options), "mse_paper": MSEAttack(**options)}
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from joblib import Parallel, delayed
@@ -56,7 +58,26 @@ def on_this_machine(cells: Sequence[AnyCell], run: Run, n_jobs: int) -> Results[
     cell, row
     """
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
-    yield from parallel(delayed(_with_row)(cell, run) for cell in cells)
+    with _memory_kept():
+        yield from parallel(delayed(_with_row)(cell, run) for cell in cells)
+
+
+@contextmanager
+def _memory_kept() -> Iterator[None]:
+    """Processes that start inside keep the memory that they free, where the C library is glibc.
+
+    It would otherwise go back to the system with every large tensor, and be made anew, page by page, for the next one:
+    a tenth to a quarter of the time of a training on images.
+    """
+    # of the first, glibc takes 32 MB at most
+    wanted = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**30}
+    ours = {name: str(value) for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 def _with_row(cell: AnyCell, run: Run) -> tuple[AnyCell, dict[str, Any]]:

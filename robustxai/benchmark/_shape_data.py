@@ -65,8 +65,9 @@ class Shape:
     load : callable
         (seed, "validation" or "test", size) -> training and test samples with their labels.
     sizes : dict
-        "small" and "full": what `load` and the training take. Of its epochs R2ET spends the first `warm_up` on plain
-        training: the network has to have learnt something that can be explained.
+        "small" and "full": what `load` and the training take, rows that are attacked, steps of the paper's attacks.
+        Methods that look at explanations in training spend the first `warm_up` of their epochs on plain training: the
+        network has to have learnt something that can be explained.
     k, epsilon : int and float
         Top set of the paper, and the l2 radius at which its equal steps end.
     bounds : (float, float), optional
@@ -123,7 +124,15 @@ SHAPES: dict[str, Shape] = {
     "mnist": Shape(
         _digit_pairs,
         {
-            "small": {"n_train": 3000, "n_test": 500, "n_pairs": 8000, "epochs": 6, "warm_up": 2, "n_attacked": 30},
+            "small": {
+                "n_train": 3000,
+                "n_test": 500,
+                "n_pairs": 8000,
+                "epochs": 6,
+                "warm_up": 2,
+                "n_attacked": 30,
+                "paper_steps": 50,
+            },
             "full": {
                 "n_train": 50_000,
                 "n_test": 2500,
@@ -131,6 +140,7 @@ SHAPES: dict[str, Shape] = {
                 "epochs": 20,
                 "warm_up": 7,
                 "n_attacked": 500,
+                "paper_steps": 100,
             },
         },
         k=50,
@@ -142,8 +152,22 @@ SHAPES: dict[str, Shape] = {
     "cifar10": Shape(
         _colour_images,
         {
-            "small": {"n_train": 2000, "n_test": 500, "epochs": 8, "warm_up": 4, "n_attacked": 30},
-            "full": {"n_train": 2500, "n_test": 500, "epochs": 60, "warm_up": 30, "n_attacked": 500},
+            "small": {
+                "n_train": 2000,
+                "n_test": 500,
+                "epochs": 6,
+                "warm_up": 3,
+                "n_attacked": 30,
+                "paper_steps": 50,
+            },
+            "full": {
+                "n_train": 2500,
+                "n_test": 500,
+                "epochs": 60,
+                "warm_up": 30,
+                "n_attacked": 500,
+                "paper_steps": 100,
+            },
         },
         k=100,
         epsilon=0.5,
@@ -154,8 +178,8 @@ SHAPES: dict[str, Shape] = {
     "abide": Shape(
         _connectome_pairs,
         {
-            "small": {"n_pairs": 1000, "epochs": 20, "warm_up": 10, "n_attacked": 30},
-            "full": {"n_pairs": 5000, "epochs": 20, "warm_up": 10, "n_attacked": 300},
+            "small": {"n_pairs": 1000, "epochs": 20, "warm_up": 10, "n_attacked": 30, "paper_steps": 50},
+            "full": {"n_pairs": 5000, "epochs": 20, "warm_up": 10, "n_attacked": 300, "paper_steps": 100},
         },
         k=50,
         epsilon=1.0,

@@ -24,8 +24,9 @@ def split_by_member(scores: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
 def ordered_fraction(scores: Tensor, member: Tensor) -> Tensor:
     """Share of the pairs (member, other) with score >= that of the other: a ROC-AUC with ties counted as 1."""
     top, rest = split_by_member(scores, member)
-    below = torch.searchsorted(rest.sort(dim=-1).values, top.contiguous(), right=True)  # right: a tie counts
-    return below.double().mean(dim=-1) / rest.shape[-1]
+    # the members are sorted, which are few; how many of them lie below another unit is what that unit misses
+    below = torch.searchsorted(top.sort(dim=-1).values, rest.contiguous())  # the first of equal ones: a tie counts
+    return (top.shape[-1] - below.double().mean(dim=-1)) / top.shape[-1]
 
 
 def mean_gap(scores: Tensor, member: Tensor) -> Tensor:

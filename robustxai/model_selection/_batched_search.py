@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import indexable
 from typing_extensions import Self
 
 from robustxai._validation import check_number
 from robustxai.model_selection._pareto import non_dominated
-from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, train_fits
+from robustxai.model_selection._search_pool import Pool, Trained, as_given
 
 __all__ = ["BatchedSearchCV"]
 
@@ -42,7 +40,8 @@ class BatchedSearchCV(BaseSearchCV):
     n_iter : int, optional
         How many candidates to draw; all of the grid by default.
     scoring, refit, cv, verbose, pre_dispatch, error_score, return_train_score
-        As in ``GridSearchCV``. A candidate that diverges gets `error_score`, the others go on.
+        As in ``GridSearchCV``. A candidate that diverges gets `error_score`, the others go on. A scorer with a method
+        ``score_together(estimators, X, y)``, as ours have it, scores the candidates of a split at once.
     n_jobs : int, optional
         Processes, for the stacks and for the scoring.
     n_rungs : int, default=1
@@ -145,10 +144,21 @@ class BatchedSearchCV(BaseSearchCV):
         splits = list(splitter.split(X, y, groups))
         with tempfile.TemporaryDirectory() as folder:
             run = copy.copy(self)
-            run.estimator = _Trained(self.estimator, folder)
+            run.estimator = Trained(self.estimator, folder)
             run.cv = splits  # the ones that are trained on, whatever a splitter would say when asked again
-            run._pool = _Pool(self, candidates, X, y, [train for train, _ in splits], Path(folder), stacked=not params)
+            run._pool = Pool(
+                self.estimator,
+                candidates,
+                (X, y),
+                splits,
+                Path(folder),
+                scoring=None if self.return_train_score else self.scoring,
+                options={"n_jobs": self.n_jobs, "stack_size": self.stack_size},
+                stacked=not params,
+            )
+            run.scoring = run._pool.prescored(self.scoring)
             BaseSearchCV.fit(run, X, y, **params)
+        run.scorer_ = as_given(run.scorer_)
         fitted = {name: value for name, value in vars(run).items() if name.endswith("_") and not name.startswith("_")}
         self.__dict__.update(fitted)
         self._set_front()
@@ -176,7 +186,10 @@ class BatchedSearchCV(BaseSearchCV):
         pool = self._pool
         alive = list(range(len(pool.candidates)))
         for rung in range(self.n_rungs):
+            if self.n_rungs > 1:
+                pool.check_stacked(alive)
             pool.train(alive, 0.5 ** (self.n_rungs - 1 - rung))
+            pool.score(alive)
             more = {"stacked": pool.stacked(alive), "why_not_stacked": pool.reasons(alive)}
             if self.n_rungs > 1:
                 more["rung"] = [rung] * len(alive)
@@ -194,10 +207,9 @@ class BatchedSearchCV(BaseSearchCV):
     def _format_results(
         self, candidate_params: Any, n_splits: int, out: list[dict[str, Any]], more_results: Any = None
     ) -> Any:
-        seconds = self._pool.seconds
-        for result, share in zip(out, seconds):
-            if share is not None:
-                result["fit_time"] = share
+        for name, seconds in self._pool.seconds.items():
+            for result, share in zip(out, seconds):
+                result[name] = result[name] if share is None else share
         results = super()._format_results(candidate_params, n_splits, out, more_results)
         return {
             name: np.asarray(v) if name in ("stacked", "why_not_stacked", "rung") else v for name, v in results.items()
@@ -216,115 +228,3 @@ class BatchedSearchCV(BaseSearchCV):
         if "rung" in results:
             means[results["rung"] < self.n_rungs - 1] = np.nan
         self.pareto_front_ = non_dominated(means)
-
-
-class _Pool:
-    """All fits of a search, and the folder from which its processes take them."""
-
-    def __init__(
-        self,
-        search: BatchedSearchCV,
-        candidates: list[dict[str, Any]],
-        X: Any,
-        y: Any,
-        splits: Sequence[np.ndarray],
-        folder: Path,
-        *,
-        stacked: bool,
-    ) -> None:
-        self.candidates = candidates
-        self.folder = folder
-        self.options = {"n_jobs": search.n_jobs, "stack_size": search.stack_size}
-        self.n_splits = len(splits)
-        self.halving = search.n_rungs > 1
-        parts = [(_safe_indexing(X, rows), _safe_indexing(y, rows)) for rows in splits]
-        self.names = [joblib.hash(part) for part in parts]
-        pairs = [
-            (clone(search.estimator).set_params(**clone(candidate, safe=False)), part)
-            for candidate in candidates
-            for part in range(len(parts))
-        ]
-        self.fits: list[StackedFit]
-        if stacked:
-            self.fits, self.data = begin_fits(pairs, parts)
-        else:
-            self.fits, self.data = [StackedFit(e, p, why_not="fit has parameters of its own") for e, p in pairs], {}
-        self.seconds: list[float | None] = []
-
-    def of(self, candidate: int) -> range:
-        """Numbers of the candidate's fits, split by split."""
-        return range(candidate * self.n_splits, (candidate + 1) * self.n_splits)
-
-    def stacked(self, candidates: Sequence[int]) -> list[bool]:
-        return [not any(self.fits[i].why_not for i in self.of(c)) for c in candidates]
-
-    def reasons(self, candidates: Sequence[int]) -> list[str]:
-        return [next((self.fits[i].why_not for i in self.of(c) if self.fits[i].why_not), "") for c in candidates]
-
-    def train(self, candidates: Sequence[int], share: float) -> None:
-        """Train the candidates up to a share of their epochs, and lay the results down for the scoring."""
-        numbers = [i for c in candidates for i in self.of(c)]
-        if self.halving:
-            for reason in filter(None, self.reasons(candidates)):
-                raise ValueError(f"Halving needs candidates that can be stacked: {reason}.")
-        results = train_fits([self.fits[i] for i in numbers], self.data, share=share, **self.options)
-        for number, fit in zip(numbers, results):
-            self.fits[number] = fit
-            self.seconds.append(fit.seconds if fit.members else None)
-            if fit.members:
-                path = _path(self.folder, self.candidates[number // self.n_splits], self.names[fit.part])
-                joblib.dump(_outcome(fit, self.data), path)
-
-
-def _outcome(fit: StackedFit, data: dict[Hashable, Any]) -> Any:
-    """The fitted estimator, or what it died of."""
-    try:
-        return fit.fitted(data)
-    except Exception as error:  # raised again where scikit-learn expects it, in fit
-        return error
-
-
-def _path(folder: str | Path, params: dict[str, Any], part: str) -> Path:
-    return Path(folder) / f"{joblib.hash(params)}-{part}.joblib"
-
-
-class _Trained(BaseEstimator):
-    """The searched estimator, which finds its trained self in a folder when it is asked to fit.
-
-    scikit-learn's search clones it, sets a candidate's parameters, and fits and scores what `set_params` returned: the
-    estimator itself, without anything around it that a scorer would have to know of.
-    """
-
-    def __init__(self, estimator: Any, folder: str) -> None:
-        self.estimator = estimator
-        self.folder = folder
-
-    def __sklearn_clone__(self) -> _Trained:
-        return _Trained(clone(self.estimator), self.folder)
-
-    def __sklearn_tags__(self) -> Any:
-        return self.estimator.__sklearn_tags__()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("estimator", "folder"):
-            raise AttributeError(name)
-        return getattr(self.estimator, name)
-
-    def set_params(self, **params: Any) -> Any:
-        """The estimator with these parameters."""
-        path = partial(_path, self.folder, clone(params, safe=False))
-        estimator = clone(self.estimator).set_params(**params)
-        estimator.fit = partial(_fit_or_find, estimator, path)
-        return estimator
-
-
-def _fit_or_find(estimator: Any, path: Callable[[str], Path], X: Any, y: Any = None, **params: Any) -> Any:
-    del estimator.fit
-    found = path(joblib.hash((X, y)))
-    if params or not found.exists():
-        return estimator.fit(X, y, **params)
-    trained = joblib.load(found)
-    if isinstance(trained, Exception):
-        raise trained
-    vars(estimator).update(vars(trained))
-    return estimator

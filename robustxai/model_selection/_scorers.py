@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.metrics import accuracy_score
 
 from robustxai._validation import check_choice, check_number
-from robustxai.attacks import BaseAttack, ERAttack, strongest
+from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
 from robustxai.attacks._result import warn_of_rise
+from robustxai.attacks._together import run_together
 from robustxai.attacks._victim import aimed, victim
 from robustxai.certificates import certify_top_k
 from robustxai.metrics import (
@@ -39,6 +40,16 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
         group = repr((type(attack), sorted(params.items()), replace(threat, epsilon=0.0)))
         groups.setdefault(group, {})[float(threat.epsilon)] = mean
     return list(groups.values())
+
+
+def _run_on_all(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
+    """What the attack finds on each of (classifier, X), in one search where that can be."""
+    if len(victims) > 1:
+        try:
+            return run_together(attack, victims)
+        except NotImplementedError:
+            pass
+    return [aimed(attack, classifier).run(X) for classifier, X in victims]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +83,12 @@ class PrecisionAtKScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
-        clf, X = victim(estimator, X)
-        return float(aimed(self.attack, clf).run(X).precision_at_k.mean())
+        return self.score_together([estimator], X)[0]
+
+    def score_together(self, estimators: Sequence[Any], X: Any, y: Any = None) -> list[float]:
+        """The scores of many fitted estimators on X, from one attack on a stack of them where they can be stacked."""
+        results = _run_on_all(self.attack, [victim(estimator, X) for estimator in estimators])
+        return [float(result.precision_at_k.mean()) for result in results]
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,17 +231,34 @@ class RobustnessScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
         """Score a fitted estimator on X and labels y."""
-        clf, X = victim(estimator, X)
+        return self.score_together([estimator], X, y)[0]
+
+    def score_together(self, estimators: Sequence[Any], X: Any, y: Any) -> list[dict[str, float]]:
+        """The scores of many fitted estimators, each attack on a stack of them where they can be stacked."""
+        victims = [victim(estimator, X) for estimator in estimators]
+        attacked = [(clf, rows[: self.max_samples]) for clf, rows in victims]
+        results = {name: _run_on_all(attack, attacked) for name, attack in self._attacks().items()}
+        references = {name: _run_on_all(attack, attacked) for name, attack in self.reference.items()}
+        return [
+            self._scores(clf, rows, y, *({name: r[i] for name, r in group.items()} for group in (results, references)))
+            for i, (clf, rows) in enumerate(victims)
+        ]
+
+    def _attacks(self) -> Mapping[str, BaseAttack]:
+        return self.attack if isinstance(self.attack, Mapping) else {"": self.attack}
+
+    def _scores(
+        self, clf: Any, X: Any, y: Any, results: dict[str, AttackResult], references: dict[str, AttackResult]
+    ) -> dict[str, float]:
+        """All scores of a classifier, whose first rows have been attacked."""
         scores = {"roc_auc": roc_auc(clf, X, y), "accuracy": float(accuracy_score(y, clf.predict(X)))}
         X, y = X[: self.max_samples], np.asarray(y)[: self.max_samples]
-        attacks = self.attack if isinstance(self.attack, Mapping) else {"": self.attack}
-        results = {name: aimed(attack, clf).run(X) for name, attack in attacks.items()}
+        attacks = self._attacks()
         worst = strongest(list(results.values()))
         first = next(iter(attacks.values()))
         threat = first.threat if first.threat is not None else ThreatModel()
         scores["precision_at_k"] = float(worst.precision_at_k.mean())
-        named = {name: result for name, result in results.items() if name}
-        named |= {name: aimed(attack, clf).run(X) for name, attack in self.reference.items()}
+        named = {**{name: result for name, result in results.items() if name}, **references}
         means = {name: float(result.precision_at_k.mean()) for name, result in named.items()}
         scores |= {f"precision_at_k_{name}": mean for name, mean in means.items()}
         for precision in _by_radius({**attacks, **self.reference}, means):

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.training import Member, ObjectiveNet, Rows, batch_size_of, seeded, stack_key, train_together
 
-__all__ = ["StackedFit", "begin_fits", "train_fits"]
+__all__ = ["StackedFit", "begin_fits", "portions", "train_fits"]
 
 #: Members of a stack on a CPU: more of them share the cost of starting an operation no better, and leave the cache.
 _CPU_STACK = 32
@@ -157,7 +157,7 @@ def train_fits(
     for group in groups.values():
         first = fits[group[0]]
         size = stack_size or _stack_size(first, len(data[first.rows][0]))
-        chunks += _portions(group, size, effective_n_jobs(n_jobs))
+        chunks += portions(group, size, n_jobs=n_jobs)
     done = Parallel(n_jobs=n_jobs)(
         delayed(_train_chunk)([fits[i] for i in chunk], {fits[i].rows: data[fits[i].rows] for i in chunk}, share)
         for chunk in chunks
@@ -169,10 +169,13 @@ def train_fits(
     return trained
 
 
-def _portions(group: list[int], size: int, n_jobs: int) -> list[list[int]]:
+def portions(group: list[int], size: int | None = None, *, n_jobs: int | None = None) -> list[list[int]]:
     """The group in portions of equal size, none above `size`, as many as keep all processes busy."""
-    rounds = -(-len(group) // (size * n_jobs))
-    n_chunks = min(rounds * n_jobs, len(group))
+    if not group:
+        return []
+    n_processes = effective_n_jobs(n_jobs)
+    rounds = 1 if size is None else -(-len(group) // (size * n_processes))
+    n_chunks = min(rounds * n_processes, len(group))
     return [chunk.tolist() for chunk in np.array_split(np.asarray(group), n_chunks)]
 
 

@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing, indexable
 
 from robustxai._validation import check_number, nearest_name
 from robustxai.exceptions import DivergedError
-from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, train_fits
+from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
 
 __all__ = ["tune"]
 
@@ -213,14 +213,21 @@ class _Trials:
 
     def score(self, groups: list[list[StackedFit]]) -> list[dict[str, float] | Exception]:
         """Mean over the splits of every metric, or what a trial died of."""
-        tasks = [(fit, group_number) for group_number, group in enumerate(groups) for fit in group]
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(_score)(fit, self.data.get(fit.rows), self.parts[fit.part], self.tests[fit.part], self.scorer)
-            for fit, _ in tasks
-        )
+        jobs = [
+            (part, job)
+            for part in range(len(self.parts))
+            for job in portions(list(range(len(groups))), n_jobs=self.n_jobs)
+        ]
+        tasks = []
+        for part, job in jobs:
+            fits = [groups[number][part] for number in job]
+            rows = {fit.rows: self.data.get(fit.rows) for fit in fits}
+            tasks.append(delayed(_score)(fits, rows, self.parts[part], self.tests[part], self.scorer))
+        results = Parallel(n_jobs=self.n_jobs)(tasks)
+        found = {(i, part): result for (part, job), many in zip(jobs, results) for i, result in zip(job, many)}
         scores: list[dict[str, float] | Exception] = []
         for group_number in range(len(groups)):
-            parts = [result for result, (_, number) in zip(results, tasks) if number == group_number]
+            parts = [found[group_number, part] for part in range(len(self.parts))]
             error = next((part for part in parts if isinstance(part, Exception)), None)
             scores.append(error or {name: float(np.mean([part[name] for part in parts])) for name in parts[0]})
             self._check_objectives(scores[-1])
@@ -236,14 +243,25 @@ class _Trials:
             raise ValueError(f"The scoring has several metrics; name objectives among {', '.join(metrics)}.")
 
 
-def _score(fit: StackedFit, rows: Any, part: tuple[Any, Any], test: tuple[Any, Any], scorer: Any) -> Any:
-    """The metrics of one fit on its test rows, or the DivergedError that ended it."""
-    try:
-        fitted = fit.fitted({fit.rows: rows}) if fit.members else fit.estimator.fit(*part)
-    except DivergedError as error:
-        return error
-    scores = scorer(fitted, *test)
-    return {name: float(value) for name, value in scores.items()} if isinstance(scores, dict) else {"score": scores}
+def _score(
+    fits: Sequence[StackedFit], data: dict[Any, Any], part: tuple[Any, Any], test: tuple[Any, Any], scorer: Any
+) -> list[dict[str, float] | Exception]:
+    """The metrics of every fit of a part on its test rows, or the DivergedError that ended it."""
+    found: list[Any] = []
+    for fit in fits:
+        try:
+            found.append(fit.fitted(data) if fit.members else fit.estimator.fit(*part))
+        except DivergedError as error:
+            found.append(error)
+    alive = [number for number, outcome in enumerate(found) if not isinstance(outcome, DivergedError)]
+    estimators = [found[number] for number in alive]
+    if hasattr(scorer, "score_together"):
+        scores = scorer.score_together(estimators, *test)
+    else:
+        scores = [scorer(estimator, *test) for estimator in estimators]
+    for number, score in zip(alive, scores):
+        found[number] = {k: float(v) for k, v in score.items()} if isinstance(score, dict) else {"score": score}
+    return found
 
 
 def _any_value(distribution: BaseDistribution) -> Any:

@@ -17,6 +17,7 @@ from robustxai.nets._mlp_passes import MLPPasses
 from robustxai.nets._resnet9 import ResNet9
 from robustxai.nets._shaped import accepted_arguments, check_inputs, check_shape
 from robustxai.nets._siamese import Siamese
+from robustxai.nets._stack_rows import StackRows, of_rows
 from robustxai.nets._stacked_mlp import StackedMLP
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "MLPPasses",
     "ResNet9",
     "Siamese",
+    "StackRows",
     "StackedMLP",
     "accepted_arguments",
     "check_inputs",
@@ -38,6 +40,7 @@ __all__ = [
     "has_piecewise_linear",
     "is_piecewise_linear",
     "make_activation",
+    "of_rows",
     "set_beta",
     "softplus_surrogate",
 ]

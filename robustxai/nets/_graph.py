@@ -32,7 +32,7 @@ class GraphNet(ShapedNet):
 
     with :math:`H_0 = S`: the features of a node are its weights to all others (its connectivity profile). Graphs are
     fully described by A, have the same nodes in the same order, and no mask. The layers are PyTorch Geometric's
-    ``DenseGraphConv``.
+    ``DenseGraphConv``, with features projected before they are summed over neighbours: the same, with fewer products.
 
     The network reads the symmetric part of A, so that its input gradients are symmetric and an edge has one
     attribution, in both of its entries, even where an attack has moved one of them alone.
@@ -119,15 +119,18 @@ class GraphNet(ShapedNet):
         """Logits of shape (*batch, n_classes) for x of shape (*batch, *in_shape)."""
         batch, n_nodes = x.shape[: x.ndim - len(self.in_shape)], self.in_shape[-1]
         weights = x.reshape(-1, n_nodes, n_nodes)
-        weights = (weights + weights.mT) / 2
-        degree = (weights.square() + self.smoothing**2).sqrt().sum(dim=-1)
-        scale = degree.rsqrt()
-        normalised = scale.unsqueeze(-1) * weights * scale.unsqueeze(-2)
+        weights = 0.5 * (weights + weights.mT)
+        scale = self.scale(weights)
         h = weights if self.features == "profile" else torch.eye(n_nodes, dtype=x.dtype, device=x.device)
         for convolution, activation in zip(self.convolutions, self.activations):
-            h = activation(convolution(h, normalised))
+            h = activation(_convolve(convolution, h, weights, scale))
         logits = self.readout(h.mean(dim=1))
         return logits.reshape(*batch, logits.shape[-1])
+
+    def scale(self, weights: Tensor) -> Tensor:
+        r""":math:`d_i^{-1/2}`, shape (n, nodes, 1), for symmetric matrices of shape (n, nodes, nodes)."""
+        lengths = torch.hypot(weights, weights.new_tensor(self.smoothing))
+        return lengths.sum(dim=-1, keepdim=True).rsqrt()
 
 
 def check_adjacency(X: np.ndarray) -> None:
@@ -143,6 +146,12 @@ def check_adjacency(X: np.ndarray) -> None:
     if asymmetric.any():
         row = int(asymmetric.argmax()) // (len(matrices) // len(X))
         raise ValueError(_no_graph(f"The adjacency matrices are not symmetric (row {row} of X is not)"))
+
+
+def _convolve(convolution: Any, h: Tensor, weights: Tensor, scale: Tensor) -> Tensor:
+    r"""``convolution(h, adjacency)`` for :math:`S_{ij} / \sqrt{d_i d_j}`, without that matrix and its derivatives."""
+    messages = scale * (weights @ (scale * nn.functional.linear(h, convolution.lin_rel.weight)))
+    return messages + convolution.lin_rel.bias + convolution.lin_root(h)
 
 
 def _no_graph(problem: str) -> str:

@@ -97,6 +97,8 @@ class SmoothMaxPool(nn.Module):
         size = z.shape[dim]
         windows = list(self._windows(size, axis))
         longest = max(len(window) for window in windows)
+        if windows == [list(range(i * longest, (i + 1) * longest)) for i in range(len(windows))]:  # side by side
+            return z.narrow(dim, 0, len(windows) * longest).unflatten(dim, (-1, longest)).logsumexp(dim=dim + 1)
         # what is not in a window, be it padding or the end of the axis, is one more place that adds nothing to a sum
         index = torch.tensor([window + [size] * (longest - len(window)) for window in windows], device=z.device)
         nothing = torch.full_like(z.narrow(dim, 0, 1), -torch.inf)

@@ -84,6 +84,11 @@ class StackedMLP(nn.Module):
         self.passes.backward()
 
     @property
+    def n_members(self) -> int:
+        """S."""
+        return len(self.beta)
+
+    @property
     def passes(self) -> MLPPasses:
         """The passes on these weights."""
         if self._passes is None:
@@ -100,9 +105,8 @@ class StackedMLP(nn.Module):
         chosen._passes = None
         chosen._parameters, chosen._buffers, chosen._modules = {}, {}, {}
         for name in ("weights", "biases"):
-            parts = [nn.Parameter(p.detach()[index].clone()) for p in getattr(self, name)]
-            setattr(chosen, name, nn.ParameterList(parts))
-        chosen.skip = None if self.skip is None else nn.Parameter(self.skip.detach()[index].clone())
+            setattr(chosen, name, nn.ParameterList(_rows(p, index) for p in getattr(self, name)))
+        chosen.skip = None if self.skip is None else _rows(self.skip, index)
         chosen.register_buffer("beta", self.beta[index])
         return chosen
 
@@ -116,3 +120,7 @@ class StackedMLP(nn.Module):
                 layer.bias.copy_(bias[s, 0])
             if self.skip is not None and member.skip is not None:
                 member.skip.weight.copy_(self.skip[s])
+
+
+def _rows(parameter: nn.Parameter, index: Tensor) -> nn.Parameter:
+    return nn.Parameter(parameter.detach()[index].clone(), parameter.requires_grad)

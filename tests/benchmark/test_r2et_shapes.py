@@ -12,7 +12,7 @@ from robustxai.benchmark import R2ETShapes, ShapeCell, run_shape_cell, shapes_ma
 from robustxai.benchmark import _r2et_shapes as shapes
 from robustxai.classifiers import LinearClassifier, R2ETClassifier
 
-TINY = {"n_train": 60, "n_test": 40, "n_pairs": 40, "epochs": 2, "warm_up": 1, "n_attacked": 10}
+TINY = {"n_train": 60, "n_test": 40, "n_pairs": 40, "epochs": 2, "warm_up": 1, "n_attacked": 10, "paper_steps": 3}
 
 
 @pytest.fixture
@@ -36,7 +36,6 @@ def miniature(monkeypatch):
     small = {name: replace(shape, sizes={"small": TINY, "full": TINY}) for name, shape in shapes.SHAPES.items()}
     monkeypatch.setattr(shapes, "SHAPES", small)
     monkeypatch.setattr(shapes, "_STEPS", 2)
-    monkeypatch.setattr(shapes, "_PAPER_STEPS", 3)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 
 from robustxai import ExactHessianClassifier, R2ETClassifier
 from robustxai.attacks import ERAttack
-from robustxai.model_selection import BatchedSearchCV, PrecisionAtKScorer, RobustnessScorer
+from robustxai.attacks._together import run_together
+from robustxai.model_selection import BatchedSearchCV, PrecisionAtKScorer, RobustnessScorer, _scorers
 from robustxai.model_selection._pareto import non_dominated
 
 GRID = {"lambda_gap": [0.0003, 0.001], "lambda_hessian": [0.0, 0.02], "k": [1, 2]}
@@ -124,6 +125,47 @@ def test_a_candidate_that_diverges_gets_the_error_score(n_jobs, data):
     assert search.cv_results_["mean_test_score"][0] > 0.5
     with pytest.raises(Exception, match="diverged"):
         BatchedSearchCV(CLF, {"lr": [0.005, 1e30]}, cv=3, error_score="raise").fit(*data)
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    [PrecisionAtKScorer(ERAttack(k=2, max_iter=10)), SCORING, RobustnessScorer(ERAttack(k=2, max_iter=5), n_draws=2)],
+    ids=["one", "dict", "many metrics"],
+)
+def test_a_split_is_attacked_once_for_all_candidates(scoring, data, monkeypatch):
+    calls = []
+
+    def counted(attack, victims):
+        calls.append(len(victims))
+        return run_together(attack, victims)
+
+    monkeypatch.setattr(_scorers, "run_together", counted)
+    options = {"scoring": scoring, "refit": False, "cv": 3}
+    batched = BatchedSearchCV(CLF, GRID, **options).fit(*data)
+    assert calls == [8, 8, 8]
+    given, kept = (s["p"] if isinstance(s, dict) else s for s in (scoring, batched.scorer_))
+    assert kept is given
+    ordinary = GridSearchCV(CLF, GRID, **options).fit(*data)
+    assert_same_results(batched, ordinary)
+    assert (batched.cv_results_["mean_score_time"] > 0).all()
+
+
+class Fussy(PrecisionAtKScorer):
+    """Refuses one of the candidates, and with it all that are scored beside it."""
+
+    def score_together(self, estimators, X, y=None):
+        if any(estimator.lambda_gap > 0.5 for estimator in estimators):
+            raise RuntimeError("no thanks")
+        return super().score_together(estimators, X, y)
+
+
+def test_one_that_cannot_be_scored_costs_no_other_its_score(data):
+    scoring = Fussy(ERAttack(k=2, max_iter=5))
+    search = BatchedSearchCV(CLF, {"lambda_gap": [0.001, 0.9]}, scoring=scoring, cv=3, error_score=-1.0, refit=False)
+    with pytest.warns(UserWarning, match="no thanks"):
+        search.fit(*data)
+    assert search.cv_results_["mean_test_score"][0] > 0
+    assert search.cv_results_["mean_test_score"][1] == -1
 
 
 def test_halving_drops_the_worse_half(data):

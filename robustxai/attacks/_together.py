@@ -1,0 +1,131 @@
+"""One attack on many victims at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+from typing_extensions import Self
+
+from robustxai.attacks._base import BaseAttack
+from robustxai.attacks._gradient import GradientAttack
+from robustxai.attacks._random import RandomAttack
+from robustxai.attacks._result import AttackResult
+from robustxai.attacks._victim import aimed
+from robustxai.classifiers import BaseExplainableClassifier
+from robustxai.explainers import Gradient
+from robustxai.nets import StackedMLP, StackRows, has_piecewise_linear, of_rows
+from robustxai.training import small_net_threads
+
+__all__ = ["run_together"]
+
+#: Rows that are explained or predicted at once: as many as an attack searches by default.
+_CHUNK = 1024
+
+
+def run_together(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
+    """What ``attack.run`` finds on every victim, from one search through a stack of their networks.
+
+    Draws are the same for every row and rows do not depend on each other, so that a victim's result is what it is alone
+    up to the rounding of float32.
+
+    Parameters
+    ----------
+    attack : attack
+        Its `estimator` is replaced by the victims.
+    victims : sequence of (fitted classifier, X of shape (n_samples, n_features))
+        Each with its own rows.
+
+    Returns
+    -------
+    list of AttackResult
+        One for each victim.
+
+    Raises
+    ------
+    NotImplementedError
+        Victims or attacks that have to be run one by one; the message says why.
+    """
+    attack = aimed(attack, _Together(victims))
+    if not isinstance(attack, (GradientAttack, RandomAttack)) or type(attack)._search is not BaseAttack._search:
+        raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
+    if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
+        raise NotImplementedError("an attack draws anew for every victim unless random_state is a number")
+    parts = [X for _, X in victims]
+    if all(isinstance(part, pd.DataFrame) for part in parts):
+        rows = pd.concat(parts)
+    else:
+        rows = np.concatenate([np.asarray(part) for part in parts])
+    if torch.device(attack.estimator.device_).type != "cpu":
+        attack.set_params(batch_size=attack.batch_size * len(victims))
+    found = attack.run(rows)
+    ends = np.cumsum([0, *(len(part) for part in parts)])
+    return [_rows_of(found, slice(start, end)) for start, end in pairwise(ends)]
+
+
+def _rows_of(found: AttackResult, part: slice) -> AttackResult:
+    whole = ("n_iter",)
+    fields: dict[str, Any] = {
+        name: value if name in whole or value is None else value[part] for name, value in vars(found).items()
+    }
+    return AttackResult(**fields)
+
+
+class _Together(BaseEstimator):
+    """Many fitted classifiers as the victim of one attack: its rows are those of the first, of the second, and so on.
+
+    Labels are class indices.
+    """
+
+    def __init__(self, victims: Sequence[tuple[Any, Any]]) -> None:
+        classifiers = [classifier for classifier, _ in victims]
+        for classifier in classifiers:
+            if not isinstance(classifier, BaseExplainableClassifier):
+                raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
+            if has_piecewise_linear(classifier.module_):
+                raise NotImplementedError("networks with ReLUs are attacked through a stand-in, each its own")
+        self.explainer_ = classifiers[0].explainer_
+        if not isinstance(self.explainer_, Gradient) or any(c.explainer_ != self.explainer_ for c in classifiers):
+            raise NotImplementedError("victims of one attack have one explainer, the gradient")
+        self.device_ = classifiers[0].device_
+        owner = torch.repeat_interleave(torch.tensor([len(X) for _, X in victims]))
+        stack = StackedMLP([classifier.module_ for classifier in classifiers])
+        self.module_ = StackRows(stack, owner).to(self.device_)
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Nothing to do: the classifiers are fitted."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def encode_target(self, X: Any, y: Any = None) -> Tensor:
+        """The predicted classes of all rows."""
+        x = self._tensor(X)
+        with torch.no_grad(), small_net_threads(self.module_):
+            parts = [of_rows(self.module_, part)(x[part]).argmax(dim=1) for part in self._parts(x)]
+        return torch.cat(parts)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The same as numbers."""
+        return self.encode_target(X).cpu().numpy()
+
+    def explain(self, X: Any, y: np.ndarray) -> np.ndarray:
+        """Attribution of class y of all rows, shaped like X."""
+        x, target = self._tensor(X), torch.as_tensor(y, device=self.device_)
+        with small_net_threads(self.module_):
+            parts = [self.explainer_(of_rows(self.module_, p), x[p], target[p]).detach() for p in self._parts(x)]
+        return torch.cat(parts).cpu().numpy()
+
+    def _tensor(self, X: Any) -> Tensor:
+        return torch.as_tensor(np.asarray(X), dtype=torch.float32, device=self.device_)
+
+    def _parts(self, x: Tensor) -> Sequence[Tensor]:
+        size = _CHUNK if self.module_.owner.device.type == "cpu" else len(x)
+        return torch.arange(len(x), device=x.device).split(size)
