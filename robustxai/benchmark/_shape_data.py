@@ -155,8 +155,8 @@ SHAPES: dict[str, Shape] = {
             "small": {
                 "n_train": 2000,
                 "n_test": 500,
-                "epochs": 6,
-                "warm_up": 3,
+                "epochs": 8,
+                "warm_up": 4,
                 "n_attacked": 30,
                 "paper_steps": 50,
             },

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import accuracy_score
 
 from robustxai._validation import check_choice, check_number
@@ -43,12 +44,16 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
 
 
 def _run_on_all(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
-    """What the attack finds on each of (classifier, X), in one search where that can be."""
+    """What the attack finds on each of (classifier, X), in one search where that can be and memory allows."""
     if len(victims) > 1:
         try:
             return run_together(attack, victims)
         except NotImplementedError:
             pass
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            half = len(victims) // 2
+            return _run_on_all(attack, victims[:half]) + _run_on_all(attack, victims[half:])
     return [aimed(attack, classifier).run(X) for classifier, X in victims]
 
 

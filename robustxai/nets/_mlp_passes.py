@@ -225,56 +225,58 @@ class _Trace:
 
     def backward(self) -> list[Tensor | None]:
         """What has arrived at the leaves, as gradients in weights, biases and skip."""
-        n_hidden = self.n_layers - 1
-        d_weights: list[Tensor | None] = [None] * self.n_layers
-        d_biases: list[Tensor | None] = [None] * self.n_layers
-        d_skip: Tensor | None = None
-        d_z: list[Tensor | None] = [None] * n_hidden
-        bend = _BENDS[self.activation]
-
-        for gradient, cotangent, us in self.gradients:
-            if gradient.grad is None:
-                continue
-            d: Tensor = gradient.grad
-            c = cotangent.detach()
-            for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
-                d_weights[layer] = self._outer(u, d, d_weights[layer])
-                d = self.product(d, self.weights[layer].mT, out=self._room("d", layer, u.shape[-1]))
-                if bend is not None:
-                    bent = bend(u.mul_(d), a, s)
-                    d_z[layer] = bent if (other := d_z[layer]) is None else other.add_(bent)
-                d = d.mul_(s)
-            d_weights[-1] = self._outer(c, d, d_weights[-1])
-            if self.skip is not None:
-                d_skip = self._outer(c, gradient.grad, d_skip)
-            if cotangent.requires_grad:  # it depends on the logits
-                d_cotangent = self.product(d, self.weights[-1].mT)
-                if self.skip is not None:
-                    d_cotangent += self.product(gradient.grad, self.skip.mT)
-                cotangent.backward(d_cotangent)
-
+        self.d_weights: list[Tensor | None] = [None] * self.n_layers
+        self.d_biases: list[Tensor | None] = [None] * self.n_layers
+        self.d_skip: Tensor | None = None
+        #: What has arrived at z of the hidden layers.
+        self.d_z: list[Tensor | None] = [None] * len(self.s)
+        for gradient, cotangent, u in self.gradients:
+            if gradient.grad is not None:
+                self._through_gradient(gradient.grad, cotangent, u)
         assert self.logits is not None
-        arrived = self.logits.grad  # at z of the layer
+        self._through_logits(self.logits.grad)
+        if self.betas is not None:  # from what they have made of the weights and biases to these themselves
+            self.d_weights[0] = None if self.d_weights[0] is None else self.d_weights[0].mul_(self.betas)
+            self.d_weights[-1] = None if self.d_weights[-1] is None else self.d_weights[-1].div_(self.betas)
+            self.d_biases[:-1] = [None if bias is None else bias.mul_(self.betas) for bias in self.d_biases[:-1]]
+        return [*self.d_weights, *self.d_biases, self.d_skip]
+
+    def _through_gradient(self, arrived: Tensor, cotangent: Tensor, us: list[Tensor]) -> None:
+        """From an input gradient up to its cotangent, which may depend on the logits; u is used up."""
+        bend, c = _BENDS[self.activation], cotangent.detach()
+        d = arrived
+        for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
+            self.d_weights[layer] = self._outer(u, d, self.d_weights[layer])
+            d = self.product(d, self.weights[layer].mT, out=self._room("d", layer, u.shape[-1]))
+            if bend is not None:
+                bent = bend(u.mul_(d), a, s)
+                self.d_z[layer] = bent if (other := self.d_z[layer]) is None else other.add_(bent)
+            d = d.mul_(s)
+        self.d_weights[-1] = self._outer(c, d, self.d_weights[-1])
+        if self.skip is not None:
+            self.d_skip = self._outer(c, arrived, self.d_skip)
+        if cotangent.requires_grad:
+            d_cotangent = self.product(d, self.weights[-1].mT)
+            if self.skip is not None:
+                d_cotangent += self.product(arrived, self.skip.mT)
+            cotangent.backward(d_cotangent)
+
+    def _through_logits(self, arrived: Tensor | None) -> None:
+        """From the logits down to the first layer, joined on the way by what has come through the input gradients."""
         if arrived is not None and self.skip is not None:
-            d_skip = self._outer(arrived, self.x, d_skip)
-        for layer in range(n_hidden, -1, -1):
-            if layer < n_hidden:
+            self.d_skip = self._outer(arrived, self.x, self.d_skip)
+        for layer in range(len(self.s), -1, -1):
+            if layer < len(self.s):
                 if arrived is not None:
                     weight = self.weights[layer + 1]
                     arrived = self.product(arrived, weight, out=self._room("d", layer, weight.shape[-1]))
                     arrived.mul_(self.s[layer])
-                if (late := d_z[layer]) is not None:
+                if (late := self.d_z[layer]) is not None:
                     arrived = self.beta * late if arrived is None else arrived.add_(late, alpha=self.beta)
             if arrived is not None:
                 factor = 1 / self.beta if layer else 1.0
-                d_weights[layer] = self._outer(arrived, self.a[layer], d_weights[layer], factor)
-                d_biases[layer] = arrived.sum(dim=-2, keepdim=arrived.ndim == 3)
-
-        if self.betas is not None:  # from what they have made of the weights and biases to these themselves
-            d_weights[0] = None if d_weights[0] is None else d_weights[0].mul_(self.betas)
-            d_weights[-1] = None if d_weights[-1] is None else d_weights[-1].div_(self.betas)
-            d_biases[:-1] = [None if bias is None else bias.mul_(self.betas) for bias in d_biases[:-1]]
-        return [*d_weights, *d_biases, d_skip]
+                self.d_weights[layer] = self._outer(arrived, self.a[layer], self.d_weights[layer], factor)
+                self.d_biases[layer] = arrived.sum(dim=-2, keepdim=arrived.ndim == 3)
 
     def _room(self, name: Any, layer: int, width: int) -> Tensor | None:
         """Something to write the hidden layer's `name` to; None where autograd needs what is there."""

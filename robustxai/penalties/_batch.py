@@ -102,12 +102,9 @@ class ExplainedBatch:
         The probability's gradient has the factor p(1 - p), which underflows for confident samples and whose quotients
         then turn training into NaN; an explainer that knows better offers ``up_to_scale``.
         """
-        if self._ahead:
-            return self._all_directions[0]
-        explainer = self._up_to_scale
-        if explainer is self.explainer:
+        if not self._ahead and self._up_to_scale is self.explainer:
             return self.attribution
-        return explainer(self.module, self.x, self.target, logits=self.explained_logits, create_graph=True)
+        return self._all_directions[0]
 
     def direction_of(self, penalty: PenaltyAtPoint) -> Tensor:
         """`direction` of the same classes at the point of `penalty`, differentiable."""
@@ -130,9 +127,9 @@ class ExplainedBatch:
 
     @cached_property
     def _all_directions(self) -> Sequence[Tensor]:
-        target = torch.cat([self.target] * (1 + len(self._ahead)), dim=-1)
-        directions = self._up_to_scale(self.module, self._all_x, target, logits=self._all_logits, create_graph=True)
-        return self._parts(directions)
+        target = torch.cat([self.target] * (1 + len(self._ahead)), dim=-1) if self._ahead else self.target
+        logits = self._all_logits if self._ahead else self.explained_logits
+        return self._parts(self._up_to_scale(self.module, self._all_x, target, logits=logits, create_graph=True))
 
     def _parts(self, rows: Tensor) -> Sequence[Tensor]:
         """What belongs to `x`, and to each of the points that are `ahead`."""

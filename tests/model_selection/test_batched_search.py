@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
@@ -148,6 +149,23 @@ def test_a_split_is_attacked_once_for_all_candidates(scoring, data, monkeypatch)
     ordinary = GridSearchCV(CLF, GRID, **options).fit(*data)
     assert_same_results(batched, ordinary)
     assert (batched.cv_results_["mean_score_time"] > 0).all()
+
+
+def test_an_attack_that_runs_out_of_memory_is_divided(data, monkeypatch):
+    clfs = [clone(CLF).set_params(lambda_gap=gap).fit(*data) for gap in (0.0, 0.01, 0.1)]
+    scorer = PrecisionAtKScorer(ERAttack(k=2, max_iter=5))
+    whole = scorer.score_together(clfs, *data)
+    sizes = []
+
+    def small(attack, victims):
+        sizes.append(len(victims))
+        if len(victims) > 2:
+            raise torch.OutOfMemoryError
+        return run_together(attack, victims)
+
+    monkeypatch.setattr(_scorers, "run_together", small)
+    assert scorer.score_together(clfs, *data) == pytest.approx(whole, abs=1e-3)
+    assert sizes == [3, 2]
 
 
 class Fussy(PrecisionAtKScorer):
