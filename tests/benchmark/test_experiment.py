@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from robustxai.benchmark import (
     _experiment,
     run_experiment,
 )
+from robustxai.benchmark._scheduler import _memory_kept
 
 
 def cell_files(out):
@@ -156,3 +158,14 @@ def test_an_experiment_that_makes_no_sense_is_refused(parameters, error, message
 def test_any_csv_is_a_data_set():
     assert "loans.csv" not in DATA
     assert Experiment(("somewhere/loans.csv", "other.csv.gz")).data[1] == "other.csv.gz"
+
+
+def test_processes_are_started_with_memory_that_is_kept(monkeypatch):
+    trim, threshold = "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"
+    monkeypatch.setenv(trim, "7")
+    monkeypatch.delenv(threshold, raising=False)
+    with _memory_kept():
+        assert os.environ[trim] == "7"  # whoever has an opinion keeps it
+        assert int(os.environ[threshold]) == 2**25
+    assert os.environ[trim] == "7"
+    assert threshold not in os.environ
