@@ -44,7 +44,22 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
 
 
 def _run_on_all(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
-    """What the attack finds on each of (classifier, X), in one search where that can be and memory allows."""
+    """What the attack finds on each of (classifier, X), several at a time where that can be and pays."""
+    groups: list[list[tuple[Any, Any]]] = []
+    size = 0  # rows of the last group
+    for classifier, X in victims:
+        # a CPU is busy with the rows that an attack searches at once: more of them would only leave its cache
+        on_gpu = str(getattr(classifier, "device_", "cpu")).startswith("cuda")
+        if not groups or (size + len(X) > attack.batch_size and not on_gpu):
+            groups.append([])
+            size = 0
+        groups[-1].append((classifier, X))
+        size += len(X)
+    return [result for group in groups for result in _run_on_group(attack, group)]
+
+
+def _run_on_group(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
+    """In one search, if victims and attack are of that kind and memory allows."""
     if len(victims) > 1:
         try:
             return run_together(attack, victims)
@@ -53,7 +68,7 @@ def _run_on_all(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             half = len(victims) // 2
-            return _run_on_all(attack, victims[:half]) + _run_on_all(attack, victims[half:])
+            return _run_on_group(attack, victims[:half]) + _run_on_group(attack, victims[half:])
     return [aimed(attack, classifier).run(X) for classifier, X in victims]
 
 

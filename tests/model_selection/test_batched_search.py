@@ -168,6 +168,21 @@ def test_an_attack_that_runs_out_of_memory_is_divided(data, monkeypatch):
     assert sizes == [3, 2]
 
 
+def test_a_cpu_searches_no_more_rows_at_once_than_the_attack_would(data, monkeypatch):
+    clfs = [clone(CLF).set_params(lambda_gap=gap).fit(*data) for gap in (0.0, 0.01, 0.1, 0.2, 0.3)]
+    sizes = []
+
+    def counted(attack, victims):
+        sizes.append(len(victims))
+        return run_together(attack, victims)
+
+    monkeypatch.setattr(_scorers, "run_together", counted)
+    few = PrecisionAtKScorer(ERAttack(k=2, max_iter=5, batch_size=2 * len(data[0])))
+    many = PrecisionAtKScorer(ERAttack(k=2, max_iter=5))
+    assert few.score_together(clfs, *data) == pytest.approx(many.score_together(clfs, *data), abs=1e-3)
+    assert sizes == [2, 2, 5]
+
+
 class Fussy(PrecisionAtKScorer):
     """Refuses one of the candidates, and with it all that are scored beside it."""
 
