@@ -124,7 +124,10 @@ def on_cluster(cells: Sequence[AnyCell], run: Run, address: str) -> Results[AnyC
         guilty: list[AnyCell] = []
         yield from _round(client, cells, run, suspects)
         for cell in suspects:
-            yield from _round(client, [cell], run, guilty)
+            again: list[AnyCell] = []
+            yield from _round(client, [cell], run, again)
+            # the worker may have been dying already, of the cell before
+            yield from _round(client, again, run, guilty)
             if len(guilty) == _ENOUGH:
                 break
     if guilty:
