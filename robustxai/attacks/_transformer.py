@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._validation import check_number
+from robustxai.nets import frozen
 from robustxai.perturbation import PerturbationSet, ThreatModel
 
 __all__ = ["AttackTransformer"]
@@ -99,7 +100,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
 
     def _frozen_module(self) -> nn.Module:
         """A copy of the victim's module, in evaluation mode and without gradients of its weights."""
-        return copy.deepcopy(self.estimator.module_).requires_grad_(False).eval()
+        return frozen(self.estimator.module_)
 
     def _tensor(self, X: np.ndarray) -> Tensor:
         return torch.tensor(X, dtype=torch.float32, device=self.estimator.device_)

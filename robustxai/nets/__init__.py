@@ -11,6 +11,7 @@ from robustxai.nets._activation import (
 )
 from robustxai.nets._auto import AUTO_NETS, NETS, choose_net
 from robustxai.nets._conv import ConvNet
+from robustxai.nets._frozen import frozen
 from robustxai.nets._graph import GraphNet
 from robustxai.nets._mlp import MLP
 from robustxai.nets._mlp_passes import MLPPasses
@@ -37,6 +38,7 @@ __all__ = [
     "check_shape",
     "choose_net",
     "fix_beta",
+    "frozen",
     "has_piecewise_linear",
     "is_piecewise_linear",
     "make_activation",

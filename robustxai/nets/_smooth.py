@@ -8,11 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robustxai.nets._softplus import pairs, softplus
+
 __all__ = ["SmoothClamp", "SmoothLeaky", "SmoothMaxPool", "SmoothReLU"]
 
 
 class SmoothReLU(nn.Softplus):
     """Softplus in the place of a ReLU: a class of its own, because a network may have softplus units of its own too."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Values at z, shaped like z."""
+        return softplus(z, self.beta)
 
 
 class SmoothLeaky(nn.Module):
@@ -88,22 +94,41 @@ class SmoothMaxPool(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Pooled values of z of shape ([n,] channels, *places)."""
-        z = z * self.beta
         for axis in range(self.n_axes):
-            z = self._pool(z, z.ndim - self.n_axes + axis, axis)
-        return z / self.beta
+            dim = z.ndim - self.n_axes + axis
+            width = self._side_by_side(z.shape[dim], axis)
+            z = self._pool(z, dim, axis) if width is None else self._pool_pairs(z, dim, width)
+        return z
+
+    def _pool_pairs(self, z: Tensor, dim: int, width: int) -> Tensor:
+        """Windows side by side, of a width that is a power of two: neighbours with each other, until one is left."""
+        if rest := z.shape[dim] % width:
+            z = z.narrow(dim, 0, z.shape[dim] - rest)
+        for _ in range(width.bit_length() - 1):
+            one, other = pairs(z, dim)
+            z = other + softplus(one - other, self.beta)
+        return z
 
     def _pool(self, z: Tensor, dim: int, axis: int) -> Tensor:
         size = z.shape[dim]
         windows = list(self._windows(size, axis))
         longest = max(len(window) for window in windows)
-        if windows == [list(range(i * longest, (i + 1) * longest)) for i in range(len(windows))]:  # side by side
-            return z.narrow(dim, 0, len(windows) * longest).unflatten(dim, (-1, longest)).logsumexp(dim=dim + 1)
         # what is not in a window, be it padding or the end of the axis, is one more place that adds nothing to a sum
         index = torch.tensor([window + [size] * (longest - len(window)) for window in windows], device=z.device)
         nothing = torch.full_like(z.narrow(dim, 0, 1), -torch.inf)
-        places = torch.cat([z, nothing], dim=dim).index_select(dim, index.flatten())
-        return places.unflatten(dim, index.shape).logsumexp(dim=dim + 1)
+        places = torch.cat([z * self.beta, nothing], dim=dim).index_select(dim, index.flatten())
+        return places.unflatten(dim, index.shape).logsumexp(dim=dim + 1) / self.beta
+
+    def _side_by_side(self, size: int, axis: int) -> int | None:
+        """Width of the windows along an axis of `size` places if they lie side by side and are a power of two wide."""
+        options: dict[str, Any] = {name: values[axis] for name, values in self.options.items()}
+        if self.adaptive:
+            n = size if options["output_size"] is None else options["output_size"]
+            width, rest = divmod(size, n)
+            return None if rest or width.bit_count() > 1 else width
+        kernel, stride, padding, dilation = options.values()
+        plain = stride == kernel and not padding and dilation == 1 and not (self.ceil_mode and size % kernel)
+        return kernel if plain and kernel.bit_count() == 1 else None
 
     def _windows(self, size: int, axis: int) -> Iterator[list[int]]:
         """The places of every window along an axis of `size` places."""

@@ -1,0 +1,90 @@
+"""Networks that have learnt all they will, to be differentiated in their inputs alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.nets._softplus import softplus
+
+__all__ = ["frozen"]
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    """A copy of `module` in evaluation mode, the same function of its input, whose weights have no gradient.
+
+    Its second derivative in the input is cheaper, and an attack takes nothing else: torch computes that of a
+    convolution together with a gradient in the weights that nobody asks for, two more convolutions, and that of batch
+    normalisation in a dozen operations on whole images. An attack on ResNet9 takes three fifths of the time.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any network; it is not changed.
+    """
+    fixed = copy.deepcopy(module).requires_grad_(False).eval()
+    for layer in fixed.modules():
+        # a subclass may compute something else. The class stays: there are explainers that go by it
+        forward = _FORWARDS.get(type(layer))
+        if forward is not None:
+            layer.forward = partial(forward, layer)  # a partial is copied along with its layer, a closure is not
+    return fixed
+
+
+def _convolve(layer: Any, x: Tensor) -> Tensor:
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        return type(layer).forward(layer, x)
+    options = layer.stride, layer.padding, layer.dilation, layer.groups
+    if x.ndim == layer.weight.ndim:
+        return _FixedConvolution.apply(x, layer.weight, layer.bias, *options)
+    return _FixedConvolution.apply(x[None], layer.weight, layer.bias, *options)[0]
+
+
+class _FixedConvolution(torch.autograd.Function):
+    """The input gradient of a convolution is a transposed convolution, and that is linear: no derivative is lost."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
+        stride, padding, dilation, groups = options
+        ctx.weight, ctx.options, ctx.places = weight, options, x.shape[2:]
+        return torch.convolution(x, weight, bias, stride, padding, dilation, False, [0] * len(stride), groups)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), (stride, padding, dilation, groups) = gradients, ctx.options
+        kernel, places = ctx.weight.shape[2:], gradient.shape[2:]
+        reached = [
+            (n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in zip(places, stride, padding, dilation, kernel)
+        ]
+        rest = [n - r for n, r in zip(ctx.places, reached)]  # places at the end that a stride has passed over
+        there = torch.convolution(gradient, ctx.weight, None, stride, padding, dilation, True, rest, groups)
+        return (there, *(None,) * 6)
+
+
+def _normalise(layer: Any, x: Tensor) -> Tensor:
+    if layer.running_mean is None:
+        return type(layer).forward(layer, x)
+    scale = (layer.running_var + layer.eps).rsqrt()
+    if layer.affine:
+        scale = scale * layer.weight
+    shift = -layer.running_mean * scale
+    if layer.affine:
+        shift = shift + layer.bias
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return torch.addcmul(shift.view(shape), x, scale.view(shape))
+
+
+def _smooth(layer: Any, z: Tensor) -> Tensor:
+    return softplus(z, layer.beta, layer.threshold)
+
+
+_FORWARDS: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
+    nn.Conv1d: _convolve, nn.Conv2d: _convolve, nn.Conv3d: _convolve,
+    nn.BatchNorm1d: _normalise, nn.BatchNorm2d: _normalise, nn.BatchNorm3d: _normalise,
+    nn.Softplus: _smooth,
+}  # fmt: skip
