@@ -18,7 +18,7 @@ from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
 from robustxai.attacks._er import ERAttack
-from robustxai.attacks._gradient import NO_DERIVATIVE, lacks_derivative
+from robustxai.attacks._gradient import N_ASKED, NO_DERIVATIVE, lacks_derivative
 from robustxai.attacks._mse import MSEAttack
 from robustxai.attacks._multi_objective import MultiObjectiveAttack
 from robustxai.attacks._nes import NESAttack
@@ -108,8 +108,8 @@ class AutoExplanationAttack(AttackTransformer):
     preset : {"fast", "standard", "strong"}, default="standard"
         "standard" is never above any single attack of the library at its defaults, on any row. "fast" is for a look
         (a tenth of the time), "strong" for a last word (three to four times it).
-    batch_size : int, default=1024
-        Rows that are searched at once.
+    batch_size : int, optional
+        Rows that are searched at once, as in :class:`BaseAttack`.
     random_state : int, default=0
         Seed.
 
@@ -321,7 +321,7 @@ class AutoExplanationAttack(AttackTransformer):
         if isinstance(self.estimator, BlackBox):
             return False
         module = self._followed_module()
-        rows = self._validate(_take(X, np.arange(min(len(X), self.batch_size))))
+        rows = self._validate(_take(X, np.arange(min(len(X), N_ASKED))))
         return lacks_derivative(module, self.estimator.explainer_, self._tensor(rows), self._predicted(rows))
 
     def _ensemble(self, X: Any, threat: ThreatModel) -> tuple[AttackResult, list[str]]:

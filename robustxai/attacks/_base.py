@@ -44,8 +44,9 @@ class BaseAttack(AttackTransformer):
         What is ranked.
     max_iter : int, default=100
         Iterations per row; where P@k is the goal, a row whose top-k set is entirely replaced stops early.
-    batch_size : int, default=1024
-        Rows that are searched at once: what fits the processor's cache is fastest. Raise it on a GPU.
+    batch_size : int, optional
+        Rows that are searched at once. By default as many as a CPU is fastest with, at most 1,024 (of a table) and some
+        dozens (of images for a large network); on a GPU up to 65,536, as far as a few GB go.
     random_state : int, RandomState or None, default=0
         Seed.
 
@@ -165,9 +166,10 @@ class BaseAttack(AttackTransformer):
         deltas, traces = [], []
         seed = draw_seed(self.random_state)
         with small_net_threads(module):
-            first = torch.arange(min(len(x), self.batch_size), device=x.device)
+            size = self._rows_at_once(module, x)
+            first = torch.arange(min(len(x), size), device=x.device)
             self._check_victim(of_rows(module, first), surrogate, x[first], target[first])
-            for part in torch.arange(len(x), device=x.device).split(self.batch_size):
+            for part in torch.arange(len(x), device=x.device).split(size):
                 # the same draws for each chunk: rows do not depend on how they are divided
                 generator = torch.Generator().manual_seed(seed)
                 followed = of_rows(module, part)

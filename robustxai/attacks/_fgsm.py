@@ -25,8 +25,8 @@ class FGSM(PredictionAttack):
         The victim.
     threat : ThreatModel, optional
         What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
-    batch_size : int, default=1024
-        Rows that are attacked at once.
+    batch_size : int, optional
+        Rows that are attacked at once, as in :class:`BaseAttack`.
 
     Attributes
     ----------

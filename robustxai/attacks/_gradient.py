@@ -16,7 +16,7 @@ from robustxai.explainers import Explainer
 from robustxai.nets import of_rows, set_beta
 from robustxai.perturbation import input_gradient
 
-__all__ = ["NO_DERIVATIVE", "GradientAttack", "lacks_derivative"]
+__all__ = ["NO_DERIVATIVE", "N_ASKED", "GradientAttack", "lacks_derivative"]
 
 #: What is wrong where `lacks_derivative`, and what to do.
 NO_DERIVATIVE = (
@@ -27,7 +27,7 @@ NO_DERIVATIVE = (
     "attack without gradients, NESAttack or RandomAttack."
 )
 #: Rows that are asked, and the share of them that has to agree.
-_N_ASKED, _NEARLY_ALL = 64, 0.95
+N_ASKED, _NEARLY_ALL = 64, 0.95
 
 
 class GradientAttack(BaseAttack):
@@ -186,7 +186,7 @@ def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target:
     target : Tensor of shape (n,)
         Classes that are explained.
     """
-    asked = torch.arange(min(len(x), _N_ASKED), device=x.device)
+    asked = torch.arange(min(len(x), N_ASKED), device=x.device)
     points, attribution, _ = observe(of_rows(module, asked), explainer, x[asked], target[asked], graph=True)
     rows = attribution.detach().flatten(start_dim=1).double()
     length = rows.norm(dim=1, keepdim=True)

@@ -51,7 +51,9 @@ class PredictionAttack(AttackTransformer):
         module, target = self._frozen_module(), self._predicted(X, y)
         deltas = []
         with small_net_threads(module):
-            for x, classes in zip(self._tensor(X).split(self.batch_size), target.split(self.batch_size)):
+            rows = self._tensor(X)
+            size = self._rows_at_once(module, rows)
+            for x, classes in zip(rows.split(size), target.split(size)):
                 delta = ascend(
                     lambda points, classes=classes: -log_odds(module(points), classes),  # type: ignore[misc]
                     x,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,11 @@ class AttackResult:
     targets_in_top_k: np.ndarray | None = None
     last_gain: np.ndarray | None = None
     rejected: np.ndarray | None = None
+
+    def of_rows(self, rows: slice) -> AttackResult:
+        """What was found in some of the rows."""
+        by_row = {name: value for name, value in vars(self).items() if name != "n_iter" and value is not None}
+        return replace(self, **{name: value[rows] for name, value in by_row.items()})
 
 
 def strongest(results: Sequence[AttackResult]) -> AttackResult:

@@ -17,16 +17,15 @@ from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._result import AttackResult
+from robustxai.attacks._rows_at_once import MOST_ROWS
 from robustxai.attacks._victim import aimed
 from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.explainers import Gradient
 from robustxai.nets import StackedMLP, StackRows, has_piecewise_linear, of_rows
+from robustxai.ranking import as_tensor
 from robustxai.training import small_net_threads
 
 __all__ = ["run_together"]
-
-#: Rows that are explained or predicted at once: as many as an attack searches by default.
-_CHUNK = 1024
 
 
 def run_together(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
@@ -52,29 +51,19 @@ def run_together(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list
     NotImplementedError
         Victims or attacks that have to be run one by one; the message says why.
     """
-    attack = aimed(attack, _Together(victims))
     if not isinstance(attack, (GradientAttack, RandomAttack)) or type(attack)._search is not BaseAttack._search:
         raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
         raise NotImplementedError("an attack draws anew for every victim unless random_state is a number")
+    attack = aimed(attack, _Together(victims))
     parts = [X for _, X in victims]
     if all(isinstance(part, pd.DataFrame) for part in parts):
         rows = pd.concat(parts)
     else:
         rows = np.concatenate([np.asarray(part) for part in parts])
-    if torch.device(attack.estimator.device_).type != "cpu":
-        attack.set_params(batch_size=attack.batch_size * len(victims))
     found = attack.run(rows)
     ends = np.cumsum([0, *(len(part) for part in parts)])
-    return [_rows_of(found, slice(start, end)) for start, end in pairwise(ends)]
-
-
-def _rows_of(found: AttackResult, part: slice) -> AttackResult:
-    whole = ("n_iter",)
-    fields: dict[str, Any] = {
-        name: value if name in whole or value is None else value[part] for name, value in vars(found).items()
-    }
-    return AttackResult(**fields)
+    return [found.of_rows(slice(start, end)) for start, end in pairwise(ends)]
 
 
 class _Together(BaseEstimator):
@@ -124,8 +113,8 @@ class _Together(BaseEstimator):
         return torch.cat(parts).cpu().numpy()
 
     def _tensor(self, X: Any) -> Tensor:
-        return torch.as_tensor(np.asarray(X), dtype=torch.float32, device=self.device_)
+        return as_tensor(np.asarray(X)).to(self.device_, torch.float32)
 
     def _parts(self, x: Tensor) -> Sequence[Tensor]:
-        size = _CHUNK if self.module_.owner.device.type == "cpu" else len(x)
+        size = MOST_ROWS if self.module_.owner.device.type == "cpu" else len(x)
         return torch.arange(len(x), device=x.device).split(size)

@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._validation import check_number
+from robustxai.attacks._rows_at_once import rows_at_once
 from robustxai.nets import frozen
 from robustxai.perturbation import PerturbationSet, ThreatModel
 
@@ -32,12 +33,13 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         The victim. It is used as it is, and ``clone(attack)`` keeps it: an attack never trains anything.
     threat : ThreatModel, optional
         What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
-    batch_size : int, default=1024
-        Rows that are searched at once: what fits the processor's cache is fastest. Raise it on a GPU.
+    batch_size : int, optional
+        Rows that are searched at once. By default as many as a CPU is fastest with, at most 1,024 (of a table) and some
+        dozens (of images for a large network); on a GPU up to 65,536, as far as a few GB go.
     """
 
     def __init__(
-        self, estimator: Any = None, *, threat: ThreatModel | None = None, batch_size: int = 1024, **unknown: Any
+        self, estimator: Any = None, *, threat: ThreatModel | None = None, batch_size: int | None = None, **unknown: Any
     ) -> None:
         self._refuse(unknown)
         self.estimator = estimator
@@ -76,7 +78,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
             self.estimator,
             msg=f"The {type(self.estimator).__name__} under attack is not fitted yet: call its fit(X, y) first.",
         )
-        check_number("batch_size", self.batch_size, minimum=1, integer=True)
+        if self.batch_size is not None:
+            check_number("batch_size", self.batch_size, minimum=1, integer=True)
         if self.threat is not None and not isinstance(self.threat, ThreatModel):
             raise TypeError(
                 f"threat must be a ThreatModel, for instance ThreatModel(epsilon=0.5), got {self.threat!r}."
@@ -101,6 +104,9 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     def _frozen_module(self) -> nn.Module:
         """A copy of the victim's module, in evaluation mode and without gradients of its weights."""
         return frozen(self.estimator.module_)
+
+    def _rows_at_once(self, module: nn.Module, x: Tensor) -> int:
+        return rows_at_once(module, x) if self.batch_size is None else int(self.batch_size)
 
     def _tensor(self, X: np.ndarray) -> Tensor:
         return torch.tensor(X, dtype=torch.float32, device=self.estimator.device_)

@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
 from robustxai.attacks._result import warn_of_rise
+from robustxai.attacks._rows_at_once import MOST_ROWS
 from robustxai.attacks._together import run_together
 from robustxai.attacks._victim import aimed, victim
 from robustxai.certificates import certify_top_k
@@ -50,7 +51,7 @@ def _run_on_all(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[
     for classifier, X in victims:
         # a CPU is busy with the rows that an attack searches at once: more of them would only leave its cache
         on_gpu = str(getattr(classifier, "device_", "cpu")).startswith("cuda")
-        if not groups or (size + len(X) > attack.batch_size and not on_gpu):
+        if not groups or (size + len(X) > (attack.batch_size or MOST_ROWS) and not on_gpu):
             groups.append([])
             size = 0
         groups[-1].append((classifier, X))

@@ -79,7 +79,8 @@ class Pool:
             self.fits[number] = fit
             self.seconds["fit_time"].append(fit.seconds if fit.members else None)
             if fit.members:
-                joblib.dump(_outcome(fit, self.data), self.path(number))
+                joblib.dump(_outcome(fit, self.data), path := self.path(number))
+                _scores_of(path).unlink(missing_ok=True)  # those of an earlier rung
 
     def path(self, number: int) -> Path:
         """Where the result of a fit lies."""
@@ -123,9 +124,8 @@ def _score(scorers: Mapping[str, Any], paths: Sequence[Path], X: Any, y: Any) ->
         scores = {name: s.score_together(list(estimators.values()), X, y) for name, s in scorers.items()}
     except Exception:  # raised again where scikit-learn expects it, by the one that it is about
         return None
-    for number, (path, estimator) in enumerate(estimators.items()):
-        estimator._scores_in_search = {name: values[number] for name, values in scores.items()}
-        joblib.dump(estimator, path)
+    for number, path in enumerate(estimators):
+        joblib.dump({name: values[number] for name, values in scores.items()}, _scores_of(path))
     return (time.perf_counter() - start) / len(paths)
 
 
@@ -150,6 +150,11 @@ def as_given(scorer: Any) -> Any:
 
 def _path(folder: str | Path, params: dict[str, Any], part: str) -> Path:
     return Path(folder) / f"{joblib.hash(params)}-{part}.joblib"
+
+
+def _scores_of(path: Path) -> Path:
+    """Where the scores lie of the fit that lies at `path`."""
+    return path.with_suffix(".scores")
 
 
 class Trained(BaseEstimator):
@@ -191,4 +196,6 @@ def _fit_or_find(estimator: Any, path: Callable[[str], Path], X: Any, y: Any = N
     if isinstance(trained, Exception):
         raise trained
     vars(estimator).update(vars(trained))
+    if (scores := _scores_of(found)).exists():
+        estimator._scores_in_search = joblib.load(scores)
     return estimator
