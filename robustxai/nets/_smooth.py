@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from robustxai.nets._softplus import pairs, softplus
+from robustxai.nets._softplus import softplus
+from robustxai.nets._windows import Windows, pool_pairs
 
 __all__ = ["SmoothClamp", "SmoothLeaky", "SmoothMaxPool", "SmoothReLU"]
 
@@ -85,33 +83,20 @@ class SmoothMaxPool(nn.Module):
 
     def __init__(self, pool: nn.Module, beta: float) -> None:
         super().__init__()
-        self.n_axes = next(n for kind, n in _N_POOLED.items() if isinstance(pool, kind))
-        self.adaptive = isinstance(pool, _ADAPTIVE)
-        names = ("output_size",) if self.adaptive else ("kernel_size", "stride", "padding", "dilation")
-        self.options = {name: _each(getattr(pool, name), self.n_axes) for name in names}
-        self.ceil_mode = bool(getattr(pool, "ceil_mode", False))
+        self.windows = Windows(pool)
         self.beta = beta
 
     def forward(self, z: Tensor) -> Tensor:
         """Pooled values of z of shape ([n,] channels, *places)."""
-        for axis in range(self.n_axes):
-            dim = z.ndim - self.n_axes + axis
-            width = self._side_by_side(z.shape[dim], axis)
-            z = self._pool(z, dim, axis) if width is None else self._pool_pairs(z, dim, width)
-        return z
-
-    def _pool_pairs(self, z: Tensor, dim: int, width: int) -> Tensor:
-        """Windows side by side, of a width that is a power of two: neighbours with each other, until one is left."""
-        if rest := z.shape[dim] % width:
-            z = z.narrow(dim, 0, z.shape[dim] - rest)
-        for _ in range(width.bit_length() - 1):
-            one, other = pairs(z, dim)
-            z = other + softplus(one - other, self.beta)
+        for axis in reversed(range(self.windows.n_axes)):
+            dim = z.ndim - self.windows.n_axes + axis
+            width = self.windows.side_by_side(z.shape[dim], axis)
+            z = self._pool(z, dim, axis) if width is None else pool_pairs(z, dim, width, self.beta)
         return z
 
     def _pool(self, z: Tensor, dim: int, axis: int) -> Tensor:
         size = z.shape[dim]
-        windows = list(self._windows(size, axis))
+        windows = list(self.windows.places(size, axis))
         longest = max(len(window) for window in windows)
         # what is not in a window, be it padding or the end of the axis, is one more place that adds nothing to a sum
         index = torch.tensor([window + [size] * (longest - len(window)) for window in windows], device=z.device)
@@ -119,46 +104,6 @@ class SmoothMaxPool(nn.Module):
         places = torch.cat([z * self.beta, nothing], dim=dim).index_select(dim, index.flatten())
         return places.unflatten(dim, index.shape).logsumexp(dim=dim + 1) / self.beta
 
-    def _side_by_side(self, size: int, axis: int) -> int | None:
-        """Width of the windows along an axis of `size` places if they lie side by side and are a power of two wide."""
-        options: dict[str, Any] = {name: values[axis] for name, values in self.options.items()}
-        if self.adaptive:
-            n = size if options["output_size"] is None else options["output_size"]
-            width, rest = divmod(size, n)
-            return None if rest or width.bit_count() > 1 else width
-        kernel, stride, padding, dilation = options.values()
-        plain = stride == kernel and not padding and dilation == 1 and not (self.ceil_mode and size % kernel)
-        return kernel if plain and kernel.bit_count() == 1 else None
-
-    def _windows(self, size: int, axis: int) -> Iterator[list[int]]:
-        """The places of every window along an axis of `size` places."""
-        options: dict[str, Any] = {name: values[axis] for name, values in self.options.items()}
-        if self.adaptive:
-            n = size if options["output_size"] is None else options["output_size"]
-            yield from (list(range(i * size // n, -(-(i + 1) * size // n))) for i in range(n))
-            return
-        kernel, stride, padding, dilation = options.values()
-        reach = dilation * (kernel - 1) + 1
-        rest = size + 2 * padding - reach
-        n = (-(-rest // stride) if self.ceil_mode else rest // stride) + 1
-        if self.ceil_mode and (n - 1) * stride >= size + padding:
-            n -= 1  # as in torch: no window begins in the padding on the right
-        for i in range(n):
-            start = i * stride - padding
-            yield [place for place in range(start, start + reach, dilation) if 0 <= place < size]
-
     def extra_repr(self) -> str:
         """What it pools, for ``print``."""
-        return ", ".join(f"{name}={value}" for name, value in self.options.items()) + f", beta={self.beta}"
-
-
-_ADAPTIVE = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
-_N_POOLED: dict[type[nn.Module], int] = {
-    nn.MaxPool1d: 1, nn.MaxPool2d: 2, nn.MaxPool3d: 3,
-    nn.AdaptiveMaxPool1d: 1, nn.AdaptiveMaxPool2d: 2, nn.AdaptiveMaxPool3d: 3,
-}  # fmt: skip
-
-
-def _each(value: Any, n_axes: int) -> tuple[Any, ...]:
-    """An option of a pooling as one value per axis."""
-    return tuple(value) if isinstance(value, Sequence) else (value,) * n_axes
+        return ", ".join(f"{name}={value}" for name, value in self.windows.options.items()) + f", beta={self.beta}"

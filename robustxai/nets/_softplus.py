@@ -1,4 +1,4 @@
-"""Softplus for attacks: its first two derivatives from what the forward pass has computed already."""
+"""Softplus and maxima for attacks: their first two derivatives from what the forward pass has computed already."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["pairs", "softplus"]
+__all__ = ["maximum_of_pairs", "softplus"]
 
 
 def softplus(z: Tensor, beta: float, threshold: float = 20.0) -> Tensor:
@@ -53,35 +53,66 @@ class _Slope(torch.autograd.Function):
         return arrived * slope, bend.mul_(gradient).mul_(arrived), None, None
 
 
-def pairs(z: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """The places 0, 2, 4, ... and 1, 3, 5, ... of z along `dim`; gradients come back in the memory layout of z."""
-    return _Pairs.apply(z, dim)
+def maximum_of_pairs(z: Tensor, dim: int, beta: float | None = None) -> Tensor:
+    r"""The larger of the places 0 and 1, of 2 and 3, and so on along `dim`; the first one of two that are equal.
+
+    With `beta` its smooth stand-in, :math:`z_2 + s(z_1 - z_2)`. Gradients come back in the memory layout of z.
+    """
+    return _MaximumOfPairs.apply(z, dim, beta)
 
 
-class _Pairs(torch.autograd.Function):
+class _MaximumOfPairs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(z)
-        ctx.dim = dim
-        one, other = z.unflatten(dim, (-1, 2)).unbind(dim + 1)
-        return one.clone(), other.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return _Joined.apply(*gradients, *ctx.saved_tensors, ctx.dim), None
-
-
-class _Joined(torch.autograd.Function):
-    """The inverse of `pairs`."""
-
-    @staticmethod
-    def forward(ctx: Any, one: Tensor, other: Tensor, like: Tensor, dim: int) -> Tensor:
-        ctx.dim = dim
-        joined = torch.empty_like(like)
-        for part, place in zip((one, other), joined.unflatten(dim, (-1, 2)).unbind(dim + 1)):
-            place.copy_(part)
-        return joined
+    def forward(ctx: Any, z: Tensor, dim: int, beta: float | None) -> Tensor:
+        one, other = _halves(z, dim)
+        ctx.dim, ctx.beta = dim, beta
+        if beta is None:
+            ctx.save_for_backward(z, (one >= other).to(z.dtype))
+            return torch.maximum(one, other)
+        difference = one - other
+        ctx.save_for_backward(z, (beta * difference).sigmoid_())
+        return nn.functional.softplus(difference, beta).add_(other)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return (*pairs(gradients[0], ctx.dim), None, None)
+        z, share = ctx.saved_tensors
+        return _Shared.apply(gradients[0], z, share, ctx.dim, ctx.beta), None, None
+
+
+class _Shared(torch.autograd.Function):
+    """`gradient` divided between the two of every pair: `share` of it for the first one."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, z: Tensor, share: Tensor, dim: int, beta: float | None) -> Tensor:
+        ctx.save_for_backward(gradient, z, share)
+        ctx.dim, ctx.beta = dim, beta
+        first = gradient * share
+        return _joined(first, gradient - first, z, dim)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, z, share = ctx.saved_tensors
+        one, other = _halves(gradients[0], ctx.dim)
+        difference = one - other
+        if ctx.beta is None:
+            return torch.addcmul(other, difference, share), None, None, None, None
+        if torch.is_grad_enabled():  # a third derivative asks for the share as a function of z
+            first, second = _halves(z, ctx.dim)
+            share = torch.sigmoid(ctx.beta * (first - second))
+        bend = torch.addcmul(share, share, share, value=-1).mul_(ctx.beta).mul_(gradient).mul_(difference)
+        return torch.addcmul(other, difference, share), _joined(bend, -bend, z, ctx.dim), None, None, None
+
+
+def _halves(z: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    one, other = z.unflatten(dim, (-1, 2)).unbind(dim + 1)
+    return one, other
+
+
+def _joined(one: Tensor, other: Tensor, like: Tensor, dim: int) -> Tensor:
+    """The inverse of `_halves`, in the memory layout of `like`."""
+    if torch.is_grad_enabled():  # a graph does without writing in place
+        return torch.stack([one, other], dim=dim + 1).flatten(dim, dim + 1)
+    joined = torch.empty_like(like)
+    for part, place in zip((one, other), _halves(joined, dim)):
+        place.copy_(part)
+    return joined

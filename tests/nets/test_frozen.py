@@ -23,6 +23,10 @@ LAYERS = {
     "norm of a table": (nn.BatchNorm1d(4), (5, 4)),
     "norm without weights": (nn.BatchNorm2d(3, affine=False), (2, 3, 4, 4)),
     "norm of the batch": (nn.BatchNorm2d(3, track_running_stats=False), (4, 3, 4, 4)),
+    "maximum": (nn.MaxPool2d((2, 4)), (2, 3, 7, 8)),
+    "maximum of an even number": (nn.MaxPool1d(2, ceil_mode=True), (2, 3, 8)),
+    "maximum of an odd number": (nn.MaxPool1d(2, ceil_mode=True), (2, 3, 7)),
+    "overlapping maximum": (nn.MaxPool3d(3, stride=2, padding=1), (1, 2, 5, 6, 7)),
     "softplus": (nn.Softplus(beta=3.0, threshold=2.0), (4, 5)),
 }
 NETS = {
@@ -68,15 +72,25 @@ def test_every_stride_and_padding(size, kernel, stride, padding, dilation):
         torch.testing.assert_close(other, one)
 
 
-def test_a_third_derivative_is_right():
-    net = frozen(nn.Sequential(nn.Conv1d(1, 2, 2), nn.Softplus(beta=2.0)).double())
-    x = images(1, 1, 4).requires_grad_()
+@pytest.mark.parametrize("last", [nn.Softplus(beta=2.0), softplus_surrogate(nn.MaxPool1d(2), 3.0)])
+def test_a_third_derivative_is_right(last):
+    net = frozen(nn.Sequential(nn.Conv1d(1, 2, 2), last).double())
+    x = images(1, 1, 5).requires_grad_()
 
     def bend(x):
         (slope,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
         return torch.autograd.grad((slope**2).sum(), x, create_graph=True)[0]
 
     assert torch.autograd.gradcheck(bend, x)
+
+
+def test_of_equal_places_the_first_one_counts():
+    """As in torch: an explanation differs by which one it is."""
+    x = torch.randint(0, 2, (4, 2, 8, 8), generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    pool = nn.MaxPool2d((2, 4))
+    weights = images(4, 2, 4, 2)
+    slopes = [torch.autograd.grad((net(x) * weights).sum(), x)[0] for net in (pool, frozen(pool))]
+    assert torch.equal(*slopes)
 
 
 def test_a_single_image_without_a_batch():

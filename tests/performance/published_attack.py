@@ -19,7 +19,7 @@ from tests.performance.ratios import take_turns
 K = 100
 #: Rows and iterations: ours, and the published attack's, which takes them one by one. Iterations are of
 #: the number of real attacks: what one does before the first and after the last of them is part of its time.
-OURS, PUBLISHED = (16, 50), (1, 50)
+OURS, PUBLISHED = (32, 50), (1, 50)
 
 
 class ResNet9(nn.Module):
