@@ -16,7 +16,7 @@ from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.metrics import precision_at_k
-from robustxai.nets import has_piecewise_linear, of_rows, softplus_surrogate
+from robustxai.nets import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import RANKINGS, count_units, top_k_mask, unit_scores
 from robustxai.training import draw_seed, small_net_threads
@@ -160,9 +160,9 @@ class BaseAttack(AttackTransformer):
         threat, space = self._bind(X)
         if threat.epsilon == 0:
             return X.copy(), Trace.start(len(X), self.max_iter)
-        module = self._frozen_module()
-        surrogate = softplus_surrogate(module) if has_piecewise_linear(module) else None
         target, x = self._predicted(X), self._tensor(X)
+        module = channels_last(self._frozen_module(), x)
+        surrogate = softplus_surrogate(module) if has_piecewise_linear(module) else None
         deltas, traces = [], []
         seed = draw_seed(self.random_state)
         with small_net_threads(module):

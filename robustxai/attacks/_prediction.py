@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.explainers import log_odds
+from robustxai.nets import channels_last
 from robustxai.perturbation import PerturbationSet, ascend
 from robustxai.training import small_net_threads
 
@@ -48,10 +49,10 @@ class PredictionAttack(AttackTransformer):
         if threat.epsilon == 0:
             return X.copy()
         n_steps, step_size, start = self._plan(space)
-        module, target = self._frozen_module(), self._predicted(X, y)
+        target, rows = self._predicted(X, y), self._tensor(X)
+        module = channels_last(self._frozen_module(), rows)
         deltas = []
         with small_net_threads(module):
-            rows = self._tensor(X)
             size = self._rows_at_once(module, rows)
             for x, classes in zip(rows.split(size), target.split(size)):
                 delta = ascend(

@@ -11,7 +11,7 @@ from robustxai.nets._activation import (
 )
 from robustxai.nets._auto import AUTO_NETS, NETS, choose_net
 from robustxai.nets._conv import ConvNet
-from robustxai.nets._frozen import frozen
+from robustxai.nets._frozen import channels_last, frozen
 from robustxai.nets._graph import GraphNet
 from robustxai.nets._mlp import MLP
 from robustxai.nets._mlp_passes import MLPPasses
@@ -34,6 +34,7 @@ __all__ = [
     "StackRows",
     "StackedMLP",
     "accepted_arguments",
+    "channels_last",
     "check_inputs",
     "check_shape",
     "choose_net",

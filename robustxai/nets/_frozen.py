@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustxai.nets._softplus import softplus
 from robustxai.nets._windows import Windows, pool_pairs
 
-__all__ = ["frozen"]
+__all__ = ["channels_last", "frozen"]
 
 
 def frozen(module: nn.Module) -> nn.Module:
@@ -36,6 +36,28 @@ def frozen(module: nn.Module) -> nn.Module:
         if forward is not None:
             layer.forward = partial(forward, layer)  # a partial is copied along with its layer, a closure is not
     return fixed
+
+
+def channels_last(module: nn.Module, x: Tensor) -> nn.Module:
+    """`module` with the memory layout in which a CPU convolves fastest, if it takes that; in place.
+
+    Values do not depend on the layout, but a ``forward`` may: ``h.view(len(h), -1)`` refuses another one.
+
+    Parameters
+    ----------
+    module : nn.Module
+        On a CPU or not.
+    x : Tensor of shape (n, *features)
+        Inputs; the first one is tried.
+    """
+    if x.device.type == "cpu" and any(isinstance(layer, nn.Conv2d) for layer in module.modules()):
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        try:
+            with torch.no_grad():
+                module(x[:1])
+        except RuntimeError:
+            module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return module
 
 
 def _convolve(layer: Any, x: Tensor) -> Tensor:

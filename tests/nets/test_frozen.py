@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from robustxai.nets import ConvNet, ResNet9, Siamese, frozen, softplus_surrogate
+from robustxai.nets import MLP, ConvNet, ResNet9, Siamese, channels_last, frozen, softplus_surrogate
 from tests.nets.images import derivatives, images, made
 
 LAYERS = {
@@ -160,3 +160,28 @@ def test_hooks_run_and_a_class_of_ones_own_stays_as_it_is():
     x = torch.randn(2, 1, 4)
     torch.testing.assert_close(frozen(net)(x), net(x))
     assert len(seen) == 2
+
+
+def test_the_layout_changes_no_value():
+    net, x = made(ResNet9, (3, 8, 8), 3, 2), images(4, 3, 8, 8)
+    other = channels_last(frozen(net), x)
+    assert other.first[0][0].weight.is_contiguous(memory_format=torch.channels_last)
+    for one, same in zip(derivatives(softplus_surrogate(net), x), derivatives(softplus_surrogate(other), x)):
+        torch.testing.assert_close(same, one)
+
+
+def test_a_network_that_needs_its_layout_keeps_it():
+    class Viewed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(2, 3, 3)
+
+        def forward(self, x):
+            return self.convolution(x).view(len(x), -1)
+
+    net, x = Viewed(), torch.randn(4, 2, 5, 5)
+    other = channels_last(frozen(net), x)
+    torch.testing.assert_close(other(x), net(x))
+    assert other.convolution.weight.is_contiguous()
+    table = MLP(3, 2)
+    assert channels_last(table, torch.zeros(1, 3)) is table
