@@ -41,7 +41,8 @@ def frozen(module: nn.Module) -> nn.Module:
 def channels_last(module: nn.Module, x: Tensor) -> nn.Module:
     """`module` with the memory layout in which a CPU convolves fastest, if it takes that; in place.
 
-    Values do not depend on the layout, but a ``forward`` may: ``h.view(len(h), -1)`` refuses another one.
+    Values do not depend on the layout, but a ``forward`` may: ``h.view(len(h), -1)`` refuses another one, and so do
+    weights of five axes.
 
     Parameters
     ----------
@@ -51,8 +52,8 @@ def channels_last(module: nn.Module, x: Tensor) -> nn.Module:
         Inputs; the first one is tried.
     """
     if x.device.type == "cpu" and any(isinstance(layer, nn.Conv2d) for layer in module.modules()):
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             with torch.no_grad():
                 module(x[:1])
         except RuntimeError:

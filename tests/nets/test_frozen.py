@@ -183,5 +183,7 @@ def test_a_network_that_needs_its_layout_keeps_it():
     other = channels_last(frozen(net), x)
     torch.testing.assert_close(other(x), net(x))
     assert other.convolution.weight.is_contiguous()
+    other.filters = nn.Parameter(torch.zeros(1, 1, 2, 2, 2))
+    assert channels_last(other, x).convolution.weight.is_contiguous()
     table = MLP(3, 2)
     assert channels_last(table, torch.zeros(1, 3)) is table
