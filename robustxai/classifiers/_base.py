@@ -50,7 +50,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         "log_odds_gradient", "logit_gradient", "cross_entropy_gradient" or any callable
         ``(module, x, target) -> attribution``.
     device : str, default="auto"
-        "auto" takes the GPU if there is one; else a torch device name.
+        "auto" takes the GPU if there is one; else a torch device name. Both this and `explainer` may be changed by
+        ``set_params`` after `fit` and take effect at once; all other parameters wait for the next `fit`.
     random_state : int, RandomState or None, default=0
         Seed of initialisation and batch order. A fixed default: an audit must be repeatable without asking.
     max_epochs : int or "auto", default="auto"
@@ -230,7 +231,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             net.check_finite({"logits": net.module_(rows).sum().item()})
         # float64, because the mean of many float32 values loses digits
         self.net_, self.classes_, self.feature_means_ = net, classes, X.mean(axis=0, dtype=np.float64)
-        self.device_, self.explainer_ = device, resolve_explainer(self.explainer)
+        self.device_ = device
         return self
 
     def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
@@ -302,12 +303,49 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         steps_per_epoch = -(-n_rows // (self.batch_size if self.batch_size > 0 else n_rows))
         return min(max(-(-_AUTO_STEPS // steps_per_epoch), 15), 200)
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; an unknown name raises ValueError with the nearest valid one.
+
+        Of a fitted classifier, `explainer` and `device` take effect at once: from then on it explains in the new way,
+        and its network is moved. All other parameters are about training, and wait for the next `fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Of a fitted classifier, an explainer or a device that there is not; nothing is set then.
+        """
+        if not self.__sklearn_is_fitted__():
+            return super().set_params(**params)
+        if "explainer" in params:
+            resolve_explainer(params["explainer"])
+        device = resolve_device(params["device"]) if "device" in params else self.device_
+        super().set_params(**params)
+        if device != self.device_:
+            self._move(device)
+        return self
+
+    def _move(self, device: torch.device) -> None:
+        """Take the fitted network to another device."""
+        self.net_.module_.to(device)
+        self.net_.criterion_.to(device)
+        self.net_.device = str(device)
+        for name in ("iterator_train__device", "iterator_valid__device"):
+            if hasattr(self.net_, name):
+                setattr(self.net_, name, device)
+        self.device_ = device
+
     # ---------------------------------------------------------------- use
 
     @property
     def module_(self) -> nn.Module:
         """The fitted torch module: inputs of shape (n, *features) to logits (n, n_classes)."""
         return self.net_.module_
+
+    @property
+    def explainer_(self) -> Explainer:
+        """What explains: `explainer`, that of a later ``set_params`` too. Attacks, certificates and metrics read it."""
+        check_is_fitted(self)
+        return resolve_explainer(self.explainer)
 
     @property
     def history_(self) -> Any:
@@ -325,7 +363,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         logits = self._forward(self._validate_inputs(X))
         return self.classes_[logits.argmax(dim=-1).cpu().numpy()]
 
-    def explain(self, X: Any, y: Any = None) -> Any:
+    def explain(self, X: Any, y: Any = None, *, explainer: str | Explainer | None = None) -> Any:
         """Attribution of every feature, signed, of the predicted class.
 
         Parameters
@@ -334,6 +372,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             Inputs, as in `fit`.
         y : array-like of shape (n_samples,) or a single label, optional
             Explain these classes instead of the predicted ones.
+        explainer : str or Explainer, optional
+            Explain in this way, for this call alone; by default as the parameter `explainer` says. What was trained
+            for does not change: a defence makes the explanations stable that it was trained with.
 
         Returns
         -------
@@ -342,8 +383,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         """
         inputs = self._validate_inputs(X)
         target = self._forward(inputs).argmax(dim=-1) if y is None else self.encode_target(inputs, y)
+        attribute = self.explainer_ if explainer is None else resolve_explainer(explainer)
         attribution = self._in_chunks(
-            lambda rows, classes: self.explainer_(self.module_, rows, classes).detach(), inputs, target
+            lambda rows, classes: attribute(self.module_, rows, classes).detach(), inputs, target
         )
         values = attribution.cpu().numpy()
         return pd.DataFrame(values, index=X.index, columns=X.columns) if isinstance(X, pd.DataFrame) else values
