@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_number, nearest_name
+from robustxai._columns import by_feature, indices_of
+from robustxai._validation import check_number
 
 __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
 
@@ -34,12 +35,14 @@ class ThreatModel:
         range of one feature scaled to [0, 1].
     norm : {2, inf, "inf"}, default=2
         p.
-    bounds : (low, high), optional
-        Box that x + delta must stay in; each side a number or an array of shape (*features,).
+    bounds : (low, high) or mapping, optional
+        Box that x + delta must stay in; each side a number or an array of shape (*features,). Of single features, by
+        name or index: ``{"age": (18, 90), "debt": (0, None)}``; all others are free then.
     frozen : sequence of int, of str, or a boolean mask, optional
         Features that may not be changed, by index, name or mask (age, sex, ...).
-    scale : float or array of shape (*features,), optional
-        s, one unit of every feature, for data that is not standardised.
+    scale : float, array of shape (*features,) or mapping, optional
+        s, one unit of every feature, for data that is not standardised. Of single features, by name or index:
+        ``{"age": 10}``; the unit of all others is 1 then.
 
     Raises
     ------
@@ -47,30 +50,83 @@ class ThreatModel:
         Negative or infinite epsilon, another norm, a low above its high, a scale that is not positive.
     TypeError
         An epsilon that is no number, a frozen feature that is not in a sequence.
+
+    Notes
+    -----
+    A name means the feature of that name. Where there is none it means the column of a table that a preprocessor made
+    into several features, as scikit-learn names them: "purpose" means "purpose_car", "purpose_radio", ..., with or
+    without the step of a ColumnTransformer before them ("levels__purpose_car"), and "age" means "numbers__age". "age"
+    never means "age_group" where there is a feature "age". Names that may mean several columns, by the names or by the
+    rows of X, are refused. A frozen column keeps the indicator of its missing values too.
+
+    Examples
+    --------
+    >>> threat = ThreatModel(0.5, frozen=["sex"], scale={"age": 10.0}, bounds={"age": (18, 90)})
+    >>> space = threat.bind(np.array([[30.0, 0.0, 1.0]]), ["age", "sex_female", "sex_male"])
+    >>> space.unit.tolist(), space.low.tolist()
+    ([10.0, 0.0, 0.0], [18.0, -inf, -inf])
     """
 
     epsilon: float = 0.5
     norm: float | str = 2
-    bounds: tuple[Any, Any] | None = None
+    bounds: tuple[Any, Any] | Mapping[Any, tuple[Any, Any]] | None = None
     frozen: Sequence[int] | Sequence[str] | np.ndarray | None = None
-    scale: float | np.ndarray | None = None
+    scale: float | np.ndarray | Mapping[Any, float] | None = None
 
     def __post_init__(self) -> None:
         check_number("epsilon", self.epsilon, minimum=0.0)
         if self.norm not in (2, math.inf, "inf"):
             raise ValueError(f"norm={self.norm!r} is not supported; use 2 or inf.")
         if self.bounds is not None:
-            if not hasattr(self.bounds, "__len__") or len(self.bounds) != 2:
-                raise ValueError(f"bounds must be a pair (low, high), got {self.bounds!r}.")
-            low, high = (np.asarray(side, dtype=float) for side in self.bounds)
-            if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
-                raise ValueError("bounds must be (low, high) with low <= high everywhere and no NaN.")
-        if self.frozen is not None and np.ndim(self.frozen) == 0:
+            pairs = self.bounds.values() if isinstance(self.bounds, Mapping) else [self.bounds]
+            for pair in pairs:
+                if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+                    raise ValueError(f"bounds must be a pair (low, high), or such pairs by feature, got {pair!r}.")
+                low, high = (np.asarray(side, dtype=float) for side in _sides(pair))
+                if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
+                    raise ValueError("bounds must be (low, high) with low <= high everywhere and no NaN.")
+        if self.frozen is not None and (np.ndim(self.frozen) == 0 or isinstance(self.frozen, Mapping)):
             raise TypeError(f"frozen must be a sequence of features or a mask, got {self.frozen!r}; put it in a list.")
         if self.scale is not None:
-            scale = np.asarray(self.scale, dtype=float)
+            values = list(self.scale.values()) if isinstance(self.scale, Mapping) else self.scale
+            if np.asarray(values).dtype.kind not in "iuf" and np.size(values):
+                raise TypeError(
+                    f"scale must be a number, an array or a mapping of features to numbers, got {values!r}."
+                )
+            scale = np.asarray(values, dtype=float)
             if not (np.isfinite(scale).all() and (scale > 0).all()):
                 raise ValueError("scale must be positive and finite; freeze a feature instead of scaling it to 0.")
+
+    def resolve(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> ThreatModel:
+        """The same threat model for inputs like `X` of shape (n, *features), without names.
+
+        Bounds and units are arrays of shape (*features,), frozen features a mask.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An unknown or ambiguous name, or an array of the wrong shape.
+        """
+        shape = X.shape[1:]
+        names = None if feature_names is None else [str(name) for name in feature_names]
+        changed: dict[str, Any] = {}
+        if isinstance(self.scale, Mapping):
+            changed["scale"] = by_feature(self.scale, 1.0, names, math.prod(shape), X, what="scale").reshape(shape)
+        elif self.scale is not None:
+            changed["scale"] = self._per_feature("scale", self.scale, shape)
+        if isinstance(self.bounds, Mapping):
+            pairs = {name: _sides(pair) for name, pair in self.bounds.items()}
+            changed["bounds"] = tuple(
+                by_feature(
+                    {name: pair[side] for name, pair in pairs.items()}, free, names, math.prod(shape), X, what="bounds"
+                ).reshape(shape)
+                for side, free in enumerate((-np.inf, np.inf))
+            )
+        elif self.bounds is not None:
+            changed["bounds"] = tuple(self._per_feature("bounds", side, shape) for side in _sides(self.bounds))
+        if self.frozen is not None:
+            changed["frozen"] = self._mask(X, names)
+        return replace(self, **changed)
 
     def bind(
         self, X: np.ndarray, feature_names: Sequence[str] | None = None, device: torch.device | str = "cpu"
@@ -79,11 +135,12 @@ class ThreatModel:
 
         Raises
         ------
-        ValueError
-            A row of X outside `bounds`, an unknown frozen feature, or an array of the wrong shape.
+        ValueError, TypeError
+            A row of X outside `bounds`, an unknown or ambiguous name, or an array of the wrong shape.
         """
         shape = X.shape[1:]
-        low, high = self._box(shape)
+        threat = self.resolve(X, feature_names)
+        low, high = threat.box(X)
         # up to the rounding of float32, in which a network sees it: MinMaxScaler may leave a 1 at 1 + 2e-16
         beyond = [(low - X, low), (X - high, high)]
         outside = np.logical_or(*(gap > _ROUNDING * np.maximum(1.0, np.abs(edge)) for gap, edge in beyond))
@@ -93,58 +150,59 @@ class ThreatModel:
                 f"{outside.sum()} of {len(X)} rows lie outside the bounds of the threat model (the first is row "
                 f"{int(outside.argmax())}). Clip X, for instance by MinMaxScaler(clip=True), or widen the bounds."
             )
+        unit = np.ones(shape) if threat.scale is None else np.asarray(threat.scale)
+        if threat.frozen is not None:
+            unit = np.where(threat.frozen, 0.0, unit)
         return PerturbationSet(
             epsilon=float(self.epsilon),
             norm=2.0 if self.norm == 2 else math.inf,
             low=torch.tensor(low, dtype=torch.float32, device=device),
             high=torch.tensor(high, dtype=torch.float32, device=device),
-            unit=torch.as_tensor(
-                self._per_feature("scale", 1.0 if self.scale is None else self.scale, shape)
-                * self._free(shape, feature_names),
-                dtype=torch.float32,
-                device=device,
-            ),
+            unit=torch.tensor(unit, dtype=torch.float32, device=device),
         )
 
-    def clip(self, X: np.ndarray) -> np.ndarray:
+    def clip(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> np.ndarray:
         """X moved into `bounds`, in its own dtype (float32 arithmetic can leave the box by one rounding)."""
-        low, high = self._box(X.shape[1:])
+        low, high = self.box(X, feature_names)
         return np.clip(X, low.astype(X.dtype), high.astype(X.dtype))
 
-    def _box(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        low, high = self.bounds if self.bounds is not None else (-np.inf, np.inf)
-        return self._per_feature("bounds", low, shape), self._per_feature("bounds", high, shape)
+    def box(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest values, each of shape (*features,), for inputs like `X` of shape (n, *features)."""
+        low, high = replace(self, frozen=None, scale=None).resolve(X, feature_names).bounds or (-np.inf, np.inf)
+        return self._per_feature("bounds", low, X.shape[1:]), self._per_feature("bounds", high, X.shape[1:])
 
     @staticmethod
     def _per_feature(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+        array = np.asarray(value, dtype=float)
+        fits = array.ndim != 1 or array.shape[0] == shape[-1]  # a list of one is no number
         try:
-            return np.broadcast_to(np.asarray(value, dtype=float), shape)
-        except ValueError as error:
-            raise ValueError(
-                f"{name} has shape {np.shape(value)}, which does not fit inputs of shape {shape}."
-            ) from error
+            if fits:
+                return np.broadcast_to(array, shape)
+        except ValueError:
+            pass
+        raise ValueError(f"{name} has shape {array.shape}, which does not fit inputs of shape {shape}.")
 
-    def _free(self, shape: tuple[int, ...], feature_names: Sequence[str] | None) -> np.ndarray:
-        """1 for features that may change, 0 for frozen ones."""
-        free = np.ones(shape)
-        if self.frozen is None or len(self.frozen) == 0:
-            return free
-        frozen = np.asarray(self.frozen)
-        if frozen.dtype == bool:
-            return np.where(self._per_feature("frozen", frozen, shape) != 0, 0.0, 1.0)
-        if frozen.dtype.kind in "UO":
-            names = list(feature_names) if feature_names is not None else []
-            unknown = [str(name) for name in frozen if name not in names]
-            if not names:
-                raise ValueError("frozen names features, but the data has no feature names; give indices or a mask.")
-            if unknown:
-                raise ValueError(f"frozen feature {unknown[0]!r} is not in the data.{nearest_name(unknown[0], names)}")
-            frozen = np.array([names.index(name) for name in frozen])
-        flat = free.reshape(-1)
-        if frozen.dtype.kind not in "iu" or frozen.min() < -flat.size or frozen.max() >= flat.size:
-            raise ValueError(f"frozen={self.frozen!r} must be feature names, a mask, or indices below {flat.size}.")
-        flat[frozen] = 0.0
-        return flat.reshape(shape)
+    def _mask(self, X: np.ndarray, names: Sequence[str] | None) -> np.ndarray:
+        """True for frozen features."""
+        assert self.frozen is not None
+        shape = X.shape[1:]
+        mask = np.zeros(shape, dtype=bool)
+        given = list(self.frozen)
+        if not given:
+            return mask
+        if np.asarray(self.frozen).dtype == bool:
+            return self._per_feature("frozen", self.frozen, shape) != 0
+        if any(isinstance(one, (bool, np.bool_)) or not isinstance(one, (str, int, np.integer)) for one in given):
+            raise ValueError(f"frozen={self.frozen!r} must be feature names, a mask, or indices below {mask.size}.")
+        columns = indices_of(given, names, mask.size, X, what="frozen", indicators=True)
+        mask.reshape(-1)[[column for part in columns for column in part]] = True
+        return mask
+
+
+def _sides(pair: Any) -> tuple[Any, Any]:
+    """Low and high, where None is no bound."""
+    low, high = pair
+    return (-np.inf if low is None else low), (np.inf if high is None else high)
 
 
 @dataclass(frozen=True, eq=False)

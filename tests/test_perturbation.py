@@ -297,6 +297,14 @@ def test_float32_inputs_on_a_bound_that_float32_cannot_hold_are_inside():
         ({"scale": float("nan")}, ValueError, "scale must be positive"),
         ({"frozen": 3}, TypeError, "put it in a list"),
         ({"frozen": "age"}, TypeError, "put it in a list"),
+        ({"frozen": {"age": True}}, TypeError, "put it in a list"),
+        ({"scale": "0.1"}, TypeError, "scale must be a number"),
+        ({"scale": True}, TypeError, "scale must be a number"),
+        ({"scale": {"age": "2"}}, TypeError, "scale must be a number"),
+        ({"scale": {"age": 0.0}}, ValueError, "scale must be positive"),
+        ({"bounds": {"age": 5}}, ValueError, r"a pair \(low, high\)"),
+        ({"bounds": {"age": (2, 1)}}, ValueError, "low <= high"),
+        ({"bounds": "01"}, ValueError, r"a pair \(low, high\)"),
     ],
 )
 def test_a_threat_model_that_makes_no_sense_is_refused(parameters, error, message):
@@ -314,6 +322,16 @@ def test_a_threat_model_that_makes_no_sense_is_refused(parameters, error, messag
         ({"frozen": [0, 5]}, "indices below 5"),
         ({"frozen": [-6]}, "indices below 5"),
         ({"frozen": [0.5]}, "names, a mask, or indices"),
+        ({"frozen": [True]}, r"frozen has shape \(1,\)"),
+        ({"frozen": np.array([False])}, r"frozen has shape \(1,\)"),
+        ({"frozen": [True] * 6}, r"frozen has shape \(6,\)"),
+        ({"frozen": [True, 2]}, "names, a mask, or indices"),
+        ({"frozen": ["age", True]}, "names, a mask, or indices"),
+        ({"scale": [2.0]}, r"scale has shape \(1,\)"),
+        ({"bounds": ([-1.0], 1.0)}, r"bounds has shape \(1,\)"),
+        ({"scale": {"agee": 2.0}}, "'agee' is not in the data. Did you mean 'age'"),
+        ({"bounds": {"agee": (0, 1)}}, "'agee' is not in the data. Did you mean 'age'"),
+        ({"scale": {"age": 2.0, 0: 3.0}}, "scale gives the feature 'age' twice"),
     ],
 )
 def test_a_threat_model_that_does_not_fit_the_data_is_refused(parameters, message):

@@ -262,7 +262,7 @@ class AutoExplanationAttack(AttackTransformer):
         """
         check_number("n_levels", n_levels, minimum=1, integer=True)
         self.fit(X)
-        threat = self._threat()
+        threat = self._threat().resolve(self._validate(X), getattr(self, "feature_names_in_", None))
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
         check_number("max_epsilon", epsilon, minimum=0.0, inclusive=False)
         lines = Lines(self.estimator, X, threat, self.k_, self.ranking, keep_prediction)
@@ -286,7 +286,7 @@ class AutoExplanationAttack(AttackTransformer):
         if isinstance(self.estimator, BlackBox):
             return best
         module = self._followed_module()
-        ball = threat.bind(self._validate(X), getattr(self, "feature_names_in_", None), self.estimator.device_)
+        ball = threat.bind(self._validate(X), device=self.estimator.device_)
         low, high = (np.asarray(bound.cpu(), dtype=np.float64) for bound in (ball.low, ball.high))
         x, target = self._tensor(self._validate(X)), self._predicted(self._validate(X))
         for gradient in closing_directions(module, self.estimator.explainer_, x, target, self.k_, self.ranking):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from robustxai._validation import nearest_name
+from robustxai._columns import columns_named
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Reference
@@ -32,9 +32,10 @@ class TargetedManipulation(GradientAttack):
     Parameters
     ----------
     target_units : sequence of int, of str, or a boolean mask, optional
-        What shall look important: features by index, by name or as a mask; pixels by index into the flattened image or
-        as a mask of shape (height, width). By default the k units of the lowest clean scores, row by row: what the
-        explanation says matters least.
+        What shall look important: features by index, by name (that of a column means all of its features, as in
+        :class:`robustxai.perturbation.ThreatModel`) or as a mask; pixels by index into the flattened image or as a mask
+        of shape (height, width). By default the k units of the lowest clean scores, row by row: what the explanation
+        says matters least.
     estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
         As in :class:`GradientAttack`.
 
@@ -80,7 +81,7 @@ class TargetedManipulation(GradientAttack):
         if self.target_units is not None:
             shape = unit_shape(np.shape(X)[1:])
             names = list(getattr(self, "feature_names_in_", []))
-            self.target_mask_ = _unit_mask(self.target_units, shape, names)
+            self.target_mask_ = _unit_mask(self.target_units, shape, names, np.asarray(X))
         return self
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
@@ -104,7 +105,7 @@ class TargetedManipulation(GradientAttack):
         return (reference.relative(attribution) * self._targets(reference.scores, reference.k)).sum(dim=1)
 
 
-def _unit_mask(units: Any, shape: tuple[int, ...], names: list[str]) -> np.ndarray:
+def _unit_mask(units: Any, shape: tuple[int, ...], names: list[str], X: np.ndarray) -> np.ndarray:
     """`units` as a boolean mask of shape (prod(shape),)."""
     if np.ndim(units) == 0:
         raise TypeError(f"target_units must be a sequence of units or a mask, got {units!r}; put it in a list.")
@@ -119,10 +120,7 @@ def _unit_mask(units: Any, shape: tuple[int, ...], names: list[str]) -> np.ndarr
     elif chosen.dtype.kind in "UO":
         if not names:
             raise ValueError("target_units names features, but the data has no feature names; give indices or a mask.")
-        unknown = [str(name) for name in chosen if name not in names]
-        if unknown:
-            raise ValueError(f"target unit {unknown[0]!r} is not in the data.{nearest_name(unknown[0], names)}")
-        mask[[names.index(name) for name in chosen]] = True
+        mask[[i for name in chosen for i in columns_named(str(name), names, X, what="target unit")]] = True
     elif chosen.size:
         if chosen.dtype.kind not in "iu" or chosen.min() < -n_units or chosen.max() >= n_units:
             raise ValueError(f"target_units={units!r} must be names, a mask, or indices below {n_units}.")

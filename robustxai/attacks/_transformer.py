@@ -97,9 +97,9 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         return self.threat if self.threat is not None else ThreatModel()
 
     def _bind(self, X: np.ndarray) -> tuple[ThreatModel, PerturbationSet]:
-        """The threat model and its set for inputs like X."""
-        threat = self._threat()
-        return threat, threat.bind(X, getattr(self, "feature_names_in_", None), self.estimator.device_)
+        """The threat model, without names, and its set for inputs like X."""
+        threat = self._threat().resolve(X, getattr(self, "feature_names_in_", None))
+        return threat, threat.bind(X, device=self.estimator.device_)
 
     def _frozen_module(self) -> nn.Module:
         """A copy of the victim's module, in evaluation mode and without gradients of its weights."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from robustxai._columns import by_feature
 from robustxai._validation import check_choice, check_k, clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.enclosures import (
@@ -61,7 +63,7 @@ class Problem:
         check_explainer(self.explainer, len(self.network.logits.bias))
         self.methods = self._methods(method)
         self.target = estimator.encode_target(X).cpu()
-        self.scale = _axes(scale, self.shape)
+        self.scale = _axes(scale, inputs, getattr(X, "columns", None))
 
     def _methods(self, method: str) -> tuple[str, ...]:
         obstacle = ""
@@ -156,8 +158,15 @@ class Problem:
         return _SLACK * self.channels * size
 
 
-def _axes(scale: Any, shape: tuple[int, ...]) -> Tensor:
-    axes = np.ones(shape) if scale is None else np.broadcast_to(np.asarray(scale, dtype=np.float64), shape)
+def _axes(scale: Any, X: np.ndarray, names: Any) -> Tensor:
+    """The length of the ball's axes, shape (n,)."""
+    shape = X.shape[1:]
+    if isinstance(scale, Mapping):
+        scale = by_feature(scale, 1.0, names, math.prod(shape), X, what="scale").reshape(shape)
+    axes = np.ones(shape) if scale is None else np.asarray(scale, dtype=np.float64)
+    if axes.shape == (1,) and shape != (1,):  # a list of one is no number
+        raise ValueError(f"scale has shape (1,), which does not fit inputs of shape {shape}.")
+    axes = np.broadcast_to(axes, shape)
     if not np.isfinite(axes).all() or (axes < 0).any():
         raise ValueError("scale must be finite and not negative.")
     return torch.from_numpy(axes.reshape(-1).copy())

@@ -86,8 +86,9 @@ def certify_top_k(
         four channels where magnitudes are ranked; "interval" forgets how quantities depend on the input, and is there
         for comparison. "best" counts a pair that any of the first three proves: affine first, then zonotope for the
         rows that are left, and last curvature for the pairs that are left, which are few.
-    scale : array-like of shape features, optional
-        Length of the ball's axes; 0 freezes a feature. 1 by default.
+    scale : array-like of shape features or mapping, optional
+        Length of the ball's axes; 0 freezes a feature. 1 by default. Of single features, by name or index:
+        ``{"age": 10, "sex": 0}``, as :class:`robustxai.perturbation.ThreatModel` reads names.
 
     Returns
     -------
