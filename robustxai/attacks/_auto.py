@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from typing_extensions import Self
 
+from robustxai._frames import take
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
@@ -97,8 +98,8 @@ class AutoExplanationAttack(AttackTransformer):
 
     Parameters
     ----------
-    estimator : fitted classifier or BlackBox
-        The victim. It is used as it is.
+    estimator : fitted classifier, BlackBox, Pipeline or search
+        The victim. It is used as it is. Of a Pipeline the last step is attacked, as in :class:`BaseAttack`.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more units than that.
     threat : ThreatModel, optional
@@ -161,10 +162,10 @@ class AutoExplanationAttack(AttackTransformer):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """The perturbed inputs, shape and dtype of X."""
+        """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
         check_is_fitted(self)
-        X, names = self._validate(X), getattr(self, "feature_names_in_", None)
-        rows = X if names is None else pd.DataFrame(X, columns=names)
+        rows = self._seen(X)
+        self._validate(rows)
         result, doubts = self._ensemble(rows, self._threat())
         for doubt in doubts:
             _say(doubt)
@@ -173,13 +174,16 @@ class AutoExplanationAttack(AttackTransformer):
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored.
 
-        ``first_flip`` and ``last_gain`` are those of the attack that won the row.
+        ``first_flip`` and ``last_gain`` are those of the attack that won the row. A DataFrame, of pandas, polars or
+        another library, gives DataFrames of its kind.
         """
         self.fit(X)
-        result, doubts = self._ensemble(X, self._threat())
+        rows = self._seen(X)
+        result, doubts = self._ensemble(rows, self._threat())
         for doubt in doubts:
             _say(doubt)
-        return result
+        tables = ("X_adv", "attribution", "attribution_adv")
+        return replace(result, **{name: self._given_back(X, rows, getattr(result, name)) for name in tables})
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "k_")
@@ -214,6 +218,7 @@ class AutoExplanationAttack(AttackTransformer):
         for radius in radii:
             check_number("epsilons", float(radius), minimum=0.0)
         self.fit(X)
+        X = self._seen(X)
         columns = np.empty((len(X), len(radii)))
         lowest, alone = np.ones(len(X)), {}
         doubted: dict[str, list[float]] = {}
@@ -262,17 +267,18 @@ class AutoExplanationAttack(AttackTransformer):
         """
         check_number("n_levels", n_levels, minimum=1, integer=True)
         self.fit(X)
+        X = self._seen(X)
         threat = self._threat().resolve(self._validate(X), getattr(self, "feature_names_in_", None))
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
         check_number("max_epsilon", epsilon, minimum=0.0, inclusive=False)
-        lines = Lines(self.estimator, X, threat, self.k_, self.ranking, keep_prediction)
+        lines = Lines(self._victim, self._as_fitted(X), threat, self.k_, self.ranking, keep_prediction)
         best = self._on_lines(X, lines, replace(threat, epsilon=epsilon))
         misses = np.zeros(len(X), dtype=int)
         for level in range(n_levels):
             radius = epsilon * 0.8**level
             rows = np.flatnonzero((misses < 2) & (best > radius))
             if len(rows):
-                result, _ = self._ensemble(_take(X, rows), replace(threat, epsilon=radius))
+                result, _ = self._ensemble(take(X, rows), replace(threat, epsilon=radius))
                 flipped = result.precision_at_k < 1
                 misses[rows] = np.where(flipped, 0, misses[rows] + 1)
                 if flipped.any():
@@ -283,13 +289,13 @@ class AutoExplanationAttack(AttackTransformer):
     def _on_lines(self, X: Any, lines: Lines, threat: ThreatModel) -> np.ndarray:
         """The radius on the best of the straight lines; infinite where there is no derivative to follow."""
         best = np.full(len(lines.start), np.inf)
-        if isinstance(self.estimator, BlackBox):
+        if isinstance(self._victim, BlackBox):
             return best
         module = self._followed_module()
-        ball = threat.bind(self._validate(X), device=self.estimator.device_)
+        ball = threat.bind(self._validate(X), device=self._victim.device_)
         low, high = (np.asarray(bound.cpu(), dtype=np.float64) for bound in (ball.low, ball.high))
         x, target = self._tensor(self._validate(X)), self._predicted(self._validate(X))
-        for gradient in closing_directions(module, self.estimator.explainer_, x, target, self.k_, self.ranking):
+        for gradient in closing_directions(module, self._victim.explainer_, x, target, self.k_, self.ranking):
             steps = np.asarray(ball.ascent(-gradient).cpu(), dtype=np.float64)
             best = np.minimum(best, lines.along(steps, low, high, threat.epsilon))
         return best
@@ -304,11 +310,11 @@ class AutoExplanationAttack(AttackTransformer):
         check_number("random_state", self.random_state, minimum=0, integer=True)
 
     def _members(self, without_derivative: bool) -> Iterator[Member]:
-        black_box = isinstance(self.estimator, BlackBox)
+        black_box = isinstance(self._victim, BlackBox)
         for member in PRESETS[self.preset]:
             if not black_box or member[0] is RandomAttack:
                 yield member
-        if black_box or without_derivative or has_piecewise_linear(self.estimator.module_):
+        if black_box or without_derivative or has_piecewise_linear(self._victim.module_):
             yield from _WITHOUT_DERIVATIVE[self.preset]
 
     def _followed_module(self) -> nn.Module:
@@ -318,11 +324,11 @@ class AutoExplanationAttack(AttackTransformer):
 
     def _lacks_derivative(self, X: Any) -> bool:
         """Whether gradient attacks have nothing to follow, be it on a stand-in."""
-        if isinstance(self.estimator, BlackBox):
+        if isinstance(self._victim, BlackBox):
             return False
         module = self._followed_module()
-        rows = self._validate(_take(X, np.arange(min(len(X), N_ASKED))))
-        return lacks_derivative(module, self.estimator.explainer_, self._tensor(rows), self._predicted(rows))
+        rows = self._validate(take(X, np.arange(min(len(X), N_ASKED))))
+        return lacks_derivative(module, self._victim.explainer_, self._tensor(rows), self._predicted(rows))
 
     def _ensemble(self, X: Any, threat: ThreatModel) -> tuple[AttackResult, list[str]]:
         """The lowest of all members, and what is doubtful about it."""
@@ -334,7 +340,7 @@ class AutoExplanationAttack(AttackTransformer):
             options = {**params}
             seed = self.random_state + options.pop("seed", 0)
             member = attack(
-                self.estimator,
+                self._victim,
                 k=self.k,
                 threat=threat,
                 ranking=self.ranking,
@@ -344,7 +350,7 @@ class AutoExplanationAttack(AttackTransformer):
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", EvaluationWarning)  # said once, of the ensemble
-                results.append(member.run(_take(X, resisting)))
+                results.append(member.run(take(X, resisting)))
             best = results[0] if best is None else _improved(best, results[-1], resisting)
             if len(results) > 1:  # the floor and the first attack see all rows, so that they can be compared
                 resisting = np.flatnonzero(best.precision_at_k > 0)
@@ -364,7 +370,7 @@ class AutoExplanationAttack(AttackTransformer):
                 "model is linear, or has collapsed: read P@k beside AUC and the figure of logistic regression."
             ]
         floor, *others = results
-        if not others or isinstance(self.estimator, BlackBox):
+        if not others or isinstance(self._victim, BlackBox):
             return []
         doubts, first = [], others[0]
         masked = first.precision_at_k.mean() > floor.precision_at_k.mean() + 0.01
@@ -394,16 +400,12 @@ def _say(what: str) -> None:
     warnings.warn(f"This P@k is probably not what it seems: {what}", EvaluationWarning, stacklevel=3)
 
 
-def _take(X: Any, rows: np.ndarray) -> Any:
-    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
-
-
 def _improved(best: AttackResult, result: AttackResult, rows: np.ndarray) -> AttackResult:
     """`best` with what `result` found for some of the rows, where that is lower."""
     part = AttackResult(
-        _take(best.X_adv, rows),
-        _take(best.attribution, rows),
-        _take(best.attribution_adv, rows),
+        take(best.X_adv, rows),
+        take(best.attribution, rows),
+        take(best.attribution_adv, rows),
         best.precision_at_k[rows],
         best.first_flip[rows],
         best.n_iter,

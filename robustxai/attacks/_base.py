@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -34,8 +33,9 @@ class BaseAttack(AttackTransformer):
 
     Parameters
     ----------
-    estimator : fitted classifier
-        The victim. It is used as it is, and ``clone(attack)`` keeps it: an attack never trains anything.
+    estimator : fitted classifier, Pipeline or search
+        The victim. It is used as it is, and ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline
+        the last step is attacked, as :class:`AttackTransformer` describes.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more features than that.
     threat : ThreatModel, optional
@@ -120,23 +120,26 @@ class BaseAttack(AttackTransformer):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """The perturbed inputs, shape and dtype of X."""
+        """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
         check_is_fitted(self)
-        return self._attack(self._validate(X))[0]
+        return self._attack(self._validate(self._seen(X)))[0]
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
-        """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored."""
+        """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored.
+
+        A DataFrame, of pandas, polars or another library, gives DataFrames of its kind.
+        """
         self.fit(X)
-        X_adv, trace = self._attack(self._validate(X))
-        if isinstance(X, pd.DataFrame):
-            X_adv = pd.DataFrame(X_adv, index=X.index, columns=X.columns)
-        labels = self.estimator.predict(X)
-        attribution, attribution_adv = (self.estimator.explain(rows, y=labels) for rows in (X, X_adv))
+        rows = self._seen(X)
+        X_adv, trace = self._attack(self._validate(rows))
+        seen = [self._as_fitted(part) for part in (rows, X_adv)]
+        labels = self._victim.predict(seen[0])
+        attribution, attribution_adv = (np.asarray(self._victim.explain(part, y=labels)) for part in seen)
         precision = precision_at_k(attribution, attribution_adv, self.k_, ranking=self.ranking)
         return AttackResult(
-            X_adv,
-            attribution,
-            attribution_adv,
+            self._given_back(X, rows, X_adv),
+            self._given_back(X, rows, attribution),
+            self._given_back(X, rows, attribution_adv),
             precision,
             trace.first_flip.cpu().numpy(),
             int(self.max_iter),
@@ -192,7 +195,7 @@ class BaseAttack(AttackTransformer):
         target: Tensor,
     ) -> tuple[Tensor, Trace]:
         """Best perturbation of every row of one chunk, and what happened on the way."""
-        explainer = self.estimator.explainer_
+        explainer = self._victim.explainer_
         graph = self._needs_graph and surrogate is None
         points, attribution, logits = observe(module, explainer, x, target, graph)
         clean = attribution.detach()

@@ -13,6 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._frames import aligned, is_table, like
+from robustxai._models import check_model
+
 __all__ = ["BlackBox"]
 
 
@@ -48,6 +51,8 @@ class BlackBox(ClassifierMixin, BaseEstimator):
     """
 
     device_ = torch.device("cpu")
+    #: Its module computes probabilities without a derivative.
+    has_gradient = False
 
     def __init__(self, estimator: Any = None, explainer: Callable[[np.ndarray], Any] | None = None) -> None:
         self.estimator = estimator
@@ -59,12 +64,13 @@ class BlackBox(ClassifierMixin, BaseEstimator):
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
-        if not hasattr(self.estimator, "predict_proba") or not callable(self.explainer):
+        if not callable(self.explainer):
             raise TypeError(
-                "BlackBox needs a fitted classifier with predict_proba and a callable that explains it, got "
-                f"{self.estimator!r} and {self.explainer!r}."
+                "BlackBox needs a fitted classifier and a callable that explains it, inputs of shape (n, *features) to "
+                f"attributions of that shape, got explainer={self.explainer!r}."
             )
-        return hasattr(self.estimator, "classes_")
+        check_model(self.estimator, needs=("predict_proba", "classes_"), what="BlackBox")
+        return True
 
     @property
     def classes_(self) -> np.ndarray:
@@ -89,13 +95,19 @@ class BlackBox(ClassifierMixin, BaseEstimator):
         """Labels, shape (n_samples,)."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def explain(self, X: Any, y: Any = None) -> np.ndarray:
-        """What `explainer` says, shaped like X; it explains the predicted class, and `y` is not used."""
-        shape = np.shape(X)
-        attribution = np.asarray(self.explainer(self._named(X)), dtype=np.float64)  # type: ignore[misc]
+    def explain(self, X: Any, y: Any = None) -> Any:
+        """What `explainer` says, shaped like X; it explains the predicted class, and `y` is not used.
+
+        An array, or a DataFrame of the kind of X if X is one. Where both X and the explanation have column names, the
+        explanation is brought into the order of X.
+        """
+        given = self._named(X)
+        said = self.explainer(given)  # type: ignore[misc]
+        said = aligned(given, said, ("X", "the explanation"), by_rows=False)
+        attribution, shape = np.asarray(said, dtype=np.float64), np.shape(X)
         if attribution.shape != shape:
             raise ValueError(f"The explanation of inputs of shape {shape} has shape {attribution.shape}.")
-        return attribution
+        return like(X, attribution)
 
     def encode_target(self, X: Any, y: Any = None) -> Tensor:
         """Class indices of the labels `y`, or of those that the model predicts."""
@@ -106,12 +118,12 @@ class BlackBox(ClassifierMixin, BaseEstimator):
     def _named(self, X: Any) -> Any:
         """X with the feature names that the model was fitted with, if any: attacks work on plain arrays."""
         names = getattr(self.estimator, "feature_names_in_", None)
-        return X if names is None or hasattr(X, "columns") else pd.DataFrame(X, columns=names)
+        return X if names is None or is_table(X) else pd.DataFrame(X, columns=names)
 
     def _attribution(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
-        return torch.from_numpy(self.explain(x.detach().cpu().numpy())).to(x)
+        return torch.from_numpy(np.asarray(self.explain(x.detach().cpu().numpy()))).to(x)
 
 
 class _Oracle(nn.Module):

@@ -104,7 +104,7 @@ class GradientAttack(BaseAttack):
 
     def _check_victim(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
         differentiated = module if surrogate is None else surrogate
-        if self._needs_graph and lacks_derivative(differentiated, self.estimator.explainer_, x, target):
+        if self._needs_graph and lacks_derivative(differentiated, self._victim.explainer_, x, target):
             warnings.warn(f"This P@k is probably not what it seems: {NO_DERIVATIVE}", EvaluationWarning, stacklevel=4)
 
     def _scalarise(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:

@@ -28,12 +28,14 @@ class PredictionAttack(AttackTransformer):
     returned, whatever is predicted there.
     """
 
+    _needs = ("encode_target", "module_", "device_", "gradient")
+
     def _plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
         """Number of steps, length of a step in the norm of `space`, and the offset (1, *features) to start from."""
         raise NotImplementedError
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """The perturbed inputs, shape and dtype of X.
+        """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it.
 
         Parameters
         ----------
@@ -44,7 +46,7 @@ class PredictionAttack(AttackTransformer):
             as everywhere in scikit-learn: call ``fit(X).transform(X, y)``.
         """
         check_is_fitted(self)
-        X = self._validate(X)
+        X = self._validate(self._seen(X))
         threat, space = self._bind(X)
         if threat.epsilon == 0:
             return X.copy()

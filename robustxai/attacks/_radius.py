@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._frames import like
 from robustxai.attacks._search import observe
 from robustxai.explainers import Explainer
 from robustxai.metrics import precision_at_k
-from robustxai.metrics._inputs import as_given
 from robustxai.perturbation import ThreatModel
 from robustxai.ranking import unit_scores
 
@@ -79,7 +79,7 @@ class Lines:
 
     def changed(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Whether the top-k set at `points` is another than that of their `rows`."""
-        there = as_given(self.X, points.astype(np.float32))
+        there = like(self.X, points.astype(np.float32))
         found = np.asarray(self.estimator.explain(there, y=self.labels[rows]))
         other = precision_at_k(self.attribution[rows], found, self.k, ranking=self.ranking) < 1
         if self.keep_prediction:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from robustxai._frames import aligned, like, take
 from robustxai.exceptions import EvaluationWarning
 
 __all__ = ["AttackResult", "strongest", "warn_of_rise"]
@@ -24,9 +24,10 @@ class AttackResult:
 
     Attributes
     ----------
-    X_adv : array or DataFrame like X
+    X_adv : array or DataFrame of the kind of X
         The perturbed inputs: of each row the iterate that serves the attack's goal best with the prediction unchanged.
-    attribution, attribution_adv : array or DataFrame like X
+        Of a Pipeline, in the features that its last step sees, as are the attributions.
+    attribution, attribution_adv : array or DataFrame of the kind of X
         Explanation of the class predicted at X, at X and at X_adv.
     precision_at_k : ndarray of shape (n_samples,)
         Overlap of the two top-k sets, as a share of k.
@@ -57,7 +58,7 @@ class AttackResult:
     def of_rows(self, rows: slice) -> AttackResult:
         """What was found in some of the rows."""
         by_row = {name: value for name, value in vars(self).items() if name != "n_iter" and value is not None}
-        return replace(self, **{name: value[rows] for name, value in by_row.items()})
+        return replace(self, **{name: take(value, rows) for name, value in by_row.items()})
 
 
 def strongest(results: Sequence[AttackResult]) -> AttackResult:
@@ -71,14 +72,9 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
     choice = np.argmin([r.precision_at_k for r in results], axis=0)
 
     def pick(name: str) -> Any:
-        values = [getattr(r, name) for r in results]
-        picked = np.stack([np.asarray(v) for v in values])[choice, np.arange(len(choice))]
-        first = values[0]
-        return (
-            pd.DataFrame(picked, index=first.index, columns=first.columns)
-            if isinstance(first, pd.DataFrame)
-            else picked
-        )
+        first = getattr(results[0], name)
+        values = [aligned(first, getattr(r, name), (f"{name} of the first", f"{name} of another")) for r in results]
+        return like(first, np.stack([np.asarray(v) for v in values])[choice, np.arange(len(choice))])
 
     n_iter = max(r.n_iter for r in results)
     # a row that a shorter attack never flipped is censored at that attack's budget, and not flipped there

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from robustxai._columns import columns_named
 from robustxai.attacks._gradient import GradientAttack
@@ -74,15 +73,14 @@ class TargetedManipulation(GradientAttack):
         super().__init__(estimator, **params)
         self.target_units = target_units
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def _check_fit(self, X: Any) -> np.ndarray:
         """As in :class:`BaseAttack`; unknown, missing or all units as target are refused too."""
-        super().fit(X, y)
+        X = super()._check_fit(X)
         self.target_mask_ = None
         if self.target_units is not None:
-            shape = unit_shape(np.shape(X)[1:])
             names = list(getattr(self, "feature_names_in_", []))
-            self.target_mask_ = _unit_mask(self.target_units, shape, names, np.asarray(X))
-        return self
+            self.target_mask_ = _unit_mask(self.target_units, unit_shape(X.shape[1:]), names, X)
+        return X
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """As in :class:`BaseAttack`, with `targets_in_top_k`."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._frames import column_names, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
+from robustxai._models import named_rows, unwrap
 from robustxai._validation import check_number
 from robustxai.attacks._rows_at_once import rows_at_once
 from robustxai.nets import frozen
@@ -29,8 +31,11 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
 
     Parameters
     ----------
-    estimator : fitted classifier
-        The victim. It is used as it is, and ``clone(attack)`` keeps it: an attack never trains anything.
+    estimator : fitted classifier, Pipeline or search
+        The victim. It is used as it is, and ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline
+        the last step is attacked: X comes in the columns that the Pipeline takes, and the threat model, the perturbed
+        inputs and the attributions are in the features that the last step sees, by the names that
+        ``pipe[:-1].get_feature_names_out()`` gives where X has column names. Measure them on ``pipe[-1]``.
     threat : ThreatModel, optional
         What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     batch_size : int, optional
@@ -46,6 +51,9 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         self.threat = threat
         self.batch_size = batch_size
 
+    #: What the victim must have.
+    _needs: ClassVar[tuple[str, ...]] = ("predict", "explain", "encode_target", "module_", "device_", "explainer_")
+
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters, the victim and X of shape (n_samples, *features); nothing is learned.
 
@@ -54,10 +62,14 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         NotFittedError
             The victim is not fitted.
         ValueError, TypeError
-            No victim, or a parameter out of its range.
+            No victim, one that does not explain itself, or a parameter out of its range.
         """
         self._check_fit(X)
         return self
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the features of the perturbed inputs: of a Pipeline, those that its last step sees."""
+        return super().get_feature_names_out(None if self._before else input_features)
 
     def __sklearn_clone__(self) -> Self:
         # clone() would strip the victim of its weights, and an attack on an untrained network measures nothing
@@ -68,16 +80,15 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     def _check_fit(self, X: Any) -> np.ndarray:
         """X as an array, once the parameters are found in order."""
         self._check_params()
-        return validate_data(self, X, dtype=[np.float64, np.float32], allow_nd=True)
+        rows = self._seen(X)
+        self._check_column_order(rows, getattr(self._victim, "feature_names_in_", None))
+        return validate_data(self, rows, dtype=[np.float64, np.float32], allow_nd=True)
 
     def _check_params(self) -> None:
         if self.estimator is None:
             name = type(self).__name__
             raise ValueError(f"{name} has no estimator to attack: pass a fitted classifier, {name}(clf).")
-        check_is_fitted(
-            self.estimator,
-            msg=f"The {type(self.estimator).__name__} under attack is not fitted yet: call its fit(X, y) first.",
-        )
+        unwrap(self.estimator, needs=self._needs, what=type(self).__name__, role=" under attack")
         if self.batch_size is not None:
             check_number("batch_size", self.batch_size, minimum=1, integer=True)
         if self.threat is not None and not isinstance(self.threat, ThreatModel):
@@ -85,13 +96,56 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
                 f"threat must be a ThreatModel, for instance ThreatModel(epsilon=0.5), got {self.threat!r}."
             )
 
-    def _validate(self, X: Any) -> np.ndarray:
-        return validate_data(self, X, reset=False, dtype=[np.float64, np.float32], order="C", allow_nd=True)
+    @property
+    def _victim(self) -> Any:
+        """The classifier that is attacked: the estimator, or the last step of a Pipeline."""
+        return unwrap(self.estimator, needs=(), what=type(self).__name__)[0]
+
+    @property
+    def _before(self) -> list[Any]:
+        """The fitted transformers that stand before the victim."""
+        return unwrap(self.estimator, needs=(), what=type(self).__name__)[1]
+
+    def _seen(self, X: Any) -> Any:
+        """X as the victim sees it, a pandas DataFrame or an array."""
+        return named_rows(X, self._before)
+
+    def _validate(self, rows: Any) -> np.ndarray:
+        """Rows as the victim sees them as an array."""
+        self._check_column_order(rows, getattr(self, "feature_names_in_", None))
+        return validate_data(self, rows, reset=False, dtype=[np.float64, np.float32], order="C", allow_nd=True)
+
+    @staticmethod
+    def _check_column_order(rows: Any, names: Any) -> None:
+        """Raise where the columns are not those that the victim was fitted with, in its order."""
+        columns = column_names(rows)
+        if columns is None or names is None or columns == list(names):
+            return
+        if sorted(map(str, columns)) != sorted(map(str, names)):
+            return  # scikit-learn's error tells which columns are missing or new
+        place = next(i for i, name in enumerate(names) if columns[i] != name)
+        raise ValueError(
+            "The feature names should match those that were passed during fit.\n"
+            "Feature names must be in the same order as they were in fit.\n"
+            f"Column {place} is {columns[place]!r}, and was {names[place]!r} in fit; pass "
+            "X[list(clf.feature_names_in_)] of the classifier that is attacked."
+        )
+
+    def _as_fitted(self, rows: Any) -> Any:
+        """`rows` as the victim takes them without a warning: with names if it was fitted with names, else without."""
+        names = getattr(self._victim, "feature_names_in_", None)
+        if names is None:
+            return np.asarray(rows)
+        return rows if is_table(rows) else pd.DataFrame(rows, columns=getattr(self, "feature_names_in_", names))
+
+    def _given_back(self, X: Any, rows: Any, values: Any) -> Any:
+        """Array `values` of the shape of `rows`, what the victim sees of X, in the kind of container that X is."""
+        template = X if is_table(X) else rows
+        return like(template, np.asarray(values), column_names(rows))
 
     def _predicted(self, X: np.ndarray, y: Any = None) -> Tensor:
         """Class indices of `y`, or those that the victim predicts (it has its feature names back), shape (n,)."""
-        rows, names = X.astype(np.float32), getattr(self, "feature_names_in_", None)
-        return self.estimator.encode_target(rows if names is None else pd.DataFrame(rows, columns=names), y)
+        return self._victim.encode_target(self._as_fitted(X.astype(np.float32)), y)
 
     def _threat(self) -> ThreatModel:
         return self.threat if self.threat is not None else ThreatModel()
@@ -99,14 +153,14 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     def _bind(self, X: np.ndarray) -> tuple[ThreatModel, PerturbationSet]:
         """The threat model, without names, and its set for inputs like X."""
         threat = self._threat().resolve(X, getattr(self, "feature_names_in_", None))
-        return threat, threat.bind(X, device=self.estimator.device_)
+        return threat, threat.bind(X, device=self._victim.device_)
 
     def _frozen_module(self) -> nn.Module:
         """A copy of the victim's module, in evaluation mode and without gradients of its weights."""
-        return frozen(self.estimator.module_)
+        return frozen(self._victim.module_)
 
     def _rows_at_once(self, module: nn.Module, x: Tensor) -> int:
         return rows_at_once(module, x) if self.batch_size is None else int(self.batch_size)
 
     def _tensor(self, X: np.ndarray) -> Tensor:
-        return torch.tensor(X, dtype=torch.float32, device=self.estimator.device_)
+        return torch.tensor(X, dtype=torch.float32, device=self._victim.device_)

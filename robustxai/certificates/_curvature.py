@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from robustxai._models import GRADIENTS, unwrap
+from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.explainers import Gradient
 from robustxai.nets import MLP
 
@@ -42,7 +43,7 @@ def curvature_bound(estimator: Any) -> float:
 
     Parameters
     ----------
-    estimator : fitted classifier
+    estimator : fitted classifier, Pipeline or search
         With an ``MLP`` of softplus, sigmoid or tanh, explained by the gradient of the probability or of the logit.
 
     Returns
@@ -58,8 +59,8 @@ def curvature_bound(estimator: Any) -> float:
     ----------
     Singla and Feizi, *Second-order provable defenses against adversarial attacks*, 2020.
     """
-    check_is_fitted(estimator)
-    module, explainer = estimator.module_, estimator.explainer_
+    model, _ = unwrap(estimator, needs=GRADIENTS, what="curvature_bound", way=SMOOTHED_WAY)
+    module, explainer = model.module_, model.explainer_
     if type(module) is not MLP:  # a subclass may compute anything
         raise NotImplementedError(f"curvature_bound knows the network MLP only, not {type(module).__name__}.")
     if not isinstance(explainer, Gradient) or explainer.output not in ("probability", "logit"):

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from robustxai._columns import by_feature
+from robustxai._frames import column_names
+from robustxai._models import GRADIENTS, named_rows, transformed, unwrap
 from robustxai._validation import check_choice, check_k, clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.enclosures import (
@@ -30,6 +31,10 @@ from robustxai.ranking import RANKINGS, count_units, top_k_mask, unit_scores
 
 __all__ = ["Problem"]
 
+#: What is said of fitted classifiers that do not explain themselves.
+SMOOTHED_WAY = (
+    "certify_smoothed_top_k(explain, X) certifies any model by a function explain(points) that returns attributions."
+)
 #: A pair counts as proven when its bound exceeds this share of the largest attribution: float32 explanations, which the
 #: statement is about, resolve no less, and float64 rounding in the proof is far below it.
 _SLACK = 1e-6
@@ -43,7 +48,10 @@ class Problem:
     """Checked arguments, the network in float64, and what is ranked at x."""
 
     def __init__(self, estimator: Any, X: Any, k: int, norm: Any, ranking: str, method: str, scale: Any) -> None:
-        check_is_fitted(estimator)
+        needs = ("explain", "encode_target", *GRADIENTS)
+        estimator, before = unwrap(estimator, needs=needs, what="The certificate", way=SMOOTHED_WAY)
+        names = column_names(named_rows(X, before)) if isinstance(scale, Mapping) else None
+        X = transformed(X, before)
         check_k(k)
         check_choice("ranking", ranking, RANKINGS)
         check_choice("method", method, ("best", *METHODS, "curvature"))
@@ -63,7 +71,7 @@ class Problem:
         check_explainer(self.explainer, len(self.network.logits.bias))
         self.methods = self._methods(method)
         self.target = estimator.encode_target(X).cpu()
-        self.scale = _axes(scale, inputs, getattr(X, "columns", None))
+        self.scale = _axes(scale, inputs, names)
 
     def _methods(self, method: str) -> tuple[str, ...]:
         obstacle = ""

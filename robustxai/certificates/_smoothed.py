@@ -11,9 +11,11 @@ import torch
 from scipy.stats import beta, norm
 from sklearn.utils.validation import check_random_state
 
+from robustxai._frames import aligned, like
+from robustxai._models import victim
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.certificates._pairs import proven_overlap
-from robustxai.metrics._inputs import as_given
+from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.ranking import RANKINGS, top_k_indices, top_k_mask, unit_scores
 
 __all__ = ["SmoothedCertificate", "certify_smoothed_top_k"]
@@ -84,9 +86,10 @@ def certify_smoothed_top_k(
 
     Parameters
     ----------
-    estimator : fitted classifier, or callable
-        A classifier is asked for ``explain(points, y=label)`` with the label that it predicts at the row. A callable
-        gets points of shape (m, *features) and returns attributions of that shape: any model, any explainer.
+    estimator : fitted classifier, Pipeline or search, or callable
+        A classifier (of a Pipeline the last step, at what the other steps make of X) is asked for ``explain(points,
+        y=label)`` with the label that it predicts at the row. A callable gets points of shape (m, *features) and
+        returns attributions of that shape: any model, any explainer.
     X : array-like of shape (n_samples, *features)
         Centres.
     k : int, default=8
@@ -135,6 +138,10 @@ def certify_smoothed_top_k(
         raise ValueError(f"alpha={alpha!r} is the probability of being wrong; it must be below 1.")
     check_choice("form", form, ("membership", "pairwise"))
     check_choice("ranking", ranking, RANKINGS)
+    if not _is_function(estimator):
+        estimator, X = victim(
+            estimator, X, needs=("predict", "explain"), what="certify_smoothed_top_k", way=SMOOTHED_WAY
+        )
     rows = np.asarray(X, dtype=np.float32)
     if rows.ndim < 2 or not len(rows):
         raise ValueError(f"X must have shape (n_samples, *features) and at least one sample, got {rows.shape}.")
@@ -155,20 +162,27 @@ def _draws(estimator: Any, X: Any, row: np.ndarray, points: np.ndarray, ranking:
     """Unit scores of the explanation at every point, (n_draws, n_units)."""
     explain: Callable[[Any], Any] = estimator
     if hasattr(estimator, "explain"):
-        label = estimator.predict(as_given(X, row[None]))[0]
+        label = estimator.predict(like(X, row[None]))[0]
 
         def explain(part: Any) -> Any:
             return estimator.explain(part, y=label)
 
-    parts = [
-        explain(as_given(X, part)) for part in np.split(points, range(_POINTS_PER_CALL, len(points), _POINTS_PER_CALL))
-    ]
+    parts = []
+    for part in np.split(points, range(_POINTS_PER_CALL, len(points), _POINTS_PER_CALL)):
+        given = like(X, part)
+        parts.append(aligned(given, explain(given), ("X", "the explanation"), by_rows=False))
     attribution = np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
     if attribution.shape != points.shape:
         raise ValueError(f"The explanation of points of shape {points.shape} has shape {attribution.shape}.")
     if np.isnan(attribution).any():
         raise ValueError("The explanation of a noisy point is NaN, which has no rank.")
     return unit_scores(torch.from_numpy(attribution), ranking)
+
+
+def _is_function(estimator: Any) -> bool:
+    """Whether `estimator` is a function that explains points, and no model or class."""
+    model = isinstance(estimator, (type, torch.nn.Module)) or hasattr(estimator, "fit") or hasattr(estimator, "explain")
+    return callable(estimator) and not model
 
 
 def _membership(draws: torch.Tensor, k: int, sigma: float, alpha: float) -> tuple[np.ndarray, ...]:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -17,6 +16,8 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from torch import nn
 from typing_extensions import Self
 
+from robustxai._frames import as_pandas, like
+from robustxai._models import module_of
 from robustxai._validation import check_choice, check_number, nearest_name
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.explainers import Explainer, resolve_explainer
@@ -65,7 +66,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Epochs of plain cross-entropy before the defence's own training begins, with a learning-rate schedule of their
         own. Some penalties, :class:`R2ETClassifier` with ``gap="distance"`` for one, ruin a network that knows nothing
         yet, and are cheap for one that does.
-    init : fitted classifier, nn.Module or None, default=None
+    init : fitted classifier, Pipeline or search, skorch net, nn.Module or None, default=None
         Start from these weights instead of random ones. The module must have the same parameters.
     verbose : int, default=0
         1 prints one line per epoch with a column per term of the objective, 2 shows a bar with the time left.
@@ -193,7 +194,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _check_fit(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Check parameters and data: X as the net sees it, class indices, and the classes."""
         self._check_params()
-        X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True)
+        X, y = validate_data(self, as_pandas(X), y, dtype=np.float32, allow_nd=True)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
@@ -379,7 +380,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray or DataFrame of the shape of X
-            In units of the explained output per unit of X; a DataFrame if X is one.
+            In units of the explained output per unit of X; a DataFrame of the kind of X (pandas, polars, ...) if X is
+            one, with its columns and its index.
         """
         inputs = self._validate_inputs(X)
         target = self._forward(inputs).argmax(dim=-1) if y is None else self.encode_target(inputs, y)
@@ -387,8 +389,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         attribution = self._in_chunks(
             lambda rows, classes: attribute(self.module_, rows, classes).detach(), inputs, target
         )
-        values = attribution.cpu().numpy()
-        return pd.DataFrame(values, index=X.index, columns=X.columns) if isinstance(X, pd.DataFrame) else values
+        return like(X, attribution.cpu().numpy())
 
     def encode_target(self, X: Any, y: Any = None) -> torch.Tensor:
         """Class indices on the device for labels `y` (predicted ones by default), shape (n_samples,)."""
@@ -414,7 +415,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     def _validate_inputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        module = _unwrapped(self.module_)
+        X, module = as_pandas(X), _unwrapped(self.module_)
         if self.feature_means_.ndim > 1:  # scikit-learn looks at axis 1 alone, and calls channels features
             check_shape(module, check_array(X, dtype=np.float32, allow_nd=True, input_name="X").shape)
         X = validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True)
@@ -478,10 +479,8 @@ def _plain(X: np.ndarray) -> np.ndarray:
 
 
 def _load_weights(module: nn.Module, init: Any) -> None:
-    """Copy the weights of a fitted classifier, a skorch net or a module into `module`."""
-    source = getattr(init, "module_", init)
-    if not isinstance(source, nn.Module):
-        raise TypeError(f"init must be a fitted classifier or a torch module, got {init!r}.")
+    """Copy the weights of a fitted classifier (in a Pipeline or search too), a skorch net or a module into `module`."""
+    source, _ = module_of(init, "init")
     try:
         _unwrapped(module).load_state_dict(copy.deepcopy(_unwrapped(source).state_dict()))
     except RuntimeError as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_X_y
-from torch import nn
 
+from robustxai._frames import as_pandas
+from robustxai._models import module_of, transformed
 from robustxai._validation import check_number
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.explainers import resolve_explainer
@@ -45,8 +47,9 @@ def retrain(
     ----------
     estimator : classifier of this library
         The defence and its hyper-parameters; its network is replaced by a copy of that of `init`. It is not changed.
-    init : fitted classifier, skorch net or nn.Module
-        The model to start from and to stay close to; inputs to logits, classes in sorted order. It is not changed.
+    init : fitted classifier, Pipeline or search, skorch net or nn.Module
+        The model to start from and to stay close to; inputs to logits, classes in sorted order. It is not changed. Of a
+        Pipeline the last step is retrained, on what the other steps, which stay as they are, make of X.
     X, y : array-like of shape (n_samples, *features) and (n_samples,)
         Training data.
     k : int, default=8
@@ -77,7 +80,7 @@ def retrain(
     -------
     classifier
         Fitted, of the class of `estimator`; ``net_.history`` has the columns ``kept_precision_at_k`` and
-        ``valid_auc``.
+        ``valid_auc``. Where `init` is a Pipeline, a Pipeline of its transformers and that classifier.
 
     References
     ----------
@@ -99,9 +102,13 @@ def retrain(
     check_number("max_auc_drop", max_auc_drop, minimum=0.0)
     if beta is not None:
         check_number("beta", beta, minimum=0.0, inclusive=False)
-    module = getattr(init, "module_", init)
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"init must be a fitted classifier, a fitted skorch net or a torch module, got {init!r}.")
+    if not isinstance(estimator, BaseExplainableClassifier):
+        raise TypeError(
+            "estimator is the defense that trains, a classifier of robustxai such as R2ETClassifier(k=8), got "
+            f"{estimator!r}. A Pipeline or a search goes into init."
+        )
+    module, before = module_of(init, "init")
+    X = as_pandas(transformed(X, before))
     start = copy.deepcopy(module) if beta is None else fix_beta(softplus_surrogate(module, beta))
     check_X_y(X, y, allow_nd=True, dtype=np.float32)
     check_classification_targets(y)
@@ -110,6 +117,7 @@ def retrain(
         X, X_valid, y, y_valid = split
     else:
         X_valid, y_valid = validation_data
+        X_valid = as_pandas(transformed(X_valid, before))
         check_X_y(X_valid, y_valid, allow_nd=True, dtype=np.float32)
     classes = np.unique(y)
     unknown = np.setdiff1d(y_valid, classes)
@@ -127,4 +135,8 @@ def retrain(
     params = {name: value for name, value in estimator.get_params().items() if not name.startswith("module")}
     callbacks = [*(params.pop("callbacks", None) or []), ("explanation_guard", guard)]
     params |= {"module": start, "max_epochs": max_epochs, "callbacks": callbacks, "init": start}
-    return type(estimator)(**params).fit(X, y)
+    retrained = type(estimator)(**params).fit(X, y)
+    if not before:
+        return retrained
+    steps = [step for pipeline in before for _, step in pipeline.steps]
+    return cast(Classifier, make_pipeline(*steps, retrained))  # what takes X as it was given

@@ -9,9 +9,11 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from typing_extensions import Self
 
+from robustxai._frames import aligned, column_names, like, take
+from robustxai._models import EXPLANATIONS, named_rows, unwrap, victim
 from robustxai._validation import check_choice, clip_k
 from robustxai.attacks import AttackResult, ERAttack
-from robustxai.attacks._victim import aimed, victim
+from robustxai.attacks._victim import aimed
 from robustxai.inspection._check import check_estimators, pyplot
 from robustxai.inspection._saliency_maps import (
     COLOURS,
@@ -21,7 +23,6 @@ from robustxai.inspection._saliency_maps import (
     is_table,
     picture_shape,
 )
-from robustxai.inspection._scores import take
 from robustxai.metrics import precision_at_k
 from robustxai.ranking import RANKINGS, as_tensor, count_units, top_k_indices, unit_scores
 
@@ -215,8 +216,15 @@ class SaliencyDisplay:
             Where the result is of other rows, or P@k is not what the attack reports: it was run with another k or
             ranking.
         """
+        model = None
+        if estimator is not None:
+            model, before = unwrap(estimator, needs=("predict",), what="SaliencyDisplay")
+            X = named_rows(X, before)
         if np.shape(X) != np.shape(result.X_adv):
-            raise ValueError(f"X is not what was attacked: {np.shape(X)} here, {np.shape(result.X_adv)} there.")
+            raise ValueError(
+                f"X is not what was attacked: {np.shape(X)} here, {np.shape(result.X_adv)} there. Of a Pipeline, pass "
+                "estimator=pipe, whose first steps transform X."
+            )
         precision = precision_at_k(result.attribution, result.attribution_adv, k, ranking=ranking)
         if not np.allclose(precision, result.precision_at_k):
             raise ValueError(
@@ -226,8 +234,11 @@ class SaliencyDisplay:
         chosen = _rows(rows, len(X))
         parts = [take(part, chosen) for part in (X, result.X_adv, result.attribution, result.attribution_adv)]
         predicted = {}
-        if estimator is not None:
-            predicted = {"predicted": estimator.predict(parts[0]), "predicted_adv": estimator.predict(parts[1])}
+        if model is not None:
+            parts[1] = aligned(parts[0], parts[1], ("X", "result.X_adv"))
+            named = getattr(model, "feature_names_in_", None) is not None
+            rows_seen = [part if named else np.asarray(part) for part in parts[:2]]
+            predicted = dict(zip(("predicted", "predicted_adv"), map(model.predict, rows_seen)))
         return cls(*parts, k=k, ranking=ranking, **predicted, feature_names=feature_names).plot(axes=axes)
 
     @classmethod
@@ -244,13 +255,15 @@ class SaliencyDisplay:
         chosen = take(X, _rows(rows, len(X)))
         found: list[tuple[np.ndarray, ...]] = []
         for estimator in estimators.values():
-            model, seen = victim(estimator, chosen)
-            aim = aimed(attack, model, k)
-            result = aim.run(seen)
-            if feature_names is None and hasattr(seen, "columns"):
-                feature_names = [str(name) for name in seen.columns]
+            model, seen = victim(estimator, chosen, needs=("predict", *EXPLANATIONS), what="SaliencyDisplay")
+            aim = aimed(attack, estimator, k)
+            result = aim.run(chosen)
+            names_there = column_names(result.X_adv)
+            if feature_names is None and names_there is not None:
+                feature_names = [str(name) for name in names_there]
             arrays = (seen, result.X_adv, result.attribution, result.attribution_adv)
-            found.append((*(np.asarray(a) for a in arrays), model.predict(seen), model.predict(result.X_adv)))
+            moved = like(seen, np.asarray(result.X_adv))
+            found.append((*(np.asarray(a) for a in arrays), model.predict(seen), model.predict(moved)))
         shapes = {parts[0].shape for parts in found}
         if len(shapes) > 1:
             raise ValueError(f"The models must see X in one shape to be compared, got {sorted(shapes)}.")
@@ -277,9 +290,7 @@ class SaliencyDisplay:
         """
         plt = pyplot()
         check_choice("ranking", self.ranking, RANKINGS)
-        X, X_adv, before, after = (
-            np.asarray(part) for part in (self.X, self.X_adv, self.attribution, self.attribution_adv)
-        )
+        X, X_adv, before, after = (np.asarray(part) for part in self._parts())
         if not X.shape == X_adv.shape == before.shape == after.shape:
             shapes = [part.shape for part in (X, X_adv, before, after)]
             raise ValueError(f"Inputs and explanations, before and after, must have one shape, got {shapes}.")
@@ -323,6 +334,11 @@ class SaliencyDisplay:
             self._legend(plt, figure, k, table)
         return self
 
+    def _parts(self) -> list[Any]:
+        """Inputs and explanations, before and after, with columns and rows in the order of X."""
+        names = ("X_adv", "attribution", "attribution_adv")
+        return [self.X, *(aligned(self.X, getattr(self, name), ("X", name)) for name in names)]
+
     def _figure(self, plt: Any, features: tuple[int, ...], unions: list[np.ndarray]) -> tuple[Any, Any]:
         lines = len(unions)
         if is_table(features):
@@ -355,11 +371,12 @@ class SaliencyDisplay:
 
         names = self.feature_names
         if names is None:
-            names = list(self.X.columns) if hasattr(self.X, "columns") else [f"x{j}" for j in range(len(self.X[0]))]
+            names = column_names(self.X) or [f"x{j}" for j in range(np.shape(self.X)[1])]
         places = np.arange(len(union))
         both = np.isin(union, tops[0]) & np.isin(union, tops[1])
-        values = [np.asarray(part)[i] for part in (self.attribution, self.attribution_adv)]
-        for side, (ax, top, inputs) in enumerate(zip(line, tops, (self.X, self.X_adv))):
+        x_before, x_after, *explanations = self._parts()
+        values = [np.asarray(part)[i] for part in explanations]
+        for side, (ax, top, inputs) in enumerate(zip(line, tops, (x_before, x_after))):
             here = np.isin(union, top)
             shade = [COLOURS["both"] if b else COLOURS["here"] if h else "Greys" for b, h in zip(both, here)]
             depth = np.where(here, 0.75, 0.3)

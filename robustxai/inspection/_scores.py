@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.metrics import accuracy_score
 
 from robustxai.metrics import roc_auc
 
-__all__ = ["SCORES", "in_words", "model_score", "take"]
+__all__ = ["SCORES", "in_words", "model_score"]
 
 #: What is told of a model beside its stability -> how it is abbreviated.
 SCORES = {"accuracy": "accuracy", "roc_auc": "AUC"}
@@ -23,8 +22,3 @@ def model_score(name: str, estimator: Any, X: Any, y: Any) -> float:
 def in_words(name: str, value: float) -> str:
     """``"accuracy .97"``: two digits, without the zero before the point."""
     return f"{SCORES[name]} {f'{value:.2f}'.removeprefix('0')}"
-
-
-def take(X: Any, rows: Any) -> Any:
-    """Some rows of an array or a DataFrame."""
-    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]

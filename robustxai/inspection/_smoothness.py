@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from typing_extensions import Self
 
+from robustxai._models import GRADIENTS, unwrap, victim
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import BlackBox
-from robustxai.attacks._victim import victim
 from robustxai.explainers import Gradient, SmoothGrad
 from robustxai.inspection._check import check_estimators, pyplot
 from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape
@@ -135,11 +135,14 @@ class SmoothnessDisplay:
             if example >= len(X):
                 raise ValueError(f"example must be a row of X, below {len(X)}, got {example}.")
         for name, estimator in estimators.items():
-            model, rows = victim(estimator, X)
-            teacher = model if reference is None else victim(reference, X)[0]
-            for one in (model, teacher):
+            for one in (estimator, reference):
                 if isinstance(one, BlackBox):
                     raise TypeError(f"SmoothGrad needs the gradient of a model, which a BlackBox ({name!r}) lacks.")
+            needs = ("predict", "explain", "encode_target", *GRADIENTS)
+            model, rows = victim(estimator, X, needs=needs, what="SmoothnessDisplay")
+            teacher = model
+            if reference is not None:
+                teacher, _ = unwrap(reference, needs=needs, what="SmoothnessDisplay's reference")
             rows = np.asarray(rows)
             if not 2 <= rows.ndim - 1 <= 4:
                 raise ValueError(

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai._frames import take
 from robustxai._validation import check_choice, check_k, check_number
 from robustxai.attacks import AutoExplanationAttack, RandomAttack
 from robustxai.attacks._result import warn_of_rise
-from robustxai.attacks._victim import aimed, victim
+from robustxai.attacks._victim import aimed
 from robustxai.inspection._check import check_estimators, pyplot
-from robustxai.inspection._scores import SCORES, in_words, model_score, take
+from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["StabilityCurveDisplay"]
@@ -141,13 +142,13 @@ class StabilityCurveDisplay:
             if not models:
                 raise ValueError(f"There is no classifier in the list of {name!r}.")
             for model in models:
-                seen, rows = victim(model, take(X, slice(n_attacked)))
-                aim = aimed(attack, seen, k)
+                rows = take(X, slice(n_attacked))
+                aim = aimed(attack, model, k)
                 attacked.setdefault(name, []).append(_curve(aim, rows, radii))
                 if random:
                     options = {"k": aim.k, "threat": aim.threat, "ranking": aim.ranking}
                     options["max_iter"] = getattr(aim, "max_iter", 100)
-                    floors.setdefault(name, []).append(_curve(RandomAttack(seen, **options), rows, radii))
+                    floors.setdefault(name, []).append(_curve(RandomAttack(model, **options), rows, radii))
             if y is not None:
                 scores[name] = float(np.mean([model_score(score, model, X, y) for model in models]))
         return cls.from_curves(

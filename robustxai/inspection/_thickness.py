@@ -10,7 +10,7 @@ import pandas as pd
 from typing_extensions import Self
 
 from robustxai.attacks import ERAttack
-from robustxai.attacks._victim import aimed, victim
+from robustxai.attacks._victim import aimed
 from robustxai.inspection._check import check_estimators, check_one_data_set, pyplot
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
 from robustxai.perturbation import ThreatModel
@@ -103,12 +103,11 @@ class ThicknessDisplay:
         draws: dict[str, Any] = {"epsilon": epsilon, "n_draws": n_draws, "n_points": n_points}
         rows, correlations = {}, {}
         for name, estimator in estimators.items():
-            model, seen = victim(estimator, X)
-            aim = aimed(attack, model, k)
-            result = aim.run(seen)
+            aim = aimed(attack, estimator, k)
+            result = aim.run(X)
             values = {
-                "thickness": ranking_thickness(model, seen, aim.k_, ranking=aim.ranking, **draws),
-                "hessian_norm": hessian_norm(model, seen),
+                "thickness": ranking_thickness(estimator, X, aim.k_, ranking=aim.ranking, **draws),
+                "hessian_norm": hessian_norm(estimator, X),
             }
             rows[name] = pd.DataFrame({"first_flip": result.first_flip, **values})
             correlations[name] = {q: flip_correlation(result.first_flip, values[q]).spearman for q in _QUANTITIES}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robustxai.metrics._inputs import check_same_shape, plain_array
+from robustxai.metrics._inputs import of_one_shape, plain_array
 from robustxai.metrics._spearman import linear_correlation
 from robustxai.ranking import as_tensor
 
@@ -44,7 +44,7 @@ def cosine_similarity(attribution: Any, attribution_adv: Any) -> np.ndarray:
     >>> cosine_similarity([[1.0, 0.0], [1.0, 1.0]], [[3.0, 0.0], [-1.0, 1.0]])
     array([1., 0.])
     """
-    check_same_shape(attribution, attribution_adv)
+    attribution_adv = of_one_shape(attribution, attribution_adv)
     first, second = (
         plain_array(a, name) for a, name in ((attribution, "attribution"), (attribution_adv, "attribution_adv"))
     )

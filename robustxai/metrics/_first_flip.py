@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from robustxai._frames import aligned
 from robustxai._validation import clip_k
 from robustxai.metrics._inputs import ranked_scores
 from robustxai.ranking import top_k_mask
@@ -63,6 +64,7 @@ def first_flip_iteration(
     iteration = 0
     for iteration, attribution in enumerate(attributions, start=1):
         name = f"attributions[{iteration - 1}]"
+        attribution = aligned(reference, attribution, ("reference", name))
         current = ranked_scores(attribution, ranking, name=name)
         if np.shape(attribution) != np.shape(reference):
             raise ValueError(

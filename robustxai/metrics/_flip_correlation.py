@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from robustxai._frames import aligned
 from robustxai.metrics._spearman import linear_correlation, rank_correlation
 
 
@@ -76,6 +77,8 @@ def flip_correlation(
     >>> flip_correlation([2, 5, 11, 11], [0.1, 0.4, 0.9, 0.9], censored=[False, False, True, True]).spearman
     1.0
     """
+    values = aligned(first_flip, values, ("first_flip", "values"))
+    censored = aligned(first_flip, censored, ("first_flip", "censored"))
     flips, quantity = (np.asarray(a, dtype=np.float64) for a in (first_flip, values))
     if flips.ndim != 1 or flips.shape != quantity.shape:
         raise ValueError(

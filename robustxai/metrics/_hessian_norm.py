@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robustxai._validation import check_choice, check_number
 from robustxai.metrics._ball import RandomState, displacement_sampler
-from robustxai.metrics._inputs import chunks, module_batch, plain_array, probabilities
+from robustxai.metrics._inputs import chunks, explained, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import differentiable, frobenius_estimate, jacobian, spectral_estimate
 
 NORMS = ("fro", "spectral", "estimated")
@@ -89,6 +89,7 @@ def hessian_norm(
     check_number("kappa", kappa, minimum=0, inclusive=False)
     check_number("max_exact", max_exact, minimum=0, integer=True)
     check_number("n_probes", n_probes, minimum=1, integer=True)
+    estimator, X = explained(estimator, X, "hessian_norm", gradients=True)
     array = plain_array(X)
     n_features = math.prod(array.shape[1:])
     exact = n_features <= max_exact

@@ -1,6 +1,8 @@
 """What the metrics ask of data and of a fitted estimator.
 
-No metric imports a classifier. A *fitted estimator* is any object with these attributes:
+No metric imports a classifier. A *fitted estimator* is a Pipeline or search whose last step explains itself, of which
+the last step is measured at what the other steps make of X (:func:`robustxai._models.victim`), or any object with these
+attributes:
 
 * ``classes_`` and ``predict_proba(X)``, probabilities of shape (n_samples, n_classes);
 * ``explain(X, y)``, attributions shaped like X for the class labels y;
@@ -18,7 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._frames import aligned, like
+from robustxai._models import EXPLANATIONS, GRADIENTS, victim
 from robustxai.ranking import unit_scores
+
+#: What is said of fitted classifiers that do not explain themselves.
+OTHER_MODELS = (
+    "robustxai.attacks.BlackBox(model, explainer) measures any fitted classifier by an explanation; metrics of "
+    "derivatives need a classifier of robustxai."
+)
 
 #: Entries of the largest intermediate array (8 MB in float64): work is cut into parts of about this size.
 MAX_ELEMENTS = 2**20
@@ -31,6 +41,12 @@ def chunks(n_items: int, elements_per_item: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_items))
 
 
+def explained(estimator: Any, X: Any, what: str, *, gradients: bool = False) -> tuple[Any, Any]:
+    """The model that is explained, and X as it sees it, for the metric named `what`."""
+    needs = ("predict_proba", *GRADIENTS) if gradients else EXPLANATIONS
+    return victim(estimator, X, needs=needs, what=what, way=OTHER_MODELS)
+
+
 def plain_array(X: Any, name: str = "X") -> np.ndarray:
     """`X` (array, tensor, DataFrame or list) as a floating point array of shape (n_samples, *features)."""
     array = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
@@ -39,11 +55,6 @@ def plain_array(X: Any, name: str = "X") -> np.ndarray:
             f"{name} must have shape (n_samples, *features), got {array.shape}; for one sample pass x[None]."
         )
     return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
-
-
-def as_given(X: Any, array: np.ndarray) -> Any:
-    """`array` in the kind of container that `X` is: with its column names when X is a DataFrame."""
-    return type(X)(array, columns=X.columns) if hasattr(X, "columns") else array
 
 
 def ranked_scores(attribution: Any, ranking: str, *, name: str = "attribution", batch_ndim: int = 1) -> Tensor:
@@ -64,17 +75,18 @@ def ranked_scores(attribution: Any, ranking: str, *, name: str = "attribution", 
 def paired_scores(attribution: Any, attribution_adv: Any, ranking: str) -> tuple[Tensor, Tensor]:
     """Unit scores (n_samples, units) of two explanations of the same samples, on one device."""
     scores = ranked_scores(attribution, ranking)
-    scores_adv = ranked_scores(attribution_adv, ranking, name="attribution_adv").to(scores.device)
-    check_same_shape(attribution, attribution_adv)
-    return scores, scores_adv
+    attribution_adv = of_one_shape(attribution, attribution_adv)
+    return scores, ranked_scores(attribution_adv, ranking, name="attribution_adv").to(scores.device)
 
 
-def check_same_shape(attribution: Any, attribution_adv: Any) -> None:
-    """Raise unless the two explanations have one shape."""
+def of_one_shape(attribution: Any, attribution_adv: Any) -> Any:
+    """`attribution_adv` in the order of `attribution`, by their labels; ValueError unless they have one shape."""
+    attribution_adv = aligned(attribution, attribution_adv)
     if np.shape(attribution) != np.shape(attribution_adv):
         raise ValueError(
             f"Both attributions must have one shape, got {np.shape(attribution)} and {np.shape(attribution_adv)}."
         )
+    return attribution_adv
 
 
 def probabilities(estimator: Any, X: Any) -> np.ndarray:
@@ -87,7 +99,7 @@ def explained_scores(estimator: Any, X: Any, points: np.ndarray, target: np.ndar
     labels = np.asarray(estimator.classes_)[target]
     size = math.prod(points.shape[1:])
     parts = [
-        ranked_scores(estimator.explain(as_given(X, points[part]), y=labels[part]), ranking, name="The explanation")
+        ranked_scores(estimator.explain(like(X, points[part]), y=labels[part]), ranking, name="The explanation")
         for part in chunks(len(points), size)
     ]
     if not parts:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robustxai._validation import check_number, clip_k
 from robustxai.metrics._ball import RandomState, displacement_sampler
-from robustxai.metrics._inputs import chunks, explained_scores, plain_array, probabilities
+from robustxai.metrics._inputs import chunks, explained, explained_scores, plain_array, probabilities
 from robustxai.ranking import top_k_mask
 
 
@@ -53,6 +53,7 @@ def mean_along_paths(
     check_number("epsilon", epsilon, minimum=0)
     check_number("n_draws", n_draws, minimum=2 if return_std_error else 1, integer=True)
     check_number("n_points", n_points, minimum=1, integer=True)
+    estimator, X = explained(estimator, X, "The thickness")
     centres = plain_array(X)
     shape, n_features = centres.shape[1:], math.prod(centres.shape[1:])
     sample = displacement_sampler(n_features, epsilon, distribution, random_state)

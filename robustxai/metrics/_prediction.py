@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from robustxai._frames import aligned
+from robustxai._models import check_model
 from robustxai.metrics._inputs import probabilities
 
 
@@ -43,7 +45,8 @@ def roc_auc(estimator: Any, X: Any, y: Any) -> float:
     >>> roc_auc(model, np.array([[0.1], [0.9], [0.4], [0.6]]), ["no", "yes", "yes", "no"])
     0.75
     """
-    classes, labels = np.asarray(estimator.classes_), np.asarray(y)
+    model = check_model(estimator, needs=("predict_proba", "classes_"), what="roc_auc")
+    classes, labels = np.asarray(model.classes_), np.asarray(y)
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
         raise ValueError(f"y has labels that the estimator was not fitted with: {unknown.tolist()}.")
@@ -126,7 +129,7 @@ def prediction_sensitivity(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
     >>> prediction_sensitivity(model, np.array([[1.0]]), np.array([[0.25]]))
     array([0.75])
     """
-    before, after = _both(estimator, X, X_adv)
+    before, after = _both(estimator, X, X_adv, "prediction_sensitivity")
     predicted = before.argmax(axis=1)[:, None]
     return np.abs(np.take_along_axis(before, predicted, 1) - np.take_along_axis(after, predicted, 1))[:, 0]
 
@@ -161,11 +164,13 @@ def prediction_change(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
     >>> prediction_change(model, np.array([[0.9], [0.8]]), np.array([[0.2], [0.7]]))
     array([ True, False])
     """
-    before, after = _both(estimator, X, X_adv)
+    before, after = _both(estimator, X, X_adv, "prediction_change")
     return before.argmax(axis=1) != after.argmax(axis=1)
 
 
-def _both(estimator: Any, X: Any, X_adv: Any) -> tuple[np.ndarray, np.ndarray]:
+def _both(estimator: Any, X: Any, X_adv: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
+    check_model(estimator, needs=("predict_proba",), what=what)
+    X_adv = aligned(X, X_adv, ("X", "X_adv"))
     before, after = probabilities(estimator, X), probabilities(estimator, X_adv)
     if before.shape != after.shape:
         raise ValueError(f"X and X_adv must have the same samples, got {len(before)} and {len(after)}.")

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from robustxai._frames import aligned, is_table, like
+from robustxai._models import named_rows, transformed, unwrap
 from robustxai._validation import check_number
-from robustxai.metrics._inputs import as_given, plain_array, probabilities, ranked_scores
+from robustxai.metrics._inputs import OTHER_MODELS, plain_array, probabilities, ranked_scores
 from robustxai.ranking import top_k_indices, unit_shape
 
 #: Up to this many units of a table every count from 1 to n is evaluated.
@@ -29,14 +31,25 @@ class Removal:
 
     @classmethod
     def prepare(cls, estimator: Any, X: Any, attribution: Any, baseline: Any, ranking: str) -> Removal:
-        x = plain_array(X)
+        needs = ("predict_proba",) if attribution is not None else ("predict_proba", "explain")
+        model, before = unwrap(estimator, needs=needs, what="The faithfulness", way=OTHER_MODELS)
+        seen = transformed(X, before)
+        x = plain_array(seen)
         if attribution is None:
-            attribution = estimator.explain(as_given(X, x))
+            attribution = model.explain(like(seen, x))
+        elif before and np.shape(attribution) != x.shape:
+            raise ValueError(
+                f"attribution has shape {np.shape(attribution)}, and the last step of the Pipeline sees X in shape "
+                f"{x.shape}: pass attributions of the features that it sees, or judge those of the Pipeline's own "
+                "columns by robustxai.attacks.BlackBox(pipe, explainer)."
+            )
+        named = named_rows(X, before) if before and is_table(attribution) else seen
+        attribution = aligned(named, attribution, ("X", "attribution"))
         if np.shape(attribution) != x.shape:
             raise ValueError(f"attribution must have the shape of X, {x.shape}, got {np.shape(attribution)}.")
         scores = ranked_scores(attribution, ranking)
         order = top_k_indices(scores, scores.shape[-1])
-        return cls(estimator, X, x, order.argsort(dim=-1).cpu().numpy(), _baseline(baseline, estimator, x))
+        return cls(model, seen, x, order.argsort(dim=-1).cpu().numpy(), _baseline(baseline, model, x))
 
     @property
     def n_units(self) -> int:
@@ -54,7 +67,7 @@ class Removal:
             if mask.ndim < x.ndim:  # a pixel goes with all its channels
                 mask = np.expand_dims(mask, -3)
             x = np.where(mask, self.baseline, x)
-        return probabilities(self.estimator, as_given(self.given, x))
+        return probabilities(self.estimator, like(self.given, x))
 
     def counts(self, ks: Sequence[int] | None, shares: Sequence[float]) -> list[int]:
         """The numbers of units to replace: `ks`, or 1..n for a table, or the given shares of n."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from robustxai._validation import check_choice, check_number
-from robustxai.metrics._inputs import check_same_shape, chunks, plain_array
+from robustxai.metrics._inputs import chunks, of_one_shape, plain_array
 from robustxai.ranking import RANKINGS
 
 #: Pixels on either side of the centre, 3.5 standard deviations of 1.5: the window of 11 x 11 of the paper.
@@ -65,7 +65,7 @@ def ssim(
     array([ True,  True])
     """
     check_choice("ranking", ranking, RANKINGS)
-    check_same_shape(attribution, attribution_adv)
+    attribution_adv = of_one_shape(attribution, attribution_adv)
     first, second = plain_array(attribution, "attribution"), plain_array(attribution_adv, "attribution_adv")
     smallest = 2 * _RADIUS + 1
     if first.ndim not in (3, 4) or min(first.shape[-2:]) < smallest:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._models import GRADIENTS, check_model
 from robustxai._validation import check_choice, check_number
 from robustxai.metrics._ball import RandomState, displacement_sampler
-from robustxai.metrics._inputs import chunks, explained_scores, module_batch, plain_array, probabilities
+from robustxai.metrics._inputs import chunks, explained, explained_scores, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import jacobian
 from robustxai.metrics._paths import checked_k
 from robustxai.ranking import top_k_indices, unit_scores
@@ -107,6 +108,9 @@ def thickness_bounds(
     check_choice("form", form, FORMS)
     check_number("epsilon", epsilon, minimum=0)
     check_number("n_draws", n_draws, minimum=0, integer=True)
+    estimator, X = explained(estimator, X, "thickness_bounds")
+    if form != "valid" or curvature is None:
+        check_model(estimator, needs=GRADIENTS, what="thickness_bounds without a proven curvature")
     centres = plain_array(X)
     n_features = math.prod(centres.shape[1:])
     target = probabilities(estimator, X).argmax(axis=1)

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from sklearn.metrics import accuracy_score
 
+from robustxai._frames import take
+from robustxai._models import EXPLANATIONS, victim
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
 from robustxai.attacks._result import warn_of_rise
 from robustxai.attacks._rows_at_once import MOST_ROWS
 from robustxai.attacks._together import run_together
-from robustxai.attacks._victim import aimed, victim
+from robustxai.attacks._victim import aimed
 from robustxai.certificates import certify_top_k
 from robustxai.metrics import (
     adversarial_auc,
@@ -42,6 +44,11 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
         group = repr((type(attack), sorted(params.items()), replace(threat, epsilon=0.0)))
         groups.setdefault(group, {})[float(threat.epsilon)] = mean
     return list(groups.values())
+
+
+def _victim(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """The classifier that is scored, and X as it sees it."""
+    return victim(estimator, X, needs=("predict", *EXPLANATIONS), what="The score")
 
 
 def _run_on_all(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
@@ -108,7 +115,7 @@ class PrecisionAtKScorer:
 
     def score_together(self, estimators: Sequence[Any], X: Any, y: Any = None) -> list[float]:
         """The scores of many fitted estimators on X, from one attack on a stack of them where they can be stacked."""
-        results = _run_on_all(self.attack, [victim(estimator, X) for estimator in estimators])
+        results = _run_on_all(self.attack, [_victim(estimator, X) for estimator in estimators])
         return [float(result.precision_at_k.mean()) for result in results]
 
 
@@ -140,7 +147,7 @@ class ThicknessScorer:
         """Score a fitted estimator on X; `y` is not used."""
         thickness = ranking_thickness if self.kind == "indicator" else relaxed_thickness
         values = thickness(
-            *victim(estimator, X),
+            *_victim(estimator, X),
             self.k,
             epsilon=self.epsilon,
             distribution=self.distribution,
@@ -190,10 +197,9 @@ class CertifiedPrecisionScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
-        clf, X = victim(estimator, X)
         certificate = certify_top_k(
-            clf,
-            X[: self.max_samples],
+            estimator,
+            take(X, slice(self.max_samples)),
             self.k,
             epsilon=self.epsilon,
             norm=self.norm,
@@ -256,8 +262,8 @@ class RobustnessScorer:
 
     def score_together(self, estimators: Sequence[Any], X: Any, y: Any) -> list[dict[str, float]]:
         """The scores of many fitted estimators, each attack on a stack of them where they can be stacked."""
-        victims = [victim(estimator, X) for estimator in estimators]
-        attacked = [(clf, rows[: self.max_samples]) for clf, rows in victims]
+        victims = [_victim(estimator, X) for estimator in estimators]
+        attacked = [(clf, take(rows, slice(self.max_samples))) for clf, rows in victims]
         results = {name: _run_on_all(attack, attacked) for name, attack in self._attacks().items()}
         references = {name: _run_on_all(attack, attacked) for name, attack in self.reference.items()}
         return [
@@ -273,7 +279,7 @@ class RobustnessScorer:
     ) -> dict[str, float]:
         """All scores of a classifier, whose first rows have been attacked."""
         scores = {"roc_auc": roc_auc(clf, X, y), "accuracy": float(accuracy_score(y, clf.predict(X)))}
-        X, y = X[: self.max_samples], np.asarray(y)[: self.max_samples]
+        X, y = take(X, slice(self.max_samples)), np.asarray(y)[: self.max_samples]
         attacks = self._attacks()
         worst = strongest(list(results.values()))
         first = next(iter(attacks.values()))

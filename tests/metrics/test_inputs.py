@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
+from robustxai._frames import like
 from robustxai.metrics import _inputs
-from robustxai.metrics._inputs import as_given, chunks, explained_scores, module_batch, plain_array, ranked_scores
+from robustxai.metrics._inputs import chunks, explained_scores, module_batch, plain_array, ranked_scores
 
 from .doubles import Double, Recorder
 
@@ -31,8 +32,8 @@ def test_plain_array_takes_frames_tensors_lists_and_keeps_the_precision():
 
 def test_frames_come_back_as_frames():
     frame = pd.DataFrame(np.ones((2, 2)), columns=["u", "v"])
-    assert list(as_given(frame, np.zeros((5, 2))).columns) == ["u", "v"]
-    assert isinstance(as_given(np.ones((2, 2)), np.zeros((5, 2))), np.ndarray)
+    assert list(like(frame, np.zeros((5, 2))).columns) == ["u", "v"]
+    assert isinstance(like(np.ones((2, 2)), np.zeros((5, 2))), np.ndarray)
 
 
 def test_a_read_only_array_is_ranked_without_a_warning():

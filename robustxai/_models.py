@@ -1,0 +1,309 @@
+"""From the object that a user has to the classifier that is explained, or an error that names the way there.
+
+The one place where estimators are looked into: attacks, certificates, metrics, displays and scorers all come here.
+
+* A fitted Pipeline: its last step is explained. The steps before it transform X, so that inputs, attacked inputs and
+  attributions are in the features that the last step sees (:func:`named_rows`).
+* A fitted search (``GridSearchCV``, ``BatchedSearchCV``, ...): its ``best_estimator_``.
+* A ``FrozenEstimator``: the estimator inside.
+
+These may be nested in any order. Everything else has to explain itself. Estimators around others that compute another
+probability or another prediction (calibration, thresholds, ensembles) are refused, with the expression that reaches the
+classifier inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from robustxai._frames import as_pandas, is_table
+
+__all__ = ["EXPLANATIONS", "GRADIENTS", "check_model", "module_of", "named_rows", "transformed", "unwrap", "victim"]
+
+#: What a model must have to be explained point by point.
+EXPLANATIONS = ("classes_", "predict_proba", "explain")
+#: What a model must have for its attribution to be differentiated.
+GRADIENTS = ("module_", "device_", "explainer_", "gradient")
+
+_BLACK_BOX = (
+    "robustxai.attacks.BlackBox(model, explainer) makes a victim of any fitted classifier with an explanation; "
+    "NESAttack, RandomAttack and AutoExplanationAttack attack it."
+)
+
+
+def victim(estimator: Any, X: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX) -> tuple[Any, Any]:
+    """The classifier that is explained, and X as it sees it.
+
+    Parameters
+    ----------
+    estimator : fitted classifier, Pipeline, search or FrozenEstimator
+        What the user has.
+    X : array-like or table of shape (n_samples, *features)
+        In the columns that `estimator` takes.
+    needs : iterable of str
+        Attributes that the caller uses; "gradient" excludes models that have a module without a derivative.
+    what : str
+        The caller, by the name that its user knows.
+    way : str, default: the sentence about BlackBox
+        What to do with a fitted classifier that does not explain itself.
+
+    Returns
+    -------
+    model, rows
+        `rows` is X itself where nothing transforms it, else what the steps before the model make of it.
+
+    Raises
+    ------
+    TypeError
+        An object that cannot be explained; the message says what it is and names the way.
+    NotFittedError
+        A model that is not fitted.
+    """
+    model, before = unwrap(estimator, needs=needs, what=what, way=way)
+    return model, transformed(X, before)
+
+
+def transformed(X: Any, before: Iterable[Any]) -> Any:
+    """What the fitted transformers `before` make of X, a pandas DataFrame or an array; X itself without any."""
+    for steps in before:
+        X = as_pandas(steps.transform(X))
+    return X
+
+
+def named_rows(X: Any, before: Iterable[Any]) -> Any:
+    """X as the model behind the transformers `before` sees it, with the names of its features where X has names.
+
+    A pandas DataFrame or an array; X itself, converted to one of these, where nothing transforms it.
+    """
+    index = X.index if isinstance(X, pd.DataFrame) else None
+    named, rows = is_table(X), X
+    for steps in before:
+        rows = steps.transform(rows)
+        if named and not is_table(rows):
+            names = _names_out(steps, np.shape(rows)[1:])
+            if names is not None:
+                rows = pd.DataFrame(np.asarray(rows), index=index, columns=names)
+    return as_pandas(rows)
+
+
+def unwrap(
+    estimator: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX, role: str = ""
+) -> tuple[Any, list[Any]]:
+    """The classifier that is explained, and the fitted transformers before it, outermost first.
+
+    Parameters and errors as in :func:`victim`; `role` follows the name of a model that is not fitted.
+    """
+    model, before = estimator, []
+    while True:
+        _check_object(model, what)
+        if isinstance(model, Pipeline):
+            _check_fitted(model, role)
+            if len(model) > 1:
+                before.append(model[:-1])
+            if not hasattr(model[-1], "fit"):
+                raise TypeError(
+                    f"{what} needs a Pipeline that ends in a classifier, and the last step of this one is "
+                    f"{model[-1]!r}. Append the classifier and fit the Pipeline."
+                )
+            model = model[-1]
+            continue
+        inside = _inside(model, what, role)
+        if inside is None:
+            break
+        model = inside
+    needed = tuple(needs)
+    if "explain" in needed or "explainer_" in needed or "gradient" in needed:
+        _check_explains(model, what, way, estimator, role)
+    return _checked(model, needed, what, way, role), before
+
+
+def check_model(estimator: Any, *, needs: Iterable[str], what: str) -> Any:
+    """`estimator` itself, which may be any fitted classifier or Pipeline, once it is found to have what is needed."""
+    _check_object(estimator, what)
+    if isinstance(estimator, BaseSearchCV):
+        _inside(estimator, what)
+    return _checked(estimator, tuple(needs), what, "")
+
+
+def module_of(init: Any, what: str) -> tuple[nn.Module, list[Any]]:
+    """The torch module of a fitted classifier, Pipeline, search, skorch net or module, and the transformers before it.
+
+    Raises TypeError or NotFittedError, as :func:`victim`, of anything that has no weights.
+    """
+    if isinstance(init, nn.Module):
+        return init, []
+    module = getattr(init, "module_", None)
+    if isinstance(module, nn.Module) and getattr(init, "has_gradient", True):
+        return module, []
+    try:
+        model, before = unwrap(init, needs=("module_", "gradient"), what=what)
+    except TypeError as error:
+        raise TypeError(
+            f"{what} must be a fitted classifier of robustxai (in a Pipeline or search too), a fitted skorch net or a "
+            f"torch module, got {init!r}."
+        ) from error
+    return model.module_, before
+
+
+def _checked(model: Any, needs: tuple[str, ...], what: str, way: str, role: str = "") -> Any:
+    _check_fitted(model, role)
+    if isinstance(model, BaseEstimator) and is_regressor(model):
+        raise TypeError(
+            f"{what} needs a classifier, got the regressor {_name(model)}. Predict classes instead, for instance "
+            "whether the target lies above its median."
+        )
+    if "gradient" in needs and not getattr(model, "has_gradient", True):
+        raise TypeError(
+            f"{what} differentiates the explanation, and {_name(model)} gives answers without gradients. "
+            "NESAttack, RandomAttack and AutoExplanationAttack attack it, and certify_smoothed_top_k certifies it."
+        )
+    missing = [name for name in needs if name != "gradient" and not hasattr(model, name)]
+    if missing and isinstance(model, BaseEstimator) and not hasattr(model, "classes_"):
+        raise TypeError(
+            f"{what} needs a classifier, and {_name(model)} is none. Pass one, for instance "
+            "VanillaClassifier().fit(X, y)."
+        )
+    if "predict_proba" in missing:
+        raise TypeError(
+            f"{what} needs probabilities, and {_name(model)} has no predict_proba. Use a classifier that has it, or "
+            "CalibratedClassifierCV(model).fit(X, y)."
+        )
+    if missing:
+        raise TypeError(f"{what} needs a fitted classifier, and {_name(model)} has no {missing[0]!r}. {way}".rstrip())
+    return model
+
+
+def _check_object(model: Any, what: str) -> None:
+    """Raise for what is no estimator at all."""
+    if model is None:
+        raise TypeError(f"{what} has no model: pass a fitted classifier, got None.")
+    if isinstance(model, type):
+        name = model.__name__
+        raise TypeError(
+            f"{what} needs a fitted classifier, got the class {name}: make one and fit it, {name}().fit(X, y)."
+        )
+    if isinstance(model, nn.Module):
+        raise TypeError(
+            f"{what} needs a fitted classifier, got the torch module {_name(model)}, which has no classes and no "
+            "explanation. VanillaClassifier(module=module, init=module).fit(X, y), or any other classifier of "
+            "robustxai, goes on from its weights."
+        )
+    if any(base.__module__.startswith("skorch") for base in type(model).__mro__) and not hasattr(model, "explain"):
+        raise TypeError(
+            f"{what} needs a classifier that explains itself, got the skorch net {_name(model)}. "
+            "VanillaClassifier(module=net.module, init=net).fit(X, y), or any other classifier of robustxai, goes on "
+            "from its weights."
+        )
+    plain = (str, bytes, int, float, complex, list, tuple, dict, set, np.ndarray)
+    if isinstance(model, plain) or is_table(model):
+        shown = repr(model)
+        raise TypeError(
+            f"{what} needs a fitted classifier, got {type(model).__name__} "
+            f"{shown if len(shown) <= 60 else shown[:57] + '...'}. Pass the classifier first, for instance "
+            "VanillaClassifier().fit(X, y)."
+        )
+
+
+def _inside(model: Any, what: str, role: str = "") -> Any:
+    """What a search or a FrozenEstimator stands for; None of anything else."""
+    if hasattr(model, "best_estimator_"):
+        return model.best_estimator_
+    if isinstance(model, BaseSearchCV):
+        if hasattr(model, "cv_results_"):
+            raise TypeError(
+                f"{what} needs a model, and this {_name(model)} has none, because it was run with refit=False. "
+                "Pass refit=True, or the name of a metric, and fit it again."
+            )
+        raise NotFittedError(f"The {_name(model)}{role} is not fitted yet: call its fit(X, y) first.")
+    return model.estimator if isinstance(model, FrozenEstimator) else None
+
+
+def _check_fitted(model: Any, role: str) -> None:
+    if not hasattr(model, "fit"):
+        return  # an object of the user's own, which says by its attributes what it is
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise NotFittedError(f"The {_name(model)}{role} is not fitted yet: call its fit(X, y) first.") from error
+
+
+def _check_explains(model: Any, what: str, way: str, given: Any, role: str) -> None:
+    """Raise for fitted estimators of other libraries."""
+    if not isinstance(model, BaseEstimator) or hasattr(model, "explain"):
+        return
+    _check_fitted(model, role)
+    name = _name(model)
+    if is_regressor(model):
+        return  # said by `_checked`
+    where = "" if model is given else f" in this {_name(given)}"
+    opening = f"{what} needs a classifier that explains itself, and {name}{where} does not."
+    for path, inside in _parts(model):
+        if _explains(inside):
+            raise TypeError(f"{opening} {_why(model)} Use the classifier inside: {path}, of {_to(given)}. {way}")
+    if not hasattr(model, "classes_"):
+        raise TypeError(f"{opening} It is no classifier: pass one, for instance VanillaClassifier().fit(X, y).")
+    if not hasattr(model, "predict_proba"):
+        way = f"CalibratedClassifierCV({name}(...)) gives it the probabilities that are needed. {way}"
+    if hasattr(model, "coef_"):
+        way = f"robustxai.LinearClassifier is logistic regression that explains itself. {way}"
+    raise TypeError(f"{opening} {way}")
+
+
+def _to(given: Any) -> str:
+    return f"the {_name(given)}" if not isinstance(given, Pipeline) else "the Pipeline's last step"
+
+
+def _why(model: Any) -> str:
+    if hasattr(model, "calibrated_classifiers_"):
+        return "It maps the probabilities of the classifiers inside, each of its own explanation."
+    if hasattr(model, "estimators_"):
+        return "It puts several classifiers together, each of its own explanation."
+    return "It changes the answers of the classifier inside."
+
+
+def _parts(model: Any) -> Iterator[tuple[str, Any]]:
+    """Fitted estimators inside of a meta-estimator, with the expressions that reach them."""
+    for calibrated in list(getattr(model, "calibrated_classifiers_", ()))[:1]:
+        yield "model.calibrated_classifiers_[0].estimator", calibrated.estimator
+    if hasattr(model, "estimator_"):
+        yield "model.estimator_", model.estimator_
+    several = getattr(model, "estimators_", None)
+    if several is not None and len(several):
+        yield "model.estimators_[0]", several[0]
+
+
+def _explains(model: Any) -> bool:
+    """Whether a model, or the one inside of it, explains itself."""
+    while True:
+        if isinstance(model, Pipeline):
+            model = model[-1]
+        elif hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        elif isinstance(model, FrozenEstimator):
+            model = model.estimator
+        else:
+            return hasattr(model, "explain")
+
+
+def _names_out(steps: Any, shape: tuple[int, ...]) -> list[str] | None:
+    """Names of the features that fitted transformers make, where they tell them."""
+    try:
+        names = [str(name) for name in steps.get_feature_names_out()]
+    except (AttributeError, ValueError, TypeError):  # a step of the user's own need not know them
+        return None
+    return names if shape == (len(names),) else None
+
+
+def _name(model: Any) -> str:
+    return type(model).__name__
