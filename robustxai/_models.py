@@ -14,12 +14,13 @@ classifier inside.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
@@ -40,6 +41,7 @@ _BLACK_BOX = (
     "robustxai.attacks.BlackBox(model, explainer) makes a victim of any fitted classifier with an explanation; "
     "NESAttack, RandomAttack and AutoExplanationAttack attack it."
 )
+_FIRST = "Pass one, for instance VanillaClassifier().fit(X, y)."
 
 
 def victim(estimator: Any, X: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX) -> tuple[Any, Any]:
@@ -104,7 +106,7 @@ def unwrap(
 
     Parameters and errors as in :func:`victim`; `role` follows the name of a model that is not fitted.
     """
-    model, before = estimator, []
+    model, before, path = estimator, [], "model"
     while True:
         _check_object(model, what)
         if isinstance(model, Pipeline):
@@ -116,15 +118,15 @@ def unwrap(
                     f"{what} needs a Pipeline that ends in a classifier, and the last step of this one is "
                     f"{model[-1]!r}. Append the classifier and fit the Pipeline."
                 )
-            model = model[-1]
+            model, path = model[-1], f"{path}[-1]"
             continue
         inside = _inside(model, what, role)
         if inside is None:
             break
-        model = inside
+        model, path = inside, f"{path}.{'estimator' if isinstance(model, FrozenEstimator) else 'best_estimator_'}"
     needed = tuple(needs)
     if "explain" in needed or "explainer_" in needed or "gradient" in needed:
-        _check_explains(model, what, way, estimator, role)
+        _check_explains(model, what, way, path, role)
     return _checked(model, needed, what, way, role), before
 
 
@@ -147,33 +149,23 @@ def module_of(init: Any, what: str) -> tuple[nn.Module, list[Any]]:
     if isinstance(module, nn.Module) and getattr(init, "has_gradient", True):
         return module, []
     try:
-        model, before = unwrap(init, needs=("module_", "gradient"), what=what)
+        model, before = unwrap(init, needs=("module_", "gradient"), what=what, way="")
     except TypeError as error:
         raise TypeError(
             f"{what} must be a fitted classifier of robustxai (in a Pipeline or search too), a fitted skorch net or a "
-            f"torch module, got {init!r}."
+            f"torch module. {error}"
         ) from error
     return model.module_, before
 
 
 def _checked(model: Any, needs: tuple[str, ...], what: str, way: str, role: str = "") -> Any:
     _check_fitted(model, role)
-    if isinstance(model, BaseEstimator) and is_regressor(model):
-        raise TypeError(
-            f"{what} needs a classifier, got the regressor {_name(model)}. Predict classes instead, for instance "
-            "whether the target lies above its median."
-        )
     if "gradient" in needs and not getattr(model, "has_gradient", True):
         raise TypeError(
             f"{what} differentiates the explanation, and {_name(model)} gives answers without gradients. "
             "NESAttack, RandomAttack and AutoExplanationAttack attack it, and certify_smoothed_top_k certifies it."
         )
     missing = [name for name in needs if name != "gradient" and not hasattr(model, name)]
-    if missing and isinstance(model, BaseEstimator) and not hasattr(model, "classes_"):
-        raise TypeError(
-            f"{what} needs a classifier, and {_name(model)} is none. Pass one, for instance "
-            "VanillaClassifier().fit(X, y)."
-        )
     if "predict_proba" in missing:
         raise TypeError(
             f"{what} needs probabilities, and {_name(model)} has no predict_proba. Use a classifier that has it, or "
@@ -199,20 +191,19 @@ def _check_object(model: Any, what: str) -> None:
             "explanation. VanillaClassifier(module=module, init=module).fit(X, y), or any other classifier of "
             "robustxai, goes on from its weights."
         )
-    if any(base.__module__.startswith("skorch") for base in type(model).__mro__) and not hasattr(model, "explain"):
+    if isinstance(model, (np.ndarray, list, tuple, dict, set)) or is_table(model):
+        raise TypeError(f"{what} needs a fitted classifier, got a {type(model).__name__}. {_FIRST}")
+    if isinstance(model, (str, bytes, numbers.Number)):
+        raise TypeError(f"{what} needs a fitted classifier, got {model!r}. {_FIRST}")
+    if not isinstance(model, BaseEstimator) or isinstance(model, (Pipeline, BaseSearchCV, FrozenEstimator)):
+        return
+    if is_regressor(model):
         raise TypeError(
-            f"{what} needs a classifier that explains itself, got the skorch net {_name(model)}. "
-            "VanillaClassifier(module=net.module, init=net).fit(X, y), or any other classifier of robustxai, goes on "
-            "from its weights."
+            f"{what} needs a classifier, got the regressor {_name(model)}. Predict classes instead, for instance "
+            "whether the target lies above its median."
         )
-    plain = (str, bytes, int, float, complex, list, tuple, dict, set, np.ndarray)
-    if isinstance(model, plain) or is_table(model):
-        shown = repr(model)
-        raise TypeError(
-            f"{what} needs a fitted classifier, got {type(model).__name__} "
-            f"{shown if len(shown) <= 60 else shown[:57] + '...'}. Pass the classifier first, for instance "
-            "VanillaClassifier().fit(X, y)."
-        )
+    if not is_classifier(model) and not any(hasattr(type(model), method) for method in ("explain", "predict_proba")):
+        raise TypeError(f"{what} needs a fitted classifier, and {_name(model)} is none. {_FIRST}")
 
 
 def _inside(model: Any, what: str, role: str = "") -> Any:
@@ -238,30 +229,27 @@ def _check_fitted(model: Any, role: str) -> None:
         raise NotFittedError(f"The {_name(model)}{role} is not fitted yet: call its fit(X, y) first.") from error
 
 
-def _check_explains(model: Any, what: str, way: str, given: Any, role: str) -> None:
-    """Raise for fitted estimators of other libraries."""
+def _check_explains(model: Any, what: str, way: str, path: str, role: str) -> None:
+    """Raise for fitted classifiers of other libraries; `path` is the expression that reached the model."""
     if not isinstance(model, BaseEstimator) or hasattr(model, "explain"):
         return
-    _check_fitted(model, role)
     name = _name(model)
-    if is_regressor(model):
-        return  # said by `_checked`
-    where = "" if model is given else f" in this {_name(given)}"
-    opening = f"{what} needs a classifier that explains itself, and {name}{where} does not."
-    for path, inside in _parts(model):
+    if any(base.__module__.startswith("skorch") for base in type(model).__mro__):
+        raise TypeError(
+            f"{what} needs a classifier that explains itself, got the skorch net {name}. "
+            "VanillaClassifier(module=net.module, init=net).fit(X, y), or any other classifier of robustxai, goes on "
+            "from its weights."
+        )
+    _check_fitted(model, role)
+    opening = f"{what} needs a classifier that explains itself, and {name} does not."
+    for attribute, inside in _parts(model):
         if _explains(inside):
-            raise TypeError(f"{opening} {_why(model)} Use the classifier inside: {path}, of {_to(given)}. {way}")
-    if not hasattr(model, "classes_"):
-        raise TypeError(f"{opening} It is no classifier: pass one, for instance VanillaClassifier().fit(X, y).")
+            raise TypeError(f"{opening} {_why(model)} Take the classifier inside, {path}{attribute}. {way}")
     if not hasattr(model, "predict_proba"):
         way = f"CalibratedClassifierCV({name}(...)) gives it the probabilities that are needed. {way}"
     if hasattr(model, "coef_"):
         way = f"robustxai.LinearClassifier is logistic regression that explains itself. {way}"
     raise TypeError(f"{opening} {way}")
-
-
-def _to(given: Any) -> str:
-    return f"the {_name(given)}" if not isinstance(given, Pipeline) else "the Pipeline's last step"
 
 
 def _why(model: Any) -> str:
@@ -275,16 +263,16 @@ def _why(model: Any) -> str:
 def _parts(model: Any) -> Iterator[tuple[str, Any]]:
     """Fitted estimators inside of a meta-estimator, with the expressions that reach them."""
     for calibrated in list(getattr(model, "calibrated_classifiers_", ()))[:1]:
-        yield "model.calibrated_classifiers_[0].estimator", calibrated.estimator
-    if hasattr(model, "estimator_"):
-        yield "model.estimator_", model.estimator_
+        yield ".calibrated_classifiers_[0].estimator", calibrated.estimator
     several = getattr(model, "estimators_", None)
     if several is not None and len(several):
-        yield "model.estimators_[0]", several[0]
+        yield ".estimators_[0]", several[0]
+    if hasattr(model, "estimator_"):
+        yield ".estimator_", model.estimator_
 
 
 def _explains(model: Any) -> bool:
-    """Whether a model, or the one inside of it, explains itself."""
+    """Whether a fitted model, or the one inside of it, explains itself."""
     while True:
         if isinstance(model, Pipeline):
             model = model[-1]
@@ -293,7 +281,7 @@ def _explains(model: Any) -> bool:
         elif isinstance(model, FrozenEstimator):
             model = model.estimator
         else:
-            return hasattr(model, "explain")
+            return hasattr(model, "explain") and hasattr(model, "classes_")
 
 
 def _names_out(steps: Any, shape: tuple[int, ...]) -> list[str] | None:
