@@ -26,7 +26,7 @@ from robustxai.attacks._nes import NESAttack
 from robustxai.attacks._promotion import PromotionAttack
 from robustxai.attacks._radius import Lines, closing_directions
 from robustxai.attacks._random import RandomAttack
-from robustxai.attacks._result import AttackResult, strongest, warn_of_rise
+from robustxai.attacks._result import AttackResult, strongest, warn_of_rise, zero_rows
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
 from robustxai.attacks._top_k import TopKManipulation
 from robustxai.attacks._transformer import AttackTransformer
@@ -362,17 +362,22 @@ class AutoExplanationAttack(AttackTransformer):
     def _doubts(self, best: AttackResult, results: list[AttackResult], without_derivative: bool) -> list[str]:
         """Why the figure is probably not what it seems; of `results` the first is the floor."""
         attribution = np.asarray(best.attribution, dtype=np.float64).reshape(len(best.precision_at_k), -1)
-        length = np.linalg.norm(attribution, axis=1, keepdims=True)
-        direction = np.abs(attribution / np.where(length > 0, length, 1.0))
+        # by the largest entry first: the squares of a confident row's entries underflow
+        largest = np.abs(attribution).max(axis=1, keepdims=True)
+        direction = np.abs(attribution) / np.where(largest > 0, largest, 1.0)
+        length = np.linalg.norm(direction, axis=1, keepdims=True)
+        direction = direction / np.where(length > 0, length, 1.0)
         if len(direction) > 1 and np.ptp(direction, axis=0).max() < 1e-5:
             return [
                 "every row has the same attribution up to its length, so that nothing can change its ranking. The "
                 "model is linear, or has collapsed: read P@k beside AUC and the figure of logistic regression."
             ]
+        zeros = zero_rows(best.attribution, best.attribution_adv)
+        doubts = [zeros] if zeros else []
         floor, *others = results
         if not others or isinstance(self._victim, BlackBox):
-            return []
-        doubts, first = [], others[0]
+            return doubts
+        first = others[0]
         masked = first.precision_at_k.mean() > floor.precision_at_k.mean() + 0.01
         if without_derivative:
             doubts.append(("random directions find more than a gradient attack: " if masked else "") + NO_DERIVATIVE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
-from robustxai.attacks._result import AttackResult
+from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
 from robustxai.attacks._transformer import AttackTransformer
+from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import precision_at_k
 from robustxai.nets import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
-from robustxai.ranking import RANKINGS, count_units, top_k_mask, unit_scores
+from robustxai.ranking import RANKINGS, count_units
 from robustxai.training import draw_seed, small_net_threads
 
 __all__ = ["BaseAttack"]
@@ -97,7 +99,10 @@ class BaseAttack(AttackTransformer):
         """
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
-        """What the attacker maximises, shape (n,); also decides between iterates of equal P@k."""
+        """What the attacker maximises, shape (n,); also decides between iterates of equal P@k.
+
+        `attribution`, of shape (n, *features), is in the units of each row's clean one (``reference.log_scale``).
+        """
         return -reference.mean_gap(reference.rank(attribution))
 
     def _check_victim(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
@@ -135,6 +140,9 @@ class BaseAttack(AttackTransformer):
         seen = [self._as_fitted(part) for part in (rows, X_adv)]
         labels = self._victim.predict(seen[0])
         attribution, attribution_adv = (np.asarray(self._victim.explain(part, y=labels)) for part in seen)
+        zeros = zero_rows(attribution, attribution_adv)
+        if zeros:
+            warnings.warn(f"This P@k is probably not what it seems: {zeros}", EvaluationWarning, stacklevel=2)
         precision = precision_at_k(attribution, attribution_adv, self.k_, ranking=self.ranking)
         return AttackResult(
             self._given_back(X, rows, X_adv),
@@ -197,10 +205,8 @@ class BaseAttack(AttackTransformer):
         """Best perturbation of every row of one chunk, and what happened on the way."""
         explainer = self._victim.explainer_
         graph = self._needs_graph and surrogate is None
-        points, attribution, logits = observe(module, explainer, x, target, graph)
-        clean = attribution.detach()
-        scores = unit_scores(clean, self.ranking)
-        reference = Reference(clean, scores, top_k_mask(scores, self.k_), self.k_, self.ranking)
+        points, found, logits = observe(module, explainer, x, target, graph)
+        reference = Reference.of(found, self.k_, self.ranking)
         yes = torch.ones(len(x), dtype=torch.bool, device=x.device)
         trace = Trace.start(len(x), self.max_iter, x.device)
         search = Search(
@@ -208,7 +214,8 @@ class BaseAttack(AttackTransformer):
             index=torch.arange(len(x), device=x.device), x=x, target=target, reference=reference,
             delta=torch.zeros_like(x), logits=logits, kept=yes, stuck=~yes,
         )  # fmt: skip
-        selection, objective = self._selection(), self._objective(attribution, reference)
+        selection = self._selection()
+        objective = self._objective(found.relative_to(reference.log_scale), reference)
         # P@k decides first, and moving is better than standing still; where the objective decides, it has to be beaten
         beaten = objective.detach() if selection == "objective" else torch.full_like(objective.detach(), -torch.inf)
         best, best_delta = Best.start(x, self.k_, beaten, trace), torch.zeros_like(x)
@@ -216,12 +223,10 @@ class BaseAttack(AttackTransformer):
 
         for iteration in range(1, self.max_iter + 1):
             search.delta = space.project(self._propose(search, iteration), search.x)
-            points, attribution, logits = observe(
-                search.module, explainer, search.x + search.delta, search.target, graph
-            )
+            points, found, logits = observe(search.module, explainer, search.x + search.delta, search.target, graph)
             search.logits, search.kept = logits, logits.detach().argmax(dim=1) == search.target
-            objective = self._objective(attribution, search.reference)
-            overlap = search.reference.overlap(search.reference.rank(attribution.detach()))
+            objective = self._objective(found.relative_to(search.reference.log_scale), search.reference)
+            overlap = search.reference.overlap(search.reference.rank(found.direction.detach()))
             best.update(search, iteration, overlap, objective.detach(), selection)
 
             if iteration == self.max_iter:

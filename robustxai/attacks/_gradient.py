@@ -162,9 +162,8 @@ class GradientAttack(BaseAttack):
         """The latest iterate, its objective and its logits on the smooth copy, whose beta grows with the iterations."""
         low, high = self._BETA_RANGE
         set_beta(surrogate, low * (high / low) ** (iteration / max(search.max_iter - 1, 1)))
-        points, attribution, logits = observe(
-            surrogate, search.explainer, search.x + search.delta, search.target, graph=True
-        )
+        points, found, logits = observe(surrogate, search.explainer, search.x + search.delta, search.target, graph=True)
+        attribution = found.relative_to(search.reference.log_scale)
         return points, self._objective(attribution, search.reference), logits
 
 
@@ -187,7 +186,8 @@ def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target:
         Classes that are explained.
     """
     asked = torch.arange(min(len(x), N_ASKED), device=x.device)
-    points, attribution, _ = observe(of_rows(module, asked), explainer, x[asked], target[asked], graph=True)
+    points, found, _ = observe(of_rows(module, asked), explainer, x[asked], target[asked], graph=True)
+    attribution = found.direction
     rows = attribution.detach().flatten(start_dim=1).double()
     length = rows.norm(dim=1, keepdim=True)
     live = length.squeeze(1) > 0

@@ -29,8 +29,6 @@ class MSEAttack(GradientAttack):
     """
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
-        # In units of the clean attribution: the gradient of a confident prediction is so small that its square is 0
-        # in float32, and a positive factor per row changes no direction.
         axes = tuple(range(1, attribution.ndim))
         scale = reference.attribution.abs().amax(dim=axes, keepdim=True)
         scale = scale.clamp_min(torch.finfo(scale.dtype).tiny)

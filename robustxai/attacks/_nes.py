@@ -58,7 +58,8 @@ class NESAttack(BoundaryMarginAttack):
             direction = search.space.random_direction(search.generator)
             for side in (1.0, -1.0):
                 probe = search.x + search.delta + side * length * direction
-                _, attribution, _ = observe(search.module, search.explainer, probe, search.target, graph=False)
+                _, found, _ = observe(search.module, search.explainer, probe, search.target, graph=False)
+                attribution = found.relative_to(search.reference.log_scale)
                 value = self._objective(attribution.detach(), search.reference)
                 total += side * value.reshape(-1, *(1,) * (total.ndim - 1)) * direction
         return total

@@ -34,7 +34,8 @@ def closing_directions(
     To first order a pair closes at the gap over the gradient's length, straight down the gradient. On a smooth network
     that is within some per cent of the distance at which the ranking really changes.
     """
-    points, attribution, _ = observe(module, explainer, x, target, graph=True)
+    points, found, _ = observe(module, explainer, x, target, graph=True)
+    attribution = found.direction
     if not attribution.requires_grad:
         return
     scores = unit_scores(attribution, ranking)
@@ -79,7 +80,7 @@ class Lines:
 
     def changed(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Whether the top-k set at `points` is another than that of their `rows`."""
-        there = like(self.X, points.astype(np.float32))
+        there = like(self.X, points)
         found = np.asarray(self.estimator.explain(there, y=self.labels[rows]))
         other = precision_at_k(self.attribution[rows], found, self.k, ranking=self.ranking) < 1
         if self.keep_prediction:

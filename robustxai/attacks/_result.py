@@ -12,7 +12,7 @@ import numpy as np
 from robustxai._frames import aligned, like, take
 from robustxai.exceptions import EvaluationWarning
 
-__all__ = ["AttackResult", "strongest", "warn_of_rise"]
+__all__ = ["AttackResult", "strongest", "warn_of_rise", "zero_rows"]
 
 #: How much a mean P@k may rise with the radius before something is said.
 _TOLERANCE = 0.01
@@ -120,3 +120,15 @@ def warn_of_rise(precision: Mapping[float, float], cure: str, *, stacklevel: int
             EvaluationWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def zero_rows(*attributions: Any) -> str:
+    """Say how many rows have an explanation of zeros in any of the `attributions`; empty where there are none."""
+    zero = np.logical_or.reduce([(np.asarray(a) == 0).reshape(len(a), -1).all(axis=1) for a in attributions])
+    if not zero.any():
+        return ""
+    return (
+        f"{zero.sum()} of {len(zero)} rows have an explanation of zeros, before or after the attack, in which all "
+        "units tie. Their top-k set is arbitrary and their P@k says nothing: leave them out, or explain the model "
+        "by something that does not vanish there (a network of dead ReLUs, a constant model)."
+    )

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustxai.explainers import Explainer
+from robustxai.explainers import Explainer, ScaledAttribution, scaled_attribution
 from robustxai.nets import of_rows
 from robustxai.perturbation import PerturbationSet
-from robustxai.ranking import unit_scores
+from robustxai.ranking import top_k_mask, unit_scores
 
 __all__ = ["Best", "Reference", "Search", "Trace", "highest", "observe"]
 
@@ -24,12 +24,16 @@ class Reference:
     Attributes
     ----------
     attribution : Tensor of shape (n, *features)
+        In units of exp(`log_scale`), as all attributions that are compared with it.
     scores : Tensor of shape (n, units)
         Unit scores of `attribution`.
     top : BoolTensor of shape (n, units)
         The top-k set T.
     k : int
     ranking : {"magnitude", "signed"}
+    log_scale : Tensor of shape (n,), or None
+        Logarithm of the unit of each row's attribution: the factor of a probability's gradient at the clean input,
+        which underflows for confident rows. None where attributions have no such factor.
     """
 
     attribution: Tensor
@@ -37,6 +41,15 @@ class Reference:
     top: Tensor
     k: int
     ranking: str
+    log_scale: Tensor | None = None
+
+    @classmethod
+    def of(cls, clean: ScaledAttribution, k: int, ranking: str) -> Reference:
+        """The reference of rows with the attribution `clean`."""
+        attribution = clean.direction.detach()
+        scores = unit_scores(attribution, ranking)
+        log_scale = None if clean.log_scale is None else clean.log_scale.detach()
+        return cls(attribution, scores, top_k_mask(scores, k), k, ranking, log_scale)
 
     def rank(self, attribution: Tensor) -> Tensor:
         """Unit scores of another attribution of the same rows, shape (n, units)."""
@@ -79,7 +92,8 @@ class Reference:
 
     def select(self, rows: Tensor) -> Reference:
         """The reference of some of the rows."""
-        return Reference(self.attribution[rows], self.scores[rows], self.top[rows], self.k, self.ranking)
+        log_scale = None if self.log_scale is None else self.log_scale[rows]
+        return Reference(self.attribution[rows], self.scores[rows], self.top[rows], self.k, self.ranking, log_scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,10 +225,10 @@ def highest(scores: Tensor, *places: int) -> Tensor:
 
 def observe(
     module: nn.Module, explainer: Explainer, points: Tensor, target: Tensor, graph: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ScaledAttribution, Tensor]:
     """`points` as a leaf, their attribution (with a graph back to them if asked) and their logits."""
     points = points.detach().requires_grad_()
     with torch.enable_grad():
         logits = module(points)
-        attribution = explainer(module, points, target, logits=logits, create_graph=graph)
-    return points, attribution, logits if graph else logits.detach()
+        found = scaled_attribution(explainer, module, points, target, logits=logits, create_graph=graph)
+    return points, found, logits if graph else logits.detach()

@@ -20,7 +20,7 @@ from robustxai.attacks._result import AttackResult
 from robustxai.attacks._rows_at_once import MOST_ROWS
 from robustxai.attacks._victim import aimed
 from robustxai.classifiers import BaseExplainableClassifier
-from robustxai.explainers import Gradient
+from robustxai.explainers import ExactAttribution, Gradient
 from robustxai.nets import StackedMLP, StackRows, has_piecewise_linear, of_rows
 from robustxai.ranking import as_tensor
 from robustxai.training import small_net_threads
@@ -107,9 +107,12 @@ class _Together(BaseEstimator):
 
     def explain(self, X: Any, y: np.ndarray) -> np.ndarray:
         """Attribution of class y of all rows, shaped like X."""
-        x, target = self._tensor(X), torch.as_tensor(y, device=self.device_)
+        x, target = as_tensor(np.asarray(X)).to(self.device_), torch.as_tensor(y, device=self.device_)
         with small_net_threads(self.module_):
-            parts = [self.explainer_(of_rows(self.module_, p), x[p], target[p]).detach() for p in self._parts(x)]
+            parts = [
+                ExactAttribution(self.explainer_, of_rows(self.module_, part), x[part])(x[part], target[part])
+                for part in self._parts(x)
+            ]
         return torch.cat(parts).cpu().numpy()
 
     def _tensor(self, X: Any) -> Tensor:

@@ -35,9 +35,12 @@ __all__ = ["Problem"]
 SMOOTHED_WAY = (
     "certify_smoothed_top_k(explain, X) certifies any model by a function explain(points) that returns attributions."
 )
-#: A pair counts as proven when its bound exceeds this share of the largest attribution: float32 explanations, which the
-#: statement is about, resolve no less, and float64 rounding in the proof is far below it.
+#: A pair counts as proven when its bound exceeds this share of the largest attribution: the rounding of float64, in the
+#: proof and in `explain`, is far below it, and that of a float32 evaluation of the same explanation below it too.
 _SLACK = 1e-6
+#: And when it exceeds this number, below which float64 loses digits: means of probability gradients get there for rows
+#: of log-odds beyond 600.
+_LEAST = 1e-280
 #: Entries of the largest array of a part of the rows (256 MB in float64).
 _MAX_ENTRIES = 2**25
 #: Cheapest first: what one has proven is no work for the next.
@@ -59,9 +62,9 @@ class Problem:
             raise ValueError(f"norm={norm!r} is not supported; use 2 or 'inf'.")
         self.norm = norm
         self.ranking = ranking
-        inputs = np.asarray(X, dtype=np.float32)
+        inputs = np.asarray(X, dtype=np.float64)
         self.explanation = torch.from_numpy(np.array(estimator.explain(X), dtype=np.float64))
-        self.x = torch.from_numpy(inputs.reshape(len(inputs), -1).astype(np.float64))
+        self.x = torch.from_numpy(np.array(inputs.reshape(len(inputs), -1)))
         self.shape = inputs.shape[1:]
         self.n_units = count_units(self.shape)
         self.channels = self.x.shape[1] // self.n_units
@@ -163,7 +166,7 @@ class Problem:
         return proven
 
     def _slack(self, size: Tensor) -> Tensor:
-        return _SLACK * self.channels * size
+        return (_SLACK * self.channels * size).clamp_min(_LEAST)
 
 
 def _axes(scale: Any, X: np.ndarray, names: Any) -> Tensor:

@@ -107,8 +107,10 @@ def certify_top_k(
     cancer, Adult, Bank and COMPAS, curvature proved no pair that the other two had not, and made the certified radius
     of one row in fifty larger, by 7 % at most; it stays in "best" because it is asked there about next to nothing.
 
-    Computed in float64, with a slack of 1e-6 of the largest attribution for the rounding of float32 explanations;
-    rounding is not directed. ReLU networks are covered soundly, but only as long as few units can switch.
+    The statement is about the exact explanation of the network's float32 weights, at any real point of the ball: what
+    ``estimator.explain`` returns, which computes in float64 too. A slack of 1e-6 of the largest attribution covers the
+    rounding of both; rounding is not directed. ReLU networks are covered soundly, but only as long as few units can
+    switch.
 
     References
     ----------

@@ -20,7 +20,7 @@ from robustxai._frames import as_pandas, like
 from robustxai._models import module_of
 from robustxai._validation import check_choice, check_number, nearest_name
 from robustxai.classifiers._params import NetParamsMixin
-from robustxai.explainers import Explainer, resolve_explainer
+from robustxai.explainers import ExactAttribution, Explainer, resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net
 from robustxai.penalties import ExplainedBatch
 from robustxai.ranking import count_units
@@ -380,15 +380,19 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray or DataFrame of the shape of X
-            In units of the explained output per unit of X; a DataFrame of the kind of X (pandas, polars, ...) if X is
-            one, with its columns and its index.
+            float64, in units of the explained output per unit of X; a DataFrame of the kind of X (pandas, polars, ...)
+            if X is one, with its columns and its index. It is the exact explanation of the network's weights up to
+            the rounding of float64, at X as given (`predict` rounds X to float32). Confident rows do not underflow:
+            see :class:`robustxai.explainers.ExactAttribution`.
         """
-        inputs = self._validate_inputs(X)
-        target = self._forward(inputs).argmax(dim=-1) if y is None else self.encode_target(inputs, y)
-        attribute = self.explainer_ if explainer is None else resolve_explainer(explainer)
-        attribution = self._in_chunks(
-            lambda rows, classes: attribute(self.module_, rows, classes).detach(), inputs, target
-        )
+        inputs = self._validate_inputs(X, dtype=[np.float64, np.float32])
+        if self.device_.type == "mps":  # which has no float64
+            inputs = inputs.astype(np.float32)
+        seen = inputs.astype(np.float32, copy=False)
+        target = self._forward(seen).argmax(dim=-1) if y is None else self.encode_target(seen, y)
+        rows = torch.from_numpy(inputs[:1]).to(self.device_)
+        chosen = self.explainer_ if explainer is None else resolve_explainer(explainer)
+        attribution = self._in_chunks(ExactAttribution(chosen, self.module_, rows), inputs, target)
         return like(X, attribution.cpu().numpy())
 
     def encode_target(self, X: Any, y: Any = None) -> torch.Tensor:
@@ -413,12 +417,12 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         copied.init = self.init  # scikit-learn clones it too, and a clone has no weights to start from
         return copied
 
-    def _validate_inputs(self, X: Any) -> np.ndarray:
+    def _validate_inputs(self, X: Any, dtype: Any = np.float32) -> np.ndarray:
         check_is_fitted(self)
         X, module = as_pandas(X), _unwrapped(self.module_)
         if self.feature_means_.ndim > 1:  # scikit-learn looks at axis 1 alone, and calls channels features
-            check_shape(module, check_array(X, dtype=np.float32, allow_nd=True, input_name="X").shape)
-        X = validate_data(self, X, reset=False, dtype=np.float32, allow_nd=True)
+            check_shape(module, check_array(X, dtype=dtype, allow_nd=True, input_name="X").shape)
+        X = validate_data(self, X, reset=False, dtype=dtype, allow_nd=True)
         check_shape(module, X.shape)
         return _plain(X)
 

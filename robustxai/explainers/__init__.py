@@ -17,17 +17,21 @@ from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._integrated_gradients import IntegratedGradients
 from robustxai.explainers._registry import EXPLAINERS, resolve_explainer
 from robustxai.explainers._relative_importance import RelativeImportance
+from robustxai.explainers._scaled import ExactAttribution, ScaledAttribution, scaled_attribution
 from robustxai.explainers._smooth_grad import SmoothGrad
 
 __all__ = [
     "EXPLAINERS",
+    "ExactAttribution",
     "Explainer",
     "Gradient",
     "GradientTimesInput",
     "IntegratedGradients",
     "RelativeImportance",
+    "ScaledAttribution",
     "SmoothGrad",
     "captum_explainer",
     "log_odds",
     "resolve_explainer",
+    "scaled_attribution",
 ]

@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from robustxai._validation import check_choice, check_number
+from robustxai.explainers._scaled import ScaledAttribution
 
 __all__ = ["CaptumExplainer", "captum_explainer"]
 
@@ -66,6 +67,12 @@ class CaptumExplainer:
             inputs = x.detach().clone().requires_grad_()
             attribution = method(model, **make).attribute(inputs, target=target, **use)
         return attribution.detach()
+
+    def scaled(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> ScaledAttribution:
+        """The attribution itself: nothing is known of a factor in it."""
+        return ScaledAttribution(self(module, x, target, logits=logits, create_graph=create_graph))
 
 
 def captum_explainer(name: str, *, output: str = "logit", random_state: int = 0, **kwargs: Any) -> CaptumExplainer:

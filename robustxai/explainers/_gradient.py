@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._validation import check_choice
+from robustxai.explainers._base import Explainer
+from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 
 __all__ = ["Gradient", "log_odds"]
 
@@ -42,6 +44,8 @@ class Gradient:
     With m the log-odds of class c, :math:`\nabla p_c = \sigma'(m) \nabla m` for any number of classes: probability and
     log-odds have the same ranking. :math:`p_c` is differentiated as :math:`-\sigma(-m)` for m >= 0. A float32 softmax
     rounds to 1 from m = 17 on, and its gradient then drops :math:`\nabla z_c`: a wrong ranking for confident samples.
+    The factor :math:`\sigma'(m)` itself underflows in float32 beyond m = 88: whoever ranks asks `scaled` for
+    :math:`\nabla m` and :math:`\log \sigma'(m)` instead.
 
     References
     ----------
@@ -78,10 +82,30 @@ class Gradient:
             score = self._score(logits, target).sum()
             return torch.autograd.grad(score, x, create_graph=create_graph, retain_graph=shared or create_graph)[0]
 
+    def scaled(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> ScaledAttribution:
+        """Attribution of class `target` at `x` as direction and scale, neither of which can vanish."""
+        if self.output not in ("probability", "cross_entropy"):
+            return ScaledAttribution(self(module, x, target, logits=logits, create_graph=create_graph))
+        if logits is None:
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            with torch.enable_grad():
+                logits = module(x)
+        direction = Gradient("log_odds")(module, x, target, logits=logits, create_graph=create_graph)
+        with torch.set_grad_enabled(create_graph):
+            margin = log_odds(logits, target)
+            log_scale = nn.functional.logsigmoid(-margin)
+            if self.output == "cross_entropy":
+                return ScaledAttribution(-direction, log_scale)
+            return ScaledAttribution(direction, log_scale + nn.functional.logsigmoid(margin))
+
     @property
-    def up_to_scale(self) -> Gradient:
+    def up_to_scale(self) -> Explainer:
         """An explainer with the same attribution up to a positive factor per sample, and no vanishing factor."""
-        return Gradient("log_odds") if self.output == "probability" else self
+        if self.output == "probability":
+            return Gradient("log_odds")
+        return UpToScale(self) if self.output == "cross_entropy" else self
 
     def _score(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.output == "logit":

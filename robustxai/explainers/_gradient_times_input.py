@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._mean_gradient import leaf
+from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 
 __all__ = ["GradientTimesInput"]
 
@@ -51,7 +53,18 @@ class GradientTimesInput:
         with torch.set_grad_enabled(create_graph):
             return x * gradient
 
+    def scaled(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> ScaledAttribution:
+        """Attribution of class `target` at `x` as direction and scale, neither of which can vanish."""
+        x = leaf(x)
+        gradient = Gradient(self.output).scaled(module, x, target, logits=logits, create_graph=create_graph)
+        with torch.set_grad_enabled(create_graph):
+            return ScaledAttribution(x * gradient.direction, gradient.log_scale)
+
     @property
-    def up_to_scale(self) -> GradientTimesInput:
+    def up_to_scale(self) -> Explainer:
         """An explainer with the same attribution up to a positive factor per sample, as for :class:`Gradient`."""
-        return GradientTimesInput(Gradient(self.output).up_to_scale.output)
+        if self.output == "probability":
+            return GradientTimesInput("log_odds")
+        return UpToScale(self) if self.output == "cross_entropy" else self

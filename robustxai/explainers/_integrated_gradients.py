@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._validation import check_number
+from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._mean_gradient import check_internal_batch_size, leaf, mean_gradient
+from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 
 __all__ = ["IntegratedGradients"]
 
@@ -70,6 +72,13 @@ class IntegratedGradients:
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
         """Attribution of class `target` at `x`, shaped like x; `logits` are of no use here."""
+        with torch.set_grad_enabled(create_graph):
+            return self.scaled(module, x, target, create_graph=create_graph).multiplied_out()
+
+    def scaled(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> ScaledAttribution:
+        """Attribution of class `target` at `x` as direction and scale, neither of which can vanish."""
         features = x.shape[target.ndim :]
         if np.shape(self.baseline) not in ((), tuple(features)):
             raise ValueError(
@@ -90,7 +99,12 @@ class IntegratedGradients:
             internal_batch_size=self.internal_batch_size,
         )
         with torch.set_grad_enabled(create_graph):
-            return (x - baseline) * mean
+            return ScaledAttribution((x - baseline) * mean.direction, mean.log_scale)
+
+    @property
+    def up_to_scale(self) -> Explainer:
+        """An explainer with the same attribution up to a positive factor per sample, as for :class:`Gradient`."""
+        return UpToScale(self) if self.output in ("probability", "cross_entropy") else self
 
     # the generated __eq__ compares arrays as if they were numbers
     def _key(self) -> tuple[Any, ...]:

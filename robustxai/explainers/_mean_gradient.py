@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from robustxai._validation import check_number
 from robustxai.explainers._gradient import Gradient
+from robustxai.explainers._scaled import ScaledAttribution
 
 __all__ = ["check_internal_batch_size", "leaf", "mean_gradient"]
 
@@ -32,8 +33,14 @@ def mean_gradient(
     *,
     create_graph: bool,
     internal_batch_size: int | None,
-) -> Tensor:
+) -> ScaledAttribution:
     r"""``mean_s grad f(scale_s x + shift_s)``, shaped like x; the gradient is taken at the point, not through it.
+
+    The gradients of a probability differ between points by factors :math:`\sigma'(m_s)` that underflow. They are
+    summed as multiples of the largest factor of the row, whose logarithm is the scale of the result:
+
+    .. math:: \frac1S \sum_s \sigma'(m_s) \nabla m_s
+        = e^{M} \cdot \frac1S \sum_s e^{\log \sigma'(m_s) - M}\, \nabla m_s, \qquad M = \max_s \log \sigma'(m_s)
 
     Parameters
     ----------
@@ -60,21 +67,42 @@ def mean_gradient(
     points_per_pass = max(1, min(n_points, pairs // rows_per_pass))
     row_axis = len(stack)
 
-    def block(rows: Tensor, classes: Tensor) -> Tensor:
+    def block(rows: Tensor, classes: Tensor) -> ScaledAttribution:
         total = torch.zeros_like(rows)
+        largest: Tensor | None = None
         for start in range(0, n_points, points_per_pass):
             part = slice(start, start + points_per_pass)
             count = len(scale[part])
             points = rows.unsqueeze(row_axis + 1) * scale[part].view(-1, *ones) + shift[part]
             points = points.flatten(row_axis, row_axis + 1)
             repeated = classes.repeat_interleave(count, dim=-1)
-            gradient = explainer(
+            found = explainer.scaled(
                 module, points if create_graph else points.detach(), repeated, create_graph=create_graph
             )
-            total = total + gradient.unflatten(row_axis, (rows.shape[row_axis], count)).sum(dim=row_axis + 1)
-        return total / n_points
+            direction = found.direction.unflatten(row_axis, (rows.shape[row_axis], count))
+            if found.log_scale is None:
+                total = total + direction.sum(dim=row_axis + 1)
+                continue
+            log_scale = found.log_scale.unflatten(row_axis, (rows.shape[row_axis], count))
+            before = largest
+            largest = log_scale.detach().amax(dim=row_axis + 1)
+            if before is not None:
+                largest = torch.maximum(largest, before)
+                total = total * _spread((before - largest).exp(), total)
+            weights = (log_scale - largest.unsqueeze(row_axis + 1)).exp()
+            total = total + (direction * _spread(weights, direction)).sum(dim=row_axis + 1)
+        return ScaledAttribution(total / n_points, largest)
 
     parts = zip(x.split(rows_per_pass, dim=row_axis), target.split(rows_per_pass, dim=-1))
     with torch.set_grad_enabled(create_graph):
         blocks = [block(rows, classes) for rows, classes in parts]
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=row_axis)
+    if len(blocks) == 1:
+        return blocks[0]
+    direction = torch.cat([found.direction for found in blocks], dim=row_axis)
+    scales = [found.log_scale for found in blocks if found.log_scale is not None]
+    return ScaledAttribution(direction, torch.cat(scales, dim=row_axis) if scales else None)
+
+
+def _spread(values: Tensor, like: Tensor) -> Tensor:
+    """`values` with as many axes as `like`, to broadcast over its features."""
+    return values.reshape(*values.shape, *(1,) * (like.ndim - values.ndim))

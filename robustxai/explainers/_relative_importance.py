@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
+from robustxai.explainers._scaled import ScaledAttribution, scaled_attribution
 
 __all__ = ["RelativeImportance"]
 
@@ -27,8 +28,8 @@ class RelativeImportance:
     Parameters
     ----------
     explainer : Explainer, default=Gradient()
-        What is wrapped. If it has ``up_to_scale``, that is used, because the shares do not depend on the scale: those
-        of a confident sample then do not vanish with the p(1 - p) in the gradient of its probability.
+        What is wrapped. If it has a method ``scaled``, its direction is used, because the shares do not depend on the
+        scale: those of a confident sample then do not vanish with the p(1 - p) in the gradient of its probability.
 
     References
     ----------
@@ -53,9 +54,15 @@ class RelativeImportance:
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
         """Shares of the features in the attribution of class `target` at `x`, shaped like x."""
-        inner: Explainer = getattr(self.explainer, "up_to_scale", self.explainer)
-        attribution = inner(module, x, target, logits=logits, create_graph=create_graph)
+        found = scaled_attribution(self.explainer, module, x, target, logits=logits, create_graph=create_graph)
+        attribution = found.direction
         with torch.set_grad_enabled(create_graph):
             magnitude = attribution.abs()
             total = magnitude.sum(dim=tuple(range(target.ndim, x.ndim)), keepdim=True)
             return magnitude / total.clamp_min(_SMALLEST_LENGTH)
+
+    def scaled(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> ScaledAttribution:
+        """The shares themselves: they have no scale that could vanish."""
+        return ScaledAttribution(self(module, x, target, logits=logits, create_graph=create_graph))

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._validation import check_number
+from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._mean_gradient import check_internal_batch_size, leaf, mean_gradient
+from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 
 __all__ = ["SmoothGrad"]
 
@@ -75,6 +77,13 @@ class SmoothGrad:
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
         """Attribution of class `target` at `x`, shaped like x; `logits` are of no use here."""
+        with torch.set_grad_enabled(create_graph):
+            return self.scaled(module, x, target, create_graph=create_graph).multiplied_out()
+
+    def scaled(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> ScaledAttribution:
+        """Attribution of class `target` at `x` as direction and scale, neither of which can vanish."""
         shift = self.sigma * self.draws(x.shape[target.ndim :]).to(x)
         return mean_gradient(
             Gradient(self.output),
@@ -86,6 +95,11 @@ class SmoothGrad:
             create_graph=create_graph,
             internal_batch_size=self.internal_batch_size,
         )
+
+    @property
+    def up_to_scale(self) -> Explainer:
+        """An explainer with the same attribution up to a positive factor per sample, as for :class:`Gradient`."""
+        return UpToScale(self) if self.output in ("probability", "cross_entropy") else self
 
     def draws(self, features: torch.Size) -> Tensor:
         """The noise Z, shape (n_samples, *features), float64."""

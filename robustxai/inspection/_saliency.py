@@ -17,11 +17,13 @@ from robustxai.attacks._victim import aimed
 from robustxai.inspection._check import check_estimators, pyplot
 from robustxai.inspection._saliency_maps import (
     COLOURS,
+    SMALL,
     check_drawable,
     draw_input,
     draw_map,
     is_table,
     picture_shape,
+    size_note,
 )
 from robustxai.metrics import precision_at_k
 from robustxai.ranking import RANKINGS, as_tensor, count_units, top_k_indices, unit_scores
@@ -363,7 +365,13 @@ class SaliencyDisplay:
         names = []
         for name, classes in (("input", self.predicted), ("perturbed", self.predicted_adv)):
             names.append(name if classes is None else f"{name}: predicted {np.asarray(classes)[i]}")
-        return [names[0], f"top {k} before", names[1], f"after: P@{k} {self.precision_at_k_[i]:.2f}"]
+        small = [size_note(np.asarray(part)[i]) for part in (self.attribution, self.attribution_adv)]
+        return [
+            names[0],
+            f"top {k} before{small[0]}",
+            names[1],
+            f"after: P@{k} {self.precision_at_k_[i]:.2f}{small[1]}",
+        ]
 
     def _bars(self, line: Any, i: int, union: np.ndarray, tops: list[np.ndarray], titles: list[str]) -> None:
         """Attributions of the features in either top set, before and after."""
@@ -380,19 +388,23 @@ class SaliencyDisplay:
             here = np.isin(union, top)
             shade = [COLOURS["both"] if b else COLOURS["here"] if h else "Greys" for b, h in zip(both, here)]
             depth = np.where(here, 0.75, 0.3)
-            ax.barh(places, values[side][union], color=[colormaps[c](d) for c, d in zip(shade, depth)], height=0.75)
+            # axes cannot show numbers near the end of float64; the title tells the size
+            unit = np.abs(values[side][union]).max()
+            small = 0 < unit < SMALL
+            heights, unit_reach = (values[side][union] / unit, 1.0) if small else (values[side][union], unit or 1.0)
+            ax.barh(places, heights, color=[colormaps[c](d) for c, d in zip(shade, depth)], height=0.75)
             x = np.asarray(inputs)[i]
             labels = [f"{x[j]:.3g}" if side else f"{names[j]} = {x[j]:.3g}" for j in union]
             ax.set_yticks(places, labels, fontsize="small")
             ax.set_ylim(len(union) - 0.4, -0.6)
-            reach = 1.05 * np.abs(values[side][union]).max() or 1.0
+            reach = 1.05 * unit_reach
             ax.set_xlim(-reach, reach)
             ax.locator_params(axis="x", nbins=4)
             ax.axvline(0.0, color="0.3", linewidth=0.8)
             ax.tick_params(labelsize="small")
             ax.grid(axis="x", alpha=0.3)
             ax.set_axisbelow(True)
-        line[0].set_title(titles[0], fontsize="small")
+        line[0].set_title(titles[0] + size_note(values[0]), fontsize="small")
         line[1].set_title(f"{titles[2]}, {titles[3].removeprefix('after: ')}", fontsize="small")
 
     @staticmethod

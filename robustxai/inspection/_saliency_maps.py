@@ -9,12 +9,23 @@ import numpy as np
 
 from robustxai.ranking import as_tensor, unit_scores, unit_shape
 
-__all__ = ["COLOURS", "check_drawable", "draw_input", "draw_map", "is_table", "picture_shape"]
+__all__ = ["COLOURS", "SMALL", "check_drawable", "draw_input", "draw_map", "is_table", "picture_shape", "size_note"]
 
 #: Which top sets hold a unit -> its colour map: darker is more important.
 COLOURS = {"both": "Reds", "here": "Blues"}
 #: A marked unit is at least this share of the picture's longer side, so that it can be seen in a large one.
 _SMALLEST_MARK = 1 / 55
+
+#: Below this largest magnitude a picture says how large it is: every picture fills its own scale.
+SMALL = 1e-6
+
+
+def size_note(attribution: np.ndarray) -> str:
+    """A line for the title of a map that is next to nothing, or nothing; empty for all others."""
+    largest = float(np.abs(attribution).max(initial=0.0))
+    if largest == 0:
+        return "\nall zero"
+    return f"\nlargest magnitude {largest:.0e}" if largest < SMALL else ""
 
 
 def is_table(feature_shape: Sequence[int]) -> bool:
@@ -79,6 +90,9 @@ def draw_map(
     from matplotlib.patches import Rectangle
 
     scores = unit_scores(as_tensor(attribution[None]), ranking)[0].numpy()
+    largest = float(np.abs(scores).max())
+    if 0 < largest < SMALL:  # shades are chosen in float32
+        scores = scores / largest
     shape = unit_shape(attribution.shape)
     picture = _beside(scores.reshape(*shape[:-2], 1, *shape[-2:]))[0]
     low, high = (0.0 if ranking == "magnitude" else float(scores.min())), float(scores.max())

@@ -13,9 +13,9 @@ from typing_extensions import Self
 from robustxai._models import GRADIENTS, unwrap, victim
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import BlackBox
-from robustxai.explainers import Gradient, SmoothGrad
+from robustxai.explainers import ExactAttribution, Gradient, SmoothGrad
 from robustxai.inspection._check import check_estimators, pyplot
-from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape
+from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape, size_note
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.metrics import ssim
 
@@ -253,8 +253,9 @@ class SmoothnessDisplay:
                 draw_map(ax, np.asarray(part), ranking=self.ranking)
             own, smooth = (np.asarray(part)[None] for part in pair)
             value = _similarity(own, smooth, self.ranking)[0]
-            column[0].set_title(str(name), fontsize="small")
-            column[1].set_title(f"SmoothGrad: SSIM {value:.2f}", fontsize="small")
+            notes = [size_note(part[0]) for part in (own, smooth)]
+            column[0].set_title(f"{name}{notes[0]}", fontsize="small")
+            column[1].set_title(f"SmoothGrad: SSIM {value:.2f}{notes[1]}", fontsize="small")
         for ax in axes.flat:
             ax.set_xticks([])
             ax.set_yticks([])
@@ -270,8 +271,9 @@ def _smoothed(estimator: Any, X: np.ndarray, labels: np.ndarray, smooth_grad: Sm
         sigma = _NOISE * float(X.max() - X.min())
         output = own.output if isinstance(own, Gradient) else "probability"
         smooth_grad = SmoothGrad(_N_SAMPLES, sigma, output=output, internal_batch_size=_PAIRS)
-    x = torch.tensor(X, dtype=torch.float32, device=estimator.device_)
-    return smooth_grad(estimator.module_, x, estimator.encode_target(X, labels)).detach().cpu().numpy()
+    x = torch.tensor(X, device=estimator.device_)
+    smooth = ExactAttribution(smooth_grad, estimator.module_, x[:1])
+    return smooth(x, estimator.encode_target(X, labels)).cpu().numpy()
 
 
 def _similarity(own: np.ndarray, smooth: np.ndarray, ranking: str) -> np.ndarray:

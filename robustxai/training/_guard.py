@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from robustxai.exceptions import EvaluationWarning
-from robustxai.explainers import Explainer
+from robustxai.explainers import ExactAttribution, Explainer
 from robustxai.metrics import precision_at_k
 
 __all__ = ["ExplanationGuard"]
@@ -122,7 +122,7 @@ class ExplanationGuard(Callback):
             return module(self._x)
 
     def _explain(self, module: nn.Module) -> np.ndarray:
-        return self.explainer(module, self._x, self._target).detach().cpu().numpy()
+        return ExactAttribution(self.explainer, module, self._x[:1])(self._x, self._target).cpu().numpy()
 
     def _auc_of(self, logits: torch.Tensor) -> float:
         probabilities = logits.double().softmax(dim=1).cpu().numpy()
