@@ -46,7 +46,7 @@ def scaled(model, factor, explainer="gradient"):
     with torch.no_grad():
         for weights in louder.module_.layers[-1].parameters():
             weights.mul_(factor)
-    louder.explainer = louder.explainer_ = EXPLAINERS.get(explainer, Gradient())
+    louder.explainer = EXPLAINERS.get(explainer, Gradient())
     return louder
 
 
