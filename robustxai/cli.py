@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from robustxai._files import file_name, write_csv, write_text, written_at_once
 from robustxai.benchmark import (
     ATTACKS,
     DATA,
@@ -30,6 +34,7 @@ from robustxai.benchmark import (
     Experiment,
     R2ETPaper,
     R2ETShapes,
+    UserTable,
     atex_images_markdown,
     bracket_markdown,
     efficacy_markdown,
@@ -43,7 +48,8 @@ from robustxai.benchmark._atex_images import EPSILONS
 from robustxai.benchmark._atex_images_models import TOP_K
 from robustxai.benchmark._experiment import check_names
 from robustxai.benchmark._table import COLUMNS
-from robustxai.exceptions import DivergedError
+from robustxai.benchmark._user_table import Data, is_file
+from robustxai.exceptions import DataWarning, DivergedError, FailedCellsError
 from robustxai.inspection import (
     BracketDisplay,
     CandidatesDisplay,
@@ -64,7 +70,7 @@ app = typer.Typer(
 console = Console()
 
 #: Options that take several names, one after the other.
-_LISTS = ("--data", "--defences", "--attacks", "--tables", "--figures")
+_LISTS = ("--data", "--defences", "--attacks", "--tables", "--figures", "--drop", "--na-values")
 #: Without the ensemble, which takes twice as long as the rest of the demo.
 _QUICK_ATTACKS = tuple(name for name in STANDARD_ATTACKS if name != "auto")
 _SCHEDULER_HELP = (
@@ -85,6 +91,38 @@ _SHOWN = (
 )
 
 
+_FILES = "Of FILE.csv: "
+_Target = Annotated[str | None, typer.Option(help=f"{_FILES}the column of the label; the last one by default.")]
+_Drop = Annotated[list[str], typer.Option(help=f"{_FILES}columns that are left out, such as an id.")]
+_NaValues = Annotated[
+    list[str], typer.Option(help=f"{_FILES}values that stand for missing, such as -9, or COLUMN=-9 in one column.")
+]
+_Sep = Annotated[str | None, typer.Option(help=f"{_FILES}the separator, 'tab' and 'space' in words; found by default.")]
+_Encoding = Annotated[str | None, typer.Option(help=f"{_FILES}the encoding, such as cp1252; found by default.")]
+_DropUnlabeled = Annotated[bool, typer.Option("--drop-unlabeled", help=f"{_FILES}leave out rows without a label.")]
+
+
+def _tables(
+    names: Sequence[str],
+    target: str | None,
+    drop: list[str],
+    na_values: list[str],
+    sep: str | None,
+    encoding: str | None,
+    drop_unlabeled: bool,
+) -> tuple[Data, ...]:
+    """Names and paths, the latter with the options."""
+    given = (target, _names(drop), _names(na_values), sep, encoding, drop_unlabeled)
+    if not any(given):
+        return tuple(names)
+    if not any(map(is_file, names)):
+        raise ValueError(
+            "--target, --drop, --na-values, --sep, --encoding and --drop-unlabeled are for a table of one's own: give "
+            "its path with --data."
+        )
+    return tuple(UserTable(name, *given) if is_file(name) else name for name in names)
+
+
 def _names(values: list[str], default: Sequence[str] = ()) -> tuple[str, ...]:
     """``--x a --x b`` and ``--x a,b`` alike; `default` where nothing is given."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip()) or tuple(default)
@@ -95,7 +133,7 @@ def _spread(arguments: Sequence[str]) -> list[str]:
     spread: list[str] = []
     option = None
     for argument in arguments:
-        if argument.startswith("-"):
+        if argument.startswith("-") and not (option == "--na-values" and re.match(r"-\.?\d", argument)):
             option = argument if argument in _LISTS else None
             if option is None:
                 spread.append(argument)
@@ -137,6 +175,12 @@ def benchmark(
     norm: Annotated[str, typer.Option(help="2 or inf.")] = "2",
     max_iter: Annotated[int, typer.Option(help="Iterations of every attack.")] = 100,
     rows: Annotated[int, typer.Option(help="Test rows that are attacked.")] = 1000,
+    target: _Target = None,
+    drop: _Drop = [],  # noqa: B006
+    na_values: _NaValues = [],  # noqa: B006
+    sep: _Sep = None,
+    encoding: _Encoding = None,
+    drop_unlabeled: _DropUnlabeled = False,
     certify: Annotated[bool, typer.Option(help="Prove a P@k of the attacked rows, too.")] = True,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)] = None,
@@ -146,7 +190,8 @@ def benchmark(
 ) -> None:
     """Run defences against attacks on real tables; names of a list are separated by spaces or commas."""
     defence_names, attack_names = _names(defences, STANDARD_DEFENCES), _names(attacks, STANDARD_ATTACKS)
-    experiment = Experiment(_names(data), defence_names, attack_names, seeds, k, epsilon, norm, max_iter, rows, certify)
+    tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
+    experiment = Experiment(tables, defence_names, attack_names, seeds, k, epsilon, norm, max_iter, rows, certify)
     _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
 
 
@@ -225,13 +270,13 @@ def _r2et(
         out, retrained=4 in table_numbers, flips=3 in figure_numbers, **options
     )
     markdown = out / "r2et.md"
-    markdown.write_text(paper_markdown(study, table_numbers, figure_numbers), encoding="utf-8")
+    write_text(markdown, paper_markdown(study, table_numbers, figure_numbers))
     written = [markdown]
     parts = {"tests": study.tests, "search": study.search, "retrained": study.retrained, "figure-3": study.flips}
     for part, table in parts.items():
         if len(table):
             written.append(out / f"r2et-{part}.csv")
-            table.to_csv(written[-1], index=False, float_format="%.6g")
+            write_csv(table, written[-1])
     if _can_plot():
         for name in data:
             # one split only: an AUC belongs to its split
@@ -257,16 +302,16 @@ _FIGURE_3 = ("Vanilla", "SP", "R2ET\\H", "R2ET")
 def _results(results: pd.DataFrame, markdown: str, out: Path, stem: str) -> list[Path]:
     """Write the rows and their table."""
     written = [out / f"{stem}.md", out / f"{stem}.csv"]
-    written[0].write_text(markdown, encoding="utf-8")
-    results.to_csv(written[1], index=False, float_format="%.6g")
+    write_text(written[0], markdown)
+    write_csv(results, written[1])
     return written
 
 
 def _atex(data: tuple[str, ...], seeds: int, out: Path, options: dict[str, Any]) -> list[Path]:
     results = ATEXEfficacy(data=data, seeds=seeds).run(out, **options)
     written = [out / "atex.md", out / "atex.csv"]
-    written[0].write_text(efficacy_markdown(results), encoding="utf-8")
-    results.to_csv(written[1], index=False, float_format="%.6g")
+    write_text(written[0], efficacy_markdown(results))
+    write_csv(results, written[1])
     if _can_plot():
         for epsilon, rows in results.groupby("epsilon", sort=False):
             title = f"epsilon {epsilon:g}"
@@ -288,6 +333,9 @@ def _image_curves(results: pd.DataFrame, out: Path) -> list[Path]:
     return paths
 
 
+_BRACKET_DATA = tuple(map(str, Bracket.data))
+
+
 @app.command()
 def bracket(
     data: Annotated[
@@ -298,6 +346,12 @@ def bracket(
     ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 3,
     rows: Annotated[int, typer.Option(help="Test rows that are certified and attacked.")] = 100,
+    target: _Target = None,
+    drop: _Drop = [],  # noqa: B006
+    na_values: _NaValues = [],  # noqa: B006
+    sep: _Sep = None,
+    encoding: _Encoding = None,
+    drop_unlabeled: _DropUnlabeled = False,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
@@ -305,16 +359,21 @@ def bracket(
     ),
 ) -> None:
     """Bracket the true P@8 of models on real tables: proven from below, attacked from above, at five radii."""
-    study = Bracket(_names(data, Bracket.data), _names(defences, Bracket.defences), seeds, n_rows=rows)
-    with _stoppable(fresh=False), _progress() as progress:
-        results = study.run(out, n_jobs=n_jobs, scheduler=scheduler, progress=_reporter(progress))
-    written = [out / "bracket.md", out / "bracket.csv"]
-    written[0].write_text(bracket_markdown(results), encoding="utf-8")
-    results.to_csv(written[1], index=False, float_format="%.6g")
-    if _can_plot():
-        for name, table in results.groupby("data", sort=False):
-            written.append(_save(BracketDisplay.from_results(table), str(name), out / f"bracket-{name}.png"))
-    console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
+    tables = _tables(_names(data, _BRACKET_DATA), target, drop, na_values, sep, encoding, drop_unlabeled)
+    study = Bracket(tables, _names(defences, Bracket.defences), seeds, n_rows=rows)
+    with _stoppable(fresh=False), _progress() as progress, _notes():
+        results, failed = _finished(
+            lambda: study.run(out, n_jobs=n_jobs, scheduler=scheduler, progress=_reporter(progress))
+        )
+    if len(results):
+        written = _results(results, bracket_markdown(results), out, "bracket")
+        if _can_plot():
+            for name, table in results.groupby("data", sort=False):
+                path = out / f"bracket-{file_name(str(name))}.png"
+                written.append(_save(BracketDisplay.from_results(table), str(name), path))
+        console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
+    if failed:
+        raise failed
 
 
 def _numbers(kind: str, given: list[str], default: str, valid: str) -> list[int]:
@@ -357,13 +416,41 @@ def _reporter(progress: Progress) -> Callable[[int, int, dict[str, Any]], None]:
 
 def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool, scheduler: str | None = None) -> None:
     options: dict[str, Any] = {"n_jobs": n_jobs, "fresh": fresh, "scheduler": scheduler}
-    with _stoppable(fresh), _progress() as progress:
-        cells = run_experiment(experiment, out, progress=_reporter(progress), **options)
-    csv, markdown = write_tables(cells, out)
-    for name, rows in cells.groupby("data", sort=False):
-        console.print(_rich_table(str(name), rows))
-    written = [csv, markdown, *_figures(cells, out)]
-    console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
+    with _stoppable(fresh), _progress() as progress, _notes():
+        cells, failed = _finished(lambda: run_experiment(experiment, out, progress=_reporter(progress), **options))
+    if len(cells):
+        csv, markdown = write_tables(cells, out)
+        for name, rows in cells.groupby("data", sort=False):
+            console.print(_rich_table(str(name), rows))
+        written = [csv, markdown, *_figures(cells, out)]
+        console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
+    if failed:
+        raise failed
+
+
+def _finished(run: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, FailedCellsError | None]:
+    """The rows that there are, and the error of those that there are not: it is raised when the others are written."""
+    try:
+        return run(), None
+    except FailedCellsError as error:
+        return error.rows, error
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """What was seen in a table is a line of the output, not a warning with a line of our code below it."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def note(message: Any, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+            if issubclass(category, DataWarning):
+                console.print(f"note: {message}", markup=False, soft_wrap=True)
+            else:
+                show(message, category, *args, **kwargs)
+
+        warnings.showwarning = note
+        warnings.simplefilter("always", DataWarning)
+        yield
 
 
 def _rich_table(name: str, cells: pd.DataFrame) -> Table:
@@ -391,7 +478,7 @@ def _figures(cells: pd.DataFrame, out: Path) -> list[Path]:
     for name, rows in cells.groupby("data", sort=False):
         if "precision_at_k" not in rows or rows["precision_at_k"].isna().all():
             continue
-        paths.append(_save(FrontierDisplay.from_results(rows), str(name), out / f"frontier-{name}.png"))
+        paths.append(_save(FrontierDisplay.from_results(rows), str(name), out / f"frontier-{file_name(str(name))}.png"))
     return paths
 
 
@@ -408,17 +495,37 @@ def _can_plot() -> bool:
 def _save(display: Any, title: str, path: Path) -> Path:
     """Write the figure of a display under the name of its data set."""
     display.figure_.suptitle(title)
-    display.figure_.savefig(path, dpi=120)
+    with written_at_once(path) as file:
+        display.figure_.savefig(file, format="png", dpi=120)
     return path
 
 
 def main() -> None:
     """Entry point: errors that a user can mend are one sentence, not a traceback."""
+    _speak_utf8()
     try:
         app(_spread(sys.argv[1:]))
+    except FailedCellsError as error:
+        for sentence in (*error.sentences, error.summary):
+            console.print(f"[red]error:[/red] {escape(sentence)}", soft_wrap=True)
+        sys.exit(1)
     except (ValueError, TypeError, OSError, ImportError, DivergedError) as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
+
+
+def _speak_utf8() -> None:
+    """Write UTF-8 to pipes and files whatever the locale says; a terminal gets what it can show.
+
+    Arguments that the locale cannot read hold surrogates, which come out as the bytes that they were.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue  # a notebook's or a test's own
+        if stream.isatty() and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="replace")
+        else:
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,56 @@
 """The errors and warnings of the library, each a subclass of the built-in type that a caller would expect."""
 
-__all__ = ["DataNotFoundError", "DivergedError", "EvaluationWarning"]
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "DataNotFoundError",
+    "DataWarning",
+    "DivergedError",
+    "EvaluationWarning",
+    "FailedCellsError",
+    "TableError",
+]
 
 
 class DataNotFoundError(OSError):
     """A data set is neither on this machine nor downloadable, or its file is damaged."""
 
 
+class TableError(DataNotFoundError, ValueError):
+    """A user's own table cannot be used as it stands; the message names the file, the place and the option."""
+
+
 class DivergedError(ArithmeticError):
     """Training produced a loss that is not finite; no model is left behind."""
 
 
+class FailedCellsError(ValueError):
+    """Some cells of an experiment failed; all others were run and are kept.
+
+    Attributes
+    ----------
+    sentences : list of str
+        What failed and why, one entry for all cells that failed for the same reason.
+    rows : DataFrame
+        The rows of the cells that did not fail, in their order.
+    """
+
+    def __init__(self, sentences: Sequence[str], summary: str, rows: Any) -> None:
+        super().__init__("\n".join([*sentences, summary]))
+        self.sentences = list(sentences)
+        self.summary = summary
+        self.rows = rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.sentences, self.summary, self.rows)
+
+
 class EvaluationWarning(UserWarning):
     """A robustness figure is probably not what it seems; the message gives the reason and the cure."""
+
+
+class DataWarning(UserWarning):
+    """What was seen in a table and how it is read; the message names the option that changes it."""

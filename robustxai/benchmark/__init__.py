@@ -21,6 +21,7 @@ from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTA
 from robustxai.benchmark._shape_data import SHAPES
 from robustxai.benchmark._shape_tables import shapes_markdown
 from robustxai.benchmark._table import summarise, to_markdown, write_tables
+from robustxai.benchmark._user_table import UserTable
 
 __all__ = [
     "ARMS",
@@ -48,6 +49,7 @@ __all__ = [
     "ShapeCell",
     "Size",
     "Study",
+    "UserTable",
     "atex_images_markdown",
     "bracket_markdown",
     "bracket_summary",

@@ -19,9 +19,10 @@ from robustxai._validation import check_number
 from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
 from robustxai.benchmark._cell import Cell, prepare_rows
 from robustxai.benchmark._experiment import check_names, run_cells
-from robustxai.benchmark._registry import DATA, DEFENCES
+from robustxai.benchmark._registry import DEFENCES
+from robustxai.benchmark._user_table import Data, announce, check_data, key, stem
 from robustxai.certificates import certified_radius, certify_top_k
-from robustxai.exceptions import EvaluationWarning
+from robustxai.exceptions import EvaluationWarning, FailedCellsError
 from robustxai.metrics import comprehensiveness, decision_flip_fraction, roc_auc, sufficiency
 from robustxai.perturbation import ThreatModel
 
@@ -48,8 +49,8 @@ class BracketCell:
 
     Parameters
     ----------
-    data : str
-        Name of a table, or path of a CSV file.
+    data : str or UserTable
+        Name of a table, or a user's file.
     defence : str
         Name from ``DEFENCES``; its model must explain itself.
     seed : int
@@ -62,7 +63,7 @@ class BracketCell:
         Test rows that are certified and attacked.
     """
 
-    data: str
+    data: Data
     defence: str
     seed: int
     epsilons: tuple[float, ...]
@@ -98,7 +99,7 @@ def run_bracket_cell(cell: BracketCell) -> dict[str, Any]:
     X = X_test[: cell.n_rows]
     return {
         **asdict(cell),
-        "data": Path(cell.data).stem,
+        "data": stem(cell.data),
         "n_rows": len(X),
         "n_features": X.shape[1],
         "fit_seconds": seconds,
@@ -184,8 +185,8 @@ class Bracket:
 
     Parameters
     ----------
-    data : tuple of str
-        Names of tables, or paths of CSV files.
+    data : tuple of str or UserTable
+        Names of tables, or users' files.
     defences : tuple of str
         Names from ``DEFENCES`` whose models explain themselves.
     seeds : int, default=3
@@ -204,7 +205,7 @@ class Bracket:
         range.
     """
 
-    data: tuple[str, ...] = ("adult", "bank", "compas", "breast_cancer")
+    data: tuple[Data, ...] = ("adult", "bank", "compas", "breast_cancer")
     defences: tuple[str, ...] = (
         "logistic_regression",
         "vanilla",
@@ -221,7 +222,7 @@ class Bracket:
     n_rows: int = 100
 
     def __post_init__(self) -> None:
-        check_names("data set", (d for d in self.data if not d.endswith((".csv", ".csv.gz"))), DATA)
+        check_data(self.data)
         check_names("defence", self.defences, DEFENCES)
         for name in ("data", "defences", "epsilons"):
             if not getattr(self, name):
@@ -238,7 +239,8 @@ class Bracket:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
         rest = (tuple(self.epsilons), self.k, self.n_rows)
         grid = product(self.data, range(self.seeds), self.defences)
-        return list(dict.fromkeys(BracketCell(d, m, s, *rest) for d, s, m in grid))  # a name given twice counts once
+        cells = {(key(d), s, m): BracketCell(d, m, s, *rest) for d, s, m in reversed(list(grid))}
+        return list(reversed(cells.values()))  # a table given twice counts once
 
     def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
         """Run or resume everything under `out`.
@@ -260,9 +262,19 @@ class Bracket:
             faithfulness, and medians of the proven radius, of the attack's (infinite where more than half of the rows
             withstood), and of their ratio over the rows that have both.
         """
-        cells = run_cells(self.cells(), out, run=run_bracket_cell, **options)
-        long = cells.drop(columns="epsilons").explode("points", ignore_index=True)
-        return long.drop(columns="points").join(pd.DataFrame(long["points"].tolist()))
+        announce(self.data)
+        try:
+            return _long(run_cells(self.cells(), out, run=run_bracket_cell, **options))
+        except FailedCellsError as error:
+            raise FailedCellsError(error.sentences, error.summary, _long(error.rows)) from error
+
+
+def _long(cells: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell and epsilon."""
+    if cells.empty:
+        return cells
+    long = cells.drop(columns="epsilons").explode("points", ignore_index=True)
+    return long.drop(columns="points").join(pd.DataFrame(long["points"].tolist()))
 
 
 #: Heading and column of what a model is worth beside its stability.

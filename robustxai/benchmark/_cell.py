@@ -8,18 +8,16 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 
-from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES
+from robustxai.benchmark._registry import ATTACKS, DEFENCES
+from robustxai.benchmark._user_table import Data, content, load, options, stem
 from robustxai.classifiers import retrain
-from robustxai.datasets import load_table, make_preprocessor
+from robustxai.datasets import make_preprocessor
 from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import roc_auc
 from robustxai.model_selection import CertifiedPrecisionScorer, RobustnessScorer
@@ -52,7 +50,7 @@ class Cell:
     `retrain_params`. A fifth of the training part is then kept from both for the guard of the retraining.
     """
 
-    data: str
+    data: Data
     defence: str
     seed: int
     attacks: tuple[str, ...]
@@ -79,9 +77,11 @@ class Cell:
         own = asdict(self)
         if not self.certify:
             del own["certify"]  # results from before there were certificates stay what they were
-        fields = {**own, "protocol": _PROTOCOL, "defaults": defaults, "file": _content(self.data)}
+        if file := content(self.data):  # which is the same table wherever it lies
+            own["data"] = options(self.data)
+        fields = {**own, "protocol": _PROTOCOL, "defaults": defaults, "file": file}
         digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-        return f"{Path(self.data).stem}-{self.defence}-{self.seed}-{digest}.json"
+        return f"{stem(self.data)}-{self.defence}-{self.seed}-{digest}.json"
 
     def estimator(self) -> Any:
         """The unfitted estimator."""
@@ -92,21 +92,9 @@ class Cell:
         return ThreatModel(self.epsilon, norm=2 if self.norm == "2" else "inf", bounds=(0.0, 1.0))
 
 
-def _content(data: str) -> str:
-    """What tells an edited file from its former self; empty for the tables that come with the library."""
-    path = Path(data).expanduser()
-    return hashlib.sha256(path.read_bytes()).hexdigest() if data not in DATA and path.is_file() else ""
-
-
-@lru_cache(maxsize=2)
-def _table(data: str, content: str) -> tuple[pd.DataFrame, pd.Series]:
-    """The rows; `content` is there for the cache, which must not answer for a file that has changed."""
-    return DATA[data]() if data in DATA else load_table(data, return_X_y=True)
-
-
 def prepare_rows(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Preprocessed training and test rows, and their labels: X_train, X_test, y_train, y_test."""
-    X, y = _table(cell.data, _content(cell.data))
+    X, y = load(cell.data)
     X_train, X_test, y_train, y_test = train_test_split(
         X, np.asarray(y), test_size=0.25, stratify=y, random_state=cell.seed
     )
@@ -153,7 +141,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
             "roc_auc": roc_auc(estimator, X_test, y_test),
             "accuracy": float(accuracy_score(y_test, estimator.predict(X_test))),
         }
-    fields = {**asdict(cell), "data": Path(cell.data).stem}
+    fields = {**asdict(cell), "data": stem(cell.data)}
     for name in ("attacks", "reference_attacks"):
         fields[name] = ",".join(fields[name])
     for name in ("params", "start_params", "retrain_params"):

@@ -12,11 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from robustxai._files import written_at_once
+from robustxai._files import write_text, written_at_once
 from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
-from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
-from robustxai.benchmark._scheduler import AnyCell, Run, on_cluster, on_this_machine
+from robustxai.benchmark._registry import ATTACKS, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
+from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
+from robustxai.benchmark._user_table import Data, announce, check_data, is_file, key, labels
+from robustxai.exceptions import FailedCellsError
 
 __all__ = ["Experiment", "check_names", "run_cells", "run_experiment"]
 
@@ -27,8 +29,11 @@ class Experiment:
 
     Parameters
     ----------
-    data, defences, attacks : tuple of str
-        Names from ``DATA`` (or paths of CSV files), ``DEFENCES`` and ``ATTACKS``.
+    data : tuple of str or UserTable
+        Names from ``DATA``, paths of tables, or paths with options. A file is known by its content: two with the same
+        name stay apart, and copies of one are one.
+    defences, attacks : tuple of str
+        Names from ``DEFENCES`` and ``ATTACKS``.
     seeds : int, default=5
         Seeds 0 ... seeds-1, each with its own split.
     k, epsilon, norm, max_iter, n_attacked
@@ -42,7 +47,7 @@ class Experiment:
         An unknown name (the message has the nearest valid one), or a number out of its range.
     """
 
-    data: tuple[str, ...]
+    data: tuple[Data, ...]
     defences: tuple[str, ...] = STANDARD_DEFENCES
     attacks: tuple[str, ...] = STANDARD_ATTACKS
     seeds: int = 5
@@ -54,7 +59,7 @@ class Experiment:
     certify: bool = True
 
     def __post_init__(self) -> None:
-        check_names("data set", (d for d in self.data if not d.endswith((".csv", ".csv.gz"))), DATA)
+        check_data(self.data)
         check_names("defence", self.defences, DEFENCES)
         check_names("attack", self.attacks, ATTACKS)
         for name in ("data", "defences", "attacks"):
@@ -70,8 +75,8 @@ class Experiment:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
         rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_attacked)
         grid = product(self.data, range(self.seeds), self.defences)
-        cells = (Cell(d, m, s, *rest, certify=self.certify) for d, s, m in grid)
-        return list(dict.fromkeys(cells))  # a name given twice counts once
+        cells = {(key(d), s, m): Cell(d, m, s, *rest, certify=self.certify) for d, s, m in reversed(list(grid))}
+        return list(reversed(cells.values()))  # a table given twice counts once
 
 
 def check_names(kind: str, names: Iterable[str], valid: Iterable[str]) -> None:
@@ -128,33 +133,89 @@ def run_cells(
         The scheduler does not answer, or no longer.
     ChildProcessError
         Every worker died that ran a certain cell; the message has its name. The others were run before.
+    FailedCellsError
+        Some cells raised an error, or their process was killed. All others were run before and are kept; its `rows`
+        has theirs. Tracebacks are in ``out/failures.txt``.
     """
     folder = Path(out) / "cells"
     folder.mkdir(parents=True, exist_ok=True)
-    rows = {} if fresh else {cell: row for cell in cells if (row := _read(folder / cell.name)) is not None}
+    called = _labels(cells)
+    stored = {} if fresh else {cell: row for cell in cells if (row := _read(folder / cell.name)) is not None}
+    rows = {cell: {**row, **called(cell)} for cell, row in stored.items()}
     report = progress or (lambda finished, total, row: None)
     for finished, row in enumerate(rows.values(), start=1):
         report(finished, len(cells), row)
     missing = [cell for cell in cells if cell not in rows]
     run = run or run_cell
     results = on_this_machine(missing, run, n_jobs) if scheduler is None else on_cluster(missing, run, scheduler)
+    failures: dict[AnyCell, Failure] = {}
     with closing(results):  # whatever stops the loop also stops what is in flight
-        for cell, row in results:
-            with written_at_once(folder / cell.name, "w") as file:
-                json.dump(row, file)
-            rows[cell] = row
-            report(len(rows), len(cells), row)
+        try:
+            for cell, result in results:
+                if isinstance(result, Failure):
+                    failures[cell] = result
+                    continue
+                with written_at_once(folder / cell.name, "w") as file:
+                    json.dump(result, file)
+                rows[cell] = {**result, **called(cell)}
+                report(len(rows), len(cells), rows[cell])
+        except ChildProcessError as error:
+            if failures:
+                raise _failed(failures, cells, rows, Path(out)) from error
+            raise
+    (Path(out) / "failures.txt").unlink(missing_ok=True)
+    if failures:
+        raise _failed(failures, cells, rows, Path(out))
     return pd.DataFrame([rows[cell] for cell in cells])
 
 
+def _labels(cells: Sequence[Any]) -> Callable[[Any], dict[str, str]]:
+    """What a row calls the user's file that its cell reads, beside the other files of the same run."""
+    called = labels(cell.data for cell in cells if hasattr(cell, "data"))
+    return lambda cell: {"data": called[cell.data]} if hasattr(cell, "data") and is_file(cell.data) else {}
+
+
+def _failed(failures: dict[Any, Failure], cells: Sequence[Any], rows: dict[Any, Any], out: Path) -> FailedCellsError:
+    """The error that names every failed cell; cells that failed for the same reason share a sentence."""
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for cell, failure in failures.items():
+        groups.setdefault((str(getattr(cell, "data", "")), str(failure)), []).append(cell)
+    sentences = []
+    for (data, reason), failed in groups.items():
+        where = f" of {data}" if data else ""
+        shown = ", ".join(_in_words(cell) for cell in failed[:_SHOWN])
+        more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+        sentences.append(f"{'Cell' if len(failed) == 1 else 'Cells'} {shown}{more}{where}: {reason}")
+    write_text(
+        out / "failures.txt", "\n".join(f"{_in_words(cell)}\n{own.trace}" for cell, own in failures.items()) + "\n"
+    )
+    kept = f" {len(rows)} are finished and kept." if rows else ""
+    summary = (
+        f"{len(failures)} of {len(cells)} cells failed, see above; tracebacks are in {out / 'failures.txt'}.{kept} "
+        "The same command tries the failed ones again."
+    )
+    return FailedCellsError(sentences, summary, pd.DataFrame([rows[cell] for cell in cells if cell in rows]))
+
+
+#: So many cells a sentence names one by one.
+_SHOWN = 3
+
+
+def _in_words(cell: Any) -> str:
+    """A cell as a sentence names it."""
+    model = next((getattr(cell, name) for name in ("defence", "method", "arm") if hasattr(cell, name)), None)
+    return str(cell.name) if model is None else f"{model} with seed {cell.seed}"
+
+
 def run_experiment(experiment: Experiment, out: str | Path, **options: Any) -> pd.DataFrame:
-    """:func:`run_cells` of all cells of `experiment`."""
+    """:func:`run_cells` of all cells of `experiment`, after a look at the tables: what is seen in them is said once."""
+    announce(experiment.data)
     return run_cells(experiment.cells(), out, **options)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     """A finished cell, or None if there is none that can be read."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # ValueError: no JSON, or not even text
         return None

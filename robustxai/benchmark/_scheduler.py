@@ -7,16 +7,19 @@ import pickle
 import socket
 import threading
 import time
+import traceback
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from joblib import Parallel, delayed
 
-__all__ = ["AnyCell", "Keepable", "Run", "on_cluster", "on_this_machine"]
+__all__ = ["AnyCell", "Failure", "Keepable", "Run", "on_cluster", "on_this_machine"]
 
 
 class Keepable(Protocol):
@@ -28,8 +31,37 @@ class Keepable(Protocol):
 
 AnyCell = TypeVar("AnyCell", bound=Keepable)
 Run = Callable[[Any], dict[str, Any]]
-#: Cells and their rows, as they finish.
-Results = Generator[tuple[AnyCell, dict[str, Any]], None, None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a cell has instead of a row when it raised an error; text, because not every error can be pickled.
+
+    Parameters
+    ----------
+    kind, message : str
+        Class and text of the error.
+    trace : str
+        The traceback.
+    """
+
+    kind: str
+    message: str
+    trace: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """The failure that an error is."""
+        return cls(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+
+    def __str__(self) -> str:
+        """The message; of what is not meant for users, the class too."""
+        plain = self.kind in ("TableError", "DataNotFoundError", "ChildProcessError", "DivergedError")
+        return self.message if plain else f"{self.kind}: {self.message}"
+
+
+#: Cells and their rows, or what went wrong, as they finish.
+Results = Generator[tuple[AnyCell, "dict[str, Any] | Failure"], None, None]
 
 #: Seconds that a connection to a scheduler may take, and then again its first answer.
 _PATIENCE = 5
@@ -55,11 +87,47 @@ def on_this_machine(cells: Sequence[AnyCell], run: Run, n_jobs: int) -> Results[
 
     Yields
     ------
-    cell, row
+    cell, row or Failure
+        A cell that raises an error, or whose process is killed, keeps no other from running.
     """
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
+    waiting = list(cells)
     with _memory_kept():
-        yield from parallel(delayed(_with_row)(cell, run) for cell in cells)
+        while waiting:
+            suspects: list[AnyCell] = []
+            yield from _in_processes(waiting, run, n_jobs, suspects)
+            for cell in suspects:
+                # again, in a process of its own: only the guilty one is killed twice
+                guilty: list[AnyCell] = []
+                yield from _in_processes([cell], run, 2, guilty)
+                if guilty:
+                    yield cell, Failure("ChildProcessError", _KILLED, _KILLED)
+
+
+_KILLED = (
+    "The process that ran it was killed, mostly by the system because memory was short: run fewer at once (--n-jobs), "
+    "or leave the cell out."
+)
+
+
+def _in_processes(waiting: list[AnyCell], run: Run, n_jobs: int, suspects: list[AnyCell]) -> Results[AnyCell]:
+    """Run what is in `waiting` and empty it; if a process is killed, `suspects` are the cells that were in flight."""
+    started: list[AnyCell] = []
+
+    def tasks() -> Iterator[Any]:
+        while waiting:
+            started.append(waiting.pop(0))
+            yield delayed(_with_row)(started[-1], run)
+
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
+    results = parallel(tasks())
+    try:
+        for cell, row in results:
+            started.remove(cell)
+            yield cell, row
+    except BrokenProcessPool:
+        suspects += started
+    finally:
+        results.close()
 
 
 @contextmanager
@@ -80,8 +148,11 @@ def _memory_kept() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _with_row(cell: AnyCell, run: Run) -> tuple[AnyCell, dict[str, Any]]:
-    return cell, run(cell)
+def _with_row(cell: AnyCell, run: Run) -> tuple[AnyCell, dict[str, Any] | Failure]:
+    try:
+        return cell, run(cell)
+    except Exception as error:
+        return cell, Failure.of(error)
 
 
 def on_cluster(cells: Sequence[AnyCell], run: Run, address: str) -> Results[AnyCell]:
@@ -102,7 +173,7 @@ def on_cluster(cells: Sequence[AnyCell], run: Run, address: str) -> Results[AnyC
 
     Yields
     ------
-    cell, row
+    cell, row or Failure
 
     Raises
     ------
@@ -193,6 +264,7 @@ def _round(client: Any, cells: Sequence[AnyCell], run: Run, killed: list[AnyCell
             look()
             time.sleep(_POLL)
         for future in ready:
+            row: dict[str, Any] | Failure | None
             try:
                 row = future.result(timeout=_PATIENCE)
             except TimeoutError:
@@ -201,17 +273,19 @@ def _round(client: Any, cells: Sequence[AnyCell], run: Run, killed: list[AnyCell
                 killed.append(waiting[future])
                 row = None
             except (CancelledError, OSError) as error:
-                if future.status == "error":  # the cell's own
-                    raise
-                raise ConnectionError(
-                    f"The connection to the Dask scheduler at {client.scheduler.address} was lost. Finished cells are "
-                    "kept: when it is up again, the same command goes on from here."
-                ) from error
+                if future.status != "error":  # else it is the cell's own
+                    raise ConnectionError(
+                        f"The connection to the Dask scheduler at {client.scheduler.address} was lost. Finished cells "
+                        "are kept: when it is up again, the same command goes on from here."
+                    ) from error
+                row = Failure.of(error)
             except ImportError as error:
                 raise ImportError(
                     f"A worker cannot run the cell {waiting[future].name}: {error}. All of them need the same version "
                     "of robustxai as this machine."
                 ) from error
+            except Exception as error:
+                row = Failure.of(error)
             cell = waiting.pop(future)
             # or the cluster would keep the row, and compute it anew if its worker dies
             future.release()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from robustxai._files import write_csv, write_text
+
 __all__ = ["COLUMNS", "summarise", "to_markdown", "write_tables"]
 
 #: Column of the cells -> (heading, decimals). Stability first, what it is worth nothing without right beside it.
@@ -77,8 +79,7 @@ def _cell(row: pd.Series, metric: str) -> str:
 def write_tables(cells: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
     """Write ``results.csv`` (one row per cell) and ``results.md`` (the tables); returns both paths."""
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     csv, markdown = out / "results.csv", out / "results.md"
-    cells.to_csv(csv, index=False, float_format="%.6g")
-    markdown.write_text(to_markdown(cells), encoding="utf-8")
+    write_csv(cells, csv)
+    write_text(markdown, to_markdown(cells))
     return csv, markdown

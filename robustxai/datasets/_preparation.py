@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
@@ -10,8 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 
 from robustxai._validation import check_choice
+from robustxai.datasets._gap_marks import GapMarks, is_marked_by
+from robustxai.exceptions import DataWarning
 
-__all__ = ["make_preprocessor"]
+__all__ = ["is_different_in_most_rows", "make_preprocessor"]
 
 #: The level that stands for "no value" in a column of categories.
 MISSING = "missing"
@@ -29,20 +33,25 @@ def _as_float32(X: pd.DataFrame | np.ndarray) -> pd.DataFrame | np.ndarray:
 def make_preprocessor(X: pd.DataFrame, *, scale: str = "minmax") -> ColumnTransformer:
     """Make the unfitted scikit-learn transformer that fits the columns of a table.
 
-    * Numbers: gaps become the median, then ``scale``. A column without any value becomes constant.
+    * Numbers: gaps become the median, then ``scale``. A column without any value becomes constant. That a number is
+      missing often tells something, as it does of a category, so that a column with gaps has a second feature,
+      ``column_missing``, 1 in the rows with a gap and 0 in the others. Columns that are missing in the same rows share
+      one, and there is none where a column with two values tells the same already (Bank's ``pdays_known``).
     * Categories, strings, true/false: one feature for each level, one altogether for a column with two levels. A gap
-      is a level of its own, ``"missing"``: that a value is unknown often tells something, and the most frequent level
-      would claim a fact that nobody recorded. A level that `fit` did not see gives zeros, with a warning from
-      scikit-learn.
+      is a level of its own, ``"missing"``: the most frequent level would claim a fact that nobody recorded. A level
+      that `fit` did not see gives zeros, with a warning from scikit-learn.
+    * Text that is different in most rows, such as an identifier, or numbers that were read as text, becomes as many
+      features as it has values: a `DataWarning` names the column.
+    * Dates are refused: turn them into numbers first, as `load_table` does (days since 1970-01-01).
 
     The kind of a column is its dtype in `X`; codes such as 1, 2, 3 that stand for categories must be made categories
-    first. Numbers come first in the output, then the levels, all float32, named ``column`` and ``column_level``;
-    ``set_output(transform="pandas")`` keeps the names.
+    first. Numbers come first in the output, then the marks of their gaps, then the levels, all float32, named
+    ``column``, ``column_missing`` and ``column_level``; ``set_output(transform="pandas")`` keeps the names.
 
     Parameters
     ----------
     X : DataFrame of shape (n_samples, n_columns)
-        Only names and dtypes are read; nothing is fitted.
+        Names and dtypes are read, and which columns tell the same as a gap; nothing is fitted.
     scale : {"minmax", "standard"}, default="minmax"
         ``"minmax"`` maps what `fit` saw to [0, 1] and clips what lies outside, so that all features, the levels
         included, have one range, as an attack's epsilon needs it. ``"standard"`` gives mean 0 and variance 1.
@@ -60,12 +69,12 @@ def make_preprocessor(X: pd.DataFrame, *, scale: str = "minmax") -> ColumnTransf
     --------
     >>> import pandas as pd
     >>> from robustxai.datasets import make_preprocessor
-    >>> X = pd.DataFrame({"age": [20, 40, 30], "home": ["own", None, "rent"]})
+    >>> X = pd.DataFrame({"age": [20, 40, None], "home": ["own", None, "rent"]})
     >>> make_preprocessor(X).set_output(transform="pandas").fit_transform(X)
-       age  home_missing  home_own  home_rent
-    0  0.0           0.0       1.0        0.0
-    1  1.0           1.0       0.0        0.0
-    2  0.5           0.0       0.0        1.0
+       age  age_missing  home_missing  home_own  home_rent
+    0  0.0          0.0           0.0       1.0        0.0
+    1  1.0          0.0           1.0       0.0        0.0
+    2  0.5          1.0           0.0       0.0        1.0
     """
     check_choice("scale", scale, ("minmax", "standard"))
     if not isinstance(X, pd.DataFrame):
@@ -81,7 +90,18 @@ def make_preprocessor(X: pd.DataFrame, *, scale: str = "minmax") -> ColumnTransf
         else:
             others.append(f"{column} ({dtype})")
     if others:
-        raise TypeError(f"Neither numbers nor categories: {', '.join(others)}. Convert or drop these columns.")
+        raise TypeError(
+            f"Neither numbers nor categories: {', '.join(others)}. Turn a date into a number, such as "
+            "(X[column] - pd.Timestamp(0)) / pd.Timedelta(days=1), or leave these columns out."
+        )
+    for column in levels:
+        if (n := is_different_in_most_rows(X[column])) is not None:
+            warnings.warn(
+                f"The column {column!r} holds {n} different values in {len(X)} rows and becomes about as many "
+                "features; an identifier is better left out, and numbers or dates better converted before.",
+                DataWarning,
+                stacklevel=2,
+            )
     scaler = MinMaxScaler(clip=True) if scale == "minmax" else StandardScaler()
     to_numbers = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
@@ -92,6 +112,25 @@ def make_preprocessor(X: pd.DataFrame, *, scale: str = "minmax") -> ColumnTransf
         FunctionTransformer(_as_text, feature_names_out="one-to-one"),
         OneHotEncoder(handle_unknown="ignore", drop="if_binary", sparse_output=False, dtype=np.float32),
     )
+    marks = {}
+    pairs = [column for column in levels if X[column].nunique() == 2]
+    for column in numbers:
+        gaps = X[column].isna().to_numpy()
+        if not any(is_marked_by(gaps, X[other]) for other in pairs):
+            marks[column] = f"{column}_missing"
+            while marks[column] in X.columns:
+                marks[column] += "_"
     return ColumnTransformer(
-        [("numbers", to_numbers, numbers), ("levels", to_levels, levels)], verbose_feature_names_out=False
+        [("numbers", to_numbers, numbers), ("gaps", GapMarks(marks), list(marks)), ("levels", to_levels, levels)],
+        verbose_feature_names_out=False,
     )
+
+
+#: Fewer different values than this are a category, however few the rows.
+_FEW_LEVELS = 30
+
+
+def is_different_in_most_rows(column: pd.Series) -> int | None:
+    """The number of values of a column that has its own one in more than half of the rows, as an identifier has."""
+    n_values = column.nunique()
+    return n_values if n_values > max(_FEW_LEVELS, column.notna().sum() / 2) else None

@@ -1,0 +1,208 @@
+"""A table of an experiment: one that comes with the library, or a user's file, known by its content."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path, PurePath
+from typing import IO, Any, TypeAlias
+
+import pandas as pd
+
+from robustxai._files import file_name
+from robustxai._validation import nearest_name
+from robustxai.benchmark._registry import DATA
+from robustxai.datasets import load_table
+from robustxai.exceptions import DataNotFoundError, DataWarning, TableError
+
+__all__ = ["Data", "UserTable", "announce", "check_data", "is_file", "labels", "load", "options", "stem"]
+
+#: Endings of tables, and of what compresses them. Another ending is no hindrance where the file exists.
+_ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".psv")
+_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """A user's file with the options of :func:`load_table`; a path alone is the same with all of them at default.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    target, drop, na_values, sep, encoding, drop_unlabeled
+        As in :func:`load_table`.
+    """
+
+    path: str
+    target: str | None = None
+    drop: tuple[str, ...] = ()
+    na_values: tuple[str, ...] = ()
+    sep: str | None = None
+    encoding: str | None = None
+    drop_unlabeled: bool = False
+
+    def __str__(self) -> str:
+        """The path, for messages."""
+        return self.path
+
+
+#: A name of ``DATA``, a path, or a path with options.
+Data: TypeAlias = "str | UserTable"
+
+
+def is_file(data: Data) -> bool:
+    """Whether `data` is a user's file and no name of the library."""
+    if isinstance(data, UserTable):
+        return True
+    if data in DATA:
+        return False
+    return any(mark in data for mark in ("/", os.sep)) or _stem(data) != data or Path(data).expanduser().is_file()
+
+
+def check_data(tables: Iterable[Data]) -> None:
+    """Raise ValueError with the nearest valid name for the first that is neither a name nor a file."""
+    for data in tables:
+        if not is_file(data) and data not in DATA:
+            raise ValueError(f"There is no data set {str(data)!r}.{nearest_name(str(data), DATA)}")
+
+
+def options(data: Data) -> dict[str, Any]:
+    """The options of :func:`load_table` that are not at their defaults."""
+    if not isinstance(data, UserTable):
+        return {}
+    return {name: value for name, value in asdict(data).items() if value and name != "path"}
+
+
+def content(data: Data) -> str:
+    """What a file holds, whatever it is called and wherever it lies; empty for a table of the library, or no file."""
+    path = _path(data)
+    if not is_file(data) or not path.is_file():
+        return ""
+    status = path.stat()
+    return _hash(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _hash(path: str, time: int, size: int) -> str:
+    """Of the bytes after decompression; `time` and `size` are there for the cache."""
+    try:
+        with _COMPRESSED.get(Path(path).suffix.lower(), open)(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() if _DIGEST else _digest(file)
+    except (OSError, EOFError, lzma.LZMAError):  # what is no archive is told when it is read
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+_DIGEST = hasattr(hashlib, "file_digest")  # since Python 3.11
+
+
+def _digest(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def key(data: Data) -> tuple[Any, ...]:
+    """What tells tables apart: a name, or content and options. A file that does not exist is known by its path."""
+    if not is_file(data):
+        return (data,)
+    return (content(data) or str(data), tuple(sorted(options(data).items())))
+
+
+def stem(data: Data) -> str:
+    """Name of a table, or of a file without its folder and endings."""
+    return _stem(str(data)) if is_file(data) else str(data)
+
+
+def _stem(path: str) -> str:
+    name = PurePath(path).name
+    for endings in ((*_COMPRESSED, ".zip"), _ENDINGS):
+        ending = PurePath(name).suffix
+        if ending.lower() in endings:
+            name = name.removesuffix(ending)
+    return name
+
+
+def labels(tables: Iterable[Data]) -> dict[Data, str]:
+    """What each table is called in results: its stem, with as many folders before it as tell it from the others.
+
+    Two paths of the same content with the same options are one table with one label, that of the first.
+    """
+    first: dict[tuple[Any, ...], Data] = {}
+    given = list(dict.fromkeys(tables))
+    keys = {data: key(data) for data in given}
+    for data in given:
+        first.setdefault(keys[data], data)
+    names = {own: _plain(stem(data)) for own, data in first.items()}
+    # a name that the library has is the library's
+    for depth in range(1, 1 + max((len(_path(data).absolute().parts) for data in first.values()), default=0)):
+        counts: dict[str, int] = {}
+        for name in names.values():
+            counts[file_name(name)] = counts.get(file_name(name), 0) + 1
+        for own, data in first.items():
+            if counts[file_name(names[own])] > 1 and is_file(data):
+                folders = _path(data).absolute().parent.parts[-depth:]
+                names[own] = _plain("/".join([*folders, stem(data)]).replace(os.sep, "/").lstrip("/"))
+    # the same file with other options
+    used: dict[str, int] = {}
+    for own, name in names.items():
+        used[name] = used.get(name, 0) + 1
+        if used[name] > 1:
+            names[own] = f"{name} ({used[name]})"
+    return {data: names[keys[data]] for data in given}
+
+
+def _plain(text: str) -> str:
+    """A name that can be written as UTF-8, even where the locale cannot read the file's own."""
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
+def _path(data: Data) -> Path:
+    return Path(str(data)).expanduser()
+
+
+def load(data: Data) -> tuple[pd.DataFrame, pd.Series]:
+    """Features and labels; what :func:`load_table` says of a file is said by :func:`announce`, once, and not here."""
+    if not is_file(data):
+        return _library(str(data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return _file(data, content(data))
+
+
+@lru_cache(maxsize=2)
+def _library(name: str) -> tuple[pd.DataFrame, pd.Series]:
+    return DATA[name]()
+
+
+@lru_cache(maxsize=2)
+def _file(data: Data, content: str) -> tuple[pd.DataFrame, pd.Series]:
+    """The rows; `content` is there for the cache, which must not answer for a file that has changed."""
+    return load_table(str(data), **options(data), return_X_y=True)
+
+
+def announce(tables: Iterable[Data]) -> None:
+    """Say of every file, once, what was seen in it; a table that cannot be read is told by its cells.
+
+    Raises
+    ------
+    DataNotFoundError
+        A file does not exist: most likely a typing error, so that nothing is started.
+    """
+    files = [data for data in dict.fromkeys(tables) if is_file(data)]
+    for data in files:
+        if not _path(data).is_file():
+            raise DataNotFoundError(f"There is no file {data}. Give the path of a table, or one of {', '.join(DATA)}.")
+    for data in files:
+        try:
+            _file(data, content(data))
+        except (TableError, ValueError, OSError):
+            continue
