@@ -2,42 +2,94 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from robustxai._validation import nearest_name
 from robustxai.datasets._base import PathLike
-from robustxai.datasets._table_source import as_bunch, as_categories, read_csv
-from robustxai.exceptions import DataNotFoundError
+from robustxai.datasets._dialect import read_rows
+from robustxai.datasets._file_text import read_text
+from robustxai.datasets._leaks import leaking_columns
+from robustxai.datasets._table_source import as_bunch, as_categories
+from robustxai.datasets._user_columns import Seen, typed
+from robustxai.exceptions import DataWarning, TableError
 
 __all__ = ["load_table"]
 
-_ADVICE = "A table is a comma-separated file, compressed or not, with a header row and one row for each sample."
+#: A whole number or a text with more different values than this, and a row in ten for each of them, is no class.
+_MANY_CLASSES = 20
+#: How a column with the label is mostly called.
+_LABEL_NAMES = re.compile(
+    r"(?i)(true_?|is_?)?(label|labels|target|class|classes|y|outcome|response|diagnosis|churn(ed)?|default(ed)?|fraud|"
+    r"survived|species|approved|two_year_recid|risk_?(performance|flag)|income_?bracket)"
+)
 
 
-def load_table(path: PathLike, target: str | None = None, *, return_X_y: bool = False) -> Any:
-    r"""Load a csv file with a header row and a column that holds the class label.
+def load_table(
+    path: PathLike,
+    target: str | None = None,
+    *,
+    drop: str | Sequence[str] = (),
+    na_values: Any = (),
+    sep: str | None = None,
+    encoding: str | None = None,
+    drop_unlabeled: bool = False,
+    return_X_y: bool = False,
+) -> Any:
+    r"""Load a table with a column that holds the class label.
+
+    The file is text with a row for each sample: separator, encoding, header, numbers as people write them
+    (``1,234.50``, ``$5``, ``12%``, decimal commas), dates (as days since 1970-01-01), gaps and an index are found by
+    looking. What is seen beyond a plain comma-separated UTF-8 file is said, by a `DataWarning` for each kind that names
+    the argument, and the option of the command line, which decides otherwise. What cannot be read safely is refused:
+    rows that do not fit the header, numbers with something else among them, infinite numbers, a text of its own in most
+    rows (an identifier), a label that is missing, constant or no class. The file is never changed.
 
     Parameters
     ----------
     path : path-like
         The file; ``.gz``, ``.bz2``, ``.xz`` and ``.zip`` are decompressed.
     target : str, default=None
-        Name of the label's column; the last column if None.
+        Name of the label's column; the last column if None, as most files have it. Columns of a file without a header
+        are called ``column_1``, ``column_2``, ...
+    drop : str or sequence of str, default=()
+        Columns that are left out, such as an identifier or one that is known only after the label.
+    na_values : scalar, sequence, or mapping of str to either, default=()
+        What stands for missing besides empty fields, ``NA``, ``NaN``, ``null``, ``?`` and their kin: in all columns, or
+        by column, as a mapping or as ``"column=value"``. A number is meant however it is written: -9 is -9.0.
+    sep : str, default=None
+        The separator, one character or its name (``"tab"``, ``"semicolon"``); found if None.
+    encoding : str, default=None
+        Such as ``"cp1252"``; found if None.
+    drop_unlabeled : bool, default=False
+        Whether rows without a label are left out; they are an error otherwise, because a label that is missing may
+        tell something too.
     return_X_y : bool, default=False
         Return ``(X, y)`` instead of a Bunch.
 
     Returns
     -------
-    Bunch with `data`, `target`, `frame`, `feature_names`, `target_names`, `DESCR` and `filename`, or (X, y)
-        Text columns are pandas categories; numbers and true/false columns keep their dtype.
+    Bunch with `data`, `target`, `frame`, `feature_names`, `target_names`, `DESCR`, `filename` and `notes`, or (X, y)
+        Text columns are pandas categories; numbers and true/false columns keep their dtype. `notes` is the list of what
+        was seen.
 
     Raises
     ------
-    DataNotFoundError
-        If there is no such file, or it is not a readable table of at least two columns.
-    ValueError
-        If there is no column `target`, or a row has no label.
+    TableError
+        A ValueError and a DataNotFoundError: there is no such file, or it cannot be used as it stands. The message
+        names the place in the file and the argument that helps.
+
+    Warns
+    -----
+    DataWarning
+        For everything that was seen in the file, columns that tell the label by themselves among it (an AUC above 0.98
+        on held-out rows).
 
     Examples
     --------
@@ -53,17 +105,122 @@ def load_table(path: PathLike, target: str | None = None, *, return_X_y: bool = 
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise DataNotFoundError(f"There is no file {path}. {_ADVICE}")
-    frame = read_csv(path, _ADVICE)
-    if frame.shape[1] < 2:
-        raise DataNotFoundError(
-            f"{path} has a single column, {frame.columns[0]!r}; a label alone is no data. {_ADVICE}"
+        raise TableError(f"There is no file {path}. Give the path of a table with a header and a row for each sample.")
+    notes: list[str] = []
+    text = read_text(path, encoding, notes.append)
+    table = read_rows(path, text, sep, notes.append)
+    left_out = [drop] if isinstance(drop, str) else [str(name) for name in drop]
+    marks = _by_column(na_values, table.names)
+    for name in (*left_out, *filter(None, marks), *([] if target is None else [target])):
+        if name not in table.names:
+            raise TableError(f"{path} has no column {name!r}.{nearest_name(name, table.names)}")
+    if target is not None and target in left_out:
+        raise TableError(
+            f"{target!r} is both the label (target=, --target) and left out (drop=, --drop). Name it once."
         )
+    table = table.without(left_out)
+    if len(table.names) < 2:
+        raise TableError(
+            f"{path} has a single column without {left_out}; a label alone is no data. Leave out fewer columns."
+        )
+    label = table.names[-1] if target is None else target
+    seen = Seen()
+    frame = typed(path, table, label, marks, seen)
+    _check_label(path, frame, label, table.lines, target is None, drop_unlabeled, notes)
+    frame = frame[frame[label].notna()].reset_index(drop=True)
     if target is None:
-        target = str(frame.columns[-1])
-    elif target not in frame.columns:
-        raise ValueError(f"{path} has no column {target!r}.{nearest_name(target, frame.columns)}")
-    if n_without := int(frame[target].isna().sum()):
-        raise ValueError(f"{n_without} of {len(frame)} rows have no label in {target!r}; remove them first.")
+        others = [name for name in frame.columns if name != label and _LABEL_NAMES.fullmatch(name)]
+        if others and not _LABEL_NAMES.fullmatch(label):
+            notes.append(
+                f"The label is the last column, {label!r}; target={others[0]!r} (--target {others[0]}) takes another."
+            )
+    if frame[label].dtype == float and (frame[label] == frame[label].round()).all():
+        frame[label] = frame[label].astype("int64")  # gaps alone have made whole numbers fractions
     frame = as_categories(frame)
-    return as_bunch(frame, target, descr=f"Table {path.name}.", filename=str(path), return_X_y=return_X_y)
+    seen.tell(notes.append)
+    for name, auc in leaking_columns(frame.drop(columns=label), frame[label]):
+        notes.append(
+            f"The column {name!r} alone tells the label {label!r} of held-out rows with an AUC of {auc:.3f}: if it "
+            "is known "
+            f"only together with the label, leave it out (drop=[{name!r}], --drop {name})."
+        )
+    for note in notes:
+        warnings.warn(f"{path.name}: {note}", DataWarning, stacklevel=2)
+    descr = "\n".join([f"Table {path.name}.", *notes])
+    bunch = as_bunch(frame, label, descr=descr, filename=str(path), return_X_y=return_X_y)
+    if not return_X_y:
+        bunch.notes = notes
+    return bunch
+
+
+def _by_column(na_values: Any, names: Sequence[str]) -> dict[str | None, list[str]]:
+    """What stands for missing, as text, by column; under None in all columns."""
+    marks: dict[str | None, list[str]] = {}
+    if isinstance(na_values, Mapping):
+        for name, values in na_values.items():
+            marks[str(name)] = _texts(values)
+        return marks
+    for value in _texts(na_values):
+        name, equals, own = value.partition("=")
+        if equals and name in names:
+            marks.setdefault(name, []).append(own)
+        else:
+            marks.setdefault(None, []).append(value)
+    return marks
+
+
+def _texts(values: Any) -> list[str]:
+    single = isinstance(values, str) or np.isscalar(values)
+    return [str(value).strip() for value in ([values] if single else values)]
+
+
+def _check_label(
+    path: Path, frame: pd.DataFrame, label: str, lines: list[int], is_last: bool, drop_unlabeled: bool, notes: list[str]
+) -> None:
+    """Refuse a label that no classifier can learn."""
+    column = frame[label]
+    chosen = f"the last column, {label!r}, is taken as the label and" if is_last else f"the label {label!r}"
+    gaps = np.flatnonzero(column.isna())
+    if len(gaps) == len(column):
+        raise TableError(f"{path}: {chosen} has no value in any row. {_others(frame, label)}")
+    n_values = column.nunique()
+    if _is_continuous(column.dropna()):
+        kind = "numbers" if pd.api.types.is_numeric_dtype(column) else "texts"
+        raise TableError(
+            f"{path}: {chosen} holds {n_values} different {kind} in {len(column)} rows, which are no classes. "
+            f"{_others(frame, label)} A number to be predicted must be cut into classes before."
+        )
+    if len(gaps) and not drop_unlabeled:
+        where = f"the first in row {gaps[0] + 1}, line {lines[gaps[0]]}"
+        raise TableError(
+            f"{path}: {len(gaps)} of {len(frame)} rows have no label in {label!r} ({where}). Pass drop_unlabeled=True "
+            "(--drop-unlabeled) to leave them out, or name another column (target=, --target)."
+        )
+    if len(gaps):
+        notes.append(f"{len(gaps)} of {len(frame)} rows have no label in {label!r} and are left out.")
+    if n_values == 1:
+        (value,) = column.dropna().unique().tolist()
+        raise TableError(
+            f"{path}: {chosen} has a single value, {value!r}, in all rows, so that there is nothing to tell apart. "
+            f"{_others(frame, label)}"
+        )
+
+
+def _is_continuous(column: pd.Series) -> bool:
+    """Whether the values of a label are too many, or too much of a number, to be classes."""
+    n_values, n_rows = column.nunique(), len(column)
+    if pd.api.types.is_float_dtype(column) and not (column == column.round()).all():
+        return n_values > min(_MANY_CLASSES // 2, n_rows / 2)
+    return n_values > max(_MANY_CLASSES, n_rows / 10)
+
+
+def _others(frame: pd.DataFrame, label: str) -> str:
+    """Which columns could be the label."""
+    names = [name for name in frame.columns if name != label]
+    fit = [name for name in names if frame[name].notna().all() and 2 <= frame[name].nunique() <= _MANY_CLASSES]
+    fit = [name for name in fit if not _is_continuous(frame[name])]
+    fit.sort(key=lambda name: (not _LABEL_NAMES.fullmatch(name), frame[name].nunique() > 2))
+    if not fit:
+        return "Name the column of the label (target=, --target)."
+    shown = ", ".join(map(repr, fit[:5]))
+    return f"Name the column of the label (target=, --target); these have few values: {shown}."

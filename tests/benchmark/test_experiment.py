@@ -94,7 +94,7 @@ def test_a_stopped_run_keeps_what_is_finished_and_goes_on_from_there(small, comp
     inner = _experiment.run_cell
 
     def stopping(cell):
-        if len(computed) == 2:
+        if len(computed) == 2:  # a KeyboardInterrupt ends the run; after an error the others are tried
             raise stop("stopped here")
         return inner(cell)
 
