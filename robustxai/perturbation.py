@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robustxai._columns import by_feature, indices_of
+from robustxai._random import like_uniform
 from robustxai._validation import check_number
 
 __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
@@ -318,7 +319,7 @@ def _length(rows: Tensor) -> Tensor:
     return length.reshape(-1, *(1,) * (rows.ndim - 1))
 
 
-def tangent_noise(direction: Tensor, *, batch_ndim: int = 1) -> Tensor:
+def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, generator: torch.Generator | None = None) -> Tensor:
     r"""Random vectors of length one perpendicular to `direction`, sample by sample.
 
     .. math:: \phi_\perp = u - \phi\, \frac{\langle u, \phi\rangle}{\|\phi\|_2^2}, \quad u_i \sim U(-1, 1),
@@ -330,19 +331,17 @@ def tangent_noise(direction: Tensor, *, batch_ndim: int = 1) -> Tensor:
         :math:`\phi`; where it is zero, nothing is taken away from u.
     batch_ndim : int, default=1
         How many leading axes are batch axes.
+    generator : torch.Generator, optional
+        Source of u, on the device of `direction`; torch's global one by default.
 
     Returns
     -------
     Tensor shaped like `direction`; zero where a single feature leaves no perpendicular direction
-
-    Notes
-    -----
-    From torch's global generator, as everything that is drawn inside a training step.
     """
     rows = direction.flatten(start_dim=batch_ndim).flatten(end_dim=-2)
     tiny = torch.finfo(rows.dtype).tiny
     unit = rows / _length(rows).clamp_min(tiny)
-    noise = 2 * torch.rand_like(rows) - 1
+    noise = 2 * like_uniform(rows, generator) - 1
     size = _length(noise)
     for _ in range(2):  # the second pass takes away what rounding left of the first
         noise = noise - unit * (noise * unit).sum(dim=1, keepdim=True)

@@ -14,6 +14,7 @@ from torch import nn
 from typing_extensions import Self
 
 from robustxai._frames import take
+from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
@@ -166,7 +167,8 @@ class AutoExplanationAttack(AttackTransformer):
         check_is_fitted(self)
         rows = self._seen(X)
         self._validate(rows)
-        result, doubts = self._ensemble(rows, self._threat())
+        with own_switches():
+            result, doubts = self._ensemble(rows, self._threat())
         for doubt in doubts:
             _say(doubt)
         return np.asarray(result.X_adv)
@@ -179,7 +181,8 @@ class AutoExplanationAttack(AttackTransformer):
         """
         self.fit(X)
         rows = self._seen(X)
-        result, doubts = self._ensemble(rows, self._threat())
+        with own_switches():
+            result, doubts = self._ensemble(rows, self._threat())
         for doubt in doubts:
             _say(doubt)
         tables = ("X_adv", "attribution", "attribution_adv")
@@ -225,7 +228,8 @@ class AutoExplanationAttack(AttackTransformer):
         for place in np.argsort(radii, kind="stable"):
             radius = float(radii[place])
             if radius not in alone:
-                result, doubts = self._ensemble(X, replace(self._threat(), epsilon=radius))
+                with own_switches():
+                    result, doubts = self._ensemble(X, replace(self._threat(), epsilon=radius))
                 alone[radius] = float(result.precision_at_k.mean())
                 lowest = np.minimum(lowest, result.precision_at_k)
                 for doubt in doubts:
@@ -237,6 +241,7 @@ class AutoExplanationAttack(AttackTransformer):
         warn_of_rise(alone, cure)
         return columns
 
+    @own_switches()
     def minimum_radius(
         self, X: Any, *, max_epsilon: float | None = None, n_levels: int = 15, keep_prediction: bool = True
     ) -> np.ndarray:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
@@ -127,7 +128,8 @@ class BaseAttack(AttackTransformer):
     def transform(self, X: Any) -> np.ndarray:
         """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
         check_is_fitted(self)
-        return self._attack(self._validate(self._seen(X)))[0]
+        with own_switches():
+            return self._attack(self._validate(self._seen(X)))[0]
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored.
@@ -136,14 +138,15 @@ class BaseAttack(AttackTransformer):
         """
         self.fit(X)
         rows = self._seen(X)
-        X_adv, trace = self._attack(self._validate(rows))
-        seen = [self._as_fitted(part) for part in (rows, X_adv)]
-        labels = self._victim.predict(seen[0])
-        attribution, attribution_adv = (np.asarray(self._victim.explain(part, y=labels)) for part in seen)
+        with own_switches():
+            X_adv, trace = self._attack(self._validate(rows))
+            seen = [self._as_fitted(part) for part in (rows, X_adv)]
+            labels = self._victim.predict(seen[0])
+            attribution, attribution_adv = (np.asarray(self._victim.explain(part, y=labels)) for part in seen)
+            precision = precision_at_k(attribution, attribution_adv, self.k_, ranking=self.ranking)
         zeros = zero_rows(attribution, attribution_adv)
         if zeros:
             warnings.warn(f"This P@k is probably not what it seems: {zeros}", EvaluationWarning, stacklevel=2)
-        precision = precision_at_k(attribution, attribution_adv, self.k_, ranking=self.ranking)
         return AttackResult(
             self._given_back(X, rows, X_adv),
             self._given_back(X, rows, attribution),

@@ -9,6 +9,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from robustxai._switches import own_switches
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.explainers import log_odds
 from robustxai.nets import channels_last
@@ -34,6 +35,7 @@ class PredictionAttack(AttackTransformer):
         """Number of steps, length of a step in the norm of `space`, and the offset (1, *features) to start from."""
         raise NotImplementedError
 
+    @own_switches()
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it.
 

@@ -118,7 +118,7 @@ class Trace:
     def start(cls, n: int, max_iter: int, device: torch.device | str = "cpu") -> Trace:
         """Before the first iteration."""
         flips = torch.full((n,), max_iter + 1, device=device)
-        return cls(flips, torch.zeros_like(flips), torch.zeros(n, device=device))
+        return cls(flips, torch.zeros_like(flips), torch.zeros(n, dtype=torch.float32, device=device))
 
     @classmethod
     def cat(cls, parts: list[Trace]) -> Trace:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robustxai._columns import columns_named
+from robustxai._switches import own_switches
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Reference
@@ -85,11 +86,12 @@ class TargetedManipulation(GradientAttack):
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """As in :class:`BaseAttack`, with `targets_in_top_k`."""
         result = super().run(X, y)
-        clean, moved = (
-            unit_scores(torch.tensor(np.array(attribution)), self.ranking)
-            for attribution in (result.attribution, result.attribution_adv)
-        )
-        hits = (top_k_mask(moved, self.k_) & self._targets(clean, self.k_)).sum(dim=1)
+        with own_switches():
+            clean, moved = (
+                unit_scores(torch.tensor(np.array(attribution)), self.ranking)
+                for attribution in (result.attribution, result.attribution_adv)
+            )
+            hits = (top_k_mask(moved, self.k_) & self._targets(clean, self.k_)).sum(dim=1)
         return replace(result, targets_in_top_k=hits.numpy())
 
     def _targets(self, clean: Tensor, k: int) -> Tensor:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 from typing_extensions import Self
 
+from robustxai._switches import own_switches
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._random import RandomAttack
@@ -55,7 +56,8 @@ def run_together(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list
         raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
         raise NotImplementedError("an attack draws anew for every victim unless random_state is a number")
-    attack = aimed(attack, _Together(victims))
+    with own_switches():
+        attack = aimed(attack, _Together(victims))
     parts = [X for _, X in victims]
     if all(isinstance(part, pd.DataFrame) for part in parts):
         rows = pd.concat(parts)

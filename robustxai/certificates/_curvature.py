@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._models import GRADIENTS, unwrap
+from robustxai._switches import own_switches
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.explainers import Gradient
 from robustxai.nets import MLP
@@ -27,6 +28,7 @@ _SLOPES = {
 _SOFTMAX_CURVATURE = 8 / 27
 
 
+@own_switches()
 def curvature_bound(estimator: Any) -> float:
     r"""Proven upper bound on :math:`\|H(x)\|_2` for all inputs x and all classes.
 

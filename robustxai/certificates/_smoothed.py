@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_random_state
 
 from robustxai._frames import aligned, like
 from robustxai._models import victim
+from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
@@ -57,6 +58,7 @@ class SmoothedCertificate:
     alpha: float
 
 
+@own_switches()
 def certify_smoothed_top_k(
     estimator: Any,
     X: Any,

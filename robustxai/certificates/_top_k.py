@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._switches import own_switches
 from robustxai._validation import check_number
 from robustxai.certificates._problem import Problem
 
@@ -129,9 +130,13 @@ def certify_top_k(
     True
     """
     check_number("epsilon", epsilon, minimum=0.0)
-    problem = Problem(estimator, X, k, norm, ranking, method, scale)
-    parts = [problem.prove(rows, torch.full((len(rows), 1), float(epsilon)).double()) for rows in problem.parts()]
-    kept, proven = (torch.cat(values).numpy() for values in zip(*parts))
+    with own_switches():
+        problem = Problem(estimator, X, k, norm, ranking, method, scale)
+        parts = [
+            problem.prove(rows, torch.full((len(rows), 1), float(epsilon), dtype=torch.float64))
+            for rows in problem.parts()
+        ]
+        kept, proven = (torch.cat(values).numpy() for values in zip(*parts))
     return TopKCertificate(
         kept / problem.k, proven, problem.k * (problem.n_units - problem.k), float(epsilon), problem.norm, method
     )
@@ -170,8 +175,10 @@ def certified_radius(
     """
     check_number("max_epsilon", max_epsilon, minimum=0.0, inclusive=False)
     check_number("n_iter", n_iter, minimum=1, integer=True)
-    problem = Problem(estimator, X, k, norm, ranking, method, scale)
-    return torch.cat([_bisect(problem.prove, rows, problem.k, max_epsilon, n_iter) for rows in problem.parts()]).numpy()
+    with own_switches():
+        problem = Problem(estimator, X, k, norm, ranking, method, scale)
+        parts = [_bisect(problem.prove, rows, problem.k, max_epsilon, n_iter) for rows in problem.parts()]
+        return torch.cat(parts).numpy()
 
 
 def _bisect(

@@ -18,13 +18,15 @@ from typing_extensions import Self
 
 from robustxai._frames import as_pandas, like
 from robustxai._models import module_of
+from robustxai._random import RandomStreams
+from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_number, nearest_name
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.explainers import ExactAttribution, Explainer, resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net
 from robustxai.penalties import ExplainedBatch
 from robustxai.ranking import count_units
-from robustxai.training import ObjectiveNet, TensorBatches, Term, TrainingProgress, seeded, small_net_threads
+from robustxai.training import ObjectiveNet, TensorBatches, Term, TrainingProgress, draw_seed, small_net_threads
 
 __all__ = ["BaseExplainableClassifier"]
 
@@ -180,14 +182,14 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             The loss stopped being finite; nothing of this fit is kept (a model of an earlier one stays).
         """
         X, codes, classes = self._check_fit(X, y)
-        with seeded(self.random_state):
+        with own_switches():
             nets = self._start(X, len(classes))
             with small_net_threads(nets[-1].module_):
                 for number, net in enumerate(nets):
                     if number:
                         _load_weights(net.module_, nets[number - 1].module_)
                     self._train(net, X, codes)
-        return self._finish(nets[-1], X, classes)
+            return self._finish(nets[-1], X, classes)
 
     # Three parts, so that a search can train many estimators between the second and the last.
 
@@ -207,16 +209,22 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _start(self, X: np.ndarray, n_classes: int) -> list[ObjectiveNet]:
         """The initialised nets that train one after the other, each from the weights of the one before."""
         device = resolve_device(self.device)
-        net = self._make_net(X, n_classes, device)
+        streams = RandomStreams(draw_seed(self.random_state))
+        net = self._make_net(X, n_classes, device, streams=streams)
         net.initialize()
-        check_inputs(_unwrapped(net.module_), X)
+        with net.own_draws():
+            check_inputs(_unwrapped(net.module_), X)
         if self.init is not None:
             _load_weights(net.module_, self.init)
         if not self.warm_up:
             return [net]
-        plain = self._make_net(X, n_classes, device, terms=[], adversary=None, max_epochs=self.warm_up)
-        with torch.random.fork_rng(devices=[]):  # its random weights are not used, and cost no draws
-            plain.initialize()
+        # its random weights are not used, and cost no draws: they come from streams of their own
+        unused = RandomStreams(streams.seed)
+        plain = self._make_net(
+            X, n_classes, device, terms=[], adversary=None, max_epochs=self.warm_up, streams=unused
+        )
+        plain.initialize()
+        plain.streams = streams
         _load_weights(plain.module_, net.module_)
         return [plain, net]
 
@@ -385,14 +393,15 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             the rounding of float64, at X as given (`predict` rounds X to float32). Confident rows do not underflow:
             see :class:`robustxai.explainers.ExactAttribution`.
         """
-        inputs = self._validate_inputs(X, dtype=[np.float64, np.float32])
-        if self.device_.type == "mps":  # which has no float64
-            inputs = inputs.astype(np.float32)
-        seen = inputs.astype(np.float32, copy=False)
-        target = self._forward(seen).argmax(dim=-1) if y is None else self.encode_target(seen, y)
-        rows = torch.from_numpy(inputs[:1]).to(self.device_)
-        chosen = self.explainer_ if explainer is None else resolve_explainer(explainer)
-        attribution = self._in_chunks(ExactAttribution(chosen, self.module_, rows), inputs, target)
+        with own_switches():
+            inputs = self._validate_inputs(X, dtype=[np.float64, np.float32])
+            if self.device_.type == "mps":  # which has no float64
+                inputs = inputs.astype(np.float32)
+            seen = inputs.astype(np.float32, copy=False)
+            target = self._forward(seen).argmax(dim=-1) if y is None else self.encode_target(seen, y)
+            rows = torch.from_numpy(inputs[:1]).to(self.device_)
+            chosen = self.explainer_ if explainer is None else resolve_explainer(explainer)
+            attribution = self._in_chunks(ExactAttribution(chosen, self.module_, rows), inputs, target)
         return like(X, attribution.cpu().numpy())
 
     def encode_target(self, X: Any, y: Any = None) -> torch.Tensor:
@@ -407,7 +416,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         if unknown.any():
             label = np.broadcast_to(labels, (len(X),))[unknown].tolist()[0]
             raise ValueError(f"y holds {label!r}, which is none of the classes {self.classes_.tolist()}.")
-        return torch.as_tensor(matches.argmax(axis=1), device=self.device_)
+        with own_switches():
+            return torch.as_tensor(matches.argmax(axis=1), device=self.device_)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")  # a fit that failed leaves n_features_in_ behind
@@ -427,7 +437,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         return _plain(X)
 
     def _forward(self, X: np.ndarray) -> torch.Tensor:
-        with torch.no_grad():
+        with own_switches(), torch.no_grad():
             return self._in_chunks(self.module_, X)
 
     def _in_chunks(self, function: Callable[..., torch.Tensor], X: np.ndarray, *others: torch.Tensor) -> torch.Tensor:

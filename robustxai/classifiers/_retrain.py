@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_X_y
 
 from robustxai._frames import as_pandas
 from robustxai._models import module_of, transformed
+from robustxai._switches import own_switches
 from robustxai._validation import check_number
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.explainers import resolve_explainer
@@ -109,7 +110,8 @@ def retrain(
         )
     module, before = module_of(init, "init")
     X = as_pandas(transformed(X, before))
-    start = copy.deepcopy(module) if beta is None else fix_beta(softplus_surrogate(module, beta))
+    with own_switches():
+        start = copy.deepcopy(module) if beta is None else fix_beta(softplus_surrogate(module, beta))
     check_X_y(X, y, allow_nd=True, dtype=np.float32)
     check_classification_targets(y)
     if validation_data is None:

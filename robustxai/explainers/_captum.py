@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from robustxai._random import RandomStreams
+from robustxai._switches import differentiable
 from robustxai._validation import check_choice, check_number
 from robustxai.explainers._scaled import ScaledAttribution
 
@@ -26,6 +29,9 @@ METHODS = (
     "GuidedBackprop", "InputXGradient", "IntegratedGradients", "KernelShap", "LRP", "Lime", "Occlusion", "Saliency",
     "ShapleyValueSampling", "ShapleyValues",
 )  # fmt: skip
+#: Those that draw with NumPy, whose global generator alone they know.
+_DRAW_WITH_NUMPY = ("GradientShap",)
+_numpy_global = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +49,7 @@ class CaptumExplainer:
         check_number("random_state", self.random_state, minimum=0, integer=True)
         _captum()
 
+    @differentiable
     def __call__(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
@@ -63,7 +70,7 @@ class CaptumExplainer:
                 given = given.to(x.dtype)
             (make if key in own else use)[key] = given
         model = module if self.output == "logit" else nn.Sequential(module, nn.Softmax(dim=-1))
-        with torch.enable_grad(), _seeded(self.random_state):
+        with torch.enable_grad(), _seeded(self.name, self.random_state):
             inputs = x.detach().clone().requires_grad_()
             attribution = method(model, **make).attribute(inputs, target=target, **use)
         return attribution.detach()
@@ -108,6 +115,10 @@ def captum_explainer(name: str, *, output: str = "logit", random_state: int = 0,
     -----
     "FeaturePermutation" shuffles values between the rows of a batch: its rows are not independent of each other.
 
+    What Captum draws with torch comes from a stream of its own. "GradientShap" also draws from NumPy's global
+    generator: calls of it take turns, seed that generator and put its state back, and in the meantime other threads
+    should not draw from ``np.random``.
+
     References
     ----------
     Kokhlikyan et al., *Captum: a unified and generic model interpretability library for PyTorch*, 2020.
@@ -123,17 +134,20 @@ def captum_explainer(name: str, *, output: str = "logit", random_state: int = 0,
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators, from which Captum's sampling methods draw, and put them back afterwards."""
-    numpy_global = check_random_state(None)
-    state = numpy_global.get_state()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        numpy_global.seed(seed)  # GradientShap draws its points with NumPy and its noise with torch
-        try:
+def _seeded(name: str, seed: int) -> Iterator[None]:
+    """Let what the method draws in the block depend on the seed alone."""
+    with RandomStreams(seed).in_use():
+        if name not in _DRAW_WITH_NUMPY:
             yield
-        finally:
-            numpy_global.set_state(state)
+            return
+        numpy_global = check_random_state(None)
+        with _numpy_global:
+            state = numpy_global.get_state()
+            numpy_global.seed(seed)
+            try:
+                yield
+            finally:
+                numpy_global.set_state(state)
 
 
 def _captum() -> ModuleType:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from robustxai._switches import differentiable
 from robustxai._validation import check_choice
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
@@ -65,6 +66,7 @@ class Gradient:
     def __post_init__(self) -> None:
         check_choice("output", self.output, _OUTPUTS)
 
+    @differentiable
     def __call__(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
@@ -136,5 +138,6 @@ class Gradient:
 @lru_cache(maxsize=32)
 def _own_slopes(n_classes: int, output: str, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Row c: the gradient in the logits of z_c, or for two classes of the log-odds of c."""
-    own = torch.eye(n_classes, dtype=dtype, device=device)
-    return 2 * own - 1 if n_classes == 2 and output != "logit" else own
+    with torch.inference_mode(False):  # what is kept must serve calls in other modes too
+        own = torch.eye(n_classes, dtype=dtype, device=device)
+        return 2 * own - 1 if n_classes == 2 and output != "logit" else own

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustxai._switches import differentiable
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._mean_gradient import leaf
@@ -44,6 +45,7 @@ class GradientTimesInput:
     def __post_init__(self) -> None:
         Gradient(self.output)
 
+    @differentiable
     def __call__(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:

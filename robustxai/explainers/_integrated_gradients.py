@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustxai._switches import differentiable
 from robustxai._validation import check_number
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
@@ -68,6 +69,7 @@ class IntegratedGradients:
         array.flags.writeable = False
         object.__setattr__(self, "baseline", array if array.ndim else float(array))
 
+    @differentiable
     def __call__(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:

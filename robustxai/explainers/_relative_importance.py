@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from robustxai._switches import differentiable
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._scaled import ScaledAttribution, scaled_attribution
@@ -50,6 +51,7 @@ class RelativeImportance:
         if not callable(self.explainer):
             raise TypeError(f"explainer must be a callable (module, x, target), got {self.explainer!r}.")
 
+    @differentiable
     def __call__(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustxai._switches import differentiable
 from robustxai._validation import check_number
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
@@ -73,6 +74,7 @@ class SmoothGrad:
         check_internal_batch_size(self.internal_batch_size)
         Gradient(self.output)
 
+    @differentiable
     def __call__(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_number
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, module_batch, plain_array, probabilities
@@ -17,6 +18,7 @@ from robustxai.metrics._jacobian import differentiable, frobenius_estimate, jaco
 NORMS = ("fro", "spectral", "estimated")
 
 
+@own_switches()
 def hessian_norm(
     estimator: Any,
     X: Any,

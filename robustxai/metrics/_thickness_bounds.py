@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robustxai._models import GRADIENTS, check_model
+from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_number
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, module_batch, plain_array, probabilities
@@ -20,6 +21,7 @@ from robustxai.ranking import top_k_indices, unit_scores
 FORMS = ("valid", "paper")
 
 
+@own_switches()
 def thickness_bounds(
     estimator: Any,
     X: Any,

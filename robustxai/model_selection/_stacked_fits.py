@@ -13,8 +13,9 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.pipeline import Pipeline
 
+from robustxai._switches import own_switches
 from robustxai.classifiers import BaseExplainableClassifier
-from robustxai.training import Member, ObjectiveNet, Rows, batch_size_of, seeded, stack_key, train_together
+from robustxai.training import Member, ObjectiveNet, Rows, batch_size_of, stack_key, train_together
 
 __all__ = ["StackedFit", "begin_fits", "portions", "train_fits"]
 
@@ -68,6 +69,7 @@ class StackedFit:
         """What ended the training before its time."""
         return next((m.error for m in self.members if m.error is not None), None)
 
+    @own_switches()
     def fitted(self, data: dict[Hashable, Rows]) -> Any:
         """The estimator as trained so far; raises what ended the training."""
         if self.error is not None:
@@ -79,6 +81,7 @@ class StackedFit:
         return estimator
 
 
+@own_switches()
 def begin_fits(
     candidates: Iterable[tuple[Any, int]], parts: Sequence[tuple[Any, Any]]
 ) -> tuple[list[StackedFit], dict[Hashable, Rows]]:
@@ -127,11 +130,9 @@ def _begin(fit: StackedFit, part: tuple[Any, Any], data: dict[Hashable, Rows]) -
     rows, codes, fit.classes = classifier._check_fit(X, y)
     fit.rows = (fit.part, *steps)
     data.setdefault(fit.rows, (rows, codes))
-    with seeded(classifier.random_state):
-        nets = classifier._start(rows, len(fit.classes))
-        seed, rng = torch.initial_seed(), torch.get_rng_state()
+    nets = classifier._start(rows, len(fit.classes))
     fit.key = tuple(stack_key(net) for net in nets)
-    fit.members = [Member(net, fit.rows, seed, rng) for net in nets]
+    fit.members = [Member(net, fit.rows) for net in nets]
 
 
 def train_fits(
@@ -194,6 +195,7 @@ def _member_bytes(net: ObjectiveNet, n_rows: int) -> int:
     return 4 * (_KEPT * min(batch_size_of(net), n_rows) * units + 4 * sum(p.numel() for p in parameters))
 
 
+@own_switches()
 def _train_chunk(fits: list[StackedFit], data: dict[Hashable, Rows], share: float) -> list[StackedFit]:
     start = time.perf_counter()
     copies = copy.deepcopy(fits)  # so that a second attempt begins where this one began
@@ -221,7 +223,6 @@ def _train(fits: list[StackedFit], data: dict[Hashable, Rows], share: float) -> 
             for fit, member in zip(fits, phase):
                 earlier = fit.members[number - 1]
                 member.net.module_.load_state_dict(earlier.net.module_.state_dict())
-                member.rng, member.noise = earlier.rng, earlier.noise
         n_epochs = min(target - before, phase[0].net.max_epochs) - max(len(m.net.history) for m in phase)
         if n_epochs > 0:
             alive = [member for fit, member in zip(fits, phase) if fit.error is None]

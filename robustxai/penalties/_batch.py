@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from robustxai._random import like_normal
 from robustxai.explainers import Explainer
 from robustxai.nets import MLPPasses
 from robustxai.penalties._steady import steady
@@ -45,6 +46,8 @@ class ExplainedBatch:
     ahead : sequence of PenaltyAtPoint, default=()
         Penalties whose points go through the module in one pass with `x`: in small networks a pass costs the same for
         twice the rows. For modules of one feature axis, whose rows do not depend on each other.
+    generator : torch.Generator, optional
+        Source of what penalties draw, on the device of `x`; torch's global one by default.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class ExplainedBatch:
         y: Tensor | None = None,
         progress: float = 1.0,
         ahead: Sequence[PenaltyAtPoint] = (),
+        generator: torch.Generator | None = None,
     ) -> None:
         self._trained = module
         self._ahead = tuple(ahead)
@@ -63,6 +67,7 @@ class ExplainedBatch:
         self.explainer = explainer
         self.y = y
         self.progress = progress
+        self.generator = generator
         if target is not None:
             self.target = target
 
@@ -138,7 +143,7 @@ class ExplainedBatch:
 
     def randn_like(self, like: Tensor) -> Tensor:
         """Gaussian numbers in the shape of `like`; a stack draws them for each of its members from its own stream."""
-        return torch.randn_like(like)
+        return like_normal(like, self.generator)
 
     @property
     def _up_to_scale(self) -> Explainer:
@@ -160,6 +165,8 @@ class Penalty(Protocol):
 
     One that does not itself differentiate in ``batch.x``, but only reads logits and attributions, may say so by a class
     attribute ``in_weights = True``: small MLPs then train two to three times as fast (:class:`MLPPasses`).
+    One that draws takes ``batch.generator`` or ``batch.randn_like``: torch's global generators are looked after in a
+    training too, but every operation of the step then costs some microseconds more.
     """
 
     def __call__(self, batch: ExplainedBatch) -> Tensor: ...

@@ -128,7 +128,7 @@ class TangentDistillation:
             factors = (torch.arange(self.n_along).to(x) - self.n_along / 2) / max(self.n_along - 1, 1)
             on = x + factors.reshape(-1, *(1,) * x.ndim) * (4 * self.along * phi / largest)
             shape = (self.n_along, self.n_across, *x.shape)
-            noise = 4 * self.across * (2 * torch.rand(shape, dtype=x.dtype, device=x.device) - 1)
+            noise = 4 * self.across * _uniform(shape, x, batch.generator)
             square = phi.square().sum(dim=flat, keepdim=True).clamp_min(SMALLEST_SCALE**2)
             inner = (noise * phi).sum(dim=tuple(a - x.ndim for a in flat), keepdim=True)
             return on, on[:, None] + noise - phi * (inner / square)
@@ -138,16 +138,21 @@ class TangentDistillation:
         phi = SmoothGrad(self.n_draws, std, "log_odds")(self.teacher, x, target)
         phi = phi / phi.abs().amax(dim=flat, keepdim=True).clamp_min(SMALLEST_SCALE)  # its square could underflow
         phi = phi / phi.square().sum(dim=flat, keepdim=True).sqrt().clamp_min(SMALLEST_SCALE)
-        on = x + self.along * _uniform((self.n_along,), x, flat) * phi
+        on = x + self.along * _uniform(_of_samples((self.n_along,), x, flat), x, batch.generator) * phi
         copies = (self.n_along, self.n_across)
-        noise = tangent_noise(phi.expand(*copies, *x.shape), batch_ndim=2 + batch.batch_ndim)
-        return on, on[:, None] + self.across * _uniform(copies, x, flat) * noise
+        noise = tangent_noise(phi.expand(*copies, *x.shape), batch_ndim=2 + batch.batch_ndim, generator=batch.generator)
+        deltas = _uniform(_of_samples(copies, x, flat), x, batch.generator)
+        return on, on[:, None] + self.across * deltas * noise
 
 
-def _uniform(copies: tuple[int, ...], x: Tensor, flat: tuple[int, ...]) -> Tensor:
-    """Numbers in (-1, 1), one for every copy of every sample, shape (*copies, *batch, 1, ...)."""
-    shape = (*copies, *x.shape[: x.ndim - len(flat)], *(1,) * len(flat))
-    return 2 * torch.rand(shape, dtype=x.dtype, device=x.device) - 1
+def _of_samples(copies: tuple[int, ...], x: Tensor, flat: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of one number for every copy of every sample, (*copies, *batch, 1, ...)."""
+    return (*copies, *x.shape[: x.ndim - len(flat)], *(1,) * len(flat))
+
+
+def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Numbers in (-1, 1)."""
+    return 2 * torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device) - 1
 
 
 def divergence(logits: Tensor, expected: Tensor, temperature: float) -> Tensor:

@@ -59,7 +59,7 @@ class ExactHessian:
         attribution = batch.attribution
         feature_axes = tuple(range(batch.batch_ndim, attribution.ndim))
         if self.norm == "spectral":
-            vectors = self._leading(attribution, batch.x, feature_axes)[None]
+            vectors = self._leading(batch, feature_axes)[None]
             scale = 1.0
         elif self.n_probes is None:
             shape = attribution.shape[batch.batch_ndim :]
@@ -67,14 +67,17 @@ class ExactHessian:
             vectors = units.reshape(-1, *(1,) * batch.batch_ndim, *shape).expand(-1, *attribution.shape)
             scale = 1.0
         else:
-            draw = torch.randint(2, (self.n_probes, *attribution.shape), device=attribution.device)
+            draw = torch.randint(
+                2, (self.n_probes, *attribution.shape), generator=batch.generator, device=attribution.device
+            )
             vectors, scale = (2 * draw - 1).to(attribution.dtype), 1 / self.n_probes
         squares = products(attribution, batch.x, vectors).square().sum(dim=0).sum(dim=feature_axes)
         return safe_sqrt(squares * scale)
 
-    def _leading(self, attribution: Tensor, x: Tensor, feature_axes: tuple[int, ...]) -> Tensor:
+    def _leading(self, batch: ExplainedBatch, feature_axes: tuple[int, ...]) -> Tensor:
         """The leading left singular vector of every sample, shaped like x, without a graph."""
-        vector = torch.randn_like(attribution)
+        attribution, x = batch.attribution, batch.x
+        vector = batch.randn_like(attribution)
         free = torch.zeros_like(attribution, requires_grad=True)
         transposed = products(attribution, x, free[None])[0]  # linear in `free`: its derivative there is H
         for _ in range(self.n_iter):

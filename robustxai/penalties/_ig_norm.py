@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._random import like_normal, like_uniform
 from robustxai._validation import check_choice, check_number
 from robustxai.explainers import log_odds
 from robustxai.penalties._batch import ExplainedBatch
@@ -130,7 +131,7 @@ class IGNorm:
             return self._size(batch, points.reshape(x.shape), self.n_attack_points).flatten()
 
         step_size = self.step_size if self.step_size is not None else self.epsilon * min(2.5 / self.n_steps, 1.0)
-        start = _inside(space, rows)
+        start = _inside(space, rows, batch.generator)
         delta = ascend(objective, rows, space, n_steps=self.n_steps, step_size=step_size, start=start)
         return x + delta.reshape(x.shape)
 
@@ -167,11 +168,12 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.nn.functional.softplus(-log_odds(logits, labels))
 
 
-def _inside(space: PerturbationSet, x: Tensor) -> Tensor:
+def _inside(space: PerturbationSet, x: Tensor, generator: torch.Generator | None) -> Tensor:
     """A perturbation for every row, uniform in the ball; the box is left to the ascent."""
-    draw = 2 * torch.rand_like(x) - 1
+    draw = 2 * like_uniform(x, generator) - 1
     if space.norm == 2:
-        draw = space.normalise(torch.randn_like(x))
-        radius = torch.rand(len(x), dtype=x.dtype, device=x.device) ** (1 / max(x[0].numel(), 1))
+        draw = space.normalise(like_normal(x, generator))
+        share = torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device)
+        radius = share ** (1 / max(x[0].numel(), 1))
         draw = draw * radius.view(-1, *(1,) * (x.ndim - 1))
     return space.epsilon * draw

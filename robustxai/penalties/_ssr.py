@@ -68,7 +68,7 @@ class SSR:
         log_p = batch.explained_logits.log_softmax(dim=-1).gather(-1, labels.unsqueeze(-1))
         (slope,) = torch.autograd.grad(-log_p.sum(), batch.x, create_graph=True)
         axes = tuple(range(batch.batch_ndim, slope.ndim))
-        vector = torch.randn_like(slope)
+        vector = batch.randn_like(slope)
         largest = _iterate(slope, batch.x, vector, torch.zeros(()).to(slope), axes, self.n_iter)
         value = _rayleigh(slope, batch.x, largest, axes, create_graph=False)
         shift = (-value).clamp_min(0.0).reshape(value.shape + (1,) * len(axes))

@@ -57,7 +57,7 @@ class GapAdversary:
             there = ExplainedBatch(batch.module, points, batch.explainer, target=batch.target)
             scores = unit_scores(there.direction, self.ranking)
             scores = scores / scores.abs().mean(dim=-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
-            weights = torch.where(top, -1 / k, 1 / max(n_units - k, 1))
+            weights = torch.where(top, -1 / k, 1 / max(n_units - k, 1)).to(scores)
             return (scores * weights).sum(dim=-1)
 
         return _climb(objective, batch.x, self.epsilon, self.n_steps, self.norm)

@@ -68,22 +68,23 @@ class ResumableCheckpoint(Callback):
             for name, value in row.items():
                 if name != "batches":
                     net.history.record(name, value)
-        for device, stream in state["streams"].items():
-            _set_stream(device, stream.cpu())
+        streams = {device: stream.cpu() for device, stream in state["streams"].items()}
+        if (own := getattr(net, "streams", None)) is not None:
+            own.set_states(streams)
+        else:
+            _set_global_streams(streams)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Write the state; a reader sees the whole file or the one before."""
         if len(net.history) % self.every and len(net.history) < net.max_epochs:
             return
-        streams = {"cpu": torch.get_rng_state()}
-        if torch.device(net.device).type == "cuda":
-            streams[str(net.device)] = torch.cuda.get_rng_state(net.device)
+        own = getattr(net, "streams", None)
         state = {
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "penalties": [penalty.state_dict() for penalty in _with_state(net)],
             "history": json.dumps(net.history.to_list(), default=float),
-            "streams": streams,
+            "streams": _global_streams(net) if own is None else own.states(),
         }
         with written_at_once(self.path_) as file:
             torch.save(state, file)
@@ -114,5 +115,14 @@ def _digest(net: NeuralNet, X: Any, y: Any) -> str:
     return f"{checksum:08x}"
 
 
-def _set_stream(device: str, state: Tensor) -> None:
-    torch.set_rng_state(state) if device == "cpu" else torch.cuda.set_rng_state(state, device)
+def _global_streams(net: NeuralNet) -> dict[str, Tensor]:
+    """States of the global generators, from which a net without streams of its own draws."""
+    streams = {"cpu": torch.get_rng_state()}
+    if torch.device(net.device).type == "cuda":
+        streams[str(net.device)] = torch.cuda.get_rng_state(net.device)
+    return streams
+
+
+def _set_global_streams(streams: dict[str, Tensor]) -> None:
+    for device, state in streams.items():
+        torch.set_rng_state(state) if device == "cpu" else torch.cuda.set_rng_state(state, device)

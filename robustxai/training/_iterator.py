@@ -29,16 +29,25 @@ class TensorBatches:
     batch_size : int, default=256
         Rows in a batch; the last one may be smaller.
     shuffle : bool, default=False
-        New order in every pass, from torch's CPU generator: the same order on every device.
+        New order in every pass, drawn on the CPU: the same order on every device.
     device : str or torch.device, default="cpu"
         Where the tensors live.
+    generator : torch.Generator, optional
+        Of the CPU, source of the orders; by default the own stream of the net that makes the iterator, or torch's
+        global one.
     """
 
     def __init__(
-        self, dataset: Dataset, batch_size: int = 256, shuffle: bool = False, device: str | torch.device = "cpu"
+        self,
+        dataset: Dataset,
+        batch_size: int = 256,
+        shuffle: bool = False,
+        device: str | torch.device = "cpu",
+        generator: torch.Generator | None = None,
     ) -> None:
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.generator = generator
         self.X, self.y = (part.to(device) for part in tensors_of(dataset))
 
     def __len__(self) -> int:
@@ -48,7 +57,7 @@ class TensorBatches:
         if not self.shuffle:
             yield from zip(self.X.split(self.batch_size), self.y.split(self.batch_size))
             return
-        order = torch.randperm(len(self.X)).to(self.X.device)
+        order = torch.randperm(len(self.X), generator=self.generator).to(self.X.device)
         for rows in order.split(self.batch_size):
             yield self.X.index_select(0, rows), self.y.index_select(0, rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from operator import length_hint
 from typing import Any, NamedTuple
 
@@ -15,12 +15,14 @@ from skorch.utils import to_device
 from torch import Tensor, nn
 from torch.nn import CrossEntropyLoss
 
+from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
 from robustxai.nets import MLPPasses
 from robustxai.penalties import Distillation, ExplainedBatch, Penalty, TangentDistillation
 from robustxai.training._adversary import LossAdversary
+from robustxai.training._foreign import is_ours, may_draw
 from robustxai.training._iterator import TensorBatches
 from robustxai.training._schedule import OneCycle
 
@@ -48,6 +50,8 @@ class _Plan(NamedTuple):
     ahead: list[Any]
     #: Whether something differentiates in the inputs. Nobody reads their gradient then; it is not computed.
     in_x: bool
+    #: Source of what the penalties draw.
+    generator: torch.Generator | None
     #: Whether a step is one evaluation, without the closure that only optimizers with several need.
     one_evaluation: bool
 
@@ -84,6 +88,10 @@ class ObjectiveNet(NeuralNetClassifier):
     internal_batch_size : int, optional
         Rows that are computed at once, for batches that do not fit into the memory: their gradients add up to that of
         the batch, of which the optimizer sees nothing else. Batch normalisation sees the parts.
+    streams : RandomStreams, optional
+        Source of all that is drawn: first weights, order of the batches, penalties, dropout, callbacks. torch's global
+        generators are then neither read nor moved, so that trainings in several threads do not disturb each other. By
+        default the global ones, as everywhere in skorch.
 
     Notes
     -----
@@ -105,9 +113,11 @@ class ObjectiveNet(NeuralNetClassifier):
         criterion_weight: float = 1.0,
         mixed_precision: bool = False,
         internal_batch_size: int | None = None,
+        streams: RandomStreams | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.streams = streams
         self.internal_batch_size = internal_batch_size
         self.terms = terms
         self.criterion_weight = criterion_weight
@@ -123,6 +133,28 @@ class ObjectiveNet(NeuralNetClassifier):
             ("valid_loss", PassthroughScoring(name="valid_loss")),
             ("print_log", PrintLog()),
         ]
+
+    def own_draws(self) -> AbstractContextManager[Any]:
+        """A context in which whatever this thread draws comes from the net's own streams."""
+        return nullcontext() if self.streams is None else self.streams.in_use()
+
+    def initialize(self) -> ObjectiveNet:
+        """Make module, optimizer and callbacks; a module draws its first weights."""
+        with self.own_draws():
+            return super().initialize()
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
+        """The rows to train on and those to validate on, if any."""
+        with self.own_draws():
+            return super().get_split_datasets(X, y, **fit_params)
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """The batches of a data set, drawn from the net's own stream."""
+        with self.own_draws():
+            iterator = super().get_iterator(dataset, training=training)
+        if isinstance(iterator, TensorBatches) and iterator.generator is None and self.streams is not None:
+            iterator.generator = self.streams.of("cpu")
+        return iterator
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **kwargs: Any) -> ObjectiveNet:
         """Train for `epochs`, or until a callback such as EarlyStopping asks for the end."""
@@ -141,7 +173,8 @@ class ObjectiveNet(NeuralNetClassifier):
         Anywhere else it is the user's Ctrl-C, which must not pass a half-trained model off as a fitted one.
         """
         try:
-            super().notify(method_name, **kwargs)
+            with self.own_draws():
+                super().notify(method_name, **kwargs)
         except KeyboardInterrupt:
             if method_name != "on_epoch_end":
                 raise
@@ -196,6 +229,33 @@ class ObjectiveNet(NeuralNetClassifier):
         idle = getattr(Callback, method)
         return own + [call for call in calls if getattr(call, "__func__", None) is not idle]
 
+    def _call(self, listener: Any, **kwargs: Any) -> None:
+        """Call a listener; one that is not the library's or skorch's may draw."""
+        with nullcontext() if is_ours(listener.__self__) else self.own_draws():
+            listener(self, **kwargs)
+
+    def _step_may_draw(self) -> bool:
+        """Whether something in a training step may draw without asking for a generator."""
+        parts = [self.explainer, self.adversary, self.optimizer_, *(t.penalty for t in self.terms if t.weight != 0)]
+        parts += [getattr(self, f"{name}_") for name in (*self._modules, *self._criteria)]
+        foreign = [cls for cls in type(self).__mro__ if not is_ours(cls) and issubclass(cls, ObjectiveNet)]
+        return bool(foreign) or any(may_draw(part) for part in parts)
+
+    def _batches(self, iterator: Iterable) -> Iterator[Any]:
+        """The batches of an iterator; of one that is not the library's drawn from the net's own streams."""
+        if type(iterator) is TensorBatches:
+            yield from iterator
+            return
+        with self.own_draws():
+            batches = iter(iterator)
+        while True:
+            with self.own_draws():
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+            yield batch
+
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
         """Loss and gradient of one batch, computed in parts of `internal_batch_size` rows."""
         x, y = unpack_data(batch)
@@ -221,7 +281,9 @@ class ObjectiveNet(NeuralNetClassifier):
         plan = self._plan or self._make_plan()
         if plan.in_x:
             x = x.detach().requires_grad_()
-        explained = ExplainedBatch(plan.module, x, self.explainer, y=y, progress=self.progress_, ahead=plan.ahead)
+        explained = ExplainedBatch(
+            plan.module, x, self.explainer, y=y, progress=self.progress_, ahead=plan.ahead, generator=plan.generator
+        )
         with _bfloat16(self.module_, x.device.type) if self.mixed_precision else nullcontext():
             logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
             loss = self.get_loss(logits, y, X=x, training=True)
@@ -256,6 +318,7 @@ class ObjectiveNet(NeuralNetClassifier):
             module=self.module_ if passes is None else passes,
             ahead=[] if passes is None else [term.penalty for term in terms if hasattr(term.penalty, "point")],
             in_x=passes is None and bool(terms or self.adversary is not None),
+            generator=None if self.streams is None else self.streams.of(self.device),
             one_evaluation=not (isinstance(self.optimizer_, torch.optim.LBFGS) or self.listeners("on_grad_computed")),
         )
 
@@ -264,8 +327,13 @@ class ObjectiveNet(NeuralNetClassifier):
     ) -> None:
         """One pass over `iterator`; a training pass reads no number back from the device until it has ended."""
         if not training:
-            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            with self.own_draws() if type(iterator) is not TensorBatches or self._step_may_draw() else nullcontext():
+                super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
+        with self.own_draws() if self._step_may_draw() else nullcontext():
+            self._run_training_epoch(iterator, step_fn, **fit_params)
+
+    def _run_training_epoch(self, iterator: Iterable, step_fn: Callable, **fit_params: Any) -> None:
         self._set_training(True)
         rows: list[int] = []
         losses: dict[str, list[Tensor]] = {}
@@ -276,16 +344,16 @@ class ObjectiveNet(NeuralNetClassifier):
             at_begin.insert(0, super().on_batch_begin)  # somebody may look for skorch's own record of the batch
         self.__dict__["_plan"] = self._make_plan()
         try:
-            for number, batch in enumerate(iterator):
+            for number, batch in enumerate(self._batches(iterator)):
                 self.__dict__["progress_"] = min((before + min(number / n_batches, 1.0)) / self.max_epochs, 1.0)
                 for listener in at_begin:
-                    listener(self, batch=batch, training=True)
+                    self._call(listener, batch=batch, training=True)
                 step = step_fn(batch, **fit_params)
                 for name, value in {"train_loss": step["loss"], **step["terms"]}.items():
                     losses.setdefault(name, []).append(value)
                 rows.append(len(batch[0]))
                 for listener in at_end:
-                    listener(self, batch=batch, training=True, **step)
+                    self._call(listener, batch=batch, training=True, **step)
         finally:
             del self.__dict__["_plan"]  # it holds the graph of the last batch
         weights = torch.tensor(rows, dtype=torch.float64)

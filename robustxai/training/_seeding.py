@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 from sklearn.utils import check_random_state
+
+from robustxai._random import RandomStreams
 
 __all__ = ["draw_seed", "seeded"]
 
@@ -19,9 +20,9 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
 
 @contextmanager
 def seeded(random_state: int | np.random.RandomState | None) -> Iterator[None]:
-    """Seed torch's global generator inside the block only (module initialisation reads no other)."""
-    seed = draw_seed(random_state)
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(seed)
+    """Let all draws of this thread inside the block depend on `random_state` alone.
+
+    torch's global generators are neither read nor moved, so that blocks in several threads do not disturb each other.
+    """
+    with RandomStreams(draw_seed(random_state)).in_use():
         yield

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustxai._switches import own_switches
 from robustxai.exceptions import DivergedError
 from robustxai.nets import StackedMLP
 from robustxai.training._iterator import batch_size_of, tensors_of
@@ -32,15 +33,9 @@ class Member:
     Attributes
     ----------
     net : ObjectiveNet
-        Initialised; its module holds the weights whenever no stack is at work.
+        Initialised; its module holds the weights whenever no stack is at work, its `streams` are those of the member.
     rows : hashable
         Which of the data sets it learns from.
-    seed : int
-        That of its random streams.
-    rng : Tensor
-        State of the CPU's stream, which orders the batches.
-    noise : Tensor, optional
-        State of the device's stream where that is not the CPU; None before the first step.
     moments : list of (Tensor, Tensor)
         Adam's, for every weight; empty before the first step.
     n_steps : int
@@ -53,9 +48,6 @@ class Member:
 
     net: ObjectiveNet
     rows: Hashable
-    seed: int
-    rng: Tensor
-    noise: Tensor | None = None
     moments: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     n_steps: int = 0
     stopped: bool = False
@@ -67,6 +59,7 @@ class Member:
         return not self.stopped and self.error is None and len(self.net.history) < self.net.max_epochs
 
 
+@own_switches()
 def train_together(members: Sequence[Member], data: Mapping[Hashable, Rows], n_epochs: int | None = None) -> None:
     """Train the members of one stack, in place, for `n_epochs` more epochs or to their end.
 
@@ -108,8 +101,9 @@ class _Stack:
         penalties = [term.penalty for term in active_terms(nets[0])]
         self.differentiates = not all(getattr(penalty, "in_weights", False) for penalty in penalties)
         self.ahead = [] if self.differentiates else [p for p in penalties if hasattr(p, "point")]
-        self.orders = [torch.Generator().set_state(member.rng) for member in members]
-        self.streams = [self._noise(member, order) for member, order in zip(members, self.orders)]
+        # the CPU's stream orders the batches; penalties draw on the device
+        streams = [net.streams for net in nets if net.streams is not None]  # all, says stack_key
+        self.orders, self.streams = ([own.of(place) for own in streams] for place in ("cpu", self.device))
         self.splits = [net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
         # every data set once on the device, end to end; a member knows where its rows begin
         parts: dict[Hashable, tuple[Tensor, Tensor]] = {}
@@ -129,13 +123,6 @@ class _Stack:
         if not nets[0].history:
             for member, net in zip(members, nets):
                 net.notify("on_train_begin", X=data[member.rows][0], y=data[member.rows][1])
-
-    def _noise(self, member: Member, order: torch.Generator) -> torch.Generator:
-        """Where the member's penalties draw: alone, they draw on the device."""
-        if self.device.type == "cpu":
-            return order
-        stream = torch.Generator(self.device).manual_seed(member.seed)
-        return stream if member.noise is None else stream.set_state(member.noise)
 
     # ---------------------------------------------------------------- an epoch
 
@@ -221,7 +208,8 @@ class _Stack:
         for number, term in enumerate(terms[0]):
             value = (_evaluate([t[number].penalty for t in terms], batch) * weights).sum(dim=1)
             values[term.name] = value.detach()
-            loss = loss + torch.tensor([t[number].weight for t in terms], device=self.device) * value
+            factors = torch.tensor([t[number].weight for t in terms], dtype=torch.float32, device=self.device)
+            loss = loss + factors * value
         loss.sum().backward()
         self.module.backward()
         active = None if full else (counts > 0)
@@ -231,11 +219,10 @@ class _Stack:
     # ---------------------------------------------------------------- members come and go
 
     def write(self) -> None:
-        """Give every member its weights, its moments and its random state."""
+        """Give every member its weights and its moments."""
         self.module.write([member.net.module_ for member in self.members])
-        for s, (member, moments) in enumerate(zip(self.members, self.adam.moments())):
-            member.moments, member.rng = moments, self.orders[s].get_state()
-            member.noise = None if self.device.type == "cpu" else self.streams[s].get_state()
+        for member, moments in zip(self.members, self.adam.moments()):
+            member.moments = moments
 
     def _drop(self, gone: list[int]) -> None:
         self.write()
@@ -255,7 +242,7 @@ def _watches(net: ObjectiveNet) -> bool:
 
 def _row_weights(counts: Tensor, width: int) -> Tensor:
     """What turns a sum over a batch's rows into the mean over those that are not padding, (members, width)."""
-    return (torch.arange(width) < counts[:, None]) / counts.clamp_min(1)[:, None]
+    return (torch.arange(width) < counts[:, None]).float() / counts.clamp_min(1)[:, None].float()
 
 
 def _evaluate(penalties: Sequence[Any], batch: StackedBatch) -> Tensor:

@@ -43,6 +43,8 @@ def stack_key(net: ObjectiveNet) -> Hashable:
     """
     if type(net) is not ObjectiveNet:
         raise NotImplementedError(f"a stack does not know the training steps of {type(net).__name__}")
+    if net.streams is None:
+        raise NotImplementedError("the members of a stack have random streams of their own")
     if net.compile or net.mixed_precision:
         raise NotImplementedError("a stack trains without compile and mixed_precision")
     if net.internal_batch_size is not None:

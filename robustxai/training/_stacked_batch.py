@@ -39,7 +39,7 @@ class StackedBatch(ExplainedBatch):
         x: Tensor,
         explainer: Explainer,
         *,
-        streams: Sequence[torch.Generator],
+        streams: Sequence[torch.Generator | None],
         counts: Sequence[int],
         **options: Any,
     ) -> None:

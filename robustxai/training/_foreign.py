@@ -1,0 +1,50 @@
+"""What may draw random numbers without asking for a generator."""
+
+from __future__ import annotations
+
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+__all__ = ["is_ours", "may_draw"]
+
+#: Packages whose layers and functions draw nothing by themselves, but for the layers that `_is_random` knows.
+_KNOWN = ("robustxai.", "torch.nn.modules.", "torch.nn.parallel.", "torch._dynamo.", "torch.optim.", "skorch.")
+
+
+def may_draw(thing: Any) -> bool:
+    """Whether a module, penalty, explainer, adversary or optimizer may draw from torch's global generators.
+
+    Of the library's own and of torch's layers it is known; anything else may.
+    """
+    if isinstance(thing, nn.Module):
+        return any(not is_ours(layer) or _is_random(layer) or _has_hooks(layer) for layer in thing.modules())
+    if isinstance(thing, torch.optim.Optimizer):
+        return not is_ours(thing)
+    if not callable(thing):
+        return False
+    return not is_ours(thing) or any(may_draw(part) for part in getattr(thing, "__dict__", {}).values())
+
+
+def is_ours(thing: Any) -> bool:
+    """Whether the library, torch or skorch wrote it."""
+    function = isinstance(thing, FunctionType | BuiltinFunctionType | MethodType | type)
+    return f"{(thing if function else type(thing)).__module__}.".startswith(_KNOWN)
+
+
+def _is_random(layer: nn.Module) -> bool:
+    """Whether one of torch's layers draws when it trains, or when it sees its first batch."""
+    if isinstance(layer, _DropoutNd):
+        return layer.p > 0
+    if isinstance(layer, nn.RNNBase | nn.MultiheadAttention):
+        return layer.dropout > 0
+    if isinstance(layer, nn.modules.lazy.LazyModuleMixin):
+        return True
+    return isinstance(layer, nn.RReLU | nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)
+
+
+def _has_hooks(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks)
