@@ -8,10 +8,10 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["differentiable", "own_switches"]
+__all__ = ["differentiable", "own_switches", "trainable"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -57,6 +57,23 @@ def differentiable(explain: Function) -> Function:
             return explain(self, module, x.clone(), target.clone(), **options)
 
     return cast(Function, call)
+
+
+def trainable(module: nn.Module) -> nn.Module:
+    """`module` with weights that can take part in a derivative, even if it was copied or loaded in inference mode."""
+    copies: dict[int, Tensor] = {}  # a weight may be shared
+    with torch.inference_mode(False):
+        for layer in module.modules():
+            for tensors in (layer._parameters, layer._buffers):
+                for name, tensor in tensors.items():
+                    if tensor is None or not tensor.is_inference():
+                        continue
+                    if id(tensor) not in copies:
+                        copied = tensor.detach().clone()
+                        is_weight = isinstance(tensor, nn.Parameter)
+                        copies[id(tensor)] = nn.Parameter(copied, tensor.requires_grad) if is_weight else copied
+                    tensors[name] = copies[id(tensor)]
+    return module
 
 
 class _Float32(TorchFunctionMode):

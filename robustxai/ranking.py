@@ -47,7 +47,7 @@ def as_tensor(array: ArrayLike) -> Tensor:
     if isinstance(array, Tensor):
         return array
     # torch warns of read-only memory, which a DataFrame may show to the outside
-    return torch.as_tensor(np.require(array, requirements="W"))
+    return torch.from_numpy(np.require(array, requirements="W"))
 
 
 def unit_scores(attribution: Tensor, ranking: str = "magnitude", *, batch_ndim: int = 1) -> Tensor:

@@ -19,7 +19,7 @@ from typing_extensions import Self
 from robustxai._frames import as_pandas, like
 from robustxai._models import module_of
 from robustxai._random import RandomStreams
-from robustxai._switches import own_switches
+from robustxai._switches import own_switches, trainable
 from robustxai._validation import check_choice, check_number, nearest_name
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.explainers import ExactAttribution, Explainer, resolve_explainer
@@ -220,9 +220,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             return [net]
         # its random weights are not used, and cost no draws: they come from streams of their own
         unused = RandomStreams(streams.seed)
-        plain = self._make_net(
-            X, n_classes, device, terms=[], adversary=None, max_epochs=self.warm_up, streams=unused
-        )
+        plain = self._make_net(X, n_classes, device, terms=[], adversary=None, max_epochs=self.warm_up, streams=unused)
         plain.initialize()
         plain.streams = streams
         _load_weights(plain.module_, net.module_)
@@ -426,6 +424,11 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         copied = super().__sklearn_clone__()
         copied.init = self.init  # scikit-learn clones it too, and a clone has no weights to start from
         return copied
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "net_" in state:  # copied or unpickled, in the caller's inference mode perhaps
+            trainable(self.net_.module_)
 
     def _validate_inputs(self, X: Any, dtype: Any = np.float32) -> np.ndarray:
         check_is_fitted(self)

@@ -107,4 +107,4 @@ class SmoothGrad:
         """The noise Z, shape (n_samples, *features), float64."""
         # in float64 on the CPU, because the stream of normals depends on the type and on the device
         generator = torch.Generator().manual_seed(int(self.random_state))
-        return torch.randn((self.n_samples, *features), generator=generator, dtype=torch.float64)
+        return torch.randn((self.n_samples, *features), generator=generator, dtype=torch.float64, device="cpu")

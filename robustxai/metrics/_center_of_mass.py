@@ -49,7 +49,7 @@ def center_of_mass_distance(attribution: Any, attribution_adv: Any) -> np.ndarra
     shape = np.shape(attribution)
     if len(shape) not in (3, 4):
         raise ValueError(f"center_of_mass_distance needs images, (n, h, w) or (n, c, h, w); got {shape}.")
-    places = torch.cartesian_prod(*(torch.arange(size, dtype=torch.float64) for size in shape[-2:]))
+    places = torch.cartesian_prod(*(torch.arange(size, dtype=torch.float64, device="cpu") for size in shape[-2:]))
     centres = []
     for scores in paired_scores(attribution, attribution_adv, "magnitude"):
         mass = scores.double().cpu()
