@@ -64,7 +64,8 @@ def trainable(module: nn.Module) -> nn.Module:
     copies: dict[int, Tensor] = {}  # a weight may be shared
     with torch.inference_mode(False):
         for layer in module.modules():
-            for tensors in (layer._parameters, layer._buffers):
+            holders: tuple[dict[str, Any], ...] = (layer._parameters, layer._buffers)
+            for tensors in holders:
                 for name, tensor in tensors.items():
                     if tensor is None or not tensor.is_inference():
                         continue
