@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robustxai._switches import differentiable
 from robustxai.explainers._base import Explainer
 
 __all__ = ["ExactAttribution", "ScaledAttribution", "UpToScale", "scaled_attribution"]
@@ -79,6 +80,7 @@ class UpToScale:
 
     explainer: Any
 
+    @differentiable
     def __call__(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
