@@ -30,6 +30,12 @@ class InheritedParamsMixin:
         # a positional parameter of a base may follow a keyword-only one of its subclass
         ordered = sorted(named.values(), key=lambda p: p.kind)
         cls.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        init = cls.__dict__.get("__init__")
+        if init is not None:
+            # where scikit-learn looks up defaults, so that repr prints the parameters alone that were changed
+            own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            rest = [p for p in inspect.signature(init).parameters.values() if p.kind is p.VAR_KEYWORD]
+            init.__signature__ = inspect.Signature([own, *ordered, *rest])
 
     @classmethod
     def _get_param_names(cls) -> list[str]:

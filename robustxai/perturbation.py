@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robustxai._columns import by_feature, indices_of
 from robustxai._random import like_uniform
+from robustxai._short_repr import short_repr
 from robustxai._validation import check_number
 
 __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
@@ -73,6 +74,8 @@ class ThreatModel:
     bounds: tuple[Any, Any] | Mapping[Any, tuple[Any, Any]] | None = None
     frozen: Sequence[int] | Sequence[str] | np.ndarray | None = None
     scale: float | np.ndarray | Mapping[Any, float] | None = None
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_number("epsilon", self.epsilon, minimum=0.0)

@@ -412,19 +412,11 @@ def _say(what: str) -> None:
 
 def _improved(best: AttackResult, result: AttackResult, rows: np.ndarray) -> AttackResult:
     """`best` with what `result` found for some of the rows, where that is lower."""
-    part = AttackResult(
-        take(best.X_adv, rows),
-        take(best.attribution, rows),
-        take(best.attribution_adv, rows),
-        best.precision_at_k[rows],
-        best.first_flip[rows],
-        best.n_iter,
-        last_gain=None if best.last_gain is None else best.last_gain[rows],
-        rejected=None if best.rejected is None else best.rejected[rows],
-    )
+    part = best.of_rows(rows)
     lower = strongest([part, result])
     merged: dict[str, Any] = {"n_iter": lower.n_iter}
-    for name in ("X_adv", "attribution_adv", "precision_at_k", "first_flip", "last_gain", "rejected"):
+    by_row = ("X_adv", "attribution_adv", "precision_at_k", "first_flip", "last_gain", "rejected", "probability_adv")
+    for name in by_row:
         whole = getattr(best, name)
         values = np.array(whole)
         if name == "first_flip":  # censored rows at the larger budget

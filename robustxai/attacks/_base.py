@@ -147,6 +147,8 @@ class BaseAttack(AttackTransformer):
         zeros = zero_rows(attribution, attribution_adv)
         if zeros:
             warnings.warn(f"This P@k is probably not what it seems: {zeros}", EvaluationWarning, stacklevel=2)
+        probabilities = [np.asarray(self.estimator.predict_proba(rows)) for rows in (X, X_adv)]
+        places = np.arange(len(labels)), probabilities[0].argmax(axis=1)
         return AttackResult(
             self._given_back(X, rows, X_adv),
             self._given_back(X, rows, attribution),
@@ -156,6 +158,13 @@ class BaseAttack(AttackTransformer):
             int(self.max_iter),
             last_gain=trace.last_gain.cpu().numpy(),
             rejected=trace.rejected.cpu().numpy(),
+            X=X,
+            k=self.k_,
+            ranking=self.ranking,
+            threat=self._threat(),
+            predicted=labels,
+            probability=probabilities[0][places],
+            probability_adv=probabilities[1][places],
         )
 
     def __sklearn_is_fitted__(self) -> bool:

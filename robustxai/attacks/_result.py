@@ -1,16 +1,21 @@
-"""What an attack found, and the worst of several attacks."""
+"""What an attack found, row by row and in words, and the worst of several attacks."""
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import joblib
 import numpy as np
+import pandas as pd
 
 from robustxai._frames import aligned, like, take
+from robustxai.attacks._moved import distances, moved_units, unit_names
 from robustxai.exceptions import EvaluationWarning
+from robustxai.perturbation import ThreatModel
 
 __all__ = ["AttackResult", "strongest", "warn_of_rise", "zero_rows"]
 
@@ -43,6 +48,18 @@ class AttackResult:
         `n_iter` in many rows, the attack wanted to go on.
     rejected : ndarray of shape (n_samples,), or None
         Share of the iterates that changed the prediction and so did not count.
+    X : array or DataFrame, or None
+        The inputs, as the victim sees them.
+    k : int, or None
+        Size of the top sets, after clipping.
+    ranking : {"magnitude", "signed"}, or None
+        What was ranked.
+    threat : ThreatModel, or None
+        What the attacker was allowed; None also for the strongest of attacks that were allowed different things.
+    predicted : ndarray of shape (n_samples,), or None
+        The class predicted at X, which is kept and explained.
+    probability, probability_adv : ndarray of shape (n_samples,), or None
+        Its probability at X and at X_adv.
     """
 
     X_adv: Any
@@ -54,11 +71,107 @@ class AttackResult:
     targets_in_top_k: np.ndarray | None = None
     last_gain: np.ndarray | None = None
     rejected: np.ndarray | None = None
+    X: Any = None
+    k: int | None = None
+    ranking: str | None = None
+    threat: ThreatModel | None = None
+    predicted: np.ndarray | None = None
+    probability: np.ndarray | None = None
+    probability_adv: np.ndarray | None = None
 
-    def of_rows(self, rows: slice) -> AttackResult:
+    def __repr__(self) -> str:
+        mean, kept = np.mean(self.precision_at_k), int(np.sum(self.precision_at_k == 1))
+        of_k = "P@k" if self.k is None else f"P@{self.k}"
+        rows = len(self.precision_at_k)
+        return f"AttackResult({rows} rows, mean {of_k} {mean:.3f}, {kept} rows with their whole top set)"
+
+    def of_rows(self, rows: slice | np.ndarray) -> AttackResult:
         """What was found in some of the rows."""
-        by_row = {name: value for name, value in vars(self).items() if name != "n_iter" and value is not None}
+        by_row = {name: value for name, value in vars(self).items() if name not in _OF_ALL and value is not None}
         return replace(self, **{name: take(value, rows) for name, value in by_row.items()})
+
+    def to_frame(self, feature_names: Sequence[str] | None = None) -> pd.DataFrame:
+        """One row per sample: what left the top set, what entered it, and at what price.
+
+        Parameters
+        ----------
+        feature_names : sequence of str, optional
+            Names of the ranked units; the columns of X where it is a DataFrame, else "x0", "x1", ..., or of pixels and
+            edges "(row, column)".
+
+        Returns
+        -------
+        DataFrame
+            Indexed as X. Columns ``predicted``, ``precision_at_k``; ``left`` and ``entered``, tuples of the names of
+            units, the highest score first; ``distance``, how far the row was moved, in the norm and the units of the
+            threat model; ``first_flip``, missing where the top set never changed; ``probability`` and
+            ``probability_adv`` of the predicted class; ``targets_in_top_k`` of a targeted attack.
+
+        Raises
+        ------
+        ValueError
+            Names of another number than there are units.
+        """
+        is_pandas = isinstance(self.X_adv, pd.DataFrame)
+        index = self.X_adv.index if is_pandas else pd.RangeIndex(len(self.precision_at_k))
+        frame = pd.DataFrame(index=index)
+        if self.predicted is not None:
+            frame["predicted"] = self.predicted
+        frame["precision_at_k"] = self.precision_at_k
+        if self.k is not None:
+            names = unit_names(self.attribution, feature_names)
+            for column, rows in zip(("left", "entered"), self._moved()):
+                frame[column] = pd.Series([tuple(names[unit] for unit in row) for row in rows], index, dtype=object)
+        if self.X is not None:
+            frame["distance"] = distances(self.X, self.X_adv, self.threat)
+        flips = pd.array(self.first_flip, dtype="Int64")
+        flips[np.asarray(self.first_flip) > self.n_iter] = pd.NA
+        frame["first_flip"] = flips
+        for name in ("probability", "probability_adv", "targets_in_top_k"):
+            if getattr(self, name) is not None:
+                frame[name] = getattr(self, name)
+        return frame
+
+    def summary(self, feature_names: Sequence[str] | None = None) -> str:
+        """What was found, in a few lines of plain words and figures; `feature_names` as in `to_frame`."""
+        rows, precision = len(self.precision_at_k), self.precision_at_k
+        if not rows:
+            return "No row was attacked."
+        top = "top set" if self.k is None else f"top {self.k}"
+        of_k = "P@k" if self.k is None else f"P@{self.k}"
+        names = unit_names(self.attribution, feature_names)
+        ranked = f", {top} of {len(names)} ranked by {self.ranking}" if self.k is not None else ""
+        ball = f", {_ball(self.threat)}" if self.threat is not None else ""
+        lines = [f"{_count(rows, 'row')} attacked with {_count(self.n_iter, 'step')}{ball}{ranked}."]
+        mean, median, lowest = np.mean(precision), np.median(precision), np.min(precision)
+        whole, lost = int((precision == 1).sum()), int((precision == 0).sum())
+        lines.append(
+            f"{of_k}: mean {mean:.3f}, median {median:.3f}, lowest {lowest:.3f}. "
+            f"{whole} of {rows} keep their {top}, {lost} keep nothing of it."
+        )
+        if self.k is not None:
+            for verb, found in zip(("left", "entered"), self._moved()):
+                counts = Counter(names[unit] for row in found for unit in row).most_common(3)
+                if counts:
+                    lines.append(f"Most often {verb}: " + ", ".join(f"{name} ({n})" for name, n in counts) + ".")
+        flipped = np.asarray(self.first_flip) <= self.n_iter
+        if flipped.any():
+            median = int(np.median(np.asarray(self.first_flip)[flipped]))
+            lines.append(f"The top set first changed at step {median} (median of {_count(int(flipped.sum()), 'row')}).")
+        if self.X is not None:
+            moved = distances(self.X, self.X_adv, self.threat)
+            lines.append(f"Rows were moved by {np.mean(moved):.3g} in the mean, {np.max(moved):.3g} at most.")
+        if self.probability is not None and self.probability_adv is not None:
+            before, after = float(np.mean(self.probability)), float(np.mean(self.probability_adv))
+            lines.append(f"Probability of the predicted class: mean {before:.3f} before, {after:.3f} after.")
+        return "\n".join(lines)
+
+    def _moved(self) -> tuple[list[list[int]], list[list[int]]]:
+        return moved_units(self.attribution, self.attribution_adv, self.k or 1, self.ranking or "magnitude")
+
+
+#: Fields that are no arrays with one entry per row.
+_OF_ALL = ("n_iter", "k", "ranking", "threat")
 
 
 def strongest(results: Sequence[AttackResult]) -> AttackResult:
@@ -66,9 +179,16 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
 
     The mean over rows of this minimum is the honest figure of an ensemble: the attacker may choose the attack for every
     row, and a mean of one attack alone hides that. What only one kind of attack tells (`targets_in_top_k`) is left out.
+
+    Raises
+    ------
+    ValueError
+        Where there is no result, or the results are of other rows, another k or another ranking than the first.
     """
     if not results:
         raise ValueError("strongest() needs at least one attack result.")
+    for other in results[1:]:
+        _check_comparable(results[0], other)
     choice = np.argmin([r.precision_at_k for r in results], axis=0)
 
     def pick(name: str) -> Any:
@@ -89,7 +209,27 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
         n_iter=n_iter,
         last_gain=pick("last_gain") if traced else None,
         rejected=pick("rejected") if traced else None,
+        probability_adv=pick("probability_adv") if all(r.probability_adv is not None for r in results) else None,
+        threat=results[0].threat if len({joblib.hash(r.threat) for r in results}) == 1 else None,
+        **{name: getattr(results[0], name) for name in ("X", "k", "ranking", "predicted", "probability")},
     )
+
+
+def _check_comparable(first: AttackResult, other: AttackResult) -> None:
+    """Raise ValueError unless P@k of two results is about the same thing."""
+    cure = "The lowest P@k of a row can only be taken over attacks on the same rows of one classifier with one k."
+    for name in ("k", "ranking"):
+        here, there = getattr(first, name), getattr(other, name)
+        if None not in (here, there) and here != there:
+            raise ValueError(f"The results have {name}={here!r} and {name}={there!r}. {cure}")
+    pairs = [(first.attribution, other.attribution, 1e-3)]
+    if first.X is not None and other.X is not None:
+        pairs.append((first.X, other.X, 0.0))
+    for here, there, tolerance in pairs:
+        before, after = np.asarray(here), np.asarray(_in_order(here, there))
+        size = np.abs(before).max(initial=0.0)
+        if before.shape != after.shape or not np.allclose(before, after, rtol=tolerance, atol=tolerance * size):
+            raise ValueError(f"The results are of different rows or classifiers. {cure}")
 
 
 def warn_of_rise(precision: Mapping[float, float], cure: str, *, stacklevel: int = 2) -> None:
@@ -132,3 +272,16 @@ def zero_rows(*attributions: Any) -> str:
         "units tie. Their top-k set is arbitrary and their P@k says nothing: leave them out, or explain the model "
         "by something that does not vanish there (a network of dead ReLUs, a constant model)."
     )
+
+
+def _in_order(here: Any, there: Any) -> Any:
+    return aligned(here, there, ("the first result", "another"), by_rows=False)
+
+
+def _ball(threat: ThreatModel) -> str:
+    norm = "l2" if threat.norm == 2 else "l-infinity"
+    return f"{norm} ball of radius {threat.epsilon:g}" + (" in units of `scale`" if threat.scale is not None else "")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")

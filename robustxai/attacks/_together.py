@@ -107,6 +107,13 @@ class _Together(BaseEstimator):
         """The same as numbers."""
         return self.encode_target(X).cpu().numpy()
 
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities of all rows."""
+        x = self._tensor(X)
+        with torch.no_grad(), small_net_threads(self.module_):
+            parts = [of_rows(self.module_, part)(x[part]).double().softmax(dim=1) for part in self._parts(x)]
+        return torch.cat(parts).cpu().numpy()
+
     def explain(self, X: Any, y: np.ndarray) -> np.ndarray:
         """Attribution of class y of all rows, shaped like X."""
         x, target = as_tensor(np.asarray(X)).to(self.device_), torch.as_tensor(y, device=self.device_)

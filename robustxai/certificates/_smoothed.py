@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.stats import beta, norm
 from sklearn.utils.validation import check_random_state
 
-from robustxai._frames import aligned, like
+from robustxai._frames import aligned, column_names, like
 from robustxai._models import victim
 from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
+from robustxai.certificates._words import in_words, mean, of_k
 from robustxai.ranking import RANKINGS, top_k_indices, top_k_mask, unit_scores
 
 __all__ = ["SmoothedCertificate", "certify_smoothed_top_k"]
@@ -46,6 +48,8 @@ class SmoothedCertificate:
         What was estimated: the share of draws in which a unit is in the top-k set, or the mean share of other units
         that it beats.
     epsilon, sigma, alpha : float
+    index, feature_names : Index, or None
+        Rows and columns of X where it was a DataFrame.
     """
 
     precision_at_k: np.ndarray
@@ -56,6 +60,30 @@ class SmoothedCertificate:
     epsilon: float
     sigma: float
     alpha: float
+    index: Any = None
+    feature_names: Any = None
+
+    def __repr__(self) -> str:
+        return (
+            f"SmoothedCertificate({len(self.radius)} rows, epsilon={self.epsilon:g}, sigma={self.sigma:g}, "
+            f"alpha={self.alpha:g}, mean proven {of_k(self.top_k.shape[1])} {mean(self.precision_at_k):.3f})"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per sample, indexed as X: ``precision_at_k``, ``radius`` and ``top_k``, names or numbers of units."""
+        names = np.arange(self.scores.shape[1]) if self.feature_names is None else np.asarray(self.feature_names)
+        frame = pd.DataFrame({"precision_at_k": self.precision_at_k, "radius": self.radius}, index=self.index)
+        frame["top_k"] = pd.Series([tuple(names[row].tolist()) for row in self.top_k], frame.index, dtype=object)
+        return frame
+
+    def summary(self) -> str:
+        """What is proven, in a few lines of plain words and figures."""
+        what = in_words(self.precision_at_k, self.top_k.shape[1], f"l2 radius {self.epsilon:g}")
+        radius = float(np.median(self.radius)) if len(self.radius) else float("nan")
+        return (
+            f"{what}\nOf the ranking under noise of standard deviation {self.sigma:g}, each row with probability "
+            f"{1 - self.alpha:g}. Median radius {radius:.3g}."
+        )
 
 
 @own_switches()
@@ -156,7 +184,16 @@ def certify_smoothed_top_k(
     top, radii, scores = (np.stack(values) for values in zip(*parts))
     kept = proven_overlap(torch.from_numpy(radii > epsilon)).numpy()
     return SmoothedCertificate(
-        kept / radii.shape[1], radii.min(axis=(1, 2), initial=np.inf), top, radii, scores, epsilon, sigma, alpha
+        kept / radii.shape[1],
+        radii.min(axis=(1, 2), initial=np.inf),
+        top,
+        radii,
+        scores,
+        epsilon,
+        sigma,
+        alpha,
+        X.index if isinstance(X, pd.DataFrame) else None,
+        column_names(X),
     )
 
 

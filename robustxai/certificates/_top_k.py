@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from robustxai._switches import own_switches
 from robustxai._validation import check_number
 from robustxai.certificates._problem import Problem
+from robustxai.certificates._words import in_words, mean, of_k
 
 __all__ = ["TopKCertificate", "certified_radius", "certify_top_k"]
 
@@ -32,6 +34,10 @@ class TopKCertificate:
     epsilon : float
     norm : {2, "inf"}
     method : str
+    k : int, or None
+        Size of the top set, after clipping.
+    index : Index, or None
+        Of X where it was a DataFrame.
     """
 
     precision_at_k: np.ndarray
@@ -40,6 +46,31 @@ class TopKCertificate:
     epsilon: float
     norm: Any
     method: str
+    k: int | None = None
+    index: Any = None
+
+    def __repr__(self) -> str:
+        return (
+            f"TopKCertificate({len(self.precision_at_k)} rows, epsilon={self.epsilon:g}, norm={self.norm}, "
+            f"method={self.method!r}, mean proven {of_k(self.k)} {mean(self.precision_at_k):.3f})"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per sample, indexed as X: ``precision_at_k``, ``n_proven_pairs`` and their share ``proven_pairs``."""
+        values = {
+            "precision_at_k": self.precision_at_k,
+            "n_proven_pairs": self.n_proven_pairs,
+            "proven_pairs": self.n_proven_pairs / max(self.n_pairs, 1),
+        }
+        return pd.DataFrame(values, index=self.index)
+
+    def summary(self) -> str:
+        """What is proven, in a few lines of plain words and figures."""
+        what = in_words(
+            self.precision_at_k, self.k, f"{'l2' if str(self.norm) == '2' else 'l-infinity'} radius {self.epsilon:g}"
+        )
+        share = mean(self.n_proven_pairs) / max(self.n_pairs, 1)
+        return f"{what}\nOf the {self.n_pairs} pairs of a row, {share:.1%} keep their order (method {self.method!r})."
 
 
 def certify_top_k(
@@ -138,7 +169,14 @@ def certify_top_k(
         ]
         kept, proven = (torch.cat(values).numpy() for values in zip(*parts))
     return TopKCertificate(
-        kept / problem.k, proven, problem.k * (problem.n_units - problem.k), float(epsilon), problem.norm, method
+        kept / problem.k,
+        proven,
+        problem.k * (problem.n_units - problem.k),
+        float(epsilon),
+        problem.norm,
+        method,
+        problem.k,
+        X.index if isinstance(X, pd.DataFrame) else None,
     )
 
 

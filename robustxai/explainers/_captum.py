@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from robustxai._random import RandomStreams
 from robustxai._switches import differentiable
+from robustxai._short_repr import short_repr
 from robustxai._validation import check_choice, check_number
 from robustxai.explainers._scaled import ScaledAttribution
 
@@ -42,6 +43,8 @@ class CaptumExplainer:
     output: str = "logit"
     random_state: int = 0
     kwargs: dict[str, Any] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_choice("name", self.name, METHODS)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._switches import differentiable
+from robustxai._short_repr import short_repr
 from robustxai._validation import check_choice
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
@@ -62,6 +63,8 @@ class Gradient:
     """
 
     output: str = "probability"
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_choice("output", self.output, _OUTPUTS)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._switches import differentiable
+from robustxai._short_repr import short_repr
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._mean_gradient import leaf
@@ -41,6 +42,8 @@ class GradientTimesInput:
     """
 
     output: str = "probability"
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         Gradient(self.output)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._switches import differentiable
+from robustxai._short_repr import short_repr
 from robustxai._validation import check_number
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
@@ -57,6 +58,8 @@ class IntegratedGradients:
     baseline: Any = 0.0
     output: str = "probability"
     internal_batch_size: int | None = 4096
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_number("n_steps", self.n_steps, minimum=1, integer=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._switches import differentiable
+from robustxai._short_repr import short_repr
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._scaled import ScaledAttribution, scaled_attribution
@@ -46,6 +47,8 @@ class RelativeImportance:
     """
 
     explainer: Explainer = field(default_factory=Gradient)
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         if not callable(self.explainer):

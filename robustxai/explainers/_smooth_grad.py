@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._switches import differentiable
+from robustxai._short_repr import short_repr
 from robustxai._validation import check_number
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
@@ -66,6 +67,8 @@ class SmoothGrad:
     output: str = "probability"
     random_state: int = 0
     internal_batch_size: int | None = 4096
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_number("n_samples", self.n_samples, minimum=1, integer=True)

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from sklearn.metrics import accuracy_score
 
 from robustxai._frames import take
 from robustxai._models import EXPLANATIONS, victim
+from robustxai._short_repr import short_repr
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
 from robustxai.attacks._result import warn_of_rise
@@ -41,7 +43,7 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
         attack = attacks[name]
         params = {key: value for key, value in attack.get_params(deep=False).items() if key != "estimator"}
         threat = params.pop("threat") or ThreatModel()
-        group = repr((type(attack), sorted(params.items()), replace(threat, epsilon=0.0)))
+        group = joblib.hash((type(attack), sorted(params.items()), replace(threat, epsilon=0.0)))
         groups.setdefault(group, {})[float(threat.epsilon)] = mean
     return list(groups.values())
 
@@ -109,6 +111,8 @@ class PrecisionAtKScorer:
 
     attack: BaseAttack = field(default_factory=ERAttack)
 
+    __repr__ = short_repr
+
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
         return self.score_together([estimator], X)[0]
@@ -139,6 +143,8 @@ class ThicknessScorer:
     n_points: int = 5
     ranking: str = "magnitude"
     random_state: int = 0
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, ("indicator", "relaxed"))
@@ -190,6 +196,8 @@ class CertifiedPrecisionScorer:
     ranking: str = "magnitude"
     method: str = "best"
     max_samples: int | None = None
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         if self.max_samples is not None:
@@ -251,6 +259,8 @@ class RobustnessScorer:
     n_draws: int = 20
     n_points: int = 5
     reference: Mapping[str, BaseAttack] = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         if self.max_samples is not None:

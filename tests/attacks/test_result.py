@@ -5,9 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustxai.attacks import ERAttack, MSEAttack, RandomAttack, TargetedManipulation, strongest
+from robustxai.attacks import (
+    AttackResult,
+    AutoExplanationAttack,
+    ERAttack,
+    MSEAttack,
+    RandomAttack,
+    TargetedManipulation,
+    strongest,
+)
 from robustxai.attacks._result import warn_of_rise
 from robustxai.exceptions import EvaluationWarning
+from robustxai.perturbation import ThreatModel
 
 
 @pytest.fixture
@@ -71,3 +80,114 @@ def test_only_a_rise_of_more_than_a_hundredth_is_told():
         warn_of_rise({0.1: 0.8}, "cure")
     with pytest.warns(EvaluationWarning, match=r"0\.500 at 2 after 0\.400 at 0\.3\).*cure"):
         warn_of_rise({2.0: 0.5, 0.1: 0.8, 0.3: 0.4, 3.0: 0.3}, "cure")
+
+
+@pytest.fixture(params=[2, "inf"], ids=str)
+def found(request, victim, X):
+    """A result on a frame, with a unit per feature and a frozen one."""
+    frame = pd.DataFrame(X, columns=list("abcdefgh"), index=[f"row {i}" for i in range(len(X))])
+    threat = ThreatModel(0.6, norm=request.param, scale={"b": 0.5}, frozen=["a"])
+    return ERAttack(victim, k=3, max_iter=20, threat=threat).run(frame), frame, request.param
+
+
+def test_the_frame_row_by_row(found, victim):
+    result, X, norm = found
+    frame = result.to_frame()
+    assert frame.index.equals(X.index)
+    assert (result.precision_at_k < 1).mean() > 0
+    scale = np.array([1, 0.5, 1, 1, 1, 1, 1, 1])
+    probabilities = victim.predict_proba(X), victim.predict_proba(result.X_adv)
+    for i, (label, row) in enumerate(frame.iterrows()):
+        top, other = (
+            {X.columns[j] for j in np.argsort(-np.abs(part.loc[label].to_numpy()), kind="stable")[:3]}
+            for part in (result.attribution, result.attribution_adv)
+        )
+        assert set(row["left"]) == top - other
+        assert set(row["entered"]) == other - top
+        assert row["precision_at_k"] == pytest.approx(1 - len(row["left"]) / 3)
+        step = (result.X_adv.loc[label] - X.loc[label]).to_numpy() / scale
+        assert row["distance"] == pytest.approx(np.linalg.norm(step, ord=2 if norm == 2 else np.inf))
+        assert row["distance"] <= 0.6 * (1 + 1e-5)
+        if result.first_flip[i] > result.n_iter:
+            assert row["first_flip"] is pd.NA
+        else:
+            assert row["first_flip"] == result.first_flip[i]
+        place = list(victim.classes_).index(row["predicted"])
+        assert row["probability"] == probabilities[0][i, place] == probabilities[0][i].max()
+        assert row["probability_adv"] == probabilities[1][i, place]
+
+
+def test_names_of_units(victim, X):
+    result = ERAttack(victim, k=3, max_iter=20).run(X)
+    plain, named = result.to_frame(), result.to_frame(feature_names=[f"feature {i}" for i in range(8)])
+    assert plain.index.equals(pd.RangeIndex(len(X)))
+    for before, after in zip([*plain["left"], *plain["entered"]], [*named["left"], *named["entered"]]):
+        assert tuple(name.replace("x", "feature ") for name in before) == after
+    with pytest.raises(ValueError, match="8 ranked units, but 2 feature_names"):
+        result.to_frame(feature_names=["a", "b"])
+
+
+def test_units_of_images_are_called_by_their_place():
+    r = np.random.default_rng(0)
+    before, after = r.normal(size=(2, 4, 3, 2, 5))
+    precision = np.ones(4)
+    result = AttackResult(
+        before, before, after, precision, precision.astype(int), 3, k=2, ranking="magnitude", X=before
+    )
+    names = {f"({i}, {j})" for i in range(2) for j in range(5)}
+    for row in [*result.to_frame()["left"], *result.to_frame()["entered"]]:
+        assert set(row) <= names
+    assert "P@2" in repr(result)
+
+
+def test_words(found):
+    result, X, _ = found
+    words = result.summary()
+    assert f"P@3: mean {result.precision_at_k.mean():.3f}" in words
+    assert f"{int((result.precision_at_k == 1).sum())} of {len(X)} keep their top 3" in words
+    assert f"mean {result.probability.mean():.3f} before, {result.probability_adv.mean():.3f} after" in words
+    assert "radius 0.6 in units of `scale`" in words
+    assert len(repr(result)) < 100
+    assert "\n" not in repr(result)
+    assert f"{len(X)} rows, mean P@3 {result.precision_at_k.mean():.3f}" in repr(result)
+    assert "No row" in result.of_rows(slice(0)).summary()
+
+
+def test_parts_keep_what_is_of_all_rows(found):
+    result = found[0]
+    part = result.of_rows(np.array([5, 2]))
+    pd.testing.assert_frame_equal(part.to_frame(), result.to_frame().iloc[[5, 2]])
+
+
+def test_the_strongest_tells_as_much(victim, X):
+    frame = pd.DataFrame(X, columns=list("abcdefgh"))
+    results = [attack(victim, k=3, max_iter=8).run(frame) for attack in (RandomAttack, MSEAttack, ERAttack)]
+    for worst in (strongest(results), AutoExplanationAttack(victim, k=3, preset="fast").run(frame)):
+        table = worst.to_frame()
+        np.testing.assert_allclose(table["precision_at_k"], 1 - table["left"].map(len) / 3)
+        np.testing.assert_allclose(table["distance"], np.linalg.norm(worst.X_adv - frame, axis=1))
+        place = victim.predict_proba(frame).argmax(axis=1)
+        np.testing.assert_allclose(
+            table["probability_adv"], victim.predict_proba(worst.X_adv)[np.arange(len(X)), place], rtol=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: replace(r, k=4), "k=3 and k=4"),
+        (lambda r: replace(r, ranking="signed"), "ranking='magnitude' and ranking='signed'"),
+        (lambda r: replace(r, X=r.X[::-1]), "different rows"),
+        (lambda r: replace(r, attribution=r.attribution[::-1]), "different rows"),
+        (lambda r: r.of_rows(slice(0, 3)), "different rows"),
+    ],
+)
+def test_results_about_something_else_are_refused(results, change, message):
+    with pytest.raises(ValueError, match=message):
+        strongest([results[0], change(results[1])])
+
+
+def test_attacks_that_were_allowed_different_things_have_no_common_threat(victim, X):
+    near, far, again = (RandomAttack(victim, k=3, threat=ThreatModel(e), max_iter=3).run(X) for e in (0.1, 0.5, 0.1))
+    assert strongest([near, far]).threat is None
+    assert strongest([near, again]).threat.epsilon == 0.1

@@ -1,0 +1,62 @@
+"""Which units left and entered a top set, by name, and how far a row was moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from robustxai._frames import column_names
+from robustxai.perturbation import ThreatModel
+from robustxai.ranking import as_tensor, count_units, top_k_indices, unit_scores, unit_shape
+
+__all__ = ["distances", "moved_units", "unit_names"]
+
+
+def unit_names(attribution: Any, feature_names: Sequence[str] | None = None) -> list[str]:
+    """Names of the ranked units of attributions of shape (n, *features).
+
+    Raises
+    ------
+    ValueError
+        `feature_names` of another number than there are units.
+    """
+    features = np.shape(attribution)[1:]
+    n_units = count_units(features)
+    if feature_names is None:
+        feature_names = column_names(attribution)
+    if feature_names is not None:
+        if len(feature_names) != n_units:
+            raise ValueError(f"There are {n_units} ranked units, but {len(feature_names)} feature_names.")
+        return [str(name) for name in feature_names]
+    shape = unit_shape(features)
+    if len(shape) == 1:
+        return [f"x{i}" for i in range(n_units)]
+    return [f"({', '.join(map(str, place))})" for place in np.ndindex(*shape)]
+
+
+def moved_units(
+    attribution: Any, attribution_adv: Any, k: int, ranking: str
+) -> tuple[list[list[int]], list[list[int]]]:
+    """For every row, the units that are in the first top-k set alone and in the second alone, highest score first."""
+    tops = [
+        top_k_indices(unit_scores(as_tensor(np.asarray(part)), ranking), k).numpy()
+        for part in (attribution, attribution_adv)
+    ]
+    pairs = list(zip(*tops))
+    left = [before[~np.isin(before, after)].tolist() for before, after in pairs]
+    entered = [after[~np.isin(after, before)].tolist() for before, after in pairs]
+    return left, entered
+
+
+def distances(X: Any, X_adv: Any, threat: ThreatModel | None) -> np.ndarray:
+    """Length of every row's perturbation in the norm and the units of `threat` (l2 without one), shape (n,)."""
+    rows = np.asarray(X, dtype=np.float64)
+    delta = np.asarray(X_adv, dtype=np.float64) - rows
+    threat = ThreatModel() if threat is None else threat
+    scale = replace(threat, frozen=None, bounds=None).resolve(rows, column_names(X)).scale
+    delta = delta if scale is None else delta / np.asarray(scale)
+    order = 2 if threat.norm == 2 else np.inf
+    return np.linalg.norm(delta.reshape(len(delta), -1), ord=order, axis=1)
