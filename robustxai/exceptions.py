@@ -11,6 +11,7 @@ __all__ = [
     "DivergedError",
     "EvaluationWarning",
     "FailedCellsError",
+    "MismatchWarning",
     "TableError",
 ]
 
@@ -54,3 +55,7 @@ class EvaluationWarning(UserWarning):
 
 class DataWarning(UserWarning):
     """What was seen in a table and how it is read; the message names the option that changes it."""
+
+
+class MismatchWarning(UserWarning):
+    """A parameter does not fit what it is used with: another k than that of the training, a radius in other units."""

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from typing_extensions import Self
 
+from robustxai._doubts import of_one_evaluation, warn_of_mismatch
 from robustxai._frames import take
 from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_k, check_number, clip_k
@@ -158,15 +159,24 @@ class AutoExplanationAttack(AttackTransformer):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters, the victim and X of shape (n_samples, *features); nothing is learned."""
+        return self._prepare(X)
+
+    def _prepare(self, X: Any, epsilon: float | None = None) -> Self:
+        """As `fit`, for a radius that may be another than that of the threat model."""
         X = self._check_fit(X)
         self.k_ = clip_k(self.k, count_units(X.shape[1:]))
+        self._warn_of_ball(X, epsilon)
+        warn_of_mismatch(self._victim, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
         check_is_fitted(self)
+        self._check_params()  # they may have been set since
         rows = self._seen(X)
-        self._validate(rows)
+        n_units = count_units(self._validate(rows).shape[1:])
+        if self.k != self.k_:
+            self.k_ = clip_k(self.k, n_units)
         with own_switches():
             result, doubts = self._ensemble(rows, self._threat())
         for doubt in doubts:
@@ -220,7 +230,7 @@ class AutoExplanationAttack(AttackTransformer):
             raise ValueError(f"epsilons must be a sequence of at least one radius, got {epsilons!r}.")
         for radius in radii:
             check_number("epsilons", float(radius), minimum=0.0)
-        self.fit(X)
+        self._prepare(X, float(radii.max()))
         X = self._seen(X)
         columns = np.empty((len(X), len(radii)))
         lowest, alone = np.ones(len(X)), {}
@@ -271,7 +281,9 @@ class AutoExplanationAttack(AttackTransformer):
             In the units of the threat model; infinite for a row that nothing changed within `max_epsilon`.
         """
         check_number("n_levels", n_levels, minimum=1, integer=True)
-        self.fit(X)
+        if max_epsilon is not None:
+            check_number("max_epsilon", max_epsilon, minimum=0.0, inclusive=False)
+        self._prepare(X, max_epsilon)
         X = self._seen(X)
         threat = self._threat().resolve(self._validate(X), getattr(self, "feature_names_in_", None))
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
@@ -355,7 +367,8 @@ class AutoExplanationAttack(AttackTransformer):
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", EvaluationWarning)  # said once, of the ensemble
-                results.append(member.run(take(X, resisting)))
+                with of_one_evaluation(silent=True):
+                    results.append(member.run(take(X, resisting)))
             best = results[0] if best is None else _improved(best, results[-1], resisting)
             if len(results) > 1:  # the floor and the first attack see all rows, so that they can be compared
                 resisting = np.flatnonzero(best.precision_at_k > 0)

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.attacks._result import AttackResult, zero_rows
@@ -122,14 +123,24 @@ class BaseAttack(AttackTransformer):
             No victim, or a parameter out of its range.
         """
         X = self._check_fit(X)
-        self.k_ = clip_k(self.k, count_units(X.shape[1:]))
+        self._adopt(X)
+        self._warn_of_ball(X)
+        warn_of_mismatch(self._victim, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
         return self
+
+    def _adopt(self, X: np.ndarray) -> None:
+        """Take over the parameters that depend on the shape or the names of X."""
+        self.k_ = clip_k(self.k, count_units(X.shape[1:]))
 
     def transform(self, X: Any) -> np.ndarray:
         """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
         check_is_fitted(self)
+        self._check_params()  # they may have been set since
+        rows = self._validate(self._seen(X))
+        if self.k != self.k_:
+            self._adopt(rows)
         with own_switches():
-            return self._attack(self._validate(self._seen(X)))[0]
+            return self._attack(rows)[0]
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored.
@@ -147,8 +158,7 @@ class BaseAttack(AttackTransformer):
         zeros = zero_rows(attribution, attribution_adv)
         if zeros:
             warnings.warn(f"This P@k is probably not what it seems: {zeros}", EvaluationWarning, stacklevel=2)
-        probabilities = [np.asarray(self.estimator.predict_proba(rows)) for rows in (X, X_adv)]
-        places = np.arange(len(labels)), probabilities[0].argmax(axis=1)
+        before, after = self._probabilities(seen)
         return AttackResult(
             self._given_back(X, rows, X_adv),
             self._given_back(X, rows, attribution),
@@ -158,14 +168,22 @@ class BaseAttack(AttackTransformer):
             int(self.max_iter),
             last_gain=trace.last_gain.cpu().numpy(),
             rejected=trace.rejected.cpu().numpy(),
-            X=X,
+            X=self._given_back(X, rows, rows),
             k=self.k_,
             ranking=self.ranking,
             threat=self._threat(),
             predicted=labels,
-            probability=probabilities[0][places],
-            probability_adv=probabilities[1][places],
+            probability=before,
+            probability_adv=after,
         )
+
+    def _probabilities(self, points: list[Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Of the class predicted at the first points, there and at the second ones."""
+        if not hasattr(self._victim, "predict_proba"):
+            return None, None
+        before, after = (np.asarray(self._victim.predict_proba(rows)) for rows in points)
+        places = np.arange(len(before)), before.argmax(axis=1)
+        return before[places], after[places]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "k_")

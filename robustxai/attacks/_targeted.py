@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from robustxai._columns import columns_named
@@ -74,14 +75,19 @@ class TargetedManipulation(GradientAttack):
         super().__init__(estimator, **params)
         self.target_units = target_units
 
-    def _check_fit(self, X: Any) -> np.ndarray:
-        """As in :class:`BaseAttack`; unknown, missing or all units as target are refused too."""
-        X = super()._check_fit(X)
+    def transform(self, X: Any) -> np.ndarray:
+        """The perturbed inputs, shape and dtype of X."""
+        check_is_fitted(self)
+        self._check_params()
+        self._adopt(self._validate(self._seen(X)))  # for target units that were set since
+        return super().transform(X)
+
+    def _adopt(self, X: np.ndarray) -> None:
+        super()._adopt(X)
         self.target_mask_ = None
         if self.target_units is not None:
             names = list(getattr(self, "feature_names_in_", []))
             self.target_mask_ = _unit_mask(self.target_units, unit_shape(X.shape[1:]), names, X)
-        return X
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """As in :class:`BaseAttack`, with `targets_in_top_k`."""

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 from typing_extensions import Self
 
+from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._gradient import GradientAttack
@@ -23,7 +24,7 @@ from robustxai.attacks._victim import aimed
 from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.explainers import ExactAttribution, Gradient
 from robustxai.nets import StackedMLP, StackRows, has_piecewise_linear, of_rows
-from robustxai.ranking import as_tensor
+from robustxai.ranking import as_tensor, count_units
 from robustxai.training import small_net_threads
 
 __all__ = ["run_together"]
@@ -56,6 +57,10 @@ def run_together(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list
         raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
         raise NotImplementedError("an attack draws anew for every victim unless random_state is a number")
+    for classifier, _ in victims:
+        n_units = count_units(classifier.feature_means_.shape)
+        k = min(int(attack.k), max(n_units - 1, 1))
+        warn_of_mismatch(classifier, f"The {type(attack).__name__}", k=k, ranking=attack.ranking)
     with own_switches():
         attack = aimed(attack, _Together(victims))
     parts = [X for _, X in victims]
@@ -85,6 +90,7 @@ class _Together(BaseEstimator):
         if not isinstance(self.explainer_, Gradient) or any(c.explainer_ != self.explainer_ for c in classifiers):
             raise NotImplementedError("victims of one attack have one explainer, the gradient")
         self.device_ = classifiers[0].device_
+        self.feature_scales_ = getattr(classifiers[0], "feature_scales_", None)
         owner = torch.repeat_interleave(torch.tensor([len(X) for _, X in victims]))
         stack = StackedMLP([classifier.module_ for classifier in classifiers])
         self.module_ = StackRows(stack, owner).to(self.device_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._doubts import spread_of, warn_of_ball
 from robustxai._frames import column_names, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
@@ -22,6 +24,9 @@ from robustxai.nets import frozen
 from robustxai.perturbation import PerturbationSet, ThreatModel
 
 __all__ = ["AttackTransformer"]
+
+#: Rows by which a one-hot group is told.
+_LOOKED_AT = 1000
 
 
 class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -64,7 +69,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         ValueError, TypeError
             No victim, one that does not explain itself, or a parameter out of its range.
         """
-        self._check_fit(X)
+        self._warn_of_ball(self._check_fit(X))
         return self
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -83,6 +88,14 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         rows = self._seen(X)
         self._check_column_order(rows, getattr(self._victim, "feature_names_in_", None))
         return validate_data(self, rows, dtype=[np.float64, np.float32], allow_nd=True)
+
+    def _warn_of_ball(self, X: np.ndarray, epsilon: float | None = None) -> None:
+        """Warn where the threat model is tiny or huge beside the data."""
+        threat, names = self._threat(), getattr(self, "feature_names_in_", None)
+        unit = replace(threat, bounds=None).bind(X[:_LOOKED_AT], names).unit.cpu().numpy()
+        spread = spread_of(self._victim, X)
+        radius = threat.epsilon if epsilon is None else epsilon
+        warn_of_ball("epsilon", radius, spread, norm=threat.norm, unit=unit, names=names)
 
     def _check_params(self) -> None:
         if self.estimator is None:

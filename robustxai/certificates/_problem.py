@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from robustxai._columns import by_feature
+from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import column_names
 from robustxai._models import GRADIENTS, named_rows, transformed, unwrap
 from robustxai._validation import check_choice, check_k, clip_k
@@ -74,7 +75,10 @@ class Problem:
         check_explainer(self.explainer, len(self.network.logits.bias))
         self.methods = self._methods(method)
         self.target = estimator.encode_target(X).cpu()
+        self.names = column_names(X) if names is None else names
         self.scale = _axes(scale, inputs, names)
+        self.spread = spread_of(estimator, inputs)
+        warn_of_mismatch(estimator, "The certificate", k=self.k, ranking=ranking)
 
     def _methods(self, method: str) -> tuple[str, ...]:
         obstacle = ""
@@ -87,6 +91,11 @@ class Problem:
         if method == "curvature" and obstacle:
             raise NotImplementedError(f"method='curvature' {obstacle}; use 'best', 'zonotope' or 'affine'.")
         return (method,)
+
+    def warn_of_ball(self, epsilon: float) -> None:
+        """Warn where a ball of that radius is tiny or huge beside the data."""
+        unit = self.scale.reshape(self.shape).numpy()
+        warn_of_ball("epsilon", epsilon, self.spread, norm=self.norm, unit=unit, names=self.names, cure="scale")
 
     def parts(self) -> Iterator[Tensor]:
         """Row numbers, a bounded number at a time."""

@@ -12,6 +12,7 @@ import torch
 from scipy.stats import beta, norm
 from sklearn.utils.validation import check_random_state
 
+from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import aligned, column_names, like
 from robustxai._models import victim
 from robustxai._switches import own_switches
@@ -19,7 +20,7 @@ from robustxai._validation import check_choice, check_k, check_number, clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.certificates._words import in_words, mean, of_k
-from robustxai.ranking import RANKINGS, top_k_indices, top_k_mask, unit_scores
+from robustxai.ranking import RANKINGS, count_units, top_k_indices, top_k_mask, unit_scores
 
 __all__ = ["SmoothedCertificate", "certify_smoothed_top_k"]
 
@@ -175,6 +176,10 @@ def certify_smoothed_top_k(
     rows = np.asarray(X, dtype=np.float32)
     if rows.ndim < 2 or not len(rows):
         raise ValueError(f"X must have shape (n_samples, *features) and at least one sample, got {rows.shape}.")
+    names, spread = getattr(X, "columns", None), spread_of(estimator, rows)
+    for name, radius in (("epsilon", epsilon), ("sigma", sigma * np.sqrt(rows[0].size))):
+        warn_of_ball(name, radius, spread, names=names, cure="a Pipeline with a StandardScaler")
+    warn_of_mismatch(estimator, "The certificate", k=min(k, max(count_units(rows.shape[1:]) - 1, 1)), ranking=ranking)
     noise = check_random_state(random_state).standard_normal((n_samples, *rows.shape[1:])).astype(np.float32)
     parts = []
     for row in rows:

@@ -163,6 +163,7 @@ def certify_top_k(
     check_number("epsilon", epsilon, minimum=0.0)
     with own_switches():
         problem = Problem(estimator, X, k, norm, ranking, method, scale)
+        problem.warn_of_ball(epsilon)
         parts = [
             problem.prove(rows, torch.full((len(rows), 1), float(epsilon), dtype=torch.float64))
             for rows in problem.parts()

@@ -57,6 +57,9 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
         self.n_steps = n_steps
         self.norm = norm
 
+    def _ball(self) -> tuple[str, float, Any] | None:
+        return "epsilon", self.epsilon, self.norm
+
     def _check_params(self) -> None:
         super()._check_params()
         check_choice("attack", self.attack, _ATTACKS)

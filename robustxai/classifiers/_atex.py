@@ -83,6 +83,9 @@ class ATEXClassifier(BaseExplainableClassifier):
         self.n_draws = n_draws
         self.variant = variant
 
+    def _ball(self) -> tuple[str, float, Any] | None:
+        return "epsilon", self.epsilon, 2
+
     def _check_params(self) -> None:
         super()._check_params()
         check_choice("variant", self.variant, _VARIANTS)

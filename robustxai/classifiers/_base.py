@@ -16,12 +16,14 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from torch import nn
 from typing_extensions import Self
 
+from robustxai._doubts import warn_of_ball
 from robustxai._frames import as_pandas, like
 from robustxai._models import module_of
 from robustxai._random import RandomStreams
 from robustxai._switches import own_switches, trainable
 from robustxai._validation import check_choice, check_number, nearest_name
 from robustxai.classifiers._params import NetParamsMixin
+from robustxai.exceptions import MismatchWarning
 from robustxai.explainers import ExactAttribution, Explainer, resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net
 from robustxai.penalties import ExplainedBatch
@@ -103,6 +105,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     feature_names_in_ : ndarray of str, only for DataFrame input
     feature_means_ : ndarray of shape (*features,)
         Mean of the training inputs: what faithfulness metrics put in the place of a removed feature.
+    feature_scales_ : ndarray of shape (*features,)
+        Standard deviation of the training inputs, to tell a radius that is tiny or huge beside it.
+    k_, ranking_ : int and str
+        Size of the top set that was trained for, after clipping, and what was ranked; of defences with such parameters.
     history_ : skorch History
         One row per epoch.
     """
@@ -168,6 +174,14 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         """Arguments of the optimizer that this defence asks for."""
         return {}
 
+    def _ball(self) -> tuple[str, float, Any] | None:
+        """Name and value of the radius in which this defence trains, and its norm, if it does so in a ball."""
+        return None
+
+    def _trained_for(self) -> dict[str, Any]:
+        """What is ranked in training: `k` and `ranking`, where a defence has them."""
+        return {name: getattr(self, name) for name in ("k", "ranking") if name in self._get_param_names()}
+
     # ---------------------------------------------------------------- fit
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -204,6 +218,12 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
                 f"{type(self).__name__} needs samples of at least two classes; "
                 f"y holds one class only: {classes.tolist()[0]!r}."
             )
+        ball = self._ball()
+        if ball is not None:
+            name, radius, norm = ball
+            names, cure = getattr(self, "feature_names_in_", None), f"another {name}"
+            spread = X.std(axis=0, dtype=np.float64)
+            warn_of_ball(name, radius, spread, norm=norm, names=names, cure=cure, category=MismatchWarning)
         return _plain(X), codes.astype(np.int64), classes
 
     def _start(self, X: np.ndarray, n_classes: int) -> list[ObjectiveNet]:
@@ -238,7 +258,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             net.check_finite({"logits": net.module_(rows).sum().item()})
         # float64, because the mean of many float32 values loses digits
         self.net_, self.classes_, self.feature_means_ = net, classes, X.mean(axis=0, dtype=np.float64)
-        self.device_ = device
+        self.device_, self.feature_scales_ = device, X.std(axis=0, dtype=np.float64)
+        n_units = count_units(X.shape[1:])
+        for name, value in self._trained_for().items():
+            setattr(self, f"{name}_", min(int(value), max(n_units - 1, 1)) if name == "k" else value)
         return self
 
     def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:

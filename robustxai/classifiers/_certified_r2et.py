@@ -121,6 +121,9 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         self.n_bounds = n_bounds
         self.weight_decay = weight_decay
 
+    def _ball(self) -> tuple[str, float, Any] | None:
+        return "epsilon", self.epsilon, self.norm
+
     def _check_params(self) -> None:
         super()._check_params()
         check_k(self.k)

@@ -65,6 +65,9 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
         self.ranking = ranking
         self.radius = radius
 
+    def _ball(self) -> tuple[str, float, Any] | None:
+        return "radius", self.radius, 2
+
     def _check_params(self) -> None:
         super()._check_params()
         check_k(self.k)

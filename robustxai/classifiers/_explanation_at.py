@@ -54,6 +54,9 @@ class ExplanationATClassifier(BaseExplainableClassifier):
         self.n_steps = n_steps
         self.ranking = ranking
 
+    def _ball(self) -> tuple[str, float, Any] | None:
+        return "epsilon", self.epsilon, 2
+
     def _check_params(self) -> None:
         super()._check_params()
         check_k(self.k)

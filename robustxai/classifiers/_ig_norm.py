@@ -116,6 +116,9 @@ class IGNormClassifier(BaseExplainableClassifier):
         self.n_steps = n_steps
         self.step_size = step_size
 
+    def _ball(self) -> tuple[str, float, Any] | None:
+        return "epsilon", self.epsilon, self.norm
+
     def _check_params(self) -> None:
         super()._check_params()
         check_number("lambda_ig", self.lambda_ig, minimum=0.0)

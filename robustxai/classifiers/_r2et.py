@@ -115,6 +115,9 @@ class R2ETClassifier(BaseExplainableClassifier):
         self.hessian = hessian
         self.kappa = kappa
 
+    def _ball(self) -> tuple[str, float, Any] | None:
+        return ("radius", self.radius, 2) if self.gap == "distance" else None
+
     def _check_params(self) -> None:
         super()._check_params()
         check_k(self.k)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai._doubts import of_one_evaluation
 from robustxai._frames import take
 from robustxai._validation import check_choice, check_k, check_number
 from robustxai.attacks import AutoExplanationAttack, RandomAttack
@@ -284,7 +285,8 @@ def _curve(attack: Any, X: Any, radii: Sequence[float]) -> np.ndarray:
     columns, lowest, alone = np.empty((len(X), len(radii))), np.ones(len(X)), {}
     for place in np.argsort(radii, kind="stable"):
         attack.set_params(threat=replace(threat, epsilon=radii[place]))
-        precision = attack.run(X).precision_at_k
+        with of_one_evaluation(silent=radii[place] < max(radii)):  # a curve begins where the ball is tiny
+            precision = attack.run(X).precision_at_k
         alone[radii[place]] = float(precision.mean())
         columns[:, place] = lowest = np.minimum(lowest, precision)
     attack.set_params(threat=threat)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._validation import check_number, clip_k
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, plain_array, probabilities
@@ -59,7 +60,12 @@ def mean_along_paths(
     sample = displacement_sampler(n_features, epsilon, distribution, random_state)
     target = probabilities(estimator, X).argmax(axis=1)
     reference = explained_scores(estimator, X, centres, target, ranking)
-    member = top_k_mask(reference, checked_k(k, reference.shape[-1]))
+    k = checked_k(k, reference.shape[-1])
+    member = top_k_mask(reference, k)
+    warn_of_mismatch(estimator, "The thickness", k=k, ranking=ranking)
+    length = epsilon if distribution == "uniform" else epsilon * math.sqrt(n_features)
+    cure = "a Pipeline with a StandardScaler"
+    warn_of_ball("epsilon", length, spread_of(estimator, centres), names=getattr(X, "columns", None), cure=cure)
 
     flat = centres.reshape(len(centres), 1, n_features)
     times = (np.arange(n_points)[:, None] + 0.5) / n_points

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from robustxai._doubts import warn_of_mismatch
 from robustxai._frames import aligned, is_table, like
 from robustxai._models import named_rows, transformed, unwrap
 from robustxai._validation import check_number
@@ -35,6 +36,7 @@ class Removal:
         model, before = unwrap(estimator, needs=needs, what="The faithfulness", way=OTHER_MODELS)
         seen = transformed(X, before)
         x = plain_array(seen)
+        warn_of_mismatch(model, "The metric", ranking=ranking)
         if attribution is None:
             attribution = model.explain(like(seen, x))
         elif before and np.shape(attribution) != x.shape:

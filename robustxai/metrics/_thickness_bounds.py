@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._models import GRADIENTS, check_model
 from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_number
@@ -119,6 +120,9 @@ def thickness_bounds(
     scores = explained_scores(estimator, X, centres, target, ranking)
     n_units = scores.shape[-1]
     k = checked_k(k, n_units)
+    warn_of_mismatch(estimator, "The thickness", k=k, ranking=ranking)
+    cure = "a Pipeline with a StandardScaler"
+    warn_of_ball("epsilon", epsilon, spread_of(estimator, centres), names=getattr(X, "columns", None), cure=cure)
     order = top_k_indices(scores, n_units)
     ordered = scores.double().gather(-1, order)
     gap = (ordered[:, :k].mean(dim=-1) - ordered[:, k:].mean(dim=-1)).numpy()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.metrics import accuracy_score
 
+from robustxai._doubts import of_one_evaluation
 from robustxai._frames import take
 from robustxai._models import EXPLANATIONS, victim
 from robustxai._short_repr import short_repr
@@ -119,6 +120,10 @@ class PrecisionAtKScorer:
 
     def score_together(self, estimators: Sequence[Any], X: Any, y: Any = None) -> list[float]:
         """The scores of many fitted estimators on X, from one attack on a stack of them where they can be stacked."""
+        with of_one_evaluation():
+            return self._score_together(estimators, X)
+
+    def _score_together(self, estimators: Sequence[Any], X: Any) -> list[float]:
         results = _run_on_all(self.attack, [_victim(estimator, X) for estimator in estimators])
         return [float(result.precision_at_k.mean()) for result in results]
 
@@ -272,6 +277,10 @@ class RobustnessScorer:
 
     def score_together(self, estimators: Sequence[Any], X: Any, y: Any) -> list[dict[str, float]]:
         """The scores of many fitted estimators, each attack on a stack of them where they can be stacked."""
+        with of_one_evaluation():
+            return self._score_together(estimators, X, y)
+
+    def _score_together(self, estimators: Sequence[Any], X: Any, y: Any) -> list[dict[str, float]]:
         victims = [_victim(estimator, X) for estimator in estimators]
         attacked = [(clf, take(rows, slice(self.max_samples))) for clf, rows in victims]
         results = {name: _run_on_all(attack, attacked) for name, attack in self._attacks().items()}
