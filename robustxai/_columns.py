@@ -11,8 +11,8 @@ from robustxai._validation import nearest_name
 
 __all__ = ["by_feature", "columns_named", "indices_of"]
 
-#: What stands before the name of a column in the feature that tells whether its value was missing.
-_INDICATOR = "missingindicator_"
+#: The feature that tells whether the value of a column was missing, as SimpleImputer and `make_preprocessor` write it.
+_INDICATORS = ("missingindicator_{}", "{}_missing")
 #: Rows from which on a feature with two values is taken for a level.
 _ENOUGH = 6
 
@@ -41,7 +41,8 @@ def columns_named(
     what : str, default="feature"
         What the name is, for the messages.
     indicators : bool, default=False
-        Whether ``missingindicator_name``, which says that the value of the column was missing, belongs to it.
+        Whether ``missingindicator_name`` or ``name_missing``, which says that the value of the column was missing,
+        belongs to it.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def columns_named(
         groups = {other.rsplit("_", 1)[0] for other in names if "_" in other}
         raise ValueError(f"{what} {name!r} is not in the data.{nearest_name(name, {*names, *groups})}")
     if indicators:
-        marked = [i for i, other in enumerate(names) if _bare(other) == f"{_INDICATOR}{name}"]
+        marked = [i for i, other in enumerate(names) if _bare(other) in {form.format(name) for form in _INDICATORS}]
         found = sorted({*found, *marked})
     return found
 

@@ -132,6 +132,10 @@ def test_a_frozen_column_keeps_its_indicator():
     names, rows = list(imputer.get_feature_names_out()), imputer.transform(X)
     frozen = ThreatModel(frozen=["age"]).bind(rows, names).unit.numpy() == 0
     assert [n for n, f in zip(names, frozen) if f] == ["age", "missingindicator_age"]
+    preprocessor = make_preprocessor(X)
+    rows, ours = preprocessor.fit_transform(X), list(preprocessor.get_feature_names_out())
+    frozen = ThreatModel(frozen=["age"]).bind(rows, ours).unit.numpy() == 0
+    assert [n for n, f in zip(ours, frozen) if f] == ["age", "age_missing"]
     assert ThreatModel(scale={"age": 2.0}).bind(rows, names).unit.tolist() == [2.0, 1.0, 1.0, 1.0]
 
 
