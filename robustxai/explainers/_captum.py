@@ -17,8 +17,8 @@ from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from robustxai._random import RandomStreams
-from robustxai._switches import differentiable
 from robustxai._short_repr import short_repr
+from robustxai._switches import differentiable
 from robustxai._validation import check_choice, check_number
 from robustxai.explainers._scaled import ScaledAttribution
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from robustxai._switches import differentiable
 from robustxai._short_repr import short_repr
+from robustxai._switches import differentiable
 from robustxai._validation import check_choice
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale

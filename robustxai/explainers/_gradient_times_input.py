@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustxai._switches import differentiable
 from robustxai._short_repr import short_repr
+from robustxai._switches import differentiable
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._mean_gradient import leaf

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustxai._switches import differentiable
 from robustxai._short_repr import short_repr
+from robustxai._switches import differentiable
 from robustxai._validation import check_number
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
