@@ -82,6 +82,7 @@ _SCHEDULER_HELP = (
 _SHOWN = (
     "roc_auc",
     "precision_at_k",
+    "between_rows_precision",
     "precision_at_k_auto",
     "certified_precision_at_k",
     "precision_at_k_er",
@@ -155,7 +156,9 @@ def demo(
         "Seven classifiers on the breast-cancer table (30 features, scaled to \\[0, 1]). An explanation is the "
         "gradient of the predicted class; an attack moves the input by at most 0.3 in l2 and may not change the "
         "prediction. P@8 is the share of the eight most important features that are still among them afterwards. The "
-        "worst attack is above the truth; what is certified, no attack can get below.\n"
+        "worst attack is above the truth; what is certified, no attack can get below. B is the P@8 between the "
+        "explanations of two different rows: where it is 1, all rows have one explanation, and its stability says "
+        "nothing about any row's own.\n"
     )
     _run(Experiment(("breast_cancer",), attacks=_QUICK_ATTACKS, seeds=seeds, epsilon=0.3), out, n_jobs, fresh=True)
 

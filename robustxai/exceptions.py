@@ -12,6 +12,7 @@ __all__ = [
     "EvaluationWarning",
     "FailedCellsError",
     "MismatchWarning",
+    "SharedExplanationWarning",
     "TableError",
 ]
 
@@ -59,3 +60,11 @@ class DataWarning(UserWarning):
 
 class MismatchWarning(UserWarning):
     """A parameter does not fit what it is used with: another k than that of the training, a radius in other units."""
+
+
+class SharedExplanationWarning(EvaluationWarning):
+    """Different rows have nearly the same explanation, so that its stability says nothing about any row's own.
+
+    A kind of its own, because it is a property of model and data, which small tables often have: who knows of it can
+    silence it alone.
+    """

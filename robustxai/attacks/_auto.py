@@ -28,7 +28,7 @@ from robustxai.attacks._nes import NESAttack
 from robustxai.attacks._promotion import PromotionAttack
 from robustxai.attacks._radius import Lines, closing_directions
 from robustxai.attacks._random import RandomAttack
-from robustxai.attacks._result import AttackResult, strongest, warn_of_rise, zero_rows
+from robustxai.attacks._result import AttackResult, strongest, warn_of_rise, warn_of_sameness, zero_rows
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
 from robustxai.attacks._top_k import TopKManipulation
 from robustxai.attacks._transformer import AttackTransformer
@@ -129,6 +129,8 @@ class AutoExplanationAttack(AttackTransformer):
         every input, explanations without a derivative, gradient attacks that find less than random directions, a
         prediction that changes at most iterates, attacks that were still finding something when they stopped, and a
         mean P@k that rises with the radius.
+    SharedExplanationWarning
+        Different rows have more than 90 % of their top-k sets in common, without any attack.
 
     Examples
     --------
@@ -181,6 +183,7 @@ class AutoExplanationAttack(AttackTransformer):
             result, doubts = self._ensemble(rows, self._threat())
         for doubt in doubts:
             _say(doubt)
+        warn_of_sameness(result.attribution, self.k_, self.ranking)
         return np.asarray(result.X_adv)
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
@@ -195,6 +198,7 @@ class AutoExplanationAttack(AttackTransformer):
             result, doubts = self._ensemble(rows, self._threat())
         for doubt in doubts:
             _say(doubt)
+        warn_of_sameness(result.attribution, self.k_, self.ranking)
         tables = ("X_adv", "attribution", "attribution_adv")
         return replace(result, **{name: self._given_back(X, rows, getattr(result, name)) for name in tables})
 
@@ -247,6 +251,7 @@ class AutoExplanationAttack(AttackTransformer):
             columns[:, place] = lowest
         for doubt, where in doubted.items():
             _say(f"(epsilon {', '.join(f'{radius:g}' for radius in where)}) {doubt}")
+        warn_of_sameness(result.attribution, self.k_, self.ranking)
         cure = "Run preset='strong'. What is returned counts what was found at smaller radii, and does not rise."
         warn_of_rise(alone, cure)
         return columns

@@ -14,13 +14,16 @@ import pandas as pd
 
 from robustxai._frames import aligned, like, take
 from robustxai.attacks._moved import distances, moved_units, unit_names
-from robustxai.exceptions import EvaluationWarning
+from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
+from robustxai.metrics import between_rows_precision
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["AttackResult", "strongest", "warn_of_rise", "zero_rows"]
+__all__ = ["AttackResult", "strongest", "warn_of_rise", "warn_of_sameness", "zero_rows"]
 
 #: How much a mean P@k may rise with the radius before something is said.
 _TOLERANCE = 0.01
+#: What two different rows may have in common of their top-k sets before something is said.
+_SAME = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,3 +288,31 @@ def _ball(threat: ThreatModel) -> str:
 
 def _count(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def warn_of_sameness(attribution: Any, k: int, ranking: str = "magnitude", *, stacklevel: int = 2) -> None:
+    """Warn where two different rows have more than 90 % of their top-k sets in common, without any attack.
+
+    Parameters
+    ----------
+    attribution : array-like of shape (n_samples, *features)
+        The clean explanations.
+    k : int
+        Size of the top set, below the number of units.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        What is ranked.
+    stacklevel : int, default=2
+        As in :func:`warnings.warn`.
+    """
+    between = between_rows_precision(attribution, k, ranking=ranking)
+    if between > _SAME:
+        # in whole per cent, so that a search with many candidates says it a few times only
+        warnings.warn(
+            "This P@k is probably not what it seems: without any attack, two different rows have "
+            f"{100 * between:.0f} % of their top-{k} sets in common. A P@{k} near 1 then says that the model ranks "
+            "alike for everybody, not that a row's own explanation is stable. Report between_rows_precision beside it "
+            "and read chance_corrected_precision; where reasons should differ between rows, explain contributions "
+            '(explainer="gradient_times_input" or "integrated_gradients").',
+            SharedExplanationWarning,
+            stacklevel=stacklevel + 1,
+        )

@@ -10,7 +10,9 @@ from robustxai.benchmark._atex_efficacy import (
 from robustxai.benchmark._atex_images import IMAGE_ATTACKS, ATEXImages, ImageCell, run_image_cell
 from robustxai.benchmark._atex_images_models import IMAGE_ARMS, SIZES, Size
 from robustxai.benchmark._atex_images_tables import atex_images_markdown
-from robustxai.benchmark._bracket import Bracket, BracketCell, bracket_markdown, bracket_summary, run_bracket_cell
+from robustxai.benchmark._base_cell import BaseCell
+from robustxai.benchmark._bracket import Bracket, BracketCell, run_bracket_cell
+from robustxai.benchmark._bracket_tables import bracket_markdown, bracket_summary
 from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._experiment import Experiment, run_cells, run_experiment
 from robustxai.benchmark._r2et_methods import METHODS
@@ -38,6 +40,7 @@ __all__ = [
     "STANDARD_DEFENCES",
     "ATEXEfficacy",
     "ATEXImages",
+    "BaseCell",
     "Bracket",
     "BracketCell",
     "Cell",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import product
@@ -19,6 +18,8 @@ from sklearn.model_selection import train_test_split
 
 from robustxai._validation import check_number
 from robustxai.attacks import FGSM, PGD, BoundaryMarginAttack
+from robustxai.benchmark._base_cell import BaseCell
+from robustxai.benchmark._data_content import library_content
 from robustxai.benchmark._experiment import check_names, run_cells
 from robustxai.benchmark._registry import DATA
 from robustxai.classifiers import (
@@ -30,7 +31,7 @@ from robustxai.classifiers import (
     VanillaClassifier,
 )
 from robustxai.datasets import make_preprocessor
-from robustxai.metrics import roc_auc
+from robustxai.metrics import between_rows_precision, roc_auc
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["ARMS", "ATEXEfficacy", "EfficacyCell", "efficacy_markdown", "run_efficacy_cell"]
@@ -39,8 +40,6 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 #: What the iterations before the adversarial training are spent on, and logistic regression, which has none.
 ARMS = ("atex", "atex_code", "plain", "adversarial", "logistic_regression")
-#: Raised by one whenever a change of this file makes older results incomparable.
-_PROTOCOL = 1
 #: Iterations before the adversarial training: a constant rate, so that the eighth continues the seventh.
 _CONSTANT_RATE: dict[str, Any] = {"callbacks__lr_schedule": None}
 #: The published code, with its own epsilon: noise of 0.32 per feature, which on tables is far more than the paper's.
@@ -50,7 +49,7 @@ _K, _RADIUS, _STEPS, _ROWS = 8, 0.5, 30, 300
 
 
 @dataclass(frozen=True)
-class EfficacyCell:
+class EfficacyCell(BaseCell):
     """One model after some iterations, and after either kind of adversarial training on top of them.
 
     Rows are split, imputed, scaled and encoded as in :class:`Cell`. The pretrained classifier is softplus with ATEX's
@@ -84,15 +83,17 @@ class EfficacyCell:
     n_train: int = 5_000
     n_attacked: int = 2_000
 
-    @property
-    def name(self) -> str:
-        """File name of the result; the digest changes with anything that could change the numbers."""
-        estimators = (_teacher(0), ATEXClassifier(), VanillaClassifier(), AdversarialTrainingClassifier())
-        defaults = [repr(sorted(estimator.get_params().items())) for estimator in estimators]
-        defaults.append(repr((_CONSTANT_RATE, _PUBLISHED_CODE, _K, _RADIUS, _STEPS, _ROWS)))
-        fields = {**asdict(self), "protocol": _PROTOCOL, "defaults": defaults}
-        digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-        return f"efficacy-{self.data}-{self.defence}-{self.seed}-{self.iterations}-{digest}.json"
+    def _label(self) -> str:
+        return f"efficacy-{self.data}-{self.defence}-{self.seed}-{self.iterations}"
+
+    def _depends_on(self) -> Any:
+        estimators = (_teacher(self.seed), *(kind() for kind in _KINDS))
+        attacks = (BoundaryMarginAttack(k=_K, threat=ThreatModel(_RADIUS), max_iter=_STEPS), FGSM(), PGD())
+        return (self.data, library_content(self.data)), estimators, attacks, _CONSTANT_RATE, _PUBLISHED_CODE, _ROWS
+
+
+#: Classifiers that go on from the teacher, and the one that has none.
+_KINDS = (ATEXClassifier, VanillaClassifier, AdversarialTrainingClassifier, LinearClassifier)
 
 
 def _teacher(seed: int) -> SoftplusClassifier:
@@ -162,9 +163,11 @@ def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     explained = X_test[:_ROWS]
     attack = BoundaryMarginAttack(model, k=_K, threat=ThreatModel(_RADIUS, bounds=(0.0, 1.0)), max_iter=_STEPS)
-    precision = float(attack.fit(explained).run(explained).precision_at_k.mean())
+    found = attack.fit(explained).run(explained)
+    precision, between = float(found.precision_at_k.mean()), between_rows_precision(found.attribution, _K)
     row = {**asdict(cell), "majority": float(np.unique(y_test, return_counts=True)[1].max() / len(y_test))}
     row |= {"n_features": X.shape[1], "fit_seconds": seconds, "precision_at_k": precision}
+    row["between_rows_precision"] = between
     for stage, fitted in stages.items():
         row |= {f"{name}_{stage}": value for name, value in _scores(fitted, threat, X_test, y_test).items()}
     return row
@@ -251,6 +254,7 @@ class ATEXEfficacy:
 #: Heading, column, and whether it is compared with iteration 0.
 _COLUMNS = (
     ("P@8", "precision_at_k", False),
+    ("B", "between_rows_precision", False),
     ("AUC", "roc_auc_before", False),
     ("accuracy", "accuracy_before", False),
     ("FGSM", "fgsm_accuracy_before", False),
@@ -273,7 +277,9 @@ def efficacy_markdown(results: pd.DataFrame) -> str:
     in the same split; iteration 0 is the same in every arm and stands there once.
     """
     parts = []
-    headings = ["arm", "iterations", *(heading for heading, _, _ in _COLUMNS)]
+    # B, what two different rows have in common, is not in results from before it was measured
+    columns = [column for column in _COLUMNS if column[1] in results]
+    headings = ["arm", "iterations", *(heading for heading, _, _ in columns)]
     for (data, epsilon), table in results.groupby(["data", "epsilon"], sort=False):
         majority = (100 * table.drop_duplicates("seed")["majority"]).mean()
         parts += [
@@ -284,18 +290,18 @@ def efficacy_markdown(results: pd.DataFrame) -> str:
         ]
         iterated = table["defence"] != "logistic_regression"
         start = table[iterated & (table["iterations"] == 0)].drop_duplicates("seed").set_index("seed")
-        lines = [headings, ["---"] * len(headings), *([_line("none", start, start)] if len(start) else [])]
+        lines = [headings, ["---"] * len(headings), *([_line("none", start, start, columns)] if len(start) else [])]
         others = table[~iterated | (table["iterations"] > 0)].groupby(["defence", "iterations"], sort=False)
         for (arm, _), rows in others:
-            lines.append(_line(str(arm).replace("_", " "), rows.set_index("seed"), start))
+            lines.append(_line(str(arm).replace("_", " "), rows.set_index("seed"), start, columns))
         parts += [*("| " + " | ".join(line) + " |" for line in lines), ""]
     return "\n".join(parts)
 
 
-def _line(arm: str, rows: pd.DataFrame, start: pd.DataFrame) -> list[str]:
+def _line(arm: str, rows: pd.DataFrame, start: pd.DataFrame, columns: Sequence[tuple[str, str, bool]]) -> list[str]:
     count = int(rows["iterations"].iloc[0])
     cells = []
-    for _, column, compared in _COLUMNS:
+    for _, column, compared in columns:
         if compared and not (count and len(start)):
             cells.append("-")
         else:

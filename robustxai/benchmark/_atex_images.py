@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -33,11 +31,20 @@ from robustxai.benchmark._atex_images_models import (
     image_rows,
     pretrained,
 )
+from robustxai.benchmark._base_cell import BaseCell
+from robustxai.benchmark._data_content import stored_content
 from robustxai.benchmark._experiment import check_names, run_cells
 from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import SmoothGrad
-from robustxai.metrics import comprehensiveness, spearman_correlation, ssim, sufficiency, top_k_intersection
+from robustxai.metrics import (
+    between_rows_precision,
+    comprehensiveness,
+    spearman_correlation,
+    ssim,
+    sufficiency,
+    top_k_intersection,
+)
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["EPSILONS", "IMAGE_ATTACKS", "ATEXImages", "ImageCell", "run_image_cell"]
@@ -46,8 +53,6 @@ __all__ = ["EPSILONS", "IMAGE_ATTACKS", "ATEXImages", "ImageCell", "run_image_ce
 EPSILONS = (0.02, 0.04, 0.08)
 #: The two of the paper, and for every row and metric the lowest figure of these and of the library's attacks.
 IMAGE_ATTACKS = ("untargeted", "targeted", "strongest")
-#: Raised by one whenever a change of the protocol makes older results incomparable.
-_PROTOCOL = 1
 #: Side of a target region in pixels, as in the paper, and how many of them share the rows.
 _REGION, _N_REGIONS = 5, 4
 #: Steps of the paper's attacks cover this many radii in all: 200 of .002 at radius .08, as in the published code.
@@ -55,7 +60,7 @@ _REACH = 5.0
 
 
 @dataclass(frozen=True)
-class ImageCell:
+class ImageCell(BaseCell):
     """One model of images, attacked at every radius in every way.
 
     Pixels lie in [0, 1]. The arms that are tuned go on from the weights of the softplus classifier of the same seed;
@@ -81,16 +86,15 @@ class ImageCell:
     size: str = "small"
     part: str = "test"
 
-    @property
-    def name(self) -> str:
-        """File name of the result; the digest changes with anything that could change the numbers."""
+    def _label(self) -> str:
+        return f"images-{self.data}-{self.arm}-{self.seed}-{self.size}-{self.part}"
+
+    def _depends_on(self) -> Any:
         budget = SIZES[self.size]
-        estimators = [image_estimator(arm, 0, budget) for arm in (self.arm, "softplus")]
-        defaults = [repr(sorted(estimator.get_params().items())) for estimator in estimators]
-        defaults.append(repr((EPSILONS, TOP_K, _REGION, _N_REGIONS, _REACH)))
-        fields = {**asdict(self), "size": asdict(budget), "protocol": _PROTOCOL, "defaults": defaults}
-        digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-        return f"images-{self.data}-{self.arm}-{self.seed}-{self.size}-{self.part}-{digest}.json"
+        estimators = [image_estimator(arm, self.seed, budget) for arm in (self.arm, "softplus")]
+        attacks = (TopKManipulation(), TargetedManipulation(), BoundaryMarginAttack(), MSEAttack())
+        data = self.data, IMAGE_DATA[self.data], stored_content(self.data)
+        return data, budget, estimators, attacks, EPSILONS, TOP_K, _REGION, _N_REGIONS, _REACH
 
 
 def run_image_cell(cell: ImageCell) -> dict[str, Any]:
@@ -106,6 +110,7 @@ def run_image_cell(cell: ImageCell) -> dict[str, Any]:
     seconds = sum(float(epoch["dur"]) for epoch in model.history_)
     row: dict[str, Any] = {**asdict(cell), "fit_seconds": seconds, "n_attacked": len(X)}
     row["accuracy"] = float(model.score(X_test[: budget.n_test], y_test[: budget.n_test]))
+    row["between_rows_precision"] = between_rows_precision(own, TOP_K)
     row["comprehensiveness"] = float(comprehensiveness(model, X).mean())
     row["sufficiency"] = float(sufficiency(model, X).mean())
     smooth = SmoothGrad(budget.n_draws, 0.1, output="logit", internal_batch_size=256)

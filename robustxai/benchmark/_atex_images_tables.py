@@ -41,6 +41,7 @@ _ARMS_OF_THE_PAPER = {"atex": 0, "softplus": 1}
 #: Heading, start of the column's name, place in a published row.
 _METRICS = (("rank corr.", "rank_correlation", 1), (f"top-{TOP_K}", "top_k_intersection", 2), ("SSIM", "ssim", None))
 _REST = (
+    ("B", "between_rows_precision"),
     ("COMP ↑", "comprehensiveness"),
     ("SUFF ↓", "sufficiency"),
     ("smooth", "smoothness"),
@@ -63,14 +64,18 @@ def atex_images_markdown(results: pd.DataFrame) -> str:
     """
     headings = ["epsilon", "arm", "accuracy"]
     headings += [f"{attack}: {name}" for attack in IMAGE_ATTACKS for name, _, _ in _METRICS]
-    headings += [name for name, _ in _REST]
+    # B, what two different images have in common, is not in results from before it was measured
+    rest = [column for name, column in _REST if column in results]
+    headings += [name for name, column in _REST if column in rest]
     parts = [_protocol(results)]
     for data, table in results.groupby("data", sort=False):
         parts += [f"## {data}", ""]
         lines = [headings, ["---"] * len(headings)]
         for epsilon in EPSILONS:
             for arm, rows in table.groupby("arm", sort=False):
-                lines.append([f"{epsilon:g}", str(arm).replace("_", " "), *_line(str(data), epsilon, str(arm), rows)])
+                lines.append(
+                    [f"{epsilon:g}", str(arm).replace("_", " "), *_line(str(data), epsilon, str(arm), rows, rest)]
+                )
         parts += [*("| " + " | ".join(line) + " |" for line in lines), ""]
     return "\n".join(parts)
 
@@ -96,7 +101,7 @@ def _protocol(results: pd.DataFrame) -> str:
     )
 
 
-def _line(data: str, epsilon: float, arm: str, rows: pd.DataFrame) -> list[str]:
+def _line(data: str, epsilon: float, arm: str, rows: pd.DataFrame, rest: list[str]) -> list[str]:
     place = _ARMS_OF_THE_PAPER.get(arm)
     accuracy = _spread(rows["accuracy"])
     if arm == "atex" and data in PUBLISHED_IMAGES["untargeted"]:
@@ -110,7 +115,7 @@ def _line(data: str, epsilon: float, arm: str, rows: pd.DataFrame) -> list[str]:
                 figures = published[1] if item == 1 else published[2]
                 cell += f" ({figures[place]:.3f})"
             cells.append(cell)
-    return cells + [_spread(rows[column]) for _, column in _REST]
+    return cells + [_spread(rows[column]) for column in rest]
 
 
 def _spread(values: pd.Series) -> str:

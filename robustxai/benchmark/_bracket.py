@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 import warnings
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -17,20 +14,28 @@ import pandas as pd
 
 from robustxai._validation import check_number
 from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
+from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._cell import Cell, prepare_rows
 from robustxai.benchmark._experiment import check_names, run_cells
 from robustxai.benchmark._registry import DEFENCES
 from robustxai.benchmark._user_table import Data, announce, check_data, key, stem
 from robustxai.certificates import certified_radius, certify_top_k
 from robustxai.exceptions import EvaluationWarning, FailedCellsError
-from robustxai.metrics import comprehensiveness, decision_flip_fraction, roc_auc, sufficiency
+from robustxai.metrics import (
+    between_rows_precision,
+    chance_corrected_precision,
+    commonest_top_k_share,
+    comprehensiveness,
+    decision_flip_fraction,
+    distinct_top_k_sets,
+    prediction_sensitivity,
+    roc_auc,
+    sufficiency,
+)
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["Bracket", "BracketCell", "bracket_markdown", "bracket_summary", "run_bracket_cell"]
+__all__ = ["Bracket", "BracketCell", "run_bracket_cell"]
 
-
-#: Raised by one whenever a change of this file makes older results incomparable.
-_PROTOCOL = 2
 #: Presets of the attack for P@k, and for the radius, which takes it at many radii.
 _PRESETS = ("standard", "fast")
 #: Where the searches for a radius begin; a row that nothing changed up to here has no attack radius.
@@ -42,7 +47,7 @@ _PAPER_STEPS = 200
 
 
 @dataclass(frozen=True)
-class BracketCell:
+class BracketCell(BaseCell):
     """One model, trained once, with its bracket at every radius.
 
     Rows are split, imputed, scaled and encoded as in :class:`Cell`; the defence is at its defaults.
@@ -70,12 +75,11 @@ class BracketCell:
     k: int = 8
     n_rows: int = 100
 
-    @property
-    def name(self) -> str:
-        """File name of the result; the digest changes with anything that could change the numbers."""
-        fields = (self.epsilons, _PRESETS, _MAX_RADIUS, _LEVELS, _PAPER_STEPS, _PROTOCOL)
-        digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
-        return f"bracket-{digest}-{self.model().name}"
+    def _label(self) -> str:
+        return f"bracket-{self.n_rows}-{self.model()._label()}"
+
+    def _depends_on(self) -> Any:
+        return self.model().digest, _attacks(None, self, 1.0), _radius_attack(None, self), _LEVELS
 
     def model(self) -> Cell:
         """The cell that trains the model."""
@@ -97,6 +101,8 @@ def run_bracket_cell(cell: BracketCell) -> dict[str, Any]:
     estimator = model.estimator().fit(X_train, y_train)
     seconds = time.perf_counter() - start
     X = X_test[: cell.n_rows]
+    attribution = estimator.explain(X)
+    between = between_rows_precision(attribution, cell.k)
     return {
         **asdict(cell),
         "data": stem(cell.data),
@@ -107,23 +113,40 @@ def run_bracket_cell(cell: BracketCell) -> dict[str, Any]:
         "comprehensiveness": float(comprehensiveness(estimator, X).mean()),
         "sufficiency": float(sufficiency(estimator, X).mean()),
         "decision_flip_fraction": float(decision_flip_fraction(estimator, X).mean()),
+        "between_rows_precision": between,
+        "distinct_top_k_sets": distinct_top_k_sets(attribution, cell.k),
+        "commonest_top_k_share": commonest_top_k_share(attribution, cell.k),
         **_radii(estimator, X, cell),
-        "points": [_point(estimator, X, cell, epsilon) for epsilon in cell.epsilons],
+        "points": [_point(estimator, X, cell, epsilon, between) for epsilon in cell.epsilons],
     }
 
 
-def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float) -> dict[str, Any]:
+def _attacks(estimator: Any, cell: BracketCell, epsilon: float) -> tuple[Any, Any, Any]:
+    """The ensemble, the papers' attack in equal steps outwards, and random directions."""
+    threat = ThreatModel(epsilon, norm=2, bounds=(0.0, 1.0))
+    options: dict[str, Any] = {"k": cell.k, "threat": threat, "random_state": cell.seed}
+    steps: dict[str, Any] = {"max_iter": _PAPER_STEPS, "step_size": epsilon / _PAPER_STEPS, "momentum": 0.0}
+    return (
+        AutoExplanationAttack(estimator, preset=_PRESETS[0], **options),
+        ERAttack(estimator, keep="last", **steps, **options),
+        RandomAttack(estimator, **options),
+    )
+
+
+def _radius_attack(estimator: Any, cell: BracketCell) -> AutoExplanationAttack:
+    threat = ThreatModel(_MAX_RADIUS)
+    return AutoExplanationAttack(estimator, k=cell.k, threat=threat, preset=_PRESETS[1], random_state=cell.seed)
+
+
+def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float, between: float) -> dict[str, Any]:
     """Both ends of the bracket at one radius, and what others would have reported."""
-    options: dict[str, Any] = {"k": cell.k, "threat": _threat(epsilon), "random_state": cell.seed}
     certificate = certify_top_k(estimator, X, cell.k, epsilon=epsilon, norm=2, method="best")
+    ensemble, paper, random = _attacks(estimator, cell, epsilon)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", EvaluationWarning)
-        attacked = AutoExplanationAttack(estimator, preset=_PRESETS[0], **options).run(X).precision_at_k
-    paper = ERAttack(
-        estimator, max_iter=_PAPER_STEPS, step_size=epsilon / _PAPER_STEPS, momentum=0.0, keep="last", **options
-    )
-    published = paper.run(X).precision_at_k
+        result = ensemble.run(X)
+    attacked, published = result.precision_at_k, paper.run(X).precision_at_k
     lowest = np.minimum(attacked, published)
     _check_order(certificate.precision_at_k, lowest, f"P@{cell.k} at epsilon {epsilon:g}", cell)
     return {
@@ -133,7 +156,9 @@ def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float) -> 
         "certified": float(certificate.precision_at_k.mean()),
         "attacked": float(attacked.mean()),
         "er_paper": float(published.mean()),
-        "random": float(RandomAttack(estimator, **options).run(X).precision_at_k.mean()),
+        "random": float(random.run(X).precision_at_k.mean()),
+        "corrected_attacked": chance_corrected_precision(float(attacked.mean()), between),
+        "prediction_sensitivity": float(prediction_sensitivity(estimator, X, result.X_adv).mean()),
         "fully_certified": float((certificate.precision_at_k >= 1).mean()),
         "er_paper_lower": float((published < attacked - 1e-9).mean()),
         "warning": " ".join(str(warning.message) for warning in caught),
@@ -146,9 +171,7 @@ def _radii(estimator: Any, X: np.ndarray, cell: BracketCell) -> dict[str, float]
     The attack may do here what the proof allows: leave the data's box, and change the prediction.
     """
     proven = certified_radius(estimator, X, cell.k, norm=2, max_epsilon=_MAX_RADIUS)
-    attack = AutoExplanationAttack(
-        estimator, k=cell.k, threat=ThreatModel(_MAX_RADIUS), preset=_PRESETS[1], random_state=cell.seed
-    )
+    attack = _radius_attack(estimator, cell)
     found = attack.minimum_radius(X, n_levels=_LEVELS, keep_prediction=False)
     _check_order(proven, found, "radius", cell, slack=1e-6)  # that of float32 inputs
     finite = np.isfinite(found)
@@ -158,10 +181,6 @@ def _radii(estimator: Any, X: np.ndarray, cell: BracketCell) -> dict[str, float]
         "radius_ratio": float(np.median(proven[finite] / found[finite])) if finite.any() else float("nan"),
         "has_attack_radius": float(finite.mean()),
     }
-
-
-def _threat(epsilon: float) -> ThreatModel:
-    return ThreatModel(epsilon, norm=2, bounds=(0.0, 1.0))
 
 
 def _check_order(proven: np.ndarray, found: np.ndarray, what: str, cell: BracketCell, slack: float = 1e-9) -> None:
@@ -257,10 +276,13 @@ class Bracket:
         DataFrame
             One row per cell and epsilon. Means over rows of P@k: ``certified``, ``attacked``, ``er_paper``,
             ``random``; ``fully_certified`` and ``er_paper_lower`` are shares of rows (the papers' attack below
-            ``attacked``). ``method`` is that of the certificate; ``preset`` and ``warning`` are the attack's, how hard
-            it tried and what it had to say. The rest is the model's, and the same at every epsilon: AUC,
-            faithfulness, and medians of the proven radius, of the attack's (infinite where more than half of the rows
-            withstood), and of their ratio over the rows that have both.
+            ``attacked``). ``corrected_attacked`` is (attacked - B) / (1 - B), ``prediction_sensitivity`` the mean
+            change of the predicted class's probability at the ensemble's points. ``method`` is that of the
+            certificate; ``preset`` and ``warning`` are the attack's, how hard it tried and what it had to say. The
+            rest is the model's, and the same at every epsilon: AUC, faithfulness, B = ``between_rows_precision`` (the
+            P@k between the explanations of two different rows), ``distinct_top_k_sets``,
+            ``commonest_top_k_share``, and medians of the proven radius, of the attack's (infinite where more than half
+            of the rows withstood), and of their ratio over the rows that have both.
         """
         announce(self.data)
         try:
@@ -275,91 +297,3 @@ def _long(cells: pd.DataFrame) -> pd.DataFrame:
         return cells
     long = cells.drop(columns="epsilons").explode("points", ignore_index=True)
     return long.drop(columns="points").join(pd.DataFrame(long["points"].tolist()))
-
-
-#: Heading and column of what a model is worth beside its stability.
-_MODEL = (
-    ("AUC", "roc_auc", 4),
-    ("COMP ↑", "comprehensiveness", 3),
-    ("SUFF ↓", "sufficiency", 3),
-    ("DFFOT ↓", "decision_flip_fraction", 3),
-)
-_POINT_COLUMNS = (
-    ("certified", "certified", 3),
-    ("attacked", "attacked", 3),
-    ("gap", "gap", 3),
-    ("papers' attack", "er_paper", 3),
-    ("random", "random", 3),
-    ("rows proven whole", "fully_certified", 2),
-)
-_RADIUS_COLUMNS = (
-    ("proven radius", "certified_radius", 4),
-    ("attack radius", "attack_radius", 4),
-    ("ratio", "radius_ratio", 2),
-    ("rows with attack radius", "has_attack_radius", 2),
-)
-
-
-def bracket_markdown(results: pd.DataFrame) -> str:
-    """Two tables per data set in Markdown, mean ± s.d. over seeds: P@k at every radius, and the radii themselves.
-
-    AUC and faithfulness stand in every line, because a linear or collapsed model is proven stable at any radius.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As :meth:`Bracket.run` returns it.
-    """
-    parts: list[str] = []
-    for data, table in results.assign(gap=results["attacked"] - results["certified"]).groupby("data", sort=False):
-        first = table.iloc[0]
-        seeds = table["seed"].nunique()
-        about = f"{first['n_features']} features, {seeds} seed{'s' if seeds > 1 else ''}, {first['n_rows']} rows each"
-        models = table.drop_duplicates(["defence", "seed"])
-        parts += [f"### {data} ({about})", "", f"P@{first['k']}:", ""]
-        parts += [*_table(table, ["defence", "epsilon"], (*_POINT_COLUMNS, *_MODEL)), "", "Medians over rows:", ""]
-        parts += [*_table(models, ["defence"], (*_RADIUS_COLUMNS, *_MODEL)), ""]
-    return "\n".join(parts)
-
-
-def bracket_summary(
-    results: pd.DataFrame, defences: Mapping[str, str], epsilons: Sequence[float] = (0.1, 0.25, 0.5)
-) -> str:
-    """One small table in Markdown: AUC, and the mean certified and attacked P@k between which the true one lies.
-
-    Parameters
-    ----------
-    results : DataFrame
-        Rows of one data set, as :meth:`Bracket.run` returns them.
-    defences : mapping of str to str
-        Name of a defence to the label of its line, in the order of the lines.
-    epsilons : sequence of float, default=(0.1, 0.25, 0.5)
-        Radii, one column each.
-    """
-    means = results.groupby(["defence", "epsilon"])[["roc_auc", "certified", "attacked"]].mean()
-    lines = [["", "AUC", *(f"epsilon {epsilon:g}" for epsilon in epsilons)], ["---"] * (2 + len(epsilons))]
-    for defence, label in defences.items():
-        points = [means.loc[(defence, epsilon)] for epsilon in epsilons]
-        ends = [f"{point['certified']:.3f} to {point['attacked']:.3f}" for point in points]
-        lines.append([label, f"{points[0]['roc_auc']:.4f}", *ends])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _table(rows: pd.DataFrame, keys: list[str], columns: tuple[tuple[str, str, int], ...]) -> list[str]:
-    lines = [[*keys, *(heading for heading, _, _ in columns)], ["---"] * (len(keys) + len(columns))]
-    for values, group in rows.groupby(keys, sort=False):
-        label = [value if isinstance(value, str) else f"{value:g}" for value in values]
-        lines.append([*label, *(_number(group[column].to_numpy(), digits) for _, column, digits in columns)])
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-def _number(values: np.ndarray, digits: int) -> str:
-    """Mean ± s.d.; of what reaches beyond the largest radius that was tried there is no mean."""
-    beyond = values >= _MAX_RADIUS
-    if beyond.any():
-        return f"≥ {_MAX_RADIUS:g}" if beyond.all() else f"{values.min():.{digits}f} to ≥ {_MAX_RADIUS:g}"
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return "-"
-    spread = f" ± {known.std(ddof=1):.{digits}f}" if len(known) > 1 else ""
-    return f"{known.mean():.{digits}f}{spread}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import warnings
@@ -14,8 +13,9 @@ import numpy as np
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 
+from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._registry import ATTACKS, DEFENCES
-from robustxai.benchmark._user_table import Data, content, load, options, stem
+from robustxai.benchmark._user_table import Data, identity, load, stem
 from robustxai.classifiers import retrain
 from robustxai.datasets import make_preprocessor
 from robustxai.exceptions import EvaluationWarning
@@ -23,18 +23,15 @@ from robustxai.metrics import roc_auc
 from robustxai.model_selection import CertifiedPrecisionScorer, RobustnessScorer
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["Cell", "Params", "prepare_rows", "run_cell"]
+__all__ = ["Cell", "Params", "prepare_rows", "run_cell", "with_words"]
 
 #: Names and values of parameters, hashable.
 Params = tuple[tuple[str, Any], ...]
 
-#: Raised by one whenever a change of this file makes older results incomparable.
-_PROTOCOL = 2
-
 
 @dataclass(frozen=True)
-class Cell:
-    """Everything that a result depends on.
+class Cell(BaseCell):
+    """One defence on one table with one seed.
 
     The protocol: the rows are split 75 : 25, stratified, by the seed; features are imputed, scaled to [0, 1] and
     one-hot encoded by what the training part shows; the defence is trained at its defaults with the same seed; AUC and
@@ -67,25 +64,29 @@ class Cell:
     reference_attacks: tuple[str, ...] = ()
     certify: bool = False
 
-    @property
-    def name(self) -> str:
-        """File name of the result; the digest changes with anything that could change the numbers."""
-        # not the estimator's repr, which leaves out every parameter that is at its default
-        estimator = self.estimator()
-        module_defaults: dict[str, Any] = getattr(estimator, "_module_params", dict)()
-        defaults = repr((sorted(estimator.get_params().items()), sorted(module_defaults.items())))
-        own = asdict(self)
-        if not self.certify:
-            del own["certify"]  # results from before there were certificates stay what they were
-        if file := content(self.data):  # which is the same table wherever it lies
-            own["data"] = options(self.data)
-        fields = {**own, "protocol": _PROTOCOL, "defaults": defaults, "file": file}
-        digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-        return f"{stem(self.data)}-{self.defence}-{self.seed}-{digest}.json"
+    def _label(self) -> str:
+        return f"{stem(self.data)}-{self.defence}-{self.seed}"
+
+    def _depends_on(self) -> Any:
+        return (
+            identity(self.data),
+            self.estimator(),
+            self.old_estimator() if self.start == "vanilla" else None,
+            self.built(self.attacks),
+            self.built(self.reference_attacks),
+        )
+
+    def built(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The attacks of these names, each of which still lacks its victim."""
+        return {name: ATTACKS[name](self.k, self.threat(), self.max_iter, self.seed) for name in names}
 
     def estimator(self) -> Any:
         """The unfitted estimator."""
         return DEFENCES[self.defence](self.k, self.seed).set_params(**dict(self.params))
+
+    def old_estimator(self) -> Any:
+        """The unfitted vanilla model that is retrained."""
+        return DEFENCES["vanilla"](self.k, self.seed).set_params(**dict(self.start_params))
 
     def threat(self) -> ThreatModel:
         """The threat model: features are scaled to [0, 1], and there they must stay."""
@@ -113,7 +114,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
         X_train, X_guard, y_train, y_guard = train_test_split(
             X_train, y_train, test_size=0.2, stratify=y_train, random_state=cell.seed
         )
-        old = DEFENCES["vanilla"](cell.k, cell.seed).set_params(**dict(cell.start_params)).fit(X_train, y_train)
+        old = cell.old_estimator().fit(X_train, y_train)
     extra: dict[str, int] = {}
     start = time.perf_counter()
     if cell.start == "vanilla":
@@ -127,14 +128,9 @@ def run_cell(cell: Cell) -> dict[str, Any]:
         estimator = cell.estimator().fit(X_train, y_train)
     seconds = time.perf_counter() - start
     if hasattr(estimator, "explain"):
-        attacks, reference = (
-            {name: ATTACKS[name](cell.k, cell.threat(), cell.max_iter, cell.seed) for name in names}
-            for names in (cell.attacks, cell.reference_attacks)
-        )
+        attacks, reference = cell.built(cell.attacks), cell.built(cell.reference_attacks)
         scorer = RobustnessScorer(attacks, max_samples=cell.n_attacked, reference=reference)
-        scores, warning = _with_words(lambda: scorer(estimator, X_test, y_test))
-        if cell.certify:
-            scores |= _certified(cell, estimator, X_test)
+        scores, warning = with_words(lambda: scorer(estimator, X_test, y_test) | _certified(cell, estimator, X_test))
     else:
         warning = ""
         scores = {
@@ -149,7 +145,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     return {**fields, "n_features": X_train.shape[1], "fit_seconds": seconds, **extra, **scores, "warning": warning}
 
 
-def _with_words(score: Callable[[], dict[str, float]]) -> tuple[dict[str, float], str]:
+def with_words(score: Callable[[], dict[str, float]]) -> tuple[dict[str, float], str]:
     """Scores, and what the attacks had to say about them: in a table of many cells nobody sees where it belongs."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", EvaluationWarning)
@@ -164,8 +160,10 @@ def _with_words(score: Callable[[], dict[str, float]]) -> tuple[dict[str, float]
 
 
 def _certified(cell: Cell, estimator: Any, X: np.ndarray) -> dict[str, float]:
-    """Mean proven P@k of the attacked rows; nothing where there is no certificate."""
+    """Mean proven P@k of the attacked rows; nothing where it was not asked for, or there is no certificate."""
     threat = cell.threat()
+    if not cell.certify:
+        return {}
     scorer = CertifiedPrecisionScorer(cell.k, threat.epsilon, threat.norm, max_samples=cell.n_attacked)
     try:
         return {"certified_precision_at_k": scorer(estimator, X)}

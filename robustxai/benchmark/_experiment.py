@@ -15,6 +15,7 @@ import pandas as pd
 from robustxai._files import write_text, written_at_once
 from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
+from robustxai.benchmark._fingerprint import read_once
 from robustxai.benchmark._registry import ATTACKS, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import Data, announce, check_data, is_file, key, labels
@@ -140,7 +141,9 @@ def run_cells(
     folder = Path(out) / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     called = _labels(cells)
-    stored = {} if fresh else {cell: row for cell in cells if (row := _read(folder / cell.name)) is not None}
+    with read_once():
+        names = {cell: cell.name for cell in cells}
+    stored = {} if fresh else {cell: row for cell in cells if (row := _read(folder / names[cell])) is not None}
     rows = {cell: {**row, **called(cell)} for cell, row in stored.items()}
     report = progress or (lambda finished, total, row: None)
     for finished, row in enumerate(rows.values(), start=1):
@@ -155,7 +158,7 @@ def run_cells(
                 if isinstance(result, Failure):
                     failures[cell] = result
                     continue
-                with written_at_once(folder / cell.name, "w") as file:
+                with written_at_once(folder / names[cell], "w") as file:
                     json.dump(result, file)
                 rows[cell] = {**result, **called(cell)}
                 report(len(rows), len(cells), rows[cell])

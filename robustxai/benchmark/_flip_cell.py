@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._cell import Cell, Params, prepare_rows
 from robustxai.benchmark._registry import ATTACKS
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
@@ -16,7 +17,7 @@ _STEPS = 1000
 
 
 @dataclass(frozen=True)
-class FlipCell:
+class FlipCell(BaseCell):
     """A model whose rows are attacked with the paper's ERAttack: radius 1, 1,000 steps of 1e-3.
 
     Parameters
@@ -39,11 +40,11 @@ class FlipCell:
     n_draws: int = 50
     n_points: int = 10
 
-    @property
-    def name(self) -> str:
-        """File name of the result."""
-        sampling = f"{self.n_attacked}-{self.n_draws}-{self.n_points}"
-        return f"flip-{sampling}-{self.model().name}"
+    def _label(self) -> str:
+        return f"flip-{self.n_attacked}-{self.n_draws}-{self.n_points}-{self.model()._label()}"
+
+    def _depends_on(self) -> Any:
+        return self.model().digest, _STEPS
 
     def model(self) -> Cell:
         """The cell that trains the model."""

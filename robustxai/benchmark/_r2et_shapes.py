@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -16,7 +15,9 @@ import pandas as pd
 
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack
-from robustxai.benchmark._cell import Params
+from robustxai.benchmark._base_cell import BaseCell
+from robustxai.benchmark._cell import Params, with_words
+from robustxai.benchmark._data_content import stored_content
 from robustxai.benchmark._experiment import check_names, run_cells
 from robustxai.benchmark._shape_data import SHAPES, Rows, Shape
 from robustxai.classifiers import (
@@ -34,10 +35,6 @@ from robustxai.perturbation import ThreatModel
 
 __all__ = ["SHAPE_METHODS", "R2ETShapes", "ShapeCell", "run_shape_cell"]
 
-#: Raised by one whenever a change of this file makes older results incomparable.
-_PROTOCOL = 1
-
-
 #: Rows of the tables: the paper's names, and the defences behind them.
 SHAPE_METHODS: dict[str, type[BaseExplainableClassifier]] = {
     "Logistic regression": LinearClassifier,
@@ -52,7 +49,7 @@ SHAPE_METHODS: dict[str, type[BaseExplainableClassifier]] = {
 
 
 @dataclass(frozen=True)
-class ShapeCell:
+class ShapeCell(BaseCell):
     """One method on one data set and seed: trained, attacked by the paper's attacks and by stronger ones, measured.
 
     Parameters
@@ -78,15 +75,15 @@ class ShapeCell:
     part: str = "test"
     params: Params = ()
 
-    @property
-    def name(self) -> str:
-        """File name of the result; the digest changes with anything that could change the numbers."""
+    def _label(self) -> str:
+        return f"shape-{self.data}-{self.method.replace(chr(92), '-no-')}-{self.seed}-{self.size}"
+
+    def _depends_on(self) -> Any:
         shape = SHAPES[self.data]
-        estimator = sorted(self.estimator().get_params().items())
-        settings = repr((estimator, shape.sizes[self.size], shape.k, shape.epsilon, shape.bounds, _STEPS, _DRAWS))
-        fields = {**asdict(self), "protocol": _PROTOCOL, "settings": settings}
-        digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-        return f"shape-{self.data}-{self.method.replace(chr(92), '-no-')}-{self.seed}-{self.size}-{digest}.json"
+        size = shape.sizes[self.size]
+        attacks = _attacks(shape, self.seed), _published_attacks(shape, size["paper_steps"])
+        data = self.data, shape.load, stored_content(shape.stored)
+        return data, size, self.estimator(), attacks, _DRAWS
 
     def estimator(self) -> BaseExplainableClassifier:
         """The unfitted estimator."""
@@ -125,11 +122,15 @@ def run_shape_cell(cell: ShapeCell) -> dict[str, Any]:
     n_attacked = shape.sizes[cell.size]["n_attacked"]
     shuffled = np.random.default_rng(cell.seed).permutation(len(X_test))  # the first rows are what is attacked
     X_test, y_test = X_test[shuffled], y_test[shuffled]
-    scores = {"roc_auc": roc_auc(estimator, X_test, y_test), "accuracy": float(estimator.score(X_test, y_test))}
+    scores: dict[str, Any] = {
+        "roc_auc": roc_auc(estimator, X_test, y_test),
+        "accuracy": float(estimator.score(X_test, y_test)),
+    }
     published = _published_attacks(shape, shape.sizes[cell.size]["paper_steps"])
     options: dict[str, Any] = {"max_samples": n_attacked, "reference": published, "n_draws": _DRAWS}
     own = RobustnessScorer(_attacks(shape, cell.seed), **options)
-    scores = {**own(estimator, X_test[:n_attacked], y_test[:n_attacked]), **scores}
+    attacked, warning = with_words(lambda: own(estimator, X_test[:n_attacked], y_test[:n_attacked]))
+    scores = {**attacked, **scores, "warning": warning}
     fields = {**asdict(cell), "params": json.dumps(dict(cell.params)), "k": shape.k, "epsilon": shape.epsilon}
     return {**fields, "n_train": len(X), "n_attacked": n_attacked, "fit_seconds": seconds, **scores}
 

@@ -85,6 +85,7 @@ def _common(*without: str) -> tuple[Column, ...]:
     columns: tuple[Column, ...] = (
         ("AUC", lambda r: r.value("roc_auc", 4)),
         ("P@{k} worst", lambda r: r.value("precision_at_k", 3)),
+        ("B", lambda r: r.value("between_rows_precision", 3)),
         ("merit", lambda r: r.merit()),
         ("DFFOT ↓", lambda r: r.value("decision_flip_fraction", 2)),
         ("COMP ↑", lambda r: r.value("comprehensiveness", 2)),
@@ -142,6 +143,8 @@ def _table(
     best: float,
 ) -> str:
     title, columns = layout
+    if "between_rows_precision" not in most_stable:  # results from before it was measured
+        columns = tuple(column for column in columns if column[0] != "B")
     vanilla = most_stable.loc[most_stable["method"] == "Vanilla", "fit_seconds"].mean()
     body = []
     for method, group in rows.groupby("method", sort=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -37,7 +37,16 @@ from robustxai.classifiers import (
 from robustxai.datasets import load_adult, load_bank, load_compas
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["ATTACKS", "DATA", "DEFENCES", "STANDARD_ATTACKS", "STANDARD_DEFENCES"]
+__all__ = [
+    "ATTACKS",
+    "DATA",
+    "DEFENCES",
+    "SHIPPED",
+    "STANDARD_ATTACKS",
+    "STANDARD_DEFENCES",
+    "changed_entries",
+    "set_changed_entries",
+]
 
 #: The network of ``SoftplusClassifier`` at its defaults.
 _SOFTPLUS: dict[str, Any] = {"module__activation": "softplus", "module__beta": 1.0}
@@ -128,3 +137,22 @@ DATA: dict[str, Callable[[], tuple[pd.DataFrame, pd.Series]]] = {
     "compas": lambda: load_compas(return_X_y=True),
     "breast_cancer": _breast_cancer,
 }
+
+_REGISTRIES: dict[str, dict[str, Any]] = {"ATTACKS": ATTACKS, "DATA": DATA, "DEFENCES": DEFENCES}
+#: The entries that come with the library; the dicts themselves may be added to, and changed, at run time.
+SHIPPED: dict[str, dict[str, Any]] = {name: dict(entries) for name, entries in _REGISTRIES.items()}
+
+
+def changed_entries() -> dict[str, dict[str, Any]]:
+    """What this process has registered or replaced, by registry: another process has to be told."""
+    return {
+        name: {key: entry for key, entry in entries.items() if entry is not SHIPPED[name].get(key)}
+        for name, entries in _REGISTRIES.items()
+    }
+
+
+def set_changed_entries(changed: Mapping[str, Mapping[str, Any]]) -> None:
+    """The registries as the library has them, with the changes of another process."""
+    for name, entries in _REGISTRIES.items():
+        entries.clear()
+        entries |= {**SHIPPED[name], **changed[name]}

@@ -15,9 +15,13 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from joblib import Parallel, delayed
+
+from robustxai.benchmark._fingerprint import read_once
+from robustxai.benchmark._registry import changed_entries, set_changed_entries
 
 __all__ = ["AnyCell", "Failure", "Keepable", "Run", "on_cluster", "on_this_machine"]
 
@@ -60,6 +64,8 @@ class Failure:
         return self.message if plain else f"{self.kind}: {self.message}"
 
 
+#: What a process has registered: registry -> name -> entry.
+Changed = dict[str, dict[str, Any]]
 #: Cells and their rows, or what went wrong, as they finish.
 Results = Generator[tuple[AnyCell, "dict[str, Any] | Failure"], None, None]
 
@@ -91,14 +97,17 @@ def on_this_machine(cells: Sequence[AnyCell], run: Run, n_jobs: int) -> Results[
         A cell that raises an error, or whose process is killed, keeps no other from running.
     """
     waiting = list(cells)
+    with read_once():
+        names = {cell: cell.name for cell in cells}
+    task = partial(_with_row, run=run, changed=changed_entries(), pid=os.getpid())
     with _memory_kept():
         while waiting:
             suspects: list[AnyCell] = []
-            yield from _in_processes(waiting, run, n_jobs, suspects)
+            yield from _in_processes(waiting, names, task, n_jobs, suspects)
             for cell in suspects:
                 # again, in a process of its own: only the guilty one is killed twice
                 guilty: list[AnyCell] = []
-                yield from _in_processes([cell], run, 2, guilty)
+                yield from _in_processes([cell], names, task, 2, guilty)
                 if guilty:
                     yield cell, Failure("ChildProcessError", _KILLED, _KILLED)
 
@@ -109,14 +118,20 @@ _KILLED = (
 )
 
 
-def _in_processes(waiting: list[AnyCell], run: Run, n_jobs: int, suspects: list[AnyCell]) -> Results[AnyCell]:
+def _in_processes(
+    waiting: list[AnyCell],
+    names: dict[AnyCell, str],
+    task: Callable[..., Any],
+    n_jobs: int,
+    suspects: list[AnyCell],
+) -> Results[AnyCell]:
     """Run what is in `waiting` and empty it; if a process is killed, `suspects` are the cells that were in flight."""
     started: list[AnyCell] = []
 
     def tasks() -> Iterator[Any]:
         while waiting:
             started.append(waiting.pop(0))
-            yield delayed(_with_row)(started[-1], run)
+            yield delayed(task)(started[-1], names[started[-1]])
 
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
     results = parallel(tasks())
@@ -148,8 +163,18 @@ def _memory_kept() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _with_row(cell: AnyCell, run: Run) -> tuple[AnyCell, dict[str, Any] | Failure]:
+def _with_row(
+    cell: AnyCell, name: str, run: Run, changed: Changed, pid: int
+) -> tuple[AnyCell, dict[str, Any] | Failure]:
     try:
+        if os.getpid() != pid:
+            set_changed_entries(changed)
+            if cell.name != name:
+                raise ValueError(
+                    f"In another process, {name} would be another cell: something that it depends on was changed in "
+                    "this one only (a default or a method of a class, a preset). Register what you changed under a "
+                    "name of its own in ATTACKS, DEFENCES or DATA, which all processes are told of; or use n_jobs=1."
+                )
         return cell, run(cell)
     except Exception as error:
         return cell, Failure.of(error)
@@ -248,8 +273,10 @@ def _round(client: Any, cells: Sequence[AnyCell], run: Run, killed: list[AnyCell
     import cloudpickle
     from distributed import KilledWorker, TimeoutError
 
-    names = [cell.name for cell in cells]
-    parcels = [cloudpickle.dumps(_Parcel(cell, name, run)) for cell, name in zip(cells, names)]
+    with read_once():
+        names = [cell.name for cell in cells]
+    changed = changed_entries()
+    parcels = [cloudpickle.dumps(_Parcel(cell, name, run, changed)) for cell, name in zip(cells, names)]
     # a key of its own, or a result that another run has asked for would answer; Dask starts cells in the order of keys
     # and, with the first part in common, keeps most of them back until a worker is free
     group = f"robustxai-{uuid.uuid4().hex}"
@@ -327,24 +354,27 @@ class _Parcel:
     and the next one, without a word to us. In a parcel it is an error of the cell like any other.
     """
 
-    def __init__(self, cell: Keepable, name: str, run: Run) -> None:
-        self.arguments = cell, name, run
+    def __init__(self, cell: Keepable, name: str, run: Run, changed: Changed) -> None:
+        self.arguments = cell, name, run, changed
 
     def __reduce__(self) -> tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]:
         return _run_there, self.arguments
 
 
-def _run_there(cell: Keepable, name: str, run: Run) -> dict[str, Any]:
+def _run_there(cell: Keepable, name: str, run: Run, changed: Changed | None = None) -> dict[str, Any]:
     """What a worker does, whose library, files and number of threads are somebody else's choice."""
     host = socket.gethostname()
-    if cell.name != name:
-        raise ValueError(
-            f"On the worker {host}, {name} would be another cell: its version of robustxai, or its copy of a file that "
-            "the cell reads, is not the one here. Install the same version on all machines, and name files by a path "
-            "that all of them have."
-        )
     try:
         with _one_at_a_time:
+            if changed is not None and changed != changed_entries():
+                set_changed_entries(changed)
+            if cell.name != name:
+                raise ValueError(
+                    f"On the worker {host}, {name} would be another cell: its version of robustxai, or its copy of a "
+                    "file that the cell reads, is not the one here; or a class or a preset was changed here at run "
+                    "time. Install the same versions on all machines, name files by a path that all of them have, and "
+                    "register your own attacks, defences and tables under names of their own."
+                )
             return run(cell)
     except OSError as error:
         # "not on this machine" would leave open on which

@@ -64,6 +64,8 @@ class Shape:
     ----------
     load : callable
         (seed, "validation" or "test", size) -> training and test samples with their labels.
+    stored : str
+        Name of the data set that it reads.
     sizes : dict
         "small" and "full": what `load` and the training take, rows that are attacked, steps of the paper's attacks.
         Methods that look at explanations in training spend the first `warm_up` of their epochs on plain training: the
@@ -79,6 +81,7 @@ class Shape:
     """
 
     load: Callable[[int, str, dict[str, int]], Rows]
+    stored: str
     sizes: dict[str, dict[str, int]]
     k: int
     epsilon: float
@@ -123,6 +126,7 @@ def _weights(
 SHAPES: dict[str, Shape] = {
     "mnist": Shape(
         _digit_pairs,
+        "mnist",
         {
             "small": {
                 "n_train": 3000,
@@ -151,6 +155,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "cifar10": Shape(
         _colour_images,
+        "cifar10",
         {
             "small": {
                 "n_train": 2000,
@@ -177,6 +182,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "abide": Shape(
         _connectome_pairs,
+        "abide_nyu",
         {
             "small": {"n_pairs": 1000, "epochs": 20, "warm_up": 10, "n_attacked": 30, "paper_steps": 50},
             "full": {"n_pairs": 5000, "epochs": 20, "warm_up": 10, "n_attacked": 300, "paper_steps": 100},

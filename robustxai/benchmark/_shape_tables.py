@@ -44,6 +44,7 @@ _COLUMNS: dict[str, tuple[str, int, float]] = {
     "precision_at_k_er_paper": ("P@{k} ER, paper's attack (paper's figure)", 1, 100.0),
     "precision_at_k_mse_paper": ("P@{k} MSE, paper's attack (paper's figure)", 1, 100.0),
     "precision_at_k": ("P@{k} worst of ours", 1, 100.0),
+    "between_rows_precision": ("B", 1, 100.0),
     "precision_at_k_boundary": ("P@{k} boundary", 1, 100.0),
     "precision_at_k_random": ("P@{k} random", 1, 100.0),
     "thickness": ("thickness", 4, 1.0),
@@ -57,9 +58,11 @@ _COLUMNS: dict[str, tuple[str, int, float]] = {
 def shapes_markdown(results: pd.DataFrame) -> str:
     """A table for each data set, values as mean ± s.d. over seeds; P@k in per cent, as in the paper."""
     lines: list[str] = []
+    # B, what two different rows have in common, is not in results from before it was measured
+    columns = [name for name in _COLUMNS if name in results or name != "between_rows_precision"]
     for data, rows in results.groupby("data", sort=False):
         first = rows.iloc[0]
-        heads = [heading.format(k=first["k"]) for heading, _, _ in _COLUMNS.values()]
+        heads = [_COLUMNS[name][0].format(k=first["k"]) for name in columns]
         lines += [
             f"## {data} ({first['size']}, {first['n_train']} training samples, {first['n_attacked']} attacked, "
             f"epsilon {first['epsilon']:g} in l2, {rows['seed'].nunique()} seeds)",
@@ -68,7 +71,7 @@ def shapes_markdown(results: pd.DataFrame) -> str:
             "|---" * (len(heads) + 1) + "|",
         ]
         for method, group in rows.groupby("method", sort=False):
-            cells = [_entry(group, name, str(data), str(method)) for name in _COLUMNS]
+            cells = [_entry(group, name, str(data), str(method)) for name in columns]
             lines.append(f"| {method} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)

@@ -10,11 +10,17 @@ from robustxai._files import write_csv, write_text
 
 __all__ = ["COLUMNS", "summarise", "to_markdown", "write_tables"]
 
-#: Column of the cells -> (heading, decimals). Stability first, what it is worth nothing without right beside it.
+#: Column of the cells -> (heading, decimals). Stability first, what it is worth nothing without right beside it: B is
+#: the P@k between the explanations of two different rows, "sets" how many different top-k sets the rows have,
+#: "commonest" the share of rows with the commonest of them.
 COLUMNS: dict[str, tuple[str, int]] = {
     "roc_auc": ("AUC", 4),
     "accuracy": ("accuracy", 3),
     "precision_at_k": ("P@{k} worst", 3),
+    "between_rows_precision": ("B", 3),
+    "corrected_precision_at_k": ("(P - B) / (1 - B)", 3),
+    "distinct_top_k_sets": ("sets", 0),
+    "commonest_top_k_share": ("commonest", 2),
     "precision_at_k_auto": ("P@{k} attacked (auto)", 3),
     "certified_precision_at_k": ("P@{k} certified", 3),
     "precision_at_k_er": ("P@{k} ER", 3),
@@ -25,6 +31,7 @@ COLUMNS: dict[str, tuple[str, int]] = {
     "thickness": ("thickness", 4),
     "first_flip": ("first flip", 1),
     "adversarial_auc": ("adv. AUC", 4),
+    "prediction_sensitivity": ("sensitivity", 3),
     "comprehensiveness": ("COMP ↑", 3),
     "sufficiency": ("SUFF ↓", 3),
     "decision_flip_fraction": ("DFFOT ↓", 3),
@@ -38,11 +45,16 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by (data, defence) in the order of `cells`; columns are pairs (metric, "mean" | "sd").
+        Indexed by (data, defence) in the order of `cells`; columns are pairs (metric, "mean" | "sd"). What one of the
+        seeds has not (a corrected P@k where all rows have one top-k set, say) is nan: a mean over the others would be
+        of other models than its neighbours in the row.
     """
     metrics = [name for name in COLUMNS if name in cells]
     groups = cells.groupby(["data", "defence"], sort=False)[metrics]
-    parts = {"mean": groups.mean(), "sd": groups.std(ddof=1)}
+    parts = {
+        "mean": groups.agg(lambda values: values.mean(skipna=False)),
+        "sd": groups.agg(lambda values: values.std(ddof=1, skipna=False)),
+    }
     table = pd.concat(parts, axis=1).swaplevel(axis=1)
     return table[[(metric, part) for metric in metrics for part in ("mean", "sd")]]
 

@@ -18,11 +18,12 @@ import pandas as pd
 
 from robustxai._files import file_name
 from robustxai._validation import nearest_name
+from robustxai.benchmark._data_content import library_content
 from robustxai.benchmark._registry import DATA
 from robustxai.datasets import load_table
 from robustxai.exceptions import DataNotFoundError, DataWarning, TableError
 
-__all__ = ["Data", "UserTable", "announce", "check_data", "is_file", "labels", "load", "options", "stem"]
+__all__ = ["Data", "UserTable", "announce", "check_data", "identity", "is_file", "labels", "load", "options", "stem"]
 
 #: Endings of tables, and of what compresses them. Another ending is no hindrance where the file exists.
 _ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".psv")
@@ -117,6 +118,11 @@ def key(data: Data) -> tuple[Any, ...]:
     return (content(data) or str(data), tuple(sorted(options(data).items())))
 
 
+def identity(data: Data) -> tuple[Any, ...]:
+    """What a result depends on: as `key`, and of a table of the library its content too."""
+    return key(data) if is_file(data) else (data, library_content(str(data)))
+
+
 def stem(data: Data) -> str:
     """Name of a table, or of a file without its folder and endings."""
     return _stem(str(data)) if is_file(data) else str(data)
@@ -172,15 +178,16 @@ def _path(data: Data) -> Path:
 def load(data: Data) -> tuple[pd.DataFrame, pd.Series]:
     """Features and labels; what :func:`load_table` says of a file is said by :func:`announce`, once, and not here."""
     if not is_file(data):
-        return _library(str(data))
+        return _library(DATA[str(data)], library_content(str(data)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         return _file(data, content(data))
 
 
 @lru_cache(maxsize=2)
-def _library(name: str) -> tuple[pd.DataFrame, pd.Series]:
-    return DATA[name]()
+def _library(read: Callable[[], Any], content: str) -> tuple[pd.DataFrame, pd.Series]:
+    """The rows; `content` is there for the cache."""
+    return read()
 
 
 @lru_cache(maxsize=2)

@@ -14,6 +14,7 @@ from robustxai.datasets._mnist import load_mnist
 from robustxai.datasets._pair_folds import PairFold, pair_folds
 from robustxai.datasets._pairs import Pairs, make_pairs
 from robustxai.datasets._preparation import make_preprocessor
+from robustxai.datasets._stored import stored_file
 from robustxai.datasets._table import load_table
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "make_pairs",
     "make_preprocessor",
     "pair_folds",
+    "stored_file",
 ]

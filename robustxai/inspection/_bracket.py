@@ -20,23 +20,24 @@ _LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "attacked": ("attacked", {"color": "C3", "marker": "s"}),
     "certified": ("certified", {"color": "C0", "marker": "o"}),
 }
-#: What a model is worth beside its stability, for the titles of the panels.
-_MODEL = ("roc_auc", "comprehensiveness")
+#: What a model is worth beside its stability, for the titles of the panels: column -> label and decimals.
+_MODEL = {"roc_auc": ("AUC", 3), "comprehensiveness": ("COMP", 2), "between_rows_precision": ("B", 2)}
 
 
 class BracketDisplay:
     """The bracket of the true P@k against the radius, one panel per defence, for one data set.
 
     The true P@k lies in the shaded area. A narrow one says that P@k is known; a line above it, that the attack which
-    drew it overstates. The title of a panel has the AUC and the comprehensiveness of the model, because a linear or
-    collapsed one is perfectly stable.
+    drew it overstates. The title of a panel has the AUC, the comprehensiveness and B of the model (what the top-k sets
+    of two different rows have in common), because a linear or collapsed one is perfectly stable.
 
     Parameters
     ----------
     points : DataFrame
         Indexed by ``defence`` and ``epsilon``, with columns ``certified``, ``attacked``, ``er_paper`` and ``random``.
     models : DataFrame
-        Indexed by ``defence``, with columns ``roc_auc`` and ``comprehensiveness``.
+        Indexed by ``defence``, with columns ``roc_auc``, ``comprehensiveness`` and, where it is known,
+        ``between_rows_precision``.
     k : int
         Size of the top set, for the label of the axis.
 
@@ -64,7 +65,7 @@ class BracketDisplay:
         """
         check_one_data_set(cls, rows)
         points = rows.groupby(["defence", "epsilon"], sort=False)[list(_LINES)].mean()
-        models = rows.groupby("defence", sort=False)[list(_MODEL)].mean()
+        models = rows.groupby("defence", sort=False)[[name for name in _MODEL if name in rows]].mean()
         return cls(points, models=models, k=int(rows["k"].iloc[0])).plot(axes=axes)
 
     def plot(self, *, axes: Any = None) -> Self:
@@ -107,9 +108,13 @@ class BracketDisplay:
         between = (line["certified"], line["attacked"])
         label = f"true P@{self.k} lies here"
         ax.fill_between(epsilons, *between, color="C0", alpha=0.15, linewidth=0, label=label)
-        auc, faithfulness = self.models.loc[name, list(_MODEL)]
+        worth = ", ".join(
+            f"{label} {self.models.loc[name, column]:.{digits}f}"
+            for column, (label, digits) in _MODEL.items()
+            if column in self.models
+        )
         title = str(name).replace("_", " ")
-        ax.set_title(f"{title}\nAUC {auc:.3f}, COMP {faithfulness:.2f}", fontsize="small")
+        ax.set_title(f"{title}\n{worth}", fontsize="small")
         ax.set_xscale("log")
         ax.set_xticks(epsilons, [f"{epsilon:g}" for epsilon in epsilons])
         ax.minorticks_off()

@@ -24,7 +24,8 @@ class FrontierDisplay:
     Parameters
     ----------
     points : DataFrame
-        Indexed by defence, with columns ``auc``, ``auc_sd``, ``precision``, ``precision_sd``.
+        Indexed by defence, with columns ``auc``, ``auc_sd``, ``precision``, ``precision_sd`` and, where it is known,
+        ``between``: B, the P@k between the explanations of two different rows, which then stands in the legend.
     k : int
         Size of the top set, for the label of the axis.
     reference_auc : float, optional
@@ -54,6 +55,8 @@ class FrontierDisplay:
                 "precision_sd": groups["precision_at_k"].std(ddof=1),
             }
         )
+        if "between_rows_precision" in cells:
+            points["between"] = groups["between_rows_precision"].mean()
         blind = points[points["precision"].isna()]
         reference = float(blind["auc"].max()) if len(blind) else None
         display = cls(points.drop(blind.index), k=int(cells["k"].iloc[0]), reference_auc=reference)
@@ -66,6 +69,7 @@ class FrontierDisplay:
         if ax is None:
             _, ax = plt.subplots(figsize=(7.6, 4.0), layout="constrained")
         for number, (name, point) in enumerate(self.points.fillna(0.0).iterrows()):
+            between = f" (B {point['between']:.2f})" if "between" in point else ""
             ax.errorbar(
                 point["auc"],
                 point["precision"],
@@ -75,7 +79,7 @@ class FrontierDisplay:
                 color=f"C{number}",
                 markersize=8,
                 capsize=3,
-                label=str(name).replace("_", " "),
+                label=str(name).replace("_", " ") + between,
             )
         if self.reference_auc is not None:
             ax.axvline(self.reference_auc, color="0.6", linestyle=":", label="gradient boosting (AUC only)")

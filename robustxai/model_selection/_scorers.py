@@ -17,15 +17,19 @@ from robustxai._models import EXPLANATIONS, victim
 from robustxai._short_repr import short_repr
 from robustxai._validation import check_choice, check_number
 from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
-from robustxai.attacks._result import warn_of_rise
+from robustxai.attacks._result import warn_of_rise, warn_of_sameness
 from robustxai.attacks._rows_at_once import MOST_ROWS
 from robustxai.attacks._together import run_together
 from robustxai.attacks._victim import aimed
 from robustxai.certificates import certify_top_k
 from robustxai.metrics import (
     adversarial_auc,
+    between_rows_precision,
+    chance_corrected_precision,
+    commonest_top_k_share,
     comprehensiveness,
     decision_flip_fraction,
+    distinct_top_k_sets,
     prediction_sensitivity,
     ranking_thickness,
     relaxed_thickness,
@@ -33,6 +37,7 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.perturbation import ThreatModel
+from robustxai.ranking import count_units
 
 __all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
 
@@ -83,17 +88,40 @@ def _run_on_group(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> lis
     return [aimed(attack, classifier).run(X) for classifier, X in victims]
 
 
+def _ranked_k(k: int, attribution: Any) -> int:
+    """`k` below the number of units: what attack and certificate have lowered it to, with a warning."""
+    return max(1, min(int(k), count_units(np.shape(attribution)[1:]) - 1))
+
+
+def _individuality(result: AttackResult, precision: float, attack: BaseAttack) -> dict[str, float]:
+    """How much the clean explanations differ between rows, and what is left of P@k beyond what rows share anyway."""
+    k, options = _ranked_k(attack.k, result.attribution), {"ranking": attack.ranking}
+    between = between_rows_precision(result.attribution, k, **options)
+    warn_of_sameness(result.attribution, k, attack.ranking, stacklevel=6)
+    return {
+        "between_rows_precision": between,
+        "distinct_top_k_sets": float(distinct_top_k_sets(result.attribution, k, **options)),
+        "commonest_top_k_share": commonest_top_k_share(result.attribution, k, **options),
+        "corrected_precision_at_k": chance_corrected_precision(precision, between),
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class PrecisionAtKScorer:
     """Mean P@k under an attack; higher is more stable.
 
-    Never read it alone: a collapsed or linear model scores 1. :class:`RobustnessScorer` puts AUC and faithfulness
-    beside it.
+    Never read it alone: a collapsed or linear model scores 1. :class:`RobustnessScorer` puts AUC, faithfulness and what
+    different rows have in common beside it.
 
     Parameters
     ----------
     attack : attack, default=ERAttack()
         Its `estimator` is ignored and replaced by the estimator that is scored.
+
+    Warns
+    -----
+    SharedExplanationWarning
+        Different rows have more than 90 % of their top-k sets in common, without any attack.
 
     Examples
     --------
@@ -125,6 +153,9 @@ class PrecisionAtKScorer:
 
     def _score_together(self, estimators: Sequence[Any], X: Any) -> list[float]:
         results = _run_on_all(self.attack, [_victim(estimator, X) for estimator in estimators])
+        for result in results:
+            k = _ranked_k(self.attack.k, result.attribution)
+            warn_of_sameness(result.attribution, k, self.attack.ranking, stacklevel=4)
         return [float(result.precision_at_k.mean()) for result in results]
 
 
@@ -183,6 +214,11 @@ class CertifiedPrecisionScorer:
     max_samples : int, optional
         Certify only the first rows.
 
+    Warns
+    -----
+    SharedExplanationWarning
+        Different rows have more than 90 % of their top-k sets in common, without any attack.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -210,15 +246,19 @@ class CertifiedPrecisionScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
+        X = take(X, slice(self.max_samples))
         certificate = certify_top_k(
             estimator,
-            take(X, slice(self.max_samples)),
+            X,
             self.k,
             epsilon=self.epsilon,
             norm=self.norm,
             ranking=self.ranking,
             method=self.method,
         )
+        model, rows = _victim(estimator, X)
+        attribution = model.explain(rows)
+        warn_of_sameness(attribution, _ranked_k(self.k, attribution), self.ranking, stacklevel=3)
         return float(certificate.precision_at_k.mean())
 
 
@@ -232,6 +272,10 @@ class RobustnessScorer:
     ``roc_auc``, ``accuracy``    of the clean inputs
     ``precision_at_k``           mean over rows of the lowest P@k that any of the attacks reached
     ``precision_at_k_NAME``      mean P@k under one attack, where several are given
+    ``between_rows_precision``   B, the P@k between the clean explanations of two different rows
+    ``distinct_top_k_sets``      how many different top-k sets the rows have, without an attack
+    ``commonest_top_k_share``    share of the rows that have the commonest of them
+    ``corrected_precision_at_k`` (P@k - B) / (1 - B), nan where B is 1
     ``first_flip``               mean first iteration of the first attack at which the top-k set changed
     ``adversarial_auc``          AUC at the strongest attack's inputs
     ``prediction_sensitivity``   mean change of the predicted class's probability there
@@ -257,6 +301,8 @@ class RobustnessScorer:
     EvaluationWarning
         Of attacks that differ in nothing but their radius, one of a larger radius found less than one of a smaller: it
         is too weak there.
+    SharedExplanationWarning
+        B is above 0.9: the rows have one top-k set, more or less, as those of a linear model do.
     """
 
     attack: BaseAttack | Mapping[str, BaseAttack] = field(default_factory=ERAttack)
@@ -307,6 +353,7 @@ class RobustnessScorer:
         named = {**{name: result for name, result in results.items() if name}, **references}
         means = {name: float(result.precision_at_k.mean()) for name, result in named.items()}
         scores |= {f"precision_at_k_{name}": mean for name, mean in means.items()}
+        scores |= _individuality(worst, scores["precision_at_k"], first)
         for precision in _by_radius({**attacks, **self.reference}, means):
             warn_of_rise(precision, "Give it more iterations (max_iter), or use AutoExplanationAttack.curve.")
         thickness = ranking_thickness(

@@ -165,9 +165,7 @@ def test_the_name_has_everything_that_the_result_depends_on(monkeypatch):
     monkeypatch.setitem(_atex_images_models._PARAMS, "atex", {"n_along": 2})
     names.add(CELL.name)
     monkeypatch.setitem(SIZES, "tiny", replace(SIZES["tiny"], max_iter=4))
-    names.add(CELL.name)
-    monkeypatch.setattr(_atex_images, "_PROTOCOL", 0)
-    assert len({*names, CELL.name}) == len(changes) + 4
+    assert len({*names, CELL.name}) == len(changes) + 3
 
 
 def test_the_whole_in_small_and_again(tmp_path):

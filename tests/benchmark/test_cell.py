@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from robustxai import SoftplusClassifier, VanillaClassifier
 from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
-from robustxai.benchmark import DEFENCES, Cell, _cell, run_cell
+from robustxai.benchmark import DEFENCES, Cell, run_cell
 from robustxai.benchmark._cell import prepare_rows
 from robustxai.certificates import certify_top_k
 from robustxai.datasets import load_table, make_preprocessor
@@ -76,12 +76,6 @@ def test_the_name_changes_with_the_defaults_of_the_defence(monkeypatch):
         names.append(CELL.name)
     assert repr(today()) == repr(tomorrow()) == "Defence()"
     assert names[0] == names[1] != names[2]
-
-
-def test_the_name_changes_with_the_protocol(monkeypatch):
-    before = CELL.name
-    monkeypatch.setattr(_cell, "_PROTOCOL", _cell._PROTOCOL + 1)
-    assert CELL.name != before
 
 
 def test_the_name_changes_with_the_contents_of_a_file(table):

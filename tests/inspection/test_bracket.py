@@ -48,6 +48,14 @@ def test_every_line_has_the_means_over_seeds_and_the_shade_lies_between(rows):
     display.figure_.clear()
 
 
+def test_a_title_has_what_different_rows_share_where_it_is_known(rows):
+    assert not any(", B " in ax.get_title() for ax in BracketDisplay.from_results(rows).axes_)
+    rows = rows.assign(between_rows_precision=np.linspace(0.1, 0.9, len(rows)))
+    for ax, defence in zip(BracketDisplay.from_results(rows).axes_, DEFENCES):
+        mean = rows.loc[rows["defence"] == defence, "between_rows_precision"].mean()
+        assert ax.get_title().endswith(f", B {mean:.2f}")
+
+
 def test_it_draws_on_given_axes(rows):
     import matplotlib.pyplot as plt
 

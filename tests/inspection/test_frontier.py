@@ -54,6 +54,12 @@ def test_what_is_drawn_is_what_was_computed(cells):
     assert set(labels) == {*drawn, "gradient boosting (AUC only)"}
 
 
+def test_the_legend_has_what_different_rows_share_where_it_is_known(cells):
+    known = cells.assign(between_rows_precision=np.where(cells["defence"] == "r2et", 0.75, 0.5))
+    labels = {text.get_text() for text in FrontierDisplay.from_results(known).ax_.get_legend().get_texts()}
+    assert {"r2et (B 0.75)", "vanilla (B 0.50)"} <= labels
+
+
 def test_a_model_without_an_explanation_is_a_line(cells):
     display = FrontierDisplay.from_results(cells)
     trees = cells.loc[cells["defence"] == "gradient_boosting", "roc_auc"].mean()

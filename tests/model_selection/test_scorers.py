@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -20,13 +21,16 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from robustxai import SoftplusClassifier
-from robustxai.attacks import BoundaryMarginAttack, ERAttack, RandomAttack
+from robustxai import LinearClassifier, SoftplusClassifier
+from robustxai.attacks import AutoExplanationAttack, BoundaryMarginAttack, ERAttack, RandomAttack
 from robustxai.certificates import certify_top_k
-from robustxai.exceptions import EvaluationWarning
+from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.metrics import (
+    between_rows_precision,
+    commonest_top_k_share,
     comprehensiveness,
     decision_flip_fraction,
+    distinct_top_k_sets,
     prediction_sensitivity,
     ranking_thickness,
     relaxed_thickness,
@@ -115,6 +119,10 @@ def test_robustness_holds_every_metric_as_computed_by_hand(fitted, data):
         "precision_at_k": worst.mean(),
         "precision_at_k_er": er.precision_at_k.mean(),
         "precision_at_k_random": random.precision_at_k.mean(),
+        "between_rows_precision": (between := between_rows_precision(clf.explain(inside), 3)),
+        "distinct_top_k_sets": distinct_top_k_sets(clf.explain(inside), 3),
+        "commonest_top_k_share": commonest_top_k_share(clf.explain(inside), 3),
+        "corrected_precision_at_k": (worst.mean() - between) / (1 - between),
         "first_flip": er.first_flip.mean(),
         "adversarial_auc": roc_auc_score(y == "good", clf.predict_proba(X_adv)[:, 1]),
         "prediction_sensitivity": prediction_sensitivity(clf, inside, X_adv).mean(),
@@ -321,3 +329,63 @@ def test_an_attack_that_finds_less_at_a_larger_radius_is_told(fitted, data, monk
     reached[2.0] = 0.5
     scores = RobustnessScorer(attacks, reference={"strong": strong}, **options)(fitted, *data)  # a warning is an error
     assert scores["precision_at_k_weak"] == 0.5
+
+
+# ------------------------------------------------------------------------------------------------ shared explanations
+
+SHARED = "of their top-3 sets in common"
+STABILITY = {
+    "P@k": PrecisionAtKScorer(ER),
+    "certified": CERTIFIED,
+    "everything": RobustnessScorer(ER, n_draws=2, n_points=2),
+    "everything, by the ensemble": RobustnessScorer(
+        AutoExplanationAttack(k=3, preset="fast", threat=THREAT), n_draws=2, n_points=2
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def shared(data):
+    """A linear model: one explanation up to its length, for everybody."""
+    X, y = data
+    return LinearClassifier().fit(X, y)
+
+
+@pytest.mark.parametrize("name", STABILITY)
+def test_one_explanation_for_everybody_is_told_wherever_its_stability_is(name, shared, data):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EvaluationWarning)
+        scores = STABILITY[name](shared, *data)
+    told = [str(word.message) for word in caught if issubclass(word.category, SharedExplanationWarning)]
+    assert told
+    assert all(SHARED in text and "100 %" in text and "chance_corrected_precision" in text for text in told)
+    assert (scores["precision_at_k"] if isinstance(scores, dict) else scores) == 1
+    if isinstance(scores, dict):
+        assert (scores["between_rows_precision"], scores["distinct_top_k_sets"]) == (1, 1)
+        assert np.isnan(scores["corrected_precision_at_k"])
+
+
+@pytest.mark.parametrize("name", [name for name in STABILITY if name != "everything, by the ensemble"])
+def test_explanations_of_ones_own_are_not(name, fitted, data):
+    inside = fitted[:-1].transform(data[0])
+    assert between_rows_precision(fitted[-1].explain(inside), 3) < 0.9
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", EvaluationWarning)
+        STABILITY[name](fitted, *data)
+
+
+def test_the_ensemble_tells_by_itself(shared, data):
+    attack = AutoExplanationAttack(shared, k=3, preset="fast", threat=THREAT)
+    for report in (attack.run, lambda X: attack.fit(X).transform(X), lambda X: attack.curve(X, [0.5, 1.0])):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", EvaluationWarning)
+            report(data[0])
+        assert len([word for word in caught if issubclass(word.category, SharedExplanationWarning)]) == 1
+
+
+def test_a_search_says_it_once_for_alike_candidates(data):
+    X, y = data
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        GridSearchCV(LinearClassifier(), {"C": [0.5, 1.0, 2.0]}, scoring=PRECISION, cv=CV).fit(X, y)
+    assert len([word for word in caught if issubclass(word.category, SharedExplanationWarning)]) == 1

@@ -1,0 +1,53 @@
+"""Where the file of a data set lies, for those who want to know which content a loader would read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from robustxai._validation import nearest_name
+from robustxai.datasets import _abide, _adult, _bank, _cifar10, _compas, _fashion_mnist, _mnist
+from robustxai.datasets._base import PathLike, Source, _homes, fetch
+
+__all__ = ["stored_file"]
+
+_SOURCES: dict[str, Source[Any]] = {
+    source.name: source
+    for source in (
+        *(module._SOURCE for module in (_adult, _bank, _cifar10, _compas, _fashion_mnist, _mnist)),
+        *(_abide._source(site) for site in ("nyu", "multisite")),
+    )
+}
+
+
+def stored_file(name: str, data_home: PathLike | None = None) -> Path | None:
+    """The file that the loader of a data set reads; it is downloaded first where there is none.
+
+    Parameters
+    ----------
+    name : str
+        "adult", "bank", "compas", "mnist", "fashion_mnist", "cifar10", "abide_nyu" or "abide_multisite".
+    data_home : path-like, optional
+        As in the loaders.
+
+    Returns
+    -------
+    Path or None
+        None for a download that could not be kept.
+
+    Raises
+    ------
+    ValueError
+        An unknown name (the message has the nearest valid one).
+    DataNotFoundError
+        There is no file, and none could be had.
+    """
+    if name not in _SOURCES:
+        raise ValueError(f"There is no data set {name!r}.{nearest_name(name, _SOURCES)}")
+    source = _SOURCES[name]
+    for home in dict(_homes(data_home)).values():
+        for path in source.candidates(home):
+            if path.is_file():
+                return path
+    path = Path(fetch(source, data_home)[1])
+    return path if path.is_file() else None
