@@ -25,6 +25,7 @@ from robustxai.attacks._gradient import N_ASKED, NO_DERIVATIVE, lacks_derivative
 from robustxai.attacks._mse import MSEAttack
 from robustxai.attacks._multi_objective import MultiObjectiveAttack
 from robustxai.attacks._nes import NESAttack
+from robustxai.attacks._probability_change import check_probability_change
 from robustxai.attacks._promotion import PromotionAttack
 from robustxai.attacks._radius import Lines, closing_directions
 from robustxai.attacks._random import RandomAttack
@@ -108,6 +109,8 @@ class AutoExplanationAttack(AttackTransformer):
         What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
+    max_probability_change : float, optional
+        Largest change of the explained class's probability, as in :class:`BaseAttack`; no limit by default.
     preset : {"fast", "standard", "strong"}, default="standard"
         "standard" is never above any single attack of the library at its defaults, on any row. "fast" is for a look
         (a tenth of the time), "strong" for a last word (three to four times it).
@@ -149,6 +152,7 @@ class AutoExplanationAttack(AttackTransformer):
         *,
         k: int = 8,
         ranking: str = "magnitude",
+        max_probability_change: float | None = None,
         preset: str = "standard",
         random_state: int = 0,
         **params: Any,
@@ -156,6 +160,7 @@ class AutoExplanationAttack(AttackTransformer):
         super().__init__(estimator, **params)
         self.k = k
         self.ranking = ranking
+        self.max_probability_change = max_probability_change
         self.preset = preset
         self.random_state = random_state
 
@@ -277,8 +282,9 @@ class AutoExplanationAttack(AttackTransformer):
         n_levels : int, default=15
             Radii of the ensemble, down to 1/23 of the first.
         keep_prediction : bool, default=True
-            Whether a point must have the prediction of its row. False counts other top-k sets beyond the decision
-            boundary too, of the same class: it is what a certificate speaks of. (The ensemble keeps the prediction.)
+            Whether a point must have the prediction of its row, with its probability within `max_probability_change`.
+            False counts other top-k sets beyond the decision boundary too, of the same class: it is what a certificate
+            speaks of. (The ensemble keeps the prediction.)
 
         Returns
         -------
@@ -293,7 +299,15 @@ class AutoExplanationAttack(AttackTransformer):
         threat = self._threat().resolve(self._validate(X), getattr(self, "feature_names_in_", None))
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
         check_number("max_epsilon", epsilon, minimum=0.0, inclusive=False)
-        lines = Lines(self._victim, self._as_fitted(X), threat, self.k_, self.ranking, keep_prediction)
+        lines = Lines(
+            self._victim,
+            self._as_fitted(X),
+            threat,
+            self.k_,
+            self.ranking,
+            keep_prediction,
+            self.max_probability_change,
+        )
         best = self._on_lines(X, lines, replace(threat, epsilon=epsilon))
         misses = np.zeros(len(X), dtype=int)
         for level in range(n_levels):
@@ -329,6 +343,7 @@ class AutoExplanationAttack(AttackTransformer):
         check_k(self.k)
         check_choice("ranking", self.ranking, RANKINGS)
         check_choice("preset", self.preset, PRESETS)
+        check_probability_change(self.max_probability_change)
         check_number("random_state", self.random_state, minimum=0, integer=True)
 
     def _members(self, without_derivative: bool) -> Iterator[Member]:
@@ -366,6 +381,7 @@ class AutoExplanationAttack(AttackTransformer):
                 k=self.k,
                 threat=threat,
                 ranking=self.ranking,
+                max_probability_change=self.max_probability_change,
                 batch_size=self.batch_size,
                 random_state=seed,
                 **options,
@@ -412,8 +428,9 @@ class AutoExplanationAttack(AttackTransformer):
         stopped = [r.rejected > _OFTEN for r in (floor, first) if r.rejected is not None]
         if stopped and np.logical_or.reduce(stopped).mean() > 0.5:
             doubts.append(
-                "in most rows many iterates change the prediction, so that the prediction limits the attack and not "
-                "the explanation. Use a smaller epsilon, or say how accurate the model is at this one."
+                "in most rows many iterates change the prediction (or its probability by more than the limit), so that "
+                "the prediction limits the attack and not the explanation. Use a smaller epsilon, or say how accurate "
+                "the model is at this one."
             )
         late = [r.last_gain > 0.9 * r.n_iter for r in others[:2] if r.last_gain is not None]
         if late and max(share.mean() for share in late) > 0.1:

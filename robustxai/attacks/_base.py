@@ -14,6 +14,7 @@ from typing_extensions import Self
 from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
 from robustxai._validation import check_choice, check_k, check_number, clip_k
+from robustxai.attacks._probability_change import below_limit, check_probability_change, target_probability
 from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
 from robustxai.attacks._transformer import AttackTransformer
@@ -28,7 +29,7 @@ __all__ = ["BaseAttack"]
 
 
 class BaseAttack(AttackTransformer):
-    """Base of the attacks on explanations: a scikit-learn transformer that maps inputs to perturbed inputs.
+    r"""Base of the attacks on explanations: a scikit-learn transformer that maps inputs to perturbed inputs.
 
     A subclass says which perturbation comes next (`_propose`); this class checks the input, evaluates every proposal on
     the classifier itself, and keeps for each row the proposal with the lowest P@k (ties: the higher objective) among
@@ -48,6 +49,9 @@ class BaseAttack(AttackTransformer):
         What is ranked.
     max_iter : int, default=100
         Iterations per row; where P@k is the goal, a row whose top-k set is entirely replaced stops early.
+    max_probability_change : float, optional
+        Largest change of the explained class's probability, :math:`|p_c(x + \delta) - p_c(x)|`, in [0, 1]: the second
+        constraint of ATEX. An iterate beyond it counts as little as one of another prediction. None is no limit.
     batch_size : int, optional
         Rows that are searched at once. By default as many as a CPU is fastest with, at most 1,024 (of a table) and some
         dozens (of images for a large network); on a GPU up to 65,536, as far as a few GB go.
@@ -68,6 +72,7 @@ class BaseAttack(AttackTransformer):
         k: int = 8,
         ranking: str = "magnitude",
         max_iter: int = 100,
+        max_probability_change: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
         **params: Any,
     ) -> None:
@@ -75,6 +80,7 @@ class BaseAttack(AttackTransformer):
         self.k = k
         self.ranking = ranking
         self.max_iter = max_iter
+        self.max_probability_change = max_probability_change
         self.random_state = random_state
 
     # ---------------------------------------------------------------- hooks
@@ -193,6 +199,7 @@ class BaseAttack(AttackTransformer):
         check_k(self.k)
         check_choice("ranking", self.ranking, RANKINGS)
         check_number("max_iter", self.max_iter, minimum=1, integer=True)
+        check_probability_change(self.max_probability_change)
 
     # ---------------------------------------------------------------- the loop
 
@@ -218,9 +225,13 @@ class BaseAttack(AttackTransformer):
                 deltas.append(delta)
                 traces.append(trace)
         X_adv = threat.clip(X + torch.cat(deltas).cpu().numpy().astype(X.dtype))
-        # x + delta is rounded anew in the dtype of X: where that alone crosses the decision boundary, stay at X
-        changed = self._predicted(X_adv) != target
-        X_adv[changed.cpu().numpy()] = X[changed.cpu().numpy()]
+        # x + delta is rounded anew in the dtype of X: where that alone crosses a limit of the prediction, stay at X
+        changed = (self._predicted(X_adv) != target).cpu().numpy()
+        if self.max_probability_change is not None:
+            classes = target.cpu().numpy()
+            change = np.abs(self._probability(X_adv, classes) - self._probability(X, classes))
+            changed |= ~(change <= below_limit(self.max_probability_change, 0.5))
+        X_adv[changed] = X[changed]
         return X_adv, Trace.cat(traces)
 
     def _search(
@@ -242,7 +253,8 @@ class BaseAttack(AttackTransformer):
         search = Search(
             module, surrogate, explainer, space, generator, self.max_iter, trace,
             index=torch.arange(len(x), device=x.device), x=x, target=target, reference=reference,
-            delta=torch.zeros_like(x), logits=logits, kept=yes, stuck=~yes,
+            delta=torch.zeros_like(x), logits=logits, kept=yes, overlap=reference.top.sum(dim=1), stuck=~yes,
+            probability=target_probability(logits, target), max_change=self.max_probability_change,
         )  # fmt: skip
         selection = self._selection()
         objective = self._objective(found.relative_to(reference.log_scale), reference)
@@ -254,9 +266,10 @@ class BaseAttack(AttackTransformer):
         for iteration in range(1, self.max_iter + 1):
             search.delta = space.project(self._propose(search, iteration), search.x)
             points, found, logits = observe(search.module, explainer, search.x + search.delta, search.target, graph)
-            search.logits, search.kept = logits, logits.detach().argmax(dim=1) == search.target
+            search.logits, search.kept = logits, search.keeps_prediction(logits)
             objective = self._objective(found.relative_to(search.reference.log_scale), search.reference)
             overlap = search.reference.overlap(search.reference.rank(found.direction.detach()))
+            search.overlap = overlap
             best.update(search, iteration, overlap, objective.detach(), selection)
 
             if iteration == self.max_iter:

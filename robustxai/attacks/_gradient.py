@@ -38,6 +38,10 @@ class GradientAttack(BaseAttack):
 
     * The first step has length epsilon. At the clean input the gradient of a sum of gaps is a Hessian-vector product,
       so this is the optimal point of the linearised ranking; later steps shrink from 0.3 to 0.01 epsilon.
+    * Where the objective is stationary at the clean input, as a distance from itself is, the walk starts along
+      :math:`J^\top I(x)`, with J the Jacobian of the explanation: the direction that changes its length fastest. What
+      is best beyond depends on the sign, so that each row walks both ways from x, a few iterations each, and goes on
+      from the better end. A random start is walked both ways too.
     * Where a step changes the prediction, the row goes back to its last good point and tries half the step.
     * Networks with ReLUs have no second derivative, so that a gradient attack would report a false robustness: the
       gradient is taken on a softplus copy whose beta grows from 5 to 50, everything is evaluated on the network itself.
@@ -49,7 +53,8 @@ class GradientAttack(BaseAttack):
     momentum : float, default=0.75
         mu; 0 for plain projected gradient ascent.
     random_start : bool, default=False
-        Take the first step in a random direction, which is what makes another run with another seed another attack.
+        Take the first step in a random direction or its opposite, which is what makes another run with another seed
+        another attack.
     keep : {"best", "last"}, default="best"
         Which of the iterates that keep the prediction a row ends with. "last" is the protocol of the papers, and
         overstates robustness: the walk may have been further on its way.
@@ -66,6 +71,8 @@ class GradientAttack(BaseAttack):
     #: Whether the slope comes from a derivative of the explanation.
     _needs_graph = True
     _BETA_RANGE = (5.0, 50.0)
+    #: Iterations in each of two opposite directions, where there are two: at most so many, and half of all iterations.
+    _TRIAL = 5
 
     #: What is best, "overlap" or "objective", as in `_selection`.
     _goal = "overlap"
@@ -117,21 +124,27 @@ class GradientAttack(BaseAttack):
 
     def _propose(self, search: Search, iteration: int) -> Tensor:
         state = search.extra
-        length = self._step_length(iteration, search.max_iter, search.space.epsilon) * state["rate"]
+        length = self._step_length(iteration, search.max_iter, search.space.epsilon)
+        trial = self._n_trial(search.max_iter)
+        if iteration > trial > 0:  # the walk of a row that turned back began after its first trial
+            turned = self._step_length(iteration - trial, search.max_iter, search.space.epsilon)
+            lengths = torch.where(state["two_ways"], turned, length) * state["rate"]
+        else:
+            lengths = length * state["rate"]
         step = search.space.ascent(state["velocity"])
-        return state["anchor"] + _per_row(length, step) * step
+        return state["anchor"] + _per_row(lengths, step) * step
 
     def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
         state, space = search.extra, search.space
         gradient = space.normalise(self._slope(search, iteration, points, objective))
         still = gradient.flatten(start_dim=1).abs().sum(dim=1) == 0
         if iteration == 0:
-            # a stationary objective (the distance to itself, say) gets a push in a random direction
             state["anchor"] = search.delta
-            push = still | self.random_start
-            state["velocity"] = torch.where(
-                _per_row(push, gradient), space.random_direction(search.generator), gradient
-            )
+            state["two_ways"] = still | self.random_start
+            draw = space.random_direction(search.generator)  # always, so that later draws are those of any other row
+            push = self._stationary_start(search, draw) if not self.random_start and bool(still.any()) else draw
+            state["velocity"] = torch.where(_per_row(state["two_ways"], gradient), push, gradient)
+            state["start"] = state["velocity"]
             state["rate"] = torch.ones_like(objective.detach())
             return
         anchor, velocity = search.delta, self.momentum * state["velocity"] + gradient
@@ -144,7 +157,47 @@ class GradientAttack(BaseAttack):
             else:
                 state["rate"] = (2 * state["rate"]).clamp_max(1.0)
         state["anchor"], state["velocity"] = anchor, velocity
+        trial = self._n_trial(search.max_iter)
         search.stuck = still & search.kept
+        if iteration < 2 * trial:
+            search.stuck = search.stuck & ~state["two_ways"]
+        if trial and iteration in (trial, 2 * trial):
+            self._turn(search, objective.detach(), back=iteration == trial)
+
+    def _n_trial(self, max_iter: int) -> int:
+        """Iterations in each of two opposite directions; 0 where there is one iteration alone."""
+        return min(self._TRIAL, max(max_iter // 4, 1)) if max_iter > 1 else 0
+
+    def _stationary_start(self, search: Search, draw: Tensor) -> Tensor:
+        """J^T I(x), or `draw` where that is zero or unknown; shape (n, *features)."""
+        if not self._needs_graph:
+            return draw
+        module = search.module if search.surrogate is None else search.surrogate
+        points, found, _ = observe(module, search.explainer, search.x, search.target, graph=True)
+        attribution = found.direction
+        fixed = search.space.normalise(attribution.detach())
+        start = search.space.normalise(input_gradient((attribution * fixed).flatten(start_dim=1).sum(dim=1), points))
+        return torch.where(_per_row((start != 0).flatten(start_dim=1).any(dim=1), start), start, draw)
+
+    def _turn(self, search: Search, objective: Tensor, back: bool) -> None:
+        """Send the rows that walk two ways back to x and the other way, or then to the better one of both ends."""
+        state = search.extra
+        lowest = search.overlap.to(objective) if self._goal == "overlap" else torch.zeros_like(objective)
+        end = {"kept": search.kept, "overlap": lowest, "objective": objective}
+        end |= {name: state[name] for name in ("anchor", "velocity", "rate")}
+        if back:
+            state.update({f"first_{name}": value for name, value in end.items()})
+            other = {"anchor": torch.zeros_like(search.x), "velocity": -state["start"]}
+            other["rate"] = torch.ones_like(state["rate"])
+            chosen = state["two_ways"]
+        else:
+            other = {name: state.pop(f"first_{name}") for name in end}
+            lower = other["overlap"] < lowest
+            higher = (other["overlap"] == lowest) & (other["objective"] >= objective)
+            better = torch.where(other["kept"] == search.kept, lower | higher, other["kept"])
+            chosen = state["two_ways"] & better
+        for name in ("anchor", "velocity", "rate"):
+            state[name] = torch.where(_per_row(chosen, state[name]), other[name], state[name])
 
     def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
         """Gradient of what `_scalarise` makes of the objective at the latest iterate, shaped like x."""

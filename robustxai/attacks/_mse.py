@@ -16,7 +16,8 @@ class MSEAttack(GradientAttack):
 
     .. math:: \max_\delta \; \| I(x + \delta) - I(x) \|_2^2
 
-    A weak attack on the ranking: most of the distance is a change of length.
+    A weak attack on the ranking: most of the distance is a change of length. At x the distance is stationary, and both
+    signs of the direction along which the length of I changes fastest are tried: see :class:`GradientAttack`.
 
     Parameters
     ----------

@@ -25,15 +25,17 @@ class MultiObjectiveAttack(GradientAttack):
 
     .. math:: g_0 = \frac{\sum_{i \le k < j} h(x + \delta, i, j)}{\sum_{i \le k < j} h(x, i, j)}, \qquad
         g_1 = \| p(x + \delta) - p(x) \|_2, \qquad g_2 = \max\bigl(0, \kappa - (z_c - \max_{j \ne c} z_j)\bigr)
+            + \max\bigl(0, |p_c(x + \delta) - p_c(x)| - m\bigr)
 
     with h as in :class:`ERAttack` (as a share of the clean gap, so that a weight means the same at any length of the
-    gradient), p the softmax output, z the logits and c the class predicted at x. Each row minimises
+    gradient), p the softmax output, z the logits, c the class predicted at x and m `max_probability_change` (1 where
+    none is given). Each row minimises
 
     * "descent_ascent": :math:`\lambda_0 g_0 + \lambda_1 g_1`, then
       :math:`\lambda \leftarrow [\lambda + (g_0, 10^{-4} g_1)]_+`, divided by its sum;
     * "hedge": the same sum, then :math:`\lambda \leftarrow \lambda\, e^{10^{-4} (g_0, g_1)}`, divided by its sum;
-    * "lagrangian": :math:`g_0 + \mu\, g_2`, then :math:`\mu` doubled where the margin is below kappa, halved where not
-      (and kept between :math:`2^{-10}` and :math:`2^{30}`);
+    * "lagrangian": :math:`g_0 + \mu\, g_2`, then :math:`\mu` doubled where the margin is below kappa or
+      the change above m, halved where not (and kept between :math:`2^{-10}` and :math:`2^{30}`);
 
     from :math:`\lambda = (1/2, 1/2)` and :math:`\mu = 1`. A step that changes the prediction is not taken back: the sum
     has to lead the way home. The first two are those of the published code, and by themselves enforce nothing:
@@ -84,15 +86,24 @@ class MultiObjectiveAttack(GradientAttack):
         if self.weighting == "lagrangian":
             multiplier = state.setdefault("multiplier", torch.ones_like(objective.detach()))
             # judged on the network itself, whatever the surrogate says
-            violated = margin(search.logits.detach(), search.target) < self.kappa
+            violated = self._excess(search, search.logits.detach()) > 0
             state["multiplier"] = torch.where(violated, 2 * multiplier, multiplier / 2).clamp(*_MULTIPLIERS)
-            return objective - multiplier * (self.kappa - margin(logits, search.target)).clamp_min(0.0)
+            return objective - multiplier * self._excess(search, logits)
         proba = logits.softmax(dim=1)
         clean = state.setdefault("clean_proba", search.logits.detach().softmax(dim=1))
         losses = torch.stack([-objective, _distance(proba, clean)], dim=1)
         weights = state.setdefault("weights", torch.full_like(losses.detach(), 0.5))
         state["weights"] = next_weights(self.weighting, weights, losses.detach())
         return -(weights * losses).sum(dim=1)
+
+    def _excess(self, search: Search, logits: Tensor) -> Tensor:
+        """How far `logits` are beyond the constraints of the Lagrangian, shape (n,); 0 within them."""
+        excess = (self.kappa - margin(logits, search.target)).clamp_min(0.0)
+        if search.max_change is not None:
+            proba = logits.softmax(dim=1).gather(1, search.target[:, None]).squeeze(1)
+            change = (proba - search.probability.to(proba)).abs()
+            excess = excess + (change - search.max_change).clamp_min(0.0)
+        return excess
 
 
 def margin(logits: Tensor, target: Tensor) -> Tensor:

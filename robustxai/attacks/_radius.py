@@ -64,9 +64,20 @@ class Lines:
         What is ranked.
     keep_prediction : bool
         Whether a point counts only with the prediction of the row.
+    max_probability_change : float, optional
+        With `keep_prediction`: how much the probability of the predicted class may change.
     """
 
-    def __init__(self, estimator: Any, X: Any, threat: ThreatModel, k: int, ranking: str, keep_prediction: bool):
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        threat: ThreatModel,
+        k: int,
+        ranking: str,
+        keep_prediction: bool,
+        max_probability_change: float | None = None,
+    ) -> None:
         self.estimator = estimator
         self.X = X
         self.start = np.asarray(X, dtype=np.float64)
@@ -77,6 +88,10 @@ class Lines:
         self.k = k
         self.ranking = ranking
         self.keep_prediction = keep_prediction
+        self.max_probability_change = max_probability_change if keep_prediction else None
+        if self.max_probability_change is not None:
+            proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+            self.classes, self.probability = proba.argmax(axis=1), proba.max(axis=1)
 
     def changed(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Whether the top-k set at `points` is another than that of their `rows`."""
@@ -85,6 +100,10 @@ class Lines:
         other = precision_at_k(self.attribution[rows], found, self.k, ranking=self.ranking) < 1
         if self.keep_prediction:
             other &= self.estimator.predict(there) == self.labels[rows]
+        if self.max_probability_change is not None:
+            proba = np.asarray(self.estimator.predict_proba(there), dtype=np.float64)
+            change = np.abs(proba[np.arange(len(rows)), self.classes[rows]] - self.probability[rows])
+            other &= change <= self.max_probability_change
         return other
 
     def lengths(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -50,7 +50,8 @@ class AttackResult:
         Last iteration that lowered P@k, 0 where none did; of several attacks, that of the one which was kept. Close to
         `n_iter` in many rows, the attack wanted to go on.
     rejected : ndarray of shape (n_samples,), or None
-        Share of the iterates that changed the prediction and so did not count.
+        Share of the iterates that changed the prediction (or its probability by more than the limit of the attack)
+        and so did not count.
     X : array or DataFrame, or None
         The inputs, as the victim sees them.
     k : int, or None

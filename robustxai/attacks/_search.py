@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustxai.attacks._probability_change import below_limit, target_probability
 from robustxai.explainers import Explainer, ScaledAttribution, scaled_attribution
 from robustxai.nets import of_rows
 from robustxai.perturbation import PerturbationSet
@@ -107,7 +108,7 @@ class Trace:
     last_gain : Tensor of int
         Last iteration that lowered P@k; 0 where none did.
     rejected : Tensor
-        Share of the iterates that changed the prediction.
+        Share of the iterates that changed the prediction, or its probability by more than the limit.
     """
 
     first_flip: Tensor
@@ -147,12 +148,23 @@ class Search:
     delta: Tensor  # the latest iterate
     logits: Tensor  # of the network itself there, with a graph where `_needs_graph` asks for one
     kept: Tensor  # whether it keeps the prediction
+    overlap: Tensor  # how many of the top-k set are still in there
     stuck: Tensor  # whether the row cannot get any further
+    probability: Tensor  # of the explained class at x
+    max_change: float | None = None  # how much that may change
     extra: dict[str, Tensor] = field(default_factory=dict)  # what `_learn` remembers for `_propose`
+
+    def keeps_prediction(self, logits: Tensor) -> Tensor:
+        """Whether `logits` of the rows name their class, with a probability within the limit; shape (n,)."""
+        kept = logits.detach().argmax(dim=1) == self.target
+        if self.max_change is not None:
+            change = (target_probability(logits, self.target) - self.probability).abs()
+            kept = kept & (change <= below_limit(self.max_change))
+        return kept
 
     def select(self, rows: Tensor) -> None:
         """Go on with some of the rows."""
-        for name in ("index", "x", "target", "delta", "logits", "kept", "stuck"):
+        for name in ("index", "x", "target", "delta", "logits", "kept", "overlap", "stuck", "probability"):
             setattr(self, name, getattr(self, name)[rows])
         self.module = of_rows(self.module, rows)
         self.reference = self.reference.select(rows)

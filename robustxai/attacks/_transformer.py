@@ -160,6 +160,12 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         """Class indices of `y`, or those that the victim predicts (it has its feature names back), shape (n,)."""
         return self._victim.encode_target(self._as_fitted(X.astype(np.float32)), y)
 
+    def _probability(self, X: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """The victim's probability of the classes with the indices `target`, shape (n,)."""
+        rows, names = X.astype(np.float32), getattr(self, "feature_names_in_", None)
+        proba = self.estimator.predict_proba(rows if names is None else pd.DataFrame(rows, columns=names))
+        return np.asarray(proba, dtype=np.float64)[np.arange(len(X)), target]
+
     def _threat(self) -> ThreatModel:
         return self.threat if self.threat is not None else ThreatModel()
 

@@ -26,8 +26,10 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         Which norm; see :class:`robustxai.penalties.ExactHessian`.
     n_probes : int, optional
         Random vectors in the place of all d unit vectors of "fro"; by default it is exact, at d products a step.
-    n_iter : int, default=10
-        Steps of the power iteration of "spectral".
+    n_iter : int, default=100
+        Most products with the Hessian of "spectral"; as many as there are features are exact.
+    tol : float, default=1e-4
+        Relative residual at which "spectral" stops.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as
         that of :class:`EstimatedHessianClassifier`: a ReLU network has no second derivative to act on.
@@ -45,7 +47,8 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         lambda_hessian: float = 0.03,
         norm: str = "fro",
         n_probes: int | None = None,
-        n_iter: int = 10,
+        n_iter: int = 100,
+        tol: float = 1e-4,
         **params: Any,
     ) -> None:
         super().__init__(**params)
@@ -53,10 +56,11 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         self.norm = norm
         self.n_probes = n_probes
         self.n_iter = n_iter
+        self.tol = tol
 
     def _check_params(self) -> None:
         super()._check_params()
         check_number("lambda_hessian", self.lambda_hessian, minimum=0.0)
 
     def _terms(self, n_units: int) -> list[Term]:
-        return [Term("hessian", self.lambda_hessian, ExactHessian(self.norm, self.n_probes, self.n_iter))]
+        return [Term("hessian", self.lambda_hessian, ExactHessian(self.norm, self.n_probes, self.n_iter, self.tol))]

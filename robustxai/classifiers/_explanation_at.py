@@ -20,7 +20,13 @@ class ExplanationATClassifier(BaseExplainableClassifier):
     r"""Cross-entropy where the explanation is worst: the "fast" AT of the R2ET paper.
 
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x + \delta^*), y)], \qquad
-        \delta^* \approx \arg\max_{\|\delta\|_2 \le \epsilon} -\sum_{i \le k < j} h(x + \delta, i, j)
+        \delta^* \approx \arg\max_{\|\delta\|_2 \le \epsilon}
+        - \frac{\sum_{i \le k < j} s_i(x + \delta) - s_j(x + \delta)}{\tfrac{1}{n} \sum_l |s_l(x + \delta)|}
+
+    with s the scores of the n ranked units, in the order that they have at x. The paper's
+    :math:`-\sum_{i \le k < j} h(x + \delta, i, j)` has no denominator, and is raised as well by shrinking the whole
+    gradient, which is where the classifier is confident and the cross-entropy has nothing to teach. Scores over their
+    mean can be moved by turning the explanation alone; see :class:`robustxai.training.GapAdversary`.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from robustxai._validation import check_choice, check_k, check_number, clip_k
@@ -16,6 +17,7 @@ _HESSIANS: dict[str, Callable[..., Penalty]] = {
     "relative": RelativeHessian,
     "estimated": EstimatedHessian,
     "exact": ExactHessian,
+    "spectral": partial(ExactHessian, "spectral"),
 }
 
 
@@ -56,13 +58,15 @@ class R2ETClassifier(BaseExplainableClassifier):
         Of "distance": the perturbation that the ranking is to survive, in units of X.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
-    hessian : {"relative", "estimated", "exact"}, default="relative"
+    hessian : {"relative", "estimated", "exact", "spectral"}, default="relative"
         "estimated" is the paper's finite difference along the sign of the gradient
         (:class:`robustxai.penalties.EstimatedHessian`), which can be lowered by flattening the classifier; "relative"
         takes the length of the attribution out of it (:class:`robustxai.penalties.RelativeHessian`). "exact" is the
-        Frobenius norm of the Hessian (:class:`robustxai.penalties.ExactHessian`), at a product per feature.
+        Frobenius norm of the Hessian (:class:`robustxai.penalties.ExactHessian`), at a product per feature. "spectral"
+        is its largest singular value, the norm :math:`\\|H\\|_2` of Eq. 6, at some ten products one after the other.
     kappa : float, optional
-        Step of the Hessian estimate; 0.3 for "relative" and 0.01 for "estimated" by default. "exact" has none.
+        Step of the Hessian estimate; 0.3 for "relative" and 0.01 for "estimated" by default. "exact" and
+        "spectral" have none.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 3: sharp
         enough to keep what it knows beyond a linear model, smooth enough for the penalties to reach the rest.
@@ -122,8 +126,10 @@ class R2ETClassifier(BaseExplainableClassifier):
         super()._check_params()
         check_k(self.k)
         check_choice("hessian", self.hessian, _HESSIANS)
-        if self.hessian == "exact" and self.kappa is not None:
-            raise ValueError(f"kappa={self.kappa!r} is the step of a difference, and hessian='exact' takes none.")
+        if self.hessian in ("exact", "spectral") and self.kappa is not None:
+            raise ValueError(
+                f"kappa={self.kappa!r} is the step of a difference, and hessian={self.hessian!r} takes none."
+            )
         if self.gap == "distance" and self.pairs != "minimal":
             raise ValueError(
                 f"gap='distance' is about the pairs at the boundary: use pairs='minimal', not {self.pairs!r}."

@@ -27,8 +27,10 @@ class SSRClassifier(BaseExplainableClassifier):
         :math:`\lambda`; 0.13 is a = s = 0.3, the setting of the published example.
     method : {"auto", "closed", "power"}, default="auto"
         How the eigenvalue is found; see :class:`robustxai.penalties.SSR`.
-    n_iter : int, default=10
-        Steps of the power iteration.
+    n_iter : int, default=100
+        Most Hessian-vector products of "power"; as many as there are features are exact.
+    tol : float, default=1e-4
+        Relative residual at which "power" stops.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network has ReLUs, for which the
         eigenvalue has a closed form.
@@ -38,15 +40,23 @@ class SSRClassifier(BaseExplainableClassifier):
     Wang et al., *Smoothed geometry for robust attribution*, 2020.
     """
 
-    def __init__(self, lambda_eigenvalue: float = 0.13, method: str = "auto", n_iter: int = 10, **params: Any) -> None:
+    def __init__(
+        self,
+        lambda_eigenvalue: float = 0.13,
+        method: str = "auto",
+        n_iter: int = 100,
+        tol: float = 1e-4,
+        **params: Any,
+    ) -> None:
         super().__init__(**params)
         self.lambda_eigenvalue = lambda_eigenvalue
         self.method = method
         self.n_iter = n_iter
+        self.tol = tol
 
     def _check_params(self) -> None:
         super()._check_params()
         check_number("lambda_eigenvalue", self.lambda_eigenvalue, minimum=0.0)
 
     def _terms(self, n_units: int) -> list[Term]:
-        return [Term("eigenvalue", self.lambda_eigenvalue, SSR(self.method, self.n_iter))]
+        return [Term("eigenvalue", self.lambda_eigenvalue, SSR(self.method, self.n_iter, self.tol))]

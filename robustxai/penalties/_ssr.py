@@ -9,8 +9,9 @@ from torch import Tensor
 
 from robustxai._validation import check_choice, check_number
 from robustxai.nets import is_piecewise_linear
-from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.penalties._batch import ExplainedBatch
 from robustxai.penalties._exact_hessian import products
+from robustxai.penalties._lanczos import leading_eigenvector
 
 __all__ = ["SSR"]
 
@@ -34,11 +35,20 @@ class SSR:
     Parameters
     ----------
     method : {"auto", "closed", "power"}, default="auto"
-        "closed" solves the C x C problem, "power" iterates on the whole Hessian; "auto" takes the first for networks
-        with ReLUs and the second for smooth ones.
-    n_iter : int, default=10
-        Of "power": steps. Power iteration finds the eigenvalue of largest magnitude; where that is a negative one, as
-        many steps on the shifted Hessian follow. The eigenvector is held constant in the derivative.
+        "closed" solves the C x C problem, "power" iterates on the whole Hessian by Lanczos's method, which is power
+        iteration with the best combination of all its vectors; "auto" takes the first for networks with ReLUs and the
+        second for smooth ones.
+    n_iter : int, default=100
+        Of "power": most products with the Hessian. As many as there are features give the exact eigenvalue, so that
+        tables of up to 100 columns never stop short.
+    tol : float, default=1e-4
+        Of "power": a sample is done where :math:`\|H v - \lambda v\|_2 \le \text{tol}\, |\lambda|`, which bounds the
+        relative error of :math:`\lambda`. The eigenvector is held constant in the derivative.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Of "power": samples that are not done after `n_iter` products; their penalty may be too low.
 
     Notes
     -----
@@ -51,11 +61,13 @@ class SSR:
     """
 
     method: str = "auto"
-    n_iter: int = 10
+    n_iter: int = 100
+    tol: float = 1e-4
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, _METHODS)
         check_number("n_iter", self.n_iter, minimum=1, integer=True)
+        check_number("tol", self.tol, minimum=0.0)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
@@ -67,29 +79,14 @@ class SSR:
         labels = batch.target if batch.y is None else batch.y
         log_p = batch.explained_logits.log_softmax(dim=-1).gather(-1, labels.unsqueeze(-1))
         (slope,) = torch.autograd.grad(-log_p.sum(), batch.x, create_graph=True)
-        axes = tuple(range(batch.batch_ndim, slope.ndim))
-        vector = batch.randn_like(slope)
-        largest = _iterate(slope, batch.x, vector, torch.zeros(()).to(slope), axes, self.n_iter)
-        value = _rayleigh(slope, batch.x, largest, axes, create_graph=False)
-        shift = (-value).clamp_min(0.0).reshape(value.shape + (1,) * len(axes))
-        if shift.any():
-            shifted = _iterate(slope, batch.x, vector, shift, axes, self.n_iter)
-            largest = torch.where(shift > 0, shifted, largest)
-        return _rayleigh(slope, batch.x, largest, axes, create_graph=True)
-
-
-def _iterate(slope: Tensor, x: Tensor, vector: Tensor, shift: Tensor, axes: tuple[int, ...], n_iter: int) -> Tensor:
-    """Leading eigenvector of H + shift, of length one."""
-    vector = vector / vector.square().sum(dim=axes, keepdim=True).sqrt()
-    for _ in range(n_iter):
-        image = products(slope, x, vector[None], create_graph=False)[0] + shift * vector
-        length = image.square().sum(dim=axes, keepdim=True).sqrt()
-        vector = torch.where(length > SMALLEST_SCALE, image / length.clamp_min(SMALLEST_SCALE), vector)
-    return vector.detach()
-
-
-def _rayleigh(slope: Tensor, x: Tensor, vector: Tensor, axes: tuple[int, ...], *, create_graph: bool) -> Tensor:
-    return (products(slope, x, vector[None], create_graph=create_graph)[0] * vector).sum(dim=axes)
+        vector = leading_eigenvector(
+            lambda v: products(slope, batch.x, v[None], create_graph=False)[0],
+            batch.randn_like(slope),
+            batch_ndim=batch.batch_ndim,
+            tol=self.tol,
+            max_iter=self.n_iter,
+        )
+        return (products(slope, batch.x, vector[None])[0] * vector).flatten(start_dim=batch.batch_ndim).sum(dim=-1)
 
 
 def _closed(batch: ExplainedBatch) -> Tensor:

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+import torch
 
 from robustxai.classifiers import ExplanationATClassifier, VanillaClassifier
+from robustxai.explainers import Gradient
+from robustxai.nets import MLP
+from robustxai.penalties import ExplainedBatch
 
 from .conftest import small
 from .test_all import states_equal
@@ -22,6 +26,39 @@ def test_the_perturbation_costs_cross_entropy(data):
         for e in (0.0, 0.5, 2.0)
     ]
     assert losses == sorted(losses)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("ranking", ["magnitude", "signed"])
+def test_the_perturbation_climbs_the_equation_of_the_docstring(n_classes, ranking):
+    """In float64, pair by pair: the sum over pairs of the scores over their mean, and not the sum itself."""
+    k, epsilon = 2, 0.3
+    with torch.random.fork_rng():
+        torch.manual_seed(n_classes)
+        module = MLP(5, n_classes, (6,)).double()
+        for p in module.parameters():
+            torch.nn.init.normal_(p)
+        x = torch.randn(7, 5, dtype=torch.float64, requires_grad=True)
+    adversary = ExplanationATClassifier(k, epsilon=epsilon, ranking=ranking)._adversary()
+    moved = adversary(ExplainedBatch(module, x, Gradient())).detach() - x.detach()
+    for row, step in zip(x.detach(), moved):
+        c = int(module(row[None]).argmax())
+
+        def scores(point, c=c):
+            probability = module(point[None])[0].softmax(dim=0)[c]
+            (gradient,) = torch.autograd.grad(probability, point, create_graph=True)
+            return gradient.abs() if ranking == "magnitude" else gradient
+
+        order = scores(row.clone().requires_grad_()).argsort(descending=True).tolist()
+        slopes = []
+        for normalise in (True, False):
+            point = row.clone().requires_grad_()
+            s = scores(point)
+            total = -sum(s[i] - s[j] for i in order[:k] for j in order[k:])
+            (slope,) = torch.autograd.grad(total / (s.abs().sum() / 5) if normalise else total, point)
+            slopes.append(epsilon * slope / slope.norm())
+        torch.testing.assert_close(step, slopes[0], rtol=1e-5, atol=1e-8)
+        assert (step - slopes[1]).norm() > 1e-3 * epsilon
 
 
 def test_steps_make_a_difference(data):

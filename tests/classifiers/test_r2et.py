@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 from robustxai.classifiers import (
     CrossLipschitzClassifier,
     EstimatedHessianClassifier,
+    ExactHessianClassifier,
     R2ETClassifier,
     SoftplusClassifier,
     VanillaClassifier,
@@ -21,7 +22,7 @@ from .test_all import states_equal
 
 
 @pytest.mark.parametrize("pairs", ["all", "minimal", "anchor"])
-@pytest.mark.parametrize("hessian", ["relative", "estimated", "exact"])
+@pytest.mark.parametrize("hessian", ["relative", "estimated", "exact", "spectral"])
 def test_weights_zero_are_vanilla_to_the_last_bit(pairs, hessian, data):
     X, y = data
     options = {"lambda_gap": 0, "lambda_hessian": 0, "pairs": pairs, "hessian": hessian}
@@ -37,6 +38,20 @@ def test_without_a_gap_it_is_estimated_hessian(data):
     b = small(EstimatedHessianClassifier, lambda_hessian=0.2).fit(X, y)
     assert states_equal(a, b)
     assert np.array_equal(a.explain(X), b.explain(X))
+
+
+def test_without_a_gap_the_spectral_norm_of_equation_6_is_exact_hessian(data):
+    X, y = data
+    a = small(R2ETClassifier, lambda_gap=0, lambda_hessian=0.2, hessian="spectral", module__beta=5.0).fit(X, y)
+    b = small(ExactHessianClassifier, lambda_hessian=0.2, norm="spectral").fit(X, y)
+    assert states_equal(a, b)
+
+
+def test_the_logged_spectral_norm_is_that_of_the_fitted_model(data):
+    X, y = data
+    options = {"batch_size": -1, "max_epochs": 1, "lr": 1e-30, "hessian": "spectral"}
+    clf = small(R2ETClassifier, **options).fit(X, y)
+    assert clf.history_[0]["hessian"] == pytest.approx(hessian_norm(clf, X, norm="spectral").mean(), rel=1e-4)
 
 
 def test_minimal_and_anchored_pairs_have_the_same_linear_sum(data):

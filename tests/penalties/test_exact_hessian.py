@@ -27,6 +27,23 @@ def test_value_and_gradient_equal_the_explicit_hessian(norm, net, x):
     torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-5, atol=1e-8)
 
 
+def test_at_its_defaults_the_spectral_norm_and_its_gradient_are_those_of_the_explicit_hessian(net, x):
+    value = ExactHessian("spectral")(ExplainedBatch(net, x, Gradient()))
+    expected = torch.linalg.matrix_norm(matrices(net, x), ord=2)
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-10)
+    torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=2e-3, atol=1e-6)
+
+
+def test_a_sample_does_not_depend_on_the_samples_beside_it(net, x):
+    """Each stops when it is done itself, and not when all are."""
+    values = []
+    for rows in (x, x[:1].detach().requires_grad_()):
+        batch = ExplainedBatch(net, rows, Gradient())
+        batch.randn_like = torch.ones_like
+        values.append(ExactHessian("spectral", tol=0.3)(batch)[0])
+    torch.testing.assert_close(*values, rtol=1e-10, atol=0)
+
+
 @pytest.mark.parametrize("norm", ["fro", "spectral"])
 def test_images_equal_the_explicit_hessian(norm, image_net, images):
     value = ExactHessian(norm, n_iter=1000)(ExplainedBatch(image_net, images, Gradient()))

@@ -143,6 +143,7 @@ class OwnSteps(VanillaClassifier):
     ("estimator", "why"),
     [
         (ExactHessianClassifier(**SMALL), "ExactHessian"),
+        (R2ETClassifier(hessian="spectral", **SMALL), "ExactHessian"),
         (AdversarialTrainingClassifier(**SMALL), "adversary"),
         (ATEXClassifier(**SMALL), "training loop of its own"),
         (VanillaClassifier(module=OwnMLP, max_epochs=1), "OwnMLP"),

@@ -1,0 +1,128 @@
+"""The extreme eigenvalue of a symmetric operator, sample by sample, by Lanczos's method."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+__all__ = ["leading_eigenvector"]
+
+
+def leading_eigenvector(
+    apply: Callable[[Tensor], Tensor],
+    start: Tensor,
+    *,
+    batch_ndim: int,
+    tol: float,
+    max_iter: int,
+    by_magnitude: bool = False,
+) -> Tensor:
+    r"""Unit eigenvectors of the largest eigenvalue of symmetric matrices A, one for each sample, without a graph.
+
+    .. math:: A Q_m = Q_m T_m + \beta_m q_{m+1} e_m^\top, \qquad T_m s = \theta s, \qquad
+        v = Q_m s, \qquad \|A v - \theta v\|_2 = \beta_m |s_m|
+
+    with :math:`Q_m` an orthonormal basis of the Krylov space of `start`, each new vector orthogonalized against all of
+    them. Some eigenvalue lies within the residual of :math:`\theta`. A sample is done at the first m that is checked
+    with a residual of at most :math:`\text{tol}\, |\theta|`, whatever the others need, and always at m = d, where the
+    basis is complete and the eigenvalue exact. Power iteration costs the same per step and needs about the square of
+    the number of steps.
+
+    Parameters
+    ----------
+    apply : callable
+        The product with A: Tensor of shape (*batch, *features) to the same.
+    start : Tensor of shape (*batch, *features)
+        Where the Krylov space begins; a random vector has a part of every eigenvector.
+    batch_ndim : int
+        How many leading axes are batch axes.
+    tol : float
+        Largest residual as a share of the eigenvalue.
+    max_iter : int
+        Most products with A, at most d. Samples that are not done by then get what there is.
+    by_magnitude : bool, default=False
+        Whether the eigenvalue of the largest magnitude is wanted, instead of the largest one.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Samples are not done after `max_iter` products.
+
+    References
+    ----------
+    Golub and Van Loan, *Matrix computations*, Section 10.1.
+    """
+    batch, features = start.shape[:batch_ndim], start.shape[batch_ndim:]
+    flat = start.detach().reshape(-1, features.numel())
+    n, d = flat.shape
+    eps = torch.finfo(flat.dtype).eps
+    unit = flat / _length(flat).clamp_min(torch.finfo(flat.dtype).tiny)
+    found, done = unit.clone(), torch.zeros(n, dtype=torch.bool, device=flat.device)
+    basis: list[Tensor] = [unit]
+    diagonal: list[Tensor] = []
+    beside: list[Tensor] = []
+    size = torch.zeros(n, 1, dtype=flat.dtype, device=flat.device)
+    n_steps = min(max_iter, d)
+    for m in range(1, n_steps + 1):
+        image = apply(basis[-1].reshape(start.shape)).detach().reshape(n, d)
+        diagonal.append((image * basis[-1]).sum(dim=1))
+        size = torch.maximum(size, _length(image))
+        image = _orthogonal(image, basis)
+        length = _length(image)
+        ended = length <= 8 * eps * size  # an invariant subspace: what is left is rounding
+        if m == n_steps or _is_checked(m):
+            residual = torch.where(ended, 0.0, length).squeeze(1)
+            values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, beside))
+            best = (values.abs() if by_magnitude else values).argmax(dim=1)
+            value = values.gather(1, best[:, None]).squeeze(1)
+            shares = vectors.gather(2, best[:, None, None].expand(-1, m, 1)).squeeze(2)
+            reached = (residual * shares[:, -1].abs() <= tol * value.abs()) | torch.full_like(done, m == d)
+            taken = ~done if m == n_steps else reached & ~done
+            ritz = torch.einsum("mnd,nm->nd", torch.stack(basis), shares)
+            found = torch.where(taken[:, None], ritz, found)
+            done = done | reached
+            if bool(done.all()):
+                break
+        if m < n_steps:
+            # where the space has ended, the next vector is any other one, and the two blocks do not touch
+            other = _orthogonal(flat.roll(m, dims=1), basis)
+            following = torch.where(ended, other, image)
+            basis.append(following / _length(following).clamp_min(torch.finfo(flat.dtype).tiny))
+            beside.append(torch.where(ended, 0.0, length).squeeze(1))
+    if not bool(done.all()):
+        warnings.warn(
+            f"The largest eigenvalue of {int((~done).sum())} of {n} samples is not found to a relative residual of "
+            f"{tol:g} after n_iter={max_iter} products, and may be too low; raise n_iter (at {d} it is exact) or tol.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return (found / _length(found).clamp_min(torch.finfo(flat.dtype).tiny)).reshape(*batch, *features)
+
+
+def _is_checked(m: int) -> bool:
+    """Whether the eigenvalue is looked at after m steps: the small problems cost as much as the products."""
+    return m <= 2 or (m <= 16 and m % 2 == 0) or m % 8 == 0
+
+
+def _orthogonal(rows: Tensor, basis: list[Tensor]) -> Tensor:
+    """`rows` without their parts along all vectors of the basis; twice, for what rounding leaves of the first time."""
+    stack = torch.stack(basis)
+    for _ in range(2):
+        rows = rows - torch.einsum("mn,mnd->nd", torch.einsum("mnd,nd->mn", stack, rows), stack)
+    return rows
+
+
+def _tridiagonal(diagonal: list[Tensor], beside: list[Tensor]) -> Tensor:
+    matrix = torch.diag_embed(torch.stack(diagonal, dim=1))
+    if beside:
+        off = torch.stack(beside, dim=1)
+        matrix = matrix + torch.diag_embed(off, offset=1) + torch.diag_embed(off, offset=-1)
+    return matrix.nan_to_num(0.0, 0.0, 0.0)  # the product of such a sample tells; its neighbours must not suffer
+
+
+def _length(rows: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(rows, dim=1, keepdim=True)
