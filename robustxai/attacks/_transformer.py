@@ -162,8 +162,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
 
     def _probability(self, X: np.ndarray, target: np.ndarray) -> np.ndarray:
         """The victim's probability of the classes with the indices `target`, shape (n,)."""
-        rows, names = X.astype(np.float32), getattr(self, "feature_names_in_", None)
-        proba = self.estimator.predict_proba(rows if names is None else pd.DataFrame(rows, columns=names))
+        proba = self._victim.predict_proba(self._as_fitted(X.astype(np.float32)))
         return np.asarray(proba, dtype=np.float64)[np.arange(len(X)), target]
 
     def _threat(self) -> ThreatModel:
