@@ -75,7 +75,7 @@ _PATIENCE = 5
 _POLL = 0.1
 #: So many cells that kill their workers, and no more are tried: it will not be the cells.
 _ENOUGH = 3
-#: Cells share torch's random generator and the list of warning filters with everything in their process.
+#: Cells share the list of warning filters with everything in their process.
 _one_at_a_time = threading.Lock()
 
 
