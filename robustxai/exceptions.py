@@ -12,6 +12,7 @@ __all__ = [
     "EvaluationWarning",
     "FailedCellsError",
     "MismatchWarning",
+    "OverfittingWarning",
     "SharedExplanationWarning",
     "TableError",
 ]
@@ -68,3 +69,7 @@ class SharedExplanationWarning(EvaluationWarning):
     A kind of its own, because it is a property of model and data, which small tables often have: who knows of it can
     silence it alone.
     """
+
+
+class OverfittingWarning(UserWarning):
+    """A network is far better on the rows that it learned from than on others; the message gives figures and a cure."""

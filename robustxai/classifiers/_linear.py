@@ -44,6 +44,9 @@ class LinearClassifier(BaseExplainableClassifier):
         super()._check_params()
         check_number("C", self.C, minimum=0.0, inclusive=False)
 
+    def _watch_key(self) -> None:
+        return None  # there is no training to watch, and no number of epochs
+
     def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         model = LogisticRegression(C=self.C, max_iter=1000).fit(X.astype(np.float64), codes)
         weight, bias = model.coef_, model.intercept_

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from robustxai._switches import own_switches
 from robustxai.classifiers import BaseExplainableClassifier
-from robustxai.training import Member, ObjectiveNet, Rows, batch_size_of, stack_key, train_together
+from robustxai.training import HeldOut, Member, ObjectiveNet, Rows, batch_size_of, stack_key, train_together
 
 __all__ = ["StackedFit", "begin_fits", "portions", "train_fits"]
 
@@ -83,7 +83,9 @@ class StackedFit:
 
 @own_switches()
 def begin_fits(
-    candidates: Iterable[tuple[Any, int]], parts: Sequence[tuple[Any, Any]]
+    candidates: Iterable[tuple[Any, int]],
+    parts: Sequence[tuple[Any, Any]],
+    watched: dict[Hashable, HeldOut | None] | None = None,
 ) -> tuple[list[StackedFit], dict[Hashable, Rows]]:
     """Check and initialise every fit, on the CPU's clock of an ordinary one.
 
@@ -93,6 +95,9 @@ def begin_fits(
         Each with the number of the part it is to be fitted on.
     parts : sequence of (X, y)
         Parts of the data, as the estimators take them.
+    watched : dict, optional
+        What earlier calls with the same parts have seen on held-out rows; filled. Estimators that differ in nothing
+        but their penalties, weights and seeds hold rows out once for all.
 
     Returns
     -------
@@ -102,17 +107,23 @@ def begin_fits(
     """
     fits: list[StackedFit] = []
     data: dict[Hashable, Rows] = {}
+    watched = {} if watched is None else watched
     for estimator, part in candidates:
         fit = StackedFit(estimator, part)
         try:
-            _begin(fit, parts[part], data)
+            _begin(fit, parts[part], data, watched)
         except NotImplementedError as reason:
             fit.members, fit.why_not = [], str(reason)
         fits.append(fit)
     return fits, data
 
 
-def _begin(fit: StackedFit, part: tuple[Any, Any], data: dict[Hashable, Rows]) -> None:
+def _begin(
+    fit: StackedFit,
+    part: tuple[Any, Any],
+    data: dict[Hashable, Rows],
+    watched: dict[Hashable, HeldOut | None],
+) -> None:
     X, y = part
     classifier = fit.classifier
     if not isinstance(classifier, BaseExplainableClassifier):
@@ -130,7 +141,10 @@ def _begin(fit: StackedFit, part: tuple[Any, Any], data: dict[Hashable, Rows]) -
     rows, codes, fit.classes = classifier._check_fit(X, y)
     fit.rows = (fit.part, *steps)
     data.setdefault(fit.rows, (rows, codes))
-    nets = classifier._start(rows, len(fit.classes))
+    key = (fit.rows, classifier._watch_key())
+    if key not in watched:
+        watched[key] = classifier._watch(rows, codes, len(fit.classes))
+    nets = classifier._start(rows, len(fit.classes), watched[key])
     fit.key = tuple(stack_key(net) for net in nets)
     fit.members = [Member(net, fit.rows) for net in nets]
 

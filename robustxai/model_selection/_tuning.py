@@ -193,11 +193,12 @@ class _Trials:
             [(_safe_indexing(X, rows[i]), _safe_indexing(y, rows[i])) for rows in splits] for i in (0, 1)
         )
         self.data: dict[Any, Any] = {}
+        self.watched: dict[Any, Any] = {}
 
     def begin(self, params: dict[str, Any]) -> list[StackedFit]:
         """A fit for every split."""
         estimators = [clone(self.estimator).set_params(**params) for _ in self.parts]
-        fits, data = begin_fits([(e, part) for part, e in enumerate(estimators)], self.parts)
+        fits, data = begin_fits([(e, part) for part, e in enumerate(estimators)], self.parts, self.watched)
         self.data |= data
         return fits
 

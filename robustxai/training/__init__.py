@@ -3,6 +3,7 @@
 from robustxai.training._adversary import GapAdversary, LossAdversary
 from robustxai.training._checkpoint import ResumableCheckpoint
 from robustxai.training._guard import ExplanationGuard
+from robustxai.training._held_out import HeldOut, Schedule, watch_held_out
 from robustxai.training._iterator import TensorBatches, batch_size_of
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._progress import TrainingProgress
@@ -15,12 +16,14 @@ from robustxai.training._threads import small_net_threads
 __all__ = [
     "ExplanationGuard",
     "GapAdversary",
+    "HeldOut",
     "LossAdversary",
     "Member",
     "ObjectiveNet",
     "OneCycle",
     "ResumableCheckpoint",
     "Rows",
+    "Schedule",
     "TensorBatches",
     "Term",
     "TrainingProgress",
@@ -30,4 +33,5 @@ __all__ = [
     "small_net_threads",
     "stack_key",
     "train_together",
+    "watch_held_out",
 ]
