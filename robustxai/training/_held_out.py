@@ -76,7 +76,7 @@ def held_out_rows(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def watch_held_out(
     make_net: Callable[..., ObjectiveNet], X: np.ndarray, codes: np.ndarray, schedules: Sequence[Schedule]
 ) -> HeldOut | None:
-    """Train by one schedule after the other until one overfits; the longest of those with about the least held-out loss.
+    """Train by one schedule after the other until one overfits; the longest of those with nearly the least loss.
 
     Parameters
     ----------
