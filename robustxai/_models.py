@@ -223,10 +223,16 @@ def _inside(model: Any, what: str, role: str = "") -> Any:
 def _check_fitted(model: Any, role: str) -> None:
     if not hasattr(model, "fit"):
         return  # an object of the user's own, which says by its attributes what it is
-    try:
-        check_is_fitted(model)
-    except NotFittedError as error:
-        raise NotFittedError(f"The {_name(model)}{role} is not fitted yet: call its fit(X, y) first.") from error
+    if hasattr(model, "__sklearn_is_fitted__"):
+        fitted = model.__sklearn_is_fitted__()  # called here, so that what a BlackBox says of its model gets through
+    else:
+        try:
+            check_is_fitted(model)
+            fitted = True
+        except NotFittedError:
+            fitted = False
+    if not fitted:
+        raise NotFittedError(f"The {_name(model)}{role} is not fitted yet: call its fit(X, y) first.")
 
 
 def _check_explains(model: Any, what: str, way: str, path: str, role: str) -> None:

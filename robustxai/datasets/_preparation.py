@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
+from typing_extensions import Self
 
+from robustxai._frames import as_pandas, like
 from robustxai._validation import check_choice
 from robustxai.datasets._gap_marks import GapMarks, is_marked_by
 from robustxai.exceptions import DataWarning
@@ -21,16 +24,37 @@ __all__ = ["is_different_in_most_rows", "make_preprocessor"]
 MISSING = "missing"
 
 
+class TableTransformer(ColumnTransformer):
+    """A ColumnTransformer for tables of any kind, which it converts to pandas; its output is scikit-learn's.
+
+    What polars calls a categorical column with gaps, and a pyarrow column of true/false, reach the steps as what the
+    same column is in pandas, so that a Pipeline may be fitted on tables of one kind and used on those of another.
+    """
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """As in ColumnTransformer."""
+        return super().fit(as_pandas(X), y, **params)
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """As in ColumnTransformer."""
+        return super().fit_transform(as_pandas(X), y, **params)
+
+    def transform(self, X: Any, **params: Any) -> Any:
+        """As in ColumnTransformer."""
+        return super().transform(as_pandas(X), **params)
+
+
 def _as_text(X: pd.DataFrame) -> pd.DataFrame:
     """Any mixture of categories, strings, true/false and None, NaN or NA as plain text without gaps."""
     return X.astype(object).where(X.notna(), MISSING).astype(str)
 
 
-def _as_float32(X: pd.DataFrame | np.ndarray) -> pd.DataFrame | np.ndarray:
-    return X.astype(np.float32)
+def _as_float32(X: Any) -> Any:
+    """A table or an array in float32; of the kind that ``set_output`` asks the step before for."""
+    return like(X, np.asarray(X, dtype=np.float32))
 
 
-def make_preprocessor(X: pd.DataFrame, *, scale: str = "minmax") -> ColumnTransformer:
+def make_preprocessor(X: Any, *, scale: str = "minmax") -> ColumnTransformer:
     """Make the unfitted scikit-learn transformer that fits the columns of a table.
 
     * Numbers: gaps become the median, then ``scale``. A column without any value becomes constant. That a number is
@@ -46,12 +70,14 @@ def make_preprocessor(X: pd.DataFrame, *, scale: str = "minmax") -> ColumnTransf
 
     The kind of a column is its dtype in `X`; codes such as 1, 2, 3 that stand for categories must be made categories
     first. Numbers come first in the output, then the marks of their gaps, then the levels, all float32, named
-    ``column``, ``column_missing`` and ``column_level``; ``set_output(transform="pandas")`` keeps the names.
+    ``column``, ``column_missing`` and ``column_level``; ``set_output(transform="pandas")`` (or
+    "polars") keeps the names.
 
     Parameters
     ----------
     X : DataFrame of shape (n_samples, n_columns)
-        Names and dtypes are read, and which columns tell the same as a gap; nothing is fitted.
+        Of pandas, polars, pyarrow or any other library that narwhals knows; what the transformer is given later may be
+        of another one. Names and dtypes are read, and which columns tell the same as a gap; nothing is fitted.
     scale : {"minmax", "standard"}, default="minmax"
         ``"minmax"`` maps what `fit` saw to [0, 1] and clips what lies outside, so that all features, the levels
         included, have one range, as an attack's epsilon needs it. ``"standard"`` gives mean 0 and variance 1.
@@ -77,6 +103,7 @@ def make_preprocessor(X: pd.DataFrame, *, scale: str = "minmax") -> ColumnTransf
     2  0.5          1.0           0.0       0.0        1.0
     """
     check_choice("scale", scale, ("minmax", "standard"))
+    X = as_pandas(X)
     if not isinstance(X, pd.DataFrame):
         raise TypeError(f"X must be a DataFrame, whose dtypes tell the columns apart; got {type(X).__name__}.")
     numbers, levels, others = [], [], []
@@ -120,7 +147,7 @@ def make_preprocessor(X: pd.DataFrame, *, scale: str = "minmax") -> ColumnTransf
             marks[column] = f"{column}_missing"
             while marks[column] in X.columns:
                 marks[column] += "_"
-    return ColumnTransformer(
+    return TableTransformer(
         [("numbers", to_numbers, numbers), ("gaps", GapMarks(marks), list(marks)), ("levels", to_levels, levels)],
         verbose_feature_names_out=False,
     )
