@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.compose import ColumnTransformer
+from sklearn import compose
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
@@ -24,11 +24,13 @@ __all__ = ["is_different_in_most_rows", "make_preprocessor"]
 MISSING = "missing"
 
 
-class TableTransformer(ColumnTransformer):
-    """A ColumnTransformer for tables of any kind, which it converts to pandas; its output is scikit-learn's.
+class ColumnTransformer(compose.ColumnTransformer):
+    """scikit-learn's ColumnTransformer for tables of any kind, which it converts to pandas.
 
-    What polars calls a categorical column with gaps, and a pyarrow column of true/false, reach the steps as what the
-    same column is in pandas, so that a Pipeline may be fitted on tables of one kind and used on those of another.
+    It has scikit-learn's name, because make_pipeline calls a step by it. Its output is scikit-learn's, too.
+
+    The steps see every column as pandas has it, so that a Pipeline may be fitted on tables of one kind and used on
+    those of another.
     """
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
@@ -147,7 +149,7 @@ def make_preprocessor(X: Any, *, scale: str = "minmax") -> ColumnTransformer:
             marks[column] = f"{column}_missing"
             while marks[column] in X.columns:
                 marks[column] += "_"
-    return TableTransformer(
+    return ColumnTransformer(
         [("numbers", to_numbers, numbers), ("gaps", GapMarks(marks), list(marks)), ("levels", to_levels, levels)],
         verbose_feature_names_out=False,
     )
