@@ -28,7 +28,7 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         Random vectors in the place of all d unit vectors of "fro"; by default it is exact, at d products a step.
     n_iter : int, default=100
         Most products with the Hessian of "spectral"; as many as there are features are exact.
-    tol : float, default=1e-4
+    tol : float, default=1e-6
         Relative residual at which "spectral" stops.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as
@@ -48,7 +48,7 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         norm: str = "fro",
         n_probes: int | None = None,
         n_iter: int = 100,
-        tol: float = 1e-4,
+        tol: float = 1e-6,
         **params: Any,
     ) -> None:
         super().__init__(**params)

@@ -29,7 +29,7 @@ class SSRClassifier(BaseExplainableClassifier):
         How the eigenvalue is found; see :class:`robustxai.penalties.SSR`.
     n_iter : int, default=100
         Most Hessian-vector products of "power"; as many as there are features are exact.
-    tol : float, default=1e-4
+    tol : float, default=1e-6
         Relative residual at which "power" stops.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network has ReLUs, for which the
@@ -45,7 +45,7 @@ class SSRClassifier(BaseExplainableClassifier):
         lambda_eigenvalue: float = 0.13,
         method: str = "auto",
         n_iter: int = 100,
-        tol: float = 1e-4,
+        tol: float = 1e-6,
         **params: Any,
     ) -> None:
         super().__init__(**params)

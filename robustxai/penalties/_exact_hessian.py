@@ -40,7 +40,7 @@ class ExactHessian:
         iteration with the best combination of all its vectors. As many as there are features give the exact norm, so
         that tables of up to 100 columns never stop short. v is held constant in the derivative, which is the right one
         where v is the leading singular vector (Danskin).
-    tol : float, default=1e-4
+    tol : float, default=1e-6
         Of "spectral": a sample is done where the residual :math:`\|H v - \lambda v\|_2` is at most this share of
         :math:`|\lambda|`, which bounds the relative error.
 
@@ -58,7 +58,7 @@ class ExactHessian:
     norm: str = "fro"
     n_probes: int | None = None
     n_iter: int = 100
-    tol: float = 1e-4
+    tol: float = 1e-6
 
     def __post_init__(self) -> None:
         check_choice("norm", self.norm, _NORMS)

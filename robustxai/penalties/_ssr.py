@@ -41,7 +41,7 @@ class SSR:
     n_iter : int, default=100
         Of "power": most products with the Hessian. As many as there are features give the exact eigenvalue, so that
         tables of up to 100 columns never stop short.
-    tol : float, default=1e-4
+    tol : float, default=1e-6
         Of "power": a sample is done where :math:`\|H v - \lambda v\|_2 \le \text{tol}\, |\lambda|`, which bounds the
         relative error of :math:`\lambda`. The eigenvector is held constant in the derivative.
 
@@ -62,7 +62,7 @@ class SSR:
 
     method: str = "auto"
     n_iter: int = 100
-    tol: float = 1e-4
+    tol: float = 1e-6
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, _METHODS)
