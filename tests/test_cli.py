@@ -436,12 +436,12 @@ def test_absent_data_are_one_sentence_that_says_what_to_do(main, nowhere, tmp_pa
     assert "ROBUSTXAI_DATA" in sentence
 
 
-def test_a_damaged_csv_names_the_file(main, tmp_path):
-    path = tmp_path / "damaged.csv"
+def test_a_csv_that_is_no_table_names_the_file(main, tmp_path):
+    path = tmp_path / "long rows.csv"
     path.write_bytes(b"a,b\n1,2,3\n")
     code, text = main("benchmark", "--data", path, *SMALL, "--out", tmp_path / "out")
     assert code == 2
-    assert f"{path} is damaged" in one_sentence(text)
+    assert f"{path} cannot be read as a table: its rows have more fields than its header" in one_sentence(text)
 
 
 def test_an_output_folder_that_cannot_be_made(main, tmp_path):

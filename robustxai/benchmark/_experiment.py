@@ -19,7 +19,7 @@ from robustxai.benchmark._fingerprint import read_once
 from robustxai.benchmark._registry import ATTACKS, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import Data, announce, check_data, is_file, key, labels
-from robustxai.exceptions import FailedCellsError
+from robustxai.exceptions import DataNotFoundError, FailedCellsError
 
 __all__ = ["Experiment", "check_names", "run_cells", "run_experiment"]
 
@@ -178,14 +178,20 @@ def _labels(cells: Sequence[Any]) -> Callable[[Any], dict[str, str]]:
     return lambda cell: {"data": called[cell.data]} if hasattr(cell, "data") and is_file(cell.data) else {}
 
 
-def _failed(failures: dict[Any, Failure], cells: Sequence[Any], rows: dict[Any, Any], out: Path) -> FailedCellsError:
-    """The error that names every failed cell; cells that failed for the same reason share a sentence."""
+def _failed(failures: dict[Any, Failure], cells: Sequence[Any], rows: dict[Any, Any], out: Path) -> Exception:
+    """The error that names every failed cell; cells that failed for the same reason share a sentence.
+
+    If none could be run because the data are absent, that is all there is to say.
+    """
+    reasons = {str(failure) for failure in failures.values()}
+    if not rows and len(reasons) == 1 and {own.kind for own in failures.values()} == {"DataNotFoundError"}:
+        return DataNotFoundError(reasons.pop())
     groups: dict[tuple[str, str], list[Any]] = {}
     for cell, failure in failures.items():
         groups.setdefault((str(getattr(cell, "data", "")), str(failure)), []).append(cell)
     sentences = []
     for (data, reason), failed in groups.items():
-        where = f" of {data}" if data else ""
+        where = f" of {data}" if data and data not in reason else ""
         shown = ", ".join(_in_words(cell) for cell in failed[:_SHOWN])
         more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
         sentences.append(f"{'Cell' if len(failed) == 1 else 'Cells'} {shown}{more}{where}: {reason}")

@@ -150,11 +150,11 @@ def labels(tables: Iterable[Data]) -> dict[Data, str]:
     names = {own: _plain(stem(data)) for own, data in first.items()}
     # a name that the library has is the library's
     for depth in range(1, 1 + max((len(_path(data).absolute().parts) for data in first.values()), default=0)):
-        counts: dict[str, int] = {}
-        for name in names.values():
-            counts[file_name(name)] = counts.get(file_name(name), 0) + 1
+        places: dict[str, set[Path | str]] = {}
         for own, data in first.items():
-            if counts[file_name(names[own])] > 1 and is_file(data):
+            places.setdefault(file_name(names[own]), set()).add(_path(data).absolute() if is_file(data) else str(data))
+        for own, data in first.items():
+            if len(places[file_name(names[own])]) > 1 and is_file(data):
                 folders = _path(data).absolute().parent.parts[-depth:]
                 names[own] = _plain("/".join([*folders, stem(data)]).replace(os.sep, "/").lstrip("/"))
     # the same file with other options
@@ -197,19 +197,23 @@ def _file(data: Data, content: str) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def announce(tables: Iterable[Data]) -> None:
-    """Say of every file, once, what was seen in it; a table that cannot be read is told by its cells.
+    """Say of every file, once, what was seen in it; one that cannot be read beside others is told by its cells.
 
     Raises
     ------
     DataNotFoundError
-        A file does not exist: most likely a typing error, so that nothing is started.
+        A file does not exist, most likely by a typing error, or no table at all can be read: nothing is started.
     """
+    tables = list(tables)
     files = [data for data in dict.fromkeys(tables) if is_file(data)]
     for data in files:
         if not _path(data).is_file():
             raise DataNotFoundError(f"There is no file {data}. Give the path of a table, or one of {', '.join(DATA)}.")
+    errors: list[DataNotFoundError] = []
     for data in files:
         try:
             _file(data, content(data))
-        except (TableError, ValueError, OSError):
-            continue
+        except TableError as error:
+            errors.append(error)
+    if errors and len(errors) == len(set(tables)):
+        raise errors[0] if len(errors) == 1 else TableError("\n".join(map(str, errors)))

@@ -123,7 +123,7 @@ def _homes(data_home: PathLike | None) -> Iterator[tuple[str, Path]]:
 
 def damaged(path: object, reason: str, advice: str) -> DataNotFoundError:
     """The error for a file that is there and is not what it should be."""
-    return DataNotFoundError(f"{path} is damaged: {reason}. Delete it or replace it by a good copy. {advice}")
+    return DataNotFoundError(f"{path} is damaged: {reason}. Correct it or replace it by a good copy. {advice}")
 
 
 def _download(source: Source[Content], homes: dict[str, Path], stacklevel: int) -> tuple[Content, str]:

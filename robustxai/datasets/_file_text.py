@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 _OPENERS: dict[str, Callable[..., bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 #: What the openers and the file system raise.
-_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError)
 
 #: Beginnings of files that are no text, and what to do with them.
 _FORMATS = {

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from robustxai.benchmark import Cell, _scheduler, run_cells
+from robustxai.exceptions import FailedCellsError
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
@@ -208,19 +209,54 @@ def test_ctrl_c_keeps_what_is_finished_and_cancels_what_is_not(address, cluster,
 
 
 @pytest.mark.parametrize(
-    ("deed", "error", "message"),
+    ("deed", "message"),
     [
-        ("raise", RuntimeError, "^the cell itself$"),
-        ("no file", OSError, f"^On the worker {socket.gethostname()}: there are no such data"),
-        ("differ", ValueError, "its version of robustxai, or its copy of a file that the cell reads"),
+        ("raise", r"^Cell sleep-1-0\.json: RuntimeError: the cell itself\n1 of 8 cells failed"),
+        ("no file", f"OSError: On the worker {socket.gethostname()}: there are no such data"),
+        ("differ", "its version of robustxai, or its copy of a file that the cell reads"),
     ],
 )
-def test_the_error_of_a_cell_is_raised_here(address, cluster, tmp_path, deed, error, message):
-    cells = [Sleep(0, 0.0), Sleep(1, deed=deed), *(Sleep(number, 0.3) for number in range(2, 30))]
-    with pytest.raises(error, match=message):
+def test_the_error_of_a_cell_is_raised_here_when_all_others_are_finished(address, cluster, tmp_path, deed, message):
+    cells = [Sleep(0, 0.0), Sleep(1, deed=deed), *(Sleep(number) for number in range(2, 8))]
+    with pytest.raises(FailedCellsError, match=message) as raised:
         run_cells(cells, tmp_path, run=run_sleep, scheduler=address)
-    assert len(on_disk(tmp_path)) < 10
+    assert raised.value.rows["number"].tolist() == [0, 2, 3, 4, 5, 6, 7]
+    assert len(on_disk(tmp_path)) == 7
+    assert "Traceback" in (tmp_path / "failures.txt").read_text(encoding="utf-8")
     eventually(lambda: not cluster.scheduler.tasks)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_cell_that_raises_keeps_no_other_from_running(tmp_path, n_jobs):
+    cells = [Sleep(number, 0.0, deed="raise" if number in (1, 3) else "") for number in range(5)]
+    with pytest.raises(FailedCellsError) as raised:
+        run_cells(cells, tmp_path, run=run_sleep, n_jobs=n_jobs)
+    (sentence,) = raised.value.sentences  # of both: they have the same reason
+    assert sentence == "Cells sleep-1-0.json, sleep-3-0.json: RuntimeError: the cell itself"
+    assert "2 of 5 cells failed" in raised.value.summary
+    assert raised.value.rows["number"].tolist() == [0, 2, 4]
+    assert on_disk(tmp_path).keys() == {f"sleep-{number}-0.json" for number in (0, 2, 4)}
+    trace = (tmp_path / "failures.txt").read_text(encoding="utf-8")
+    assert trace.count("RuntimeError: the cell itself") == 2
+    again = [Sleep(number, 0.0) for number in range(5)]
+    assert len(run_cells(again, tmp_path, run=run_sleep)) == 5
+    assert not (tmp_path / "failures.txt").exists()  # and is gone when there are none
+
+
+def test_a_killed_process_is_a_sentence_and_keeps_no_other_from_running(tmp_path):
+    cells = [Sleep(number, 0.0, deed="kill" if number == 2 else "") for number in range(6)]
+    with pytest.raises(
+        FailedCellsError, match=r"^Cell sleep-2-0\.json: The process that ran it was killed, mostly"
+    ) as raised:
+        run_cells(cells, tmp_path, run=run_sleep, n_jobs=2)
+    assert raised.value.rows["number"].tolist() == [0, 1, 3, 4, 5]
+
+
+def test_a_process_that_is_killed_once_loses_no_cell(tmp_path):
+    cells = [Sleep(0, 0.0, deed="kill once", trace=str(tmp_path / "trace")), *(Sleep(n, 0.0) for n in range(1, 5))]
+    rows = run_cells(cells, tmp_path, run=run_sleep, n_jobs=2)
+    assert (tmp_path / "trace").exists()
+    assert rows["number"].tolist() == list(range(5))
 
 
 def test_a_worker_without_the_library_is_told_so(address, tmp_path):
