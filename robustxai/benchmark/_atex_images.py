@@ -139,7 +139,7 @@ def _attacked(
     }
     published = {**options, "step_size": _REACH * epsilon / max_iter, "momentum": 0.0, "keep": "last"}
     with warnings.catch_warnings():
-        # of linear models, which stand in the table because their explanations cannot be moved
+        # of linear models, whose logits have constant gradients: they stand in the table as a reference
         warnings.simplefilter("ignore", EvaluationWarning)
         results = [
             TopKManipulation(model, **published).run(X),

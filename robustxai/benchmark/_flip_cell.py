@@ -76,5 +76,6 @@ def run_flip_cell(cell: FlipCell) -> dict[str, Any]:
     for name in ("thickness", "hessian_norm"):
         correlation = flip_correlation(result.first_flip, rows[name], censored=censored)
         correlations |= {f"pearson_{name}": correlation.pearson, f"spearman_{name}": correlation.spearman}
-    fields = {**asdict(cell), "params": dict(cell.params), "n_censored": int(censored.sum()), **correlations}
+    counts = {"n_rows": len(X), "n_censored": int(censored.sum())}
+    fields = {**asdict(cell), "params": dict(cell.params), **counts, **correlations}
     return fields | {name: [float(value) for value in values] for name, values in rows.items()}

@@ -1,4 +1,7 @@
-"""The tables of the R2ET paper in Markdown: ours as mean ± s.d. over seeds, the paper's figure in brackets."""
+"""The tables of the R2ET paper in Markdown: ours as mean ± s.d. over seeds, the paper's figure in brackets.
+
+The paper's figures for its own R2ET stand in rows of their own: no row of ours is its Eq. 6.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from robustxai.benchmark._published import PUBLISHED
+from robustxai.benchmark._r2et_methods import LIBRARY_FORMS, row_label
 from robustxai.benchmark._r2et_paper import STABLE, UNCONSTRAINED, Study, figure_of_merit
 
 __all__ = ["paper_markdown", "reference_aucs"]
@@ -40,13 +44,38 @@ class _Rows:
         return f"{values.mean():.{decimals}f}" + (f" ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else "")
 
     def published(self, ours: str, table: int, item: int = 0) -> str:
-        """`ours` with the paper's figure behind it, where it has one."""
-        figures = PUBLISHED[table].get(self.method, {}).get(self.data)
-        return ours if figures is None or np.isnan(figures[item]) else f"{ours} ({figures[item]:g})"
+        """`ours` with the paper's figure behind it, where the paper has one for the same method."""
+        figure = "" if self.method in LIBRARY_FORMS else _figure(self.method, self.data, table, item)
+        return f"{ours} {figure}" if figure else ours
 
     def merit(self) -> str:
         share = figure_of_merit(self.mean("roc_auc"), self.mean("precision_at_k"), self.linear_auc, self.best_auc)
         return "-" if np.isnan(share) else f"{100 * share:.0f} %"
+
+    def fit_ratio(self) -> str:
+        return f"{self.mean('fit_seconds') / self.vanilla_seconds:.1f}"
+
+
+class _PaperRow(_Rows):
+    """What the paper prints for a method that no row of ours is: its figures, and dashes."""
+
+    def value(self, column: str, decimals: int, scale: float = 1.0, *, random: bool = False) -> str:
+        return "-"
+
+    def published(self, ours: str, table: int, item: int = 0) -> str:
+        return _figure(self.method, self.data, table, item) or "-"
+
+    def merit(self) -> str:
+        return "-"
+
+    def fit_ratio(self) -> str:
+        return "-"
+
+
+def _figure(method: str, data: str, table: int, item: int) -> str:
+    """The paper's figure in brackets; empty where it has none."""
+    figures = PUBLISHED[table].get(method, {}).get(data)
+    return "" if figures is None or np.isnan(figures[item]) else f"({figures[item]:g})"
 
 
 def reference_aucs(tests: pd.DataFrame) -> tuple[float, float]:
@@ -90,7 +119,7 @@ def _common(*without: str) -> tuple[Column, ...]:
         ("DFFOT ↓", lambda r: r.value("decision_flip_fraction", 2)),
         ("COMP ↑", lambda r: r.value("comprehensiveness", 2)),
         ("SUFF ↓", lambda r: r.value("sufficiency", 2)),
-        ("fit / Vanilla", lambda r: f"{r.mean('fit_seconds') / r.vanilla_seconds:.1f}"),
+        ("fit / Vanilla", lambda r: r.fit_ratio()),
     )
     return tuple(column for column in columns if column[0] not in without)
 
@@ -150,7 +179,13 @@ def _table(
     for method, group in rows.groupby("method", sort=False):
         random = most_stable[most_stable["method"] == method]
         values = _Rows(str(method), data, group, random, linear, best, vanilla)
-        body.append([str(method), *(fill(values) for _, fill in columns)])
+        body.append([row_label(str(method)), *(fill(values) for _, fill in columns)])
+    for method in rows["method"].unique():
+        if method in LIBRARY_FORMS:
+            figures = _PaperRow(str(method), data, rows, rows, linear, best, vanilla)
+            line = [fill(figures) for _, fill in columns]
+            if set(line) != {"-"}:
+                body.append([f"{method} (paper)", *line])
     headings = ["method", *(heading.format(k=k) for heading, _ in columns)]
     return "\n".join(_lines(title.format(k=k), headings, body))
 
@@ -159,12 +194,12 @@ def _flips(rows: pd.DataFrame) -> str:
     """The correlations of Figure 3."""
     body = [
         [
-            str(row["method"]),
+            row_label(str(row["method"])),
             *(
                 "-" if np.isnan(row[name]) else f"{row[name]:.2f}"
                 for name in ("pearson_thickness", "spearman_thickness", "pearson_hessian_norm", "spearman_hessian_norm")
             ),
-            f"{100 * row['n_censored'] / len(row['first_flip']):.0f} %",
+            f"{100 * row['n_censored'] / row['n_rows']:.0f} %",
         ]
         for _, row in rows.iterrows()
     ]

@@ -29,7 +29,8 @@ class BracketDisplay:
 
     The true P@k lies in the shaded area. A narrow one says that P@k is known; a line above it, that the attack which
     drew it overstates. The title of a panel has the AUC, the comprehensiveness and B of the model (what the top-k sets
-    of two different rows have in common), because a linear or collapsed one is perfectly stable.
+    of two different rows have in common), because a collapsed model, and a linear one of two classes
+    explained by its gradient, is perfectly stable.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ class FrontierDisplay:
     Every seed has its own split, and a split moves the AUC of all defences together; the horizontal bar is the standard
     deviation of what is left when the mean of all defences in the same split is taken out.
 
-    Up and right is better. Logistic regression sits at P@k = 1 for free: what counts is how far right of it a defence
-    is at the same height.
+    Up and right is better. Logistic regression of two classes, explained by its gradient, has P@k = 1 whatever its AUC:
+    compare how far right of it a defence is at the same height.
 
     Parameters
     ----------

@@ -31,9 +31,10 @@ _MOST_TICKS = 8
 class StabilityCurveDisplay:
     """P@k under attack against epsilon, one line per model, with the spread over seeds.
 
-    Higher is more stable. What a model is worth beside that stands in the legend, because a linear or collapsed one is
-    perfectly stable. Random directions (dotted) are what any attack must get below, a certificate (dashed) what none
-    can get below; the true P@k lies between the certificate and the attack.
+    Higher is more stable. What a model is worth beside that stands in the legend, because a collapsed model is
+    perfectly stable, and so is a linear one of two classes that is explained by its gradient. Random directions
+    (dotted) are what any attack must get below, a certificate (dashed) what none can get below; the true P@k lies
+    between the certificate and the attack.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def ranking_thickness(
 
     Examples
     --------
-    A linear model explains every point alike, so no pair is ever reversed:
+    A linear model of two classes has one gradient up to its length, so no pair is ever reversed:
 
     >>> import numpy as np
     >>> from types import SimpleNamespace

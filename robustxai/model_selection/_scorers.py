@@ -110,8 +110,8 @@ def _individuality(result: AttackResult, precision: float, attack: BaseAttack) -
 class PrecisionAtKScorer:
     """Mean P@k under an attack; higher is more stable.
 
-    Never read it alone: a collapsed or linear model scores 1. :class:`RobustnessScorer` puts AUC, faithfulness and what
-    different rows have in common beside it.
+    Never read it alone: a collapsed model scores 1, and so does a linear one of two classes that is explained by its
+    gradient. :class:`RobustnessScorer` puts AUC, faithfulness and what different rows have in common beside it.
 
     Parameters
     ----------
@@ -205,7 +205,8 @@ class ThicknessScorer:
 class CertifiedPrecisionScorer:
     """Mean proven P@k: what no attack within the ball can get below; higher is more stable.
 
-    Like every score of stability it says nothing about accuracy: a linear model scores 1.
+    Like every score of stability it says nothing about accuracy: a linear model of two classes, explained by its
+    gradient, scores 1.
 
     Parameters
     ----------

@@ -1,0 +1,329 @@
+"""The questions that a page may ask the CSV files of docs/results: every name of this module may stand in a query.
+
+A function returns the mean over seeds. Where an argument is a tuple of names it returns a list, one value for each.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+# "as" keeps names that only pages use
+from robustxai.benchmark._atex_images_tables import PUBLISHED_IMAGES as PUBLISHED_IMAGES
+from robustxai.benchmark._published import PUBLISHED as PUBLISHED
+from robustxai.benchmark._r2et_tables import reference_aucs
+from robustxai.benchmark._shape_tables import PUBLISHED_SHAPES as PUBLISHED_SHAPES
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+TABLES = ("adult", "bank", "compas")
+ALL_TABLES = (*TABLES, "breast_cancer")
+#: The paper's baselines that are trained from random weights, and this library's forms of R2ET.
+BASELINES = ("WD", "SP", "Est-H", "Exact-H", "SSR", "AT")
+R2ET_FORMS = ("R2ET\\H", "R2ET-mm\\H", "R2ET", "R2ET-mm", "R2ET-d")
+
+#: Short names of columns.
+_COLUMNS = {
+    "auc": "roc_auc",
+    "worst": "precision_at_k",
+    "auto": "precision_at_k_auto",
+    "er": "precision_at_k_er",
+    "mse": "precision_at_k_mse",
+    "boundary": "precision_at_k_boundary",
+    "overlap": "precision_at_k_overlap",
+    "random": "precision_at_k_random",
+    "er_paper": "precision_at_k_er_paper",
+    "mse_paper": "precision_at_k_mse_paper",
+    "comp": "comprehensiveness",
+    "suff": "sufficiency",
+    "dffot": "decision_flip_fraction",
+}
+
+
+@cache
+def csv(name: str) -> pd.DataFrame:
+    """A CSV of docs/results, by its name without the ending."""
+    return pd.read_csv(RESULTS / f"{name}.csv", dtype={"norm": str})
+
+
+def rows(name: str, /, **where: Any) -> pd.DataFrame:
+    """The rows of a CSV whose columns have these values; an error where there are none."""
+    table = csv(name)
+    for column, value in where.items():
+        table = table[table[column] == value]
+    if table.empty:
+        raise ValueError(f"{name}.csv has no row with {where}.")
+    return table
+
+
+def means(name: str, column: str, /, **where: Any) -> Any:
+    """Mean of a column over the rows with these values; a list where a value is a tuple."""
+    several = {key: value for key, value in where.items() if isinstance(value, tuple)}
+    column = _COLUMNS.get(column, column) if column not in csv(name) else column
+    found = [
+        float(rows(name, **{**where, **dict(zip(several, choice))})[column].mean())
+        for choice in product(*several.values())
+    ]
+    return found if several else found[0]
+
+
+def sd(name: str, column: str, /, **where: Any) -> float:
+    """Standard deviation of a column over seeds."""
+    return float(rows(name, **where)[_COLUMNS.get(column, column)].std(ddof=1))
+
+
+def benchmark(column: str, data: Any, defence: Any) -> Any:
+    """results.csv: every defence at its defaults."""
+    return means("results", column, data=data, defence=defence)
+
+
+def bracket(column: str, data: Any, defence: Any, epsilon: Any = 0.1) -> Any:
+    """bracket.csv: proven and attacked P@k; AUC and faithfulness are the same at every epsilon."""
+    return means("bracket", column, data=data, defence=defence, epsilon=epsilon)
+
+
+def paper(column: str, data: Any, method: Any, choice: str = "precision") -> Any:
+    """r2et-tests.csv: the R2ET paper's experiments, by the rule that chose the weights."""
+    return means("r2et-tests", column, data=data, method=method, choice=choice)
+
+
+def retrained(column: str, data: Any, method: Any) -> Any:
+    """r2et-retrained.csv: methods that start from the fitted vanilla network."""
+    return means("r2et-retrained", column, data=data, method=method)
+
+
+def flips(column: str, data: Any, method: Any) -> Any:
+    """r2et-figure-3.csv: correlations of the first flip."""
+    return means("r2et-figure-3", column, data=data, method=method)
+
+
+def shapes(column: str, data: Any, method: Any) -> Any:
+    """r2et-shapes.csv: pairs of digits, color images, pairs of connectomes."""
+    return means("r2et-shapes", column, data=data, method=method)
+
+
+def images(column: str, data: Any, arm: Any) -> Any:
+    """atex-images.csv."""
+    return means("atex-images", column, data=data, arm=arm)
+
+
+def performance(name: str) -> list[float]:
+    """performance.csv: what a command of the performance suite measured on one machine, in the order of the file."""
+    return rows("performance", name=name)["value"].tolist()
+
+
+def merit(data: str, method: str, choice: str = "merit", source: str = "tests") -> float:
+    """Share, in %, of the AUC between logistic regression and the best unconstrained network; nan below P@8 .95."""
+    tests = csv("r2et-tests")
+    linear, best = reference_aucs(tests[tests["data"] == data])
+    ask = (
+        (lambda column: retrained(column, data, method))
+        if source == "retrained"
+        else (lambda column: paper(column, data, method, choice))
+    )
+    return 100 * (ask("auc") - linear) / (best - linear) if ask("worst") >= 0.95 else float("nan")
+
+
+def best_merit(data: str, methods: tuple[str, ...], choice: str = "merit") -> float:
+    """The largest share among methods that are stable on the test rows; nan where none is."""
+    chosen = set(rows("r2et-tests", data=data, choice=choice)["method"])
+    return float(np.nanmax([merit(data, method, choice) for method in methods if method in chosen]))
+
+
+def of_the_gap(data: str, defence: str = "r2et") -> float:
+    """Share, in %, of the AUC that Vanilla has above logistic regression which a defence keeps."""
+    linear = benchmark("auc", data, "logistic_regression")
+    return 100 * (benchmark("auc", data, defence) - linear) / (benchmark("auc", data, "vanilla") - linear)
+
+
+def efficacy(column: str, data: Any, arm: Any, iterations: Any, epsilon: Any) -> Any:
+    """atex-efficacy.csv, in %."""
+    found = means("atex-efficacy", column, data=data, defence=arm, iterations=iterations, epsilon=epsilon)
+    return [100 * value for value in found] if isinstance(found, list) else 100 * found
+
+
+def gains(kind: str, data: str, arm: str, iterations: int, epsilon: float) -> pd.Series:
+    """FGSM accuracy after adversarial training of a kind less that of iteration 0, in points, split by split."""
+    column = f"fgsm_accuracy_{kind}"
+    own = rows("atex-efficacy", data=data, defence=arm, iterations=iterations, epsilon=epsilon).set_index("seed")
+    none = rows("atex-efficacy", data=data, defence="atex", iterations=0, epsilon=epsilon).set_index("seed")
+    return 100 * (own[column] - none[column])
+
+
+def flat(*values: Any) -> list[float]:
+    """Numbers and lists of numbers as one list."""
+    return [number for value in values for number in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def span(*values: Any) -> list[float]:
+    """Smallest and largest of numbers and lists of numbers, for "from a to b"."""
+    numbers = flat(*values)
+    return [min(numbers), max(numbers)]
+
+
+def less(a: list[float], b: list[float]) -> list[float]:
+    """Differences, item by item."""
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+#: Short name -> column, of results.csv and, before its next run, of individuality.csv.
+_INDIVIDUALITY = {
+    "between": "between_rows_precision",
+    "sets": "distinct_top_k_sets",
+    "commonest": "commonest_top_k_share",
+}
+
+
+def individuality(name: str, data: Any, defence: Any) -> Any:
+    """How alike the top sets of different rows are: P@k between rows, number of sets, share of the commonest."""
+    column = _INDIVIDUALITY[name]
+    source = "results" if column in csv("results") else "individuality"
+    if isinstance(data, str) and isinstance(defence, str):
+        table = csv(source)
+        return float(table.loc[(table["data"] == data) & (table["defence"] == defence), column].mean())
+    return means(source, column, data=data, defence=defence)
+
+
+def linear(explainer: Any, data: Any) -> Any:
+    """linear.csv: P@k of logistic regression under random directions."""
+    return means("linear", "precision_at_k_random", data=data, explainer=explainer)
+
+
+def datasets(name: str) -> float:
+    """datasets.csv: how well a linear model does on a data set."""
+    return float(rows("datasets", name=name)["value"].iloc[0])
+
+
+def first(name: str, column: str, /, **where: Any) -> float:
+    """The value of a column that is the same in all rows, such as the number of attacked rows."""
+    (value,) = rows(name, **where)[column].unique()
+    return float(value)
+
+
+def seeds(name: str) -> int:
+    """Number of seeds of a CSV."""
+    return int(csv(name)["seed"].nunique())
+
+
+#: Networks of the benchmark that train at their defaults.
+NETWORKS = ("vanilla", "weight_decay", "softplus", "estimated_hessian", "r2et")
+
+
+def most_stable(data: str) -> str:
+    """The network with the highest worst P@k of the benchmark."""
+    return max(NETWORKS, key=lambda defence: benchmark("worst", data, defence))
+
+
+def certified_elsewhere(*but: tuple[str, str]) -> float:
+    """Largest certified P@k of the benchmark's networks, these pairs of table and defence aside."""
+    pairs = [(data, defence) for data in ALL_TABLES for defence in NETWORKS if (data, defence) not in but]
+    return max(benchmark("certified_precision_at_k", data, defence) for data, defence in pairs)
+
+
+#: Radii of the bracket, and its smooth networks without the estimated Hessian.
+RADII = (0.05, 0.1, 0.25, 0.5, 1.0)
+SMOOTH = ("softplus", "softplus_weight_decay", "r2et", "certified_r2et")
+
+
+def both(data: str, defence: str, epsilon: float) -> list[float]:
+    """Certified and attacked P@k of the bracket."""
+    return [bracket("certified", data, defence, epsilon), bracket("attacked", data, defence, epsilon)]
+
+
+def worth(data: str, defence: str) -> list[float]:
+    """AUC and COMP of the bracket."""
+    return [bracket("auc", data, defence), bracket("comp", data, defence)]
+
+
+def known_span(values: list[float]) -> list[float]:
+    """Smallest and largest of what is known."""
+    return span([value for value in values if not np.isnan(value)])
+
+
+def overstated(defence: str) -> list[float]:
+    """By how many points of P@k the papers' attack is above the ensemble, from table to table, at 0.1 and at 0.5."""
+    return flat(
+        *(
+            span([100 * (bracket("er_paper", d, defence, e) - bracket("attacked", d, defence, e)) for d in ALL_TABLES])
+            for e in (0.1, 0.5)
+        )
+    )
+
+
+def random_beats_paper(*defences: str) -> list[float]:
+    """In how many lines of the bracket random directions are below the papers' attack, and of how many."""
+    table = csv("bracket")
+    table = table[table["defence"].isin(defences)]
+    return [float((table["random"] < table["er_paper"]).sum()), float(len(table))]
+
+
+def lead(defence: str, *data: str) -> list[float]:
+    """AUC above logistic regression in the bracket."""
+    return less(bracket("auc", data, defence), bracket("auc", data, "logistic_regression"))
+
+
+def warned(about: str) -> pd.DataFrame:
+    """Lines of the bracket whose ensemble warned about this."""
+    texts = {"random": "andom", "prediction": "rediction"}
+    return csv("bracket")[csv("bracket")["warning"].fillna("").str.contains(texts[about])]
+
+
+#: Every method with rows in r2et-figure-3.csv.
+FLIPPED = ("Vanilla", "WD", "SP", *BASELINES[2:], *R2ET_FORMS)
+
+
+def best_published(data: str) -> float:
+    """The highest P@k under ERAttack, in %, that the R2ET paper prints for models from random weights."""
+    return max(figures[data][0] for figures in PUBLISHED[1].values())
+
+
+def gap_of_auc(data: str) -> float:
+    """AUC between logistic regression and the best unconstrained network of the R2ET paper's experiments."""
+    tests = csv("r2et-tests")
+    linear, best = reference_aucs(tests[tests["data"] == data])
+    return best - linear
+
+
+def stopped_at_once(data: str, method: str) -> int:
+    """On how many splits the guard threw away every epoch of a retraining."""
+    return int((rows("r2et-retrained", data=data, method=method)["kept_epochs"] == 0).sum())
+
+
+def percent(column: str, data: str, method: Any) -> Any:
+    """A column of r2et-shapes.csv in %."""
+    found = shapes(column, data, method)
+    return [100 * value for value in found] if isinstance(found, list) else 100 * found
+
+
+def change(column: str, data: str, method: str) -> float:
+    """By how many points of r2et-shapes.csv a method is above Vanilla."""
+    return percent(column, data, method) - percent(column, data, "Vanilla")
+
+
+#: Arms of atex-efficacy.csv that are ATEX, and the numbers of iterations.
+ATEX_ARMS = ("atex", "atex_code")
+ITERATIONS = (1, 2, 4, 8)
+EFFICACY_ARMS = (*ATEX_ARMS, "plain", "adversarial")
+
+
+def mean_gains(kind: str, data: Any, arm: Any, epsilon: float, iterations: tuple[int, ...] = ITERATIONS) -> list[float]:
+    """Mean gains in FGSM accuracy, in points, of every table, arm and number of iterations."""
+    tables = (data,) if isinstance(data, str) else data
+    arms = (arm,) if isinstance(arm, str) else arm
+    return [float(gains(kind, d, a, i, epsilon).mean()) for d, a, i in product(tables, arms, iterations)]
+
+
+def stability_changes(data: str, arm: str, epsilon: float = 0.03) -> list[float]:
+    """By how many points each number of iterations changes P@k, before adversarial training."""
+    start = efficacy("precision_at_k", data, "atex", 0, epsilon)
+    return [efficacy("precision_at_k", data, arm, i, epsilon) - start for i in ITERATIONS]
+
+
+def majority(data: str) -> float:
+    """Accuracy of a constant prediction, in %."""
+    return 100 * float(rows("atex-efficacy", data=data).drop_duplicates("seed")["majority"].mean())

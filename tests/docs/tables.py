@@ -1,0 +1,155 @@
+"""The generated tables of the pages: every public function here makes one, from the CSV files of docs/results."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from robustxai.benchmark import (
+    Study,
+    atex_images_markdown,
+    bracket_markdown,
+    bracket_summary,
+    efficacy_markdown,
+    paper_markdown,
+    shapes_markdown,
+    summarise,
+    to_markdown,
+)
+
+from .queries import TABLES, csv, individuality
+from .versions import version_line
+
+#: Names of defences in the README, in the order of its lines.
+LABELS = {
+    "logistic_regression": "logistic regression",
+    "gradient_boosting": "gradient-boosted trees",
+    "vanilla": "Vanilla (ReLU)",
+    "weight_decay": "weight decay",
+    "softplus": "Softplus",
+    "softplus_weight_decay": "Softplus, weight decay",
+    "estimated_hessian": "estimated Hessian",
+    "r2et": "**R2ET** (library's form)",
+    "certified_r2et": "**certified R2ET**",
+}
+_HEADINGS = {"adult": "Adult", "bank": "Bank", "compas": "COMPAS", "breast_cancer": "breast cancer"}
+
+
+def readme_benchmark() -> str:
+    """AUC, worst P@k and P@k between different rows on three tables."""
+    means = summarise(csv("results"))
+    lines = [
+        ["", *(cell for data in TABLES for cell in (_HEADINGS[data], "", ""))],
+        ["---"] * (1 + 3 * len(TABLES)),
+        ["", *["AUC", "P@8", "between rows"] * len(TABLES)],
+    ]
+    for defence in csv("results")["defence"].unique():
+        line = [LABELS.get(defence, defence.replace("_", " "))]
+        for data in TABLES:
+            row = means.loc[(data, defence)]
+            line += [_mean_and_sd(row["roc_auc"], 4), _mean_and_sd(row["precision_at_k"], 3)]
+            line.append(_number(individuality("between", data, defence), 2))
+        lines.append(line)
+    return _table(lines)
+
+
+def readme_bracket() -> str:
+    """Certified and attacked P@k of a few networks on Adult."""
+    shown = ("logistic_regression", "vanilla", "softplus", "softplus_weight_decay", "r2et", "certified_r2et")
+    adult = csv("bracket")[csv("bracket")["data"] == "adult"]
+    return bracket_summary(adult, {defence: LABELS[defence] for defence in shown})
+
+
+def benchmark_page() -> str:
+    """All metrics of every defence at its defaults."""
+    return to_markdown(csv("results"))
+
+
+def bracket_page() -> str:
+    """P@k and radii of the bracket."""
+    return bracket_markdown(csv("bracket"))
+
+
+def individuality_page() -> str:
+    """How alike the explanations of different rows are."""
+    lines = [["data", "defence", "between rows", "distinct sets", "share of the commonest", "P@8 worst"], ["---"] * 6]
+    for data, defence in csv("results")[["data", "defence"]].drop_duplicates().itertuples(index=False):
+        values = [individuality(name, data, defence) for name in ("between", "sets", "commonest")]
+        if not pd.isna(values[0]):
+            worst = summarise(csv("results")).loc[(data, defence)]["precision_at_k"]["mean"]
+            lines.append([data, defence, *(_number(v, d) for v, d in zip(values, (3, 0, 2))), _number(worst, 3)])
+    return _table(lines)
+
+
+def linear_page() -> str:
+    """How stable a linear model is, by explanation and number of classes."""
+    lines = [["data", "classes", "explanation", "P@k under random directions"], ["---"] * 4]
+    keys = ["data", "n_classes", "k", "explainer"]
+    for (data, n_classes, k, explainer), rows in csv("linear").groupby(keys, sort=False):
+        value = rows["precision_at_k_random"]
+        text = f"P@{k} {value.mean():.3f} ± {value.std(ddof=1):.3f}"
+        lines.append([data, str(n_classes), explainer.replace("_", " "), text])
+    return _table(lines)
+
+
+def r2et_page() -> str:
+    """Tables 1 to 4, the figure of merit and the correlations of Figure 3."""
+    study = Study(csv("r2et-search"), csv("r2et-tests"), csv("r2et-retrained"), csv("r2et-figure-3"))
+    return paper_markdown(study)
+
+
+def shapes_page() -> str:
+    """Pairs of digits, color images, pairs of connectomes."""
+    return shapes_markdown(csv("r2et-shapes"))
+
+
+def atex_images_page() -> str:
+    """The protocol and the tables of the ATEX paper's images."""
+    return atex_images_markdown(csv("atex-images"))
+
+
+def atex_efficacy_page() -> str:
+    """Adversarial training after ATEX."""
+    return efficacy_markdown(csv("atex-efficacy")).replace("## ", "### ")
+
+
+def version_benchmark() -> str:
+    """First line of docs/results/README.md: the version and the day of its tables."""
+    return version_line("results")
+
+
+def version_bracket() -> str:
+    """First line of bracket.md: the version and the day of its tables."""
+    return version_line("bracket")
+
+
+def version_r2et() -> str:
+    """First line of r2et-paper.md: the version and the day of its tables."""
+    return version_line("r2et-tests")
+
+
+def version_shapes() -> str:
+    """First line of r2et-shapes.md: the version and the day of its tables."""
+    return version_line("r2et-shapes")
+
+
+def version_atex_images() -> str:
+    """First line of atex-images.md: the version and the day of its tables."""
+    return version_line("atex-images")
+
+
+def version_atex_efficacy() -> str:
+    """First line of atex-efficacy.md: the version and the day of its tables."""
+    return version_line("atex-efficacy")
+
+
+def _mean_and_sd(values: pd.Series, digits: int) -> str:
+    mean, sd = values["mean"], values["sd"]
+    return "-" if pd.isna(mean) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _table(lines: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
