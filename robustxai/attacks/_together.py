@@ -57,12 +57,14 @@ def run_together(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list
         raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
         raise NotImplementedError("an attack draws anew for every victim unless random_state is a number")
+    with own_switches():
+        together = _Together(victims)  # refuses what cannot be stacked, before anything is asked of the victims
     for classifier, _ in victims:
         n_units = count_units(classifier.feature_means_.shape)
         k = min(int(attack.k), max(n_units - 1, 1))
         warn_of_mismatch(classifier, f"The {type(attack).__name__}", k=k, ranking=attack.ranking)
     with own_switches():
-        attack = aimed(attack, _Together(victims))
+        attack = aimed(attack, together)
     parts = [X for _, X in victims]
     if all(isinstance(part, pd.DataFrame) for part in parts):
         rows = pd.concat(parts)
