@@ -25,6 +25,7 @@ from torch import nn
 from robustxai import R2ETClassifier, SoftplusClassifier, VanillaClassifier, retrain
 from robustxai._models import victim
 from robustxai.attacks import BlackBox, ERAttack
+from robustxai.exceptions import EvaluationWarning
 from robustxai.inspection import SaliencyDisplay
 from robustxai.metrics import comprehensiveness, prediction_sensitivity
 from robustxai.model_selection import BatchedSearchCV
@@ -382,3 +383,16 @@ def test_an_object_of_the_users_own_with_the_right_attributes_is_taken(table):
     np.testing.assert_array_equal(prediction_sensitivity(own, X, X), 0.0)
     with pytest.raises(TypeError, match="Own has no 'explain'"):
         comprehensiveness(own, X)
+
+
+@pytest.mark.filterwarnings("default::robustxai.exceptions.EvaluationWarning")
+def test_attacked_inputs_of_the_last_step_handed_to_the_whole_pipeline_are_noticed(nested, table, recwarn):
+    X, _ = table
+    pipe = nested["pipeline"]
+    X_adv = ERAttack(pipe, k=K, max_iter=2).run(X).X_adv
+    recwarn.clear()
+    prediction_sensitivity(pipe, X, X + 0.01)
+    prediction_sensitivity(pipe[-1], pipe[:-1].transform(X), X_adv.to_numpy())
+    assert not [w for w in recwarn if issubclass(w.category, EvaluationWarning)]
+    with pytest.warns(EvaluationWarning, match=r"prediction_sensitivity\(pipe\[-1\], pipe"):
+        prediction_sensitivity(pipe, X, X_adv)

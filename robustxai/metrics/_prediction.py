@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
 
 from robustxai._frames import aligned
-from robustxai._models import check_model
+from robustxai._models import check_model, transformed
+from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics._inputs import probabilities
 
 
@@ -171,7 +174,24 @@ def prediction_change(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
 def _both(estimator: Any, X: Any, X_adv: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     check_model(estimator, needs=("predict_proba",), what=what)
     X_adv = aligned(X, X_adv, ("X", "X_adv"))
+    _warn_of_other_features(estimator, X, X_adv, what)
     before, after = probabilities(estimator, X), probabilities(estimator, X_adv)
     if before.shape != after.shape:
         raise ValueError(f"X and X_adv must have the same samples, got {len(before)} and {len(after)}.")
     return before, after
+
+
+def _warn_of_other_features(estimator: Any, X: Any, X_adv: Any, what: str) -> None:
+    """Warn where `X_adv` lies at what a Pipeline makes of X: it then comes from an attack on the last step."""
+    if not isinstance(estimator, Pipeline) or len(estimator) < 2:
+        return
+    given, seen, moved = (np.asarray(part) for part in (X, transformed(X, [estimator[:-1]]), X_adv))
+    if not given.shape == seen.shape == moved.shape or any(part.dtype.kind not in "iuf" for part in (given, moved)):
+        return
+    if np.abs(moved - seen).mean() < np.abs(moved - given).mean() / 2:
+        warnings.warn(
+            "X_adv is closer to what the Pipeline makes of X than to X, as an attack on a Pipeline returns it, and so "
+            f"in the features that the last step sees. Call {what}(pipe[-1], pipe[:-1].transform(X), X_adv).",
+            EvaluationWarning,
+            stacklevel=4,
+        )
