@@ -135,6 +135,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Mean of the training inputs: what faithfulness metrics put in the place of a removed feature.
     feature_scales_ : ndarray of shape (*features,)
         Standard deviation of the training inputs, to tell a radius that is tiny or huge beside it.
+    feature_range_ : ndarray of shape (2, *features)
+        Lowest and highest value of every feature in the training inputs.
     k_, ranking_ : int and str
         Size of the top set that was trained for, after clipping, and what was ranked; of defences with such parameters.
     history_ : skorch History
@@ -341,6 +343,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         # float64, because the mean of many float32 values loses digits
         self.net_, self.classes_, self.feature_means_ = net, classes, X.mean(axis=0, dtype=np.float64)
         self.device_, self.feature_scales_ = device, X.std(axis=0, dtype=np.float64)
+        self.feature_range_ = np.stack([X.min(axis=0), X.max(axis=0)])
         n_units = count_units(X.shape[1:])
         for name, value in self._trained_for().items():
             setattr(self, f"{name}_", min(int(value), max(n_units - 1, 1)) if name == "k" else value)

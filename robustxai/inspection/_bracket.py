@@ -10,6 +10,7 @@ import pandas as pd
 from typing_extensions import Self
 
 from robustxai.inspection._check import check_one_data_set, pyplot
+from robustxai.inspection._text import fit_text
 
 __all__ = ["BracketDisplay"]
 
@@ -98,6 +99,7 @@ class BracketDisplay:
             figure.supylabel(f"P@{self.k}", fontsize="medium")
             handles, labels = axes[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside right center", fontsize="small", frameon=False)
+        fit_text(axes[0].figure, own=figure is not None)
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
 

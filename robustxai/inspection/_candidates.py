@@ -8,6 +8,7 @@ import pandas as pd
 from typing_extensions import Self
 
 from robustxai.inspection._check import check_one_data_set, pyplot
+from robustxai.inspection._text import fit_text, legend_beside
 
 __all__ = ["CandidatesDisplay"]
 
@@ -49,6 +50,7 @@ class CandidatesDisplay:
         """Draw on `ax`, or on a new figure."""
         plt = pyplot()
 
+        own = ax is None
         if ax is None:
             _, ax = plt.subplots(figsize=(8.4, 4.6), layout="constrained")
         for number, (name, rows) in enumerate(self.candidates.groupby("method", sort=False)):
@@ -65,7 +67,8 @@ class CandidatesDisplay:
         ax.set_ylabel(f"P@{self.k} under the strongest attack")
         ax.set_ylim(top=1.03)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        legend_beside(ax, own=own)
+        fit_text(ax.figure, own=own)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

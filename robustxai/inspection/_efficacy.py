@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from typing_extensions import Self
 
 from robustxai.inspection._check import pyplot
+from robustxai.inspection._text import fit_text
 
 __all__ = ["EfficacyDisplay"]
 
@@ -93,8 +95,9 @@ class EfficacyDisplay:
 
         names = list(self.points.index.unique("data"))
         trainings = list(self.points.index.unique("training"))
+        own = axes is None
         if axes is None:
-            size = (1.0 + 2.9 * len(names), 0.8 + 2.5 * len(trainings))
+            size = (3.0 + 2.9 * len(names), 0.8 + 2.5 * len(trainings))
             _, axes = plt.subplots(len(trainings), len(names), figsize=size, squeeze=False, layout="constrained")
         axes = np.asarray(axes).reshape(len(trainings), len(names))
         for row, training in zip(axes, trainings):
@@ -105,9 +108,12 @@ class EfficacyDisplay:
             ax.set_title(str(name))
         for ax in axes[-1]:
             ax.set_xlabel("iterations before adversarial training", fontsize="small")
-        axes[0, -1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        labels = [textwrap.fill(label, 30) for label in axes[0, -1].get_legend_handles_labels()[1]]
+        style = {"fontsize": "small", "loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+        axes[0, -1].legend(axes[0, -1].get_legend_handles_labels()[0], labels, **style)
         self.axes_, self.figure_ = axes, axes[0, 0].figure
         self.figure_.align_ylabels(axes[:, 0])
+        fit_text(self.figure_, own=own)
         return self
 
     def _panel(self, ax: Any, name: Any, training: str) -> None:

@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from robustxai._validation import nearest_name
 from robustxai.inspection._check import pyplot
+from robustxai.inspection._text import fit_text, legend_beside
 
 __all__ = ["ParetoDisplay"]
 
@@ -93,6 +94,7 @@ class ParetoDisplay:
         """Draw on `ax`, or on a new figure."""
         plt = pyplot()
 
+        own = ax is None
         if ax is None:
             _, ax = plt.subplots(figsize=(8.4, 4.2), layout="constrained")
         self.front_ = _front(self.x, self.y)
@@ -106,7 +108,8 @@ class ParetoDisplay:
         ax.set_xlabel(self.x_name)
         ax.set_ylabel(self.y_name)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        legend_beside(ax, own=own)
+        fit_text(ax.figure, own=own)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -15,6 +15,7 @@ from robustxai._validation import check_choice, clip_k
 from robustxai.attacks import AttackResult, ERAttack
 from robustxai.attacks._victim import aimed
 from robustxai.inspection._check import check_estimators, pyplot
+from robustxai.inspection._raw import inside_the_data, raw_values
 from robustxai.inspection._saliency_maps import (
     COLOURS,
     SMALL,
@@ -25,6 +26,7 @@ from robustxai.inspection._saliency_maps import (
     picture_shape,
     size_note,
 )
+from robustxai.inspection._text import fit_text
 from robustxai.metrics import precision_at_k
 from robustxai.ranking import RANKINGS, as_tensor, count_units, top_k_indices, unit_scores
 
@@ -32,6 +34,8 @@ __all__ = ["SaliencyDisplay"]
 
 #: How many rows are drawn by default.
 _N_ROWS = 4
+#: Width of a letter in inches; letters of a feature's name that fit beside its bars; and that are written at most.
+_LETTER, _ROOM, _LONGEST = 0.065, 24, 72
 
 
 class SaliencyDisplay:
@@ -61,6 +65,8 @@ class SaliencyDisplay:
         What to call each line of panels, say the model.
     feature_names : list of str, optional
         Of a table; the columns of `X` if it is a DataFrame.
+    values, values_adv : array-like of shape (n_samples, n_features), optional
+        Of a table, what is written beside the bars instead of `X` and `X_adv`: the values in the user's own units.
 
     Attributes
     ----------
@@ -99,6 +105,8 @@ class SaliencyDisplay:
         predicted_adv: Any = None,
         names: Sequence[str] | None = None,
         feature_names: Sequence[str] | None = None,
+        values: Any = None,
+        values_adv: Any = None,
     ) -> None:
         self.X = X
         self.X_adv = X_adv
@@ -110,6 +118,8 @@ class SaliencyDisplay:
         self.predicted_adv = predicted_adv
         self.names = names
         self.feature_names = feature_names
+        self.values = values
+        self.values_adv = values_adv
 
     @classmethod
     def from_estimator(
@@ -128,11 +138,13 @@ class SaliencyDisplay:
         Parameters
         ----------
         estimator : fitted classifier, Pipeline or search
-            The model whose explanations are shown. Of a Pipeline, the last step sees what the others make of X.
+            The model whose explanations are shown. Of a Pipeline, the last step sees what the others make of X; a
+            column that they only scale is written in its own units.
         X : array-like of shape (n_samples, *features)
             Inputs: a table, images, pairs of images or graphs.
         attack : attack on explanations, default=ERAttack()
-            Its `estimator` is ignored and replaced by `estimator`.
+            Its `estimator` is ignored and replaced by `estimator`. Without a threat model it stays inside of the range
+            of the data.
         k : int, optional
             Size of the top set; that of `attack` by default.
         rows : sequence of int, optional
@@ -165,7 +177,8 @@ class SaliencyDisplay:
         X : array-like of shape (n_samples, *features)
             Inputs: a table, images, pairs of images or graphs.
         attack : attack on explanations, default=ERAttack()
-            Its `estimator` is ignored and replaced by each of the models.
+            Its `estimator` is ignored and replaced by each of the models. Without a threat model it stays inside of the
+            range of the data.
         k : int, optional
             Size of the top set; that of `attack` by default.
         rows : sequence of int, optional
@@ -256,13 +269,20 @@ class SaliencyDisplay:
         attack = ERAttack() if attack is None else attack
         chosen = take(X, _rows(rows, len(X)))
         found: list[tuple[np.ndarray, ...]] = []
+        raw: list[list[np.ndarray]] = []
         for estimator in estimators.values():
             model, seen = victim(estimator, chosen, needs=("predict", *EXPLANATIONS), what="SaliencyDisplay")
             aim = aimed(attack, estimator, k)
+            everything = victim(estimator, X, needs=("predict",), what="SaliencyDisplay")[1]
+            if aim.threat is None:
+                aim.set_params(threat=inside_the_data(model, everything))
             result = aim.run(chosen)
             names_there = column_names(result.X_adv)
             if feature_names is None and names_there is not None:
                 feature_names = [str(name) for name in names_there]
+            if np.ndim(seen) == 2:
+                named = named_rows(X, unwrap(estimator, needs=(), what="SaliencyDisplay")[1])
+                raw.append(raw_values(X, named, seen, result.X_adv))
             arrays = (seen, result.X_adv, result.attribution, result.attribution_adv)
             moved = like(seen, np.asarray(result.X_adv))
             found.append((*(np.asarray(a) for a in arrays), model.predict(seen), model.predict(moved)))
@@ -272,6 +292,8 @@ class SaliencyDisplay:
         # of every row all models, one below the other
         lines = [np.stack(column, axis=1).reshape(-1, *column[0].shape[1:]) for column in zip(*found)]
         names = [name for _ in range(len(chosen)) for name in estimators]
+        shown = [np.stack(column, axis=1).reshape(lines[0].shape) for column in zip(*raw)]
+        values = dict(zip(("values", "values_adv"), shown))
         return cls(
             *lines[:4],
             k=aim.k_,
@@ -280,6 +302,7 @@ class SaliencyDisplay:
             predicted_adv=lines[5],
             names=names,
             feature_names=feature_names,
+            **values,
         )
 
     def plot(self, *, axes: Any = None) -> Self:
@@ -334,6 +357,7 @@ class SaliencyDisplay:
         if figure is not None:
             figure.align_ylabels(axes[:, 0])
             self._legend(plt, figure, k, table)
+        fit_text(self.figure_, own=figure is not None)
         return self
 
     def _parts(self) -> list[Any]:
@@ -345,10 +369,11 @@ class SaliencyDisplay:
         lines = len(unions)
         if is_table(features):
             heights = [0.6 + 0.21 * len(union) for union in unions]
+            letters = max(len(name) for name in self._names())
             return plt.subplots(
                 lines,
                 2,
-                figsize=(7.6, 0.4 + sum(heights)),
+                figsize=(7.6 + _LETTER * max(min(letters, _LONGEST) - _ROOM, 0), 0.4 + sum(heights)),
                 squeeze=False,
                 layout="constrained",
                 gridspec_kw={"height_ratios": heights},
@@ -373,18 +398,28 @@ class SaliencyDisplay:
             f"after: P@{k} {self.precision_at_k_[i]:.2f}{small[1]}",
         ]
 
+    def _names(self) -> list[str]:
+        """Names of the features of a table; of very long ones the beginning and the end."""
+        names = self.feature_names
+        if names is None:
+            names = column_names(self.X) or [f"x{j}" for j in range(np.shape(self.X)[1])]
+        half = _LONGEST // 2 - 2
+        return [n if len(n) <= _LONGEST else f"{n[:half]} ... {n[-half:]}" for n in map(str, names)]
+
     def _bars(self, line: Any, i: int, union: np.ndarray, tops: list[np.ndarray], titles: list[str]) -> None:
         """Attributions of the features in either top set, before and after."""
         from matplotlib import colormaps
 
-        names = self.feature_names
-        if names is None:
-            names = column_names(self.X) or [f"x{j}" for j in range(np.shape(self.X)[1])]
+        names = self._names()
         places = np.arange(len(union))
         both = np.isin(union, tops[0]) & np.isin(union, tops[1])
         x_before, x_after, *explanations = self._parts()
         values = [np.asarray(part)[i] for part in explanations]
-        for side, (ax, top, inputs) in enumerate(zip(line, tops, (x_before, x_after))):
+        written = (
+            x_before if self.values is None else self.values,
+            x_after if self.values_adv is None else self.values_adv,
+        )
+        for side, (ax, top, inputs) in enumerate(zip(line, tops, written)):
             here = np.isin(union, top)
             shade = [COLOURS["both"] if b else COLOURS["here"] if h else "Greys" for b, h in zip(both, here)]
             depth = np.where(here, 0.75, 0.3)

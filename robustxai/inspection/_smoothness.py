@@ -17,6 +17,7 @@ from robustxai.explainers import ExactAttribution, Gradient, SmoothGrad
 from robustxai.inspection._check import check_estimators, pyplot
 from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape, size_note
 from robustxai.inspection._scores import SCORES, in_words, model_score
+from robustxai.inspection._text import fit_text, legend_beside
 from robustxai.metrics import ssim
 
 __all__ = ["SmoothnessDisplay"]
@@ -185,6 +186,7 @@ class SmoothnessDisplay:
             raise ValueError("similarity is empty: there is nothing to draw.")
         self.map_axes_ = None
         with_maps = self.example is not None and self.maps is not None
+        own = ax is None
         if ax is None:
             n_models = len(self.similarity)
             if with_maps:
@@ -193,9 +195,10 @@ class SmoothnessDisplay:
                 size = (max(5.0, 1.2 + 1.3 * n_models), 3.6)
                 _, ax = plt.subplots(figsize=size, layout="constrained")
         draw = self._boxes if kind == "box" else self._histograms
-        draw(ax)
+        draw(ax, own)
         if self.map_axes_ is not None:
             self._maps(self.map_axes_)
+        fit_text(ax.figure, own=own)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -217,7 +220,7 @@ class SmoothnessDisplay:
     def _quantity(self) -> str:
         return "SSIM with SmoothGrad" + (" of the reference" if self.of_reference else "")
 
-    def _boxes(self, ax: Any) -> None:
+    def _boxes(self, ax: Any, own: bool) -> None:
         values = [np.asarray(v) for v in self.similarity.values()]
         places = np.arange(1, 1 + len(values))
         style = {"medianprops": {"color": "black"}, "flierprops": {"markersize": 3, "alpha": 0.5}}
@@ -230,7 +233,7 @@ class SmoothnessDisplay:
         ax.set_ylabel(self._quantity())
         ax.grid(axis="y", alpha=0.3)
 
-    def _histograms(self, ax: Any) -> None:
+    def _histograms(self, ax: Any, own: bool) -> None:
         values = [np.asarray(v) for v in self.similarity.values()]
         edges = np.histogram_bin_edges(np.concatenate(values), bins=20)
         for number, (name, one) in enumerate(zip(self.similarity, values)):
@@ -240,7 +243,7 @@ class SmoothnessDisplay:
         ax.set_xlabel(self._quantity())
         ax.set_ylabel("rows")
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        legend_beside(ax, own=own)
 
     def _maps(self, axes: np.ndarray) -> None:
         assert self.example is not None

@@ -19,6 +19,7 @@ from robustxai.attacks._result import warn_of_rise
 from robustxai.attacks._victim import aimed
 from robustxai.inspection._check import check_estimators, pyplot
 from robustxai.inspection._scores import SCORES, in_words, model_score
+from robustxai.inspection._text import fit_text, legend_beside
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["StabilityCurveDisplay"]
@@ -236,6 +237,7 @@ class StabilityCurveDisplay:
         missing = [column for column in _COLUMNS if column not in self.points]
         if missing:
             raise ValueError(f"points needs the columns {list(_COLUMNS)}; there is no {missing[0]!r}.")
+        own = ax is None
         if ax is None:
             _, ax = plt.subplots(figsize=(7.6, 4.0), layout="constrained")
         names = self.points.index.unique("model")
@@ -259,7 +261,8 @@ class StabilityCurveDisplay:
         ax.set_ylabel(f"P@{self.k} under attack")
         ax.set_ylim(-0.03, 1.03)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        legend_beside(ax, own=own)
+        fit_text(ax.figure, own=own)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -12,6 +12,7 @@ from typing_extensions import Self
 from robustxai.attacks import ERAttack
 from robustxai.attacks._victim import aimed
 from robustxai.inspection._check import check_estimators, check_one_data_set, pyplot
+from robustxai.inspection._text import fit_text
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
 from robustxai.perturbation import ThreatModel
 
@@ -137,6 +138,7 @@ class ThicknessDisplay:
                 if number == len(self.rows) - 1:
                     ax.set_xlabel(label)
             self.axes_[number, 0].set_ylabel("first flip (step)")
+        fit_text(self.figure_)
         return self
 
 
