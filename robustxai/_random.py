@@ -110,12 +110,12 @@ class _OwnDraws(TorchDispatchMode):
 
 def like_uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """``torch.rand_like(like)`` from `generator`, which older versions of torch do not take there."""
-    return torch.empty_like(like).uniform_(generator=generator)
+    return torch.rand_like(like) if generator is None else torch.empty_like(like).uniform_(generator=generator)
 
 
 def like_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """``torch.randn_like(like)`` from `generator`."""
-    return torch.empty_like(like).normal_(generator=generator)
+    return torch.randn_like(like) if generator is None else torch.empty_like(like).normal_(generator=generator)
 
 
 def _uniform(generator: torch.Generator, like: Tensor, **options: Any) -> Tensor:
