@@ -307,7 +307,6 @@ def warn_of_sameness(attribution: Any, k: int, ranking: str = "magnitude", *, st
     """
     between = between_rows_precision(attribution, k, ranking=ranking)
     if between > _SAME:
-        # in whole per cent, so that a search with many candidates says it a few times only
         warnings.warn(
             "This P@k is probably not what it seems: without any attack, two different rows have "
             f"{100 * between:.0f} % of their top-{k} sets in common. A P@{k} near 1 then says that the model ranks "

@@ -22,6 +22,7 @@ from robustxai.benchmark import (
 )
 from robustxai.certificates import certify_top_k
 from robustxai.exceptions import EvaluationWarning
+from robustxai.metrics import between_rows_precision, distinct_top_k_sets
 from robustxai.perturbation import ThreatModel
 
 CELL = BracketCell("breast_cancer", "softplus", 0, (0.1, 0.5), n_rows=12)
@@ -95,11 +96,14 @@ def test_by_default_logistic_regression_and_the_certified_variant_are_always_the
 
 def test_the_summary_has_both_ends(results):
     lines = bracket_summary(results, {"vanilla": "Vanilla", "softplus": "**SP**"}, epsilons=(0.5, 0.1)).splitlines()
-    assert lines[0] == "|  | AUC | epsilon 0.5 | epsilon 0.1 |"
+    assert lines[0] == "|  | AUC | B | epsilon 0.5 | epsilon 0.1 |"
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| Vanilla", "| **SP**"]
     rows = results[results["defence"] == "softplus"].set_index("epsilon")
     ends = [f"{rows.loc[e, 'certified']:.3f} to {rows.loc[e, 'attacked']:.3f}" for e in (0.5, 0.1)]
-    assert lines[3] == f"| **SP** | {rows['roc_auc'].iloc[0]:.4f} | {ends[0]} | {ends[1]} |"
+    model = f"{rows['roc_auc'].iloc[0]:.4f} | {rows['between_rows_precision'].iloc[0]:.3f}"
+    assert lines[3] == f"| **SP** | {model} | {ends[0]} | {ends[1]} |"
+    before = results.drop(columns="between_rows_precision")  # results from before it was measured
+    assert bracket_summary(before, {"vanilla": "V"}, (0.1,)).splitlines()[0] == "|  | AUC | epsilon 0.1 |"
     assert ends[0] != ends[1]
 
 
@@ -111,6 +115,21 @@ def test_the_same_again_and_more(study, results, out):
     pd.testing.assert_frame_equal(again, results)
     assert before == {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     assert seen[-1][:2] == (3, 3)
+
+
+def test_what_rows_share_is_that_of_the_clean_explanations_and_the_rest_of_the_attacked(results):
+    model = CELL.model()
+    X_train, X_test, y_train, _ = _bracket.prepare_rows(model)
+    clf, X = model.estimator().fit(X_train, y_train), X_test[:12]
+    rows = results[results["defence"] == "softplus"]
+    between = between_rows_precision(clf.explain(X))
+    assert (rows["between_rows_precision"] == between).all()
+    assert (rows["distinct_top_k_sets"] == distinct_top_k_sets(clf.explain(X))).all()
+    np.testing.assert_allclose(rows["corrected_attacked"], (rows["attacked"] - between) / (1 - between))
+    assert rows["prediction_sensitivity"].is_monotonic_increasing
+    linear = results[results["defence"] == "logistic_regression"]
+    assert (linear["between_rows_precision"] == 1).all()
+    assert linear["corrected_attacked"].isna().all()
 
 
 def test_a_contradiction_stops_the_run(monkeypatch):

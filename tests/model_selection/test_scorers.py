@@ -381,11 +381,3 @@ def test_the_ensemble_tells_by_itself(shared, data):
             warnings.simplefilter("always", EvaluationWarning)
             report(data[0])
         assert len([word for word in caught if issubclass(word.category, SharedExplanationWarning)]) == 1
-
-
-def test_a_search_says_it_once_for_alike_candidates(data):
-    X, y = data
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
-        GridSearchCV(LinearClassifier(), {"C": [0.5, 1.0, 2.0]}, scoring=PRECISION, cv=CV).fit(X, y)
-    assert len([word for word in caught if issubclass(word.category, SharedExplanationWarning)]) == 1
