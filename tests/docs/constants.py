@@ -9,7 +9,6 @@ CONSTANTS: dict[str, str] = {
     r"P@\d+": "the name of a metric",
     r"\btop[ -]\d+\b": "the size of a top set",
     r"\bk = \d+": "the size of a top set",
-    r"\bk = 1, \.\.\., 10": "the sizes of top sets",
     r"\bepsilon (?:\d*\.\d+|\d+)": "the radius of an attack, chosen",
     r"\bradius (?:\d*\.\d+|\d+)": "the radius of an attack, chosen",
     r"\bbeta (?:\d*\.\d+|\d+)": "the sharpness of softplus, chosen",
@@ -29,5 +28,4 @@ CONSTANTS: dict[str, str] = {
     r"\b1e-\d\b": "a step or tolerance, chosen",
     r"\bCC BY-NC-SA \d\.\d": "a license",
     r"\bBSD 3\b": "a license",
-    r"^\s*\d+\. ": "a number in a list",
 }
