@@ -161,10 +161,10 @@ class BaseAttack(AttackTransformer):
             labels = self._victim.predict(seen[0])
             attribution, attribution_adv = (np.asarray(self._victim.explain(part, y=labels)) for part in seen)
             precision = precision_at_k(attribution, attribution_adv, self.k_, ranking=self.ranking)
+            before, after = self._probabilities(seen)
         zeros = zero_rows(attribution, attribution_adv)
         if zeros:
             warnings.warn(f"This P@k is probably not what it seems: {zeros}", EvaluationWarning, stacklevel=2)
-        before, after = self._probabilities(seen)
         return AttackResult(
             self._given_back(X, rows, X_adv),
             self._given_back(X, rows, attribution),

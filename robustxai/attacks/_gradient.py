@@ -128,7 +128,7 @@ class GradientAttack(BaseAttack):
         trial = self._n_trial(search.max_iter)
         if iteration > trial > 0:  # the walk of a row that turned back began after its first trial
             turned = self._step_length(iteration - trial, search.max_iter, search.space.epsilon)
-            lengths = torch.where(state["two_ways"], turned, length) * state["rate"]
+            lengths = torch.where(state["two_ways"], turned, length).to(search.x) * state["rate"]
         else:
             lengths = length * state["rate"]
         step = search.space.ascent(state["velocity"])
