@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustxai._models import GRADIENTS, unwrap
 from robustxai._switches import own_switches
 from robustxai.certificates._problem import SMOOTHED_WAY
+from robustxai.enclosures import Activation, Network, Softplus, Tanh, check_reading, read_network
 from robustxai.explainers import Gradient
-from robustxai.nets import MLP
 
 __all__ = ["curvature_bound"]
 
-# sup |act'| and sup |act''| of the activations that have a second derivative, as functions of softplus's beta
-_SLOPES = {
-    nn.Softplus: lambda act: (1.0, act.beta / 4),
-    nn.Sigmoid: lambda act: (1 / 4, 1 / (6 * 3**0.5)),
-    nn.Tanh: lambda act: (1.0, 4 / (3 * 3**0.5)),
-}
 # sup over the simplex of the spectral norm of the Hessian of a softmax probability in its logits. It is the difference
 # of two positive semi-definite matrices, p_c (e_c - p)(e_c - p)^T and p_c (diag p - p p^T). The norm of the first is at
 # most 2 p_c (1 - p_c)^2 <= 8/27; of the second, by Gershgorin, 2 p_c max_i p_i (1 - p_i) <= 8/27.
@@ -46,7 +41,8 @@ def curvature_bound(estimator: Any) -> float:
     Parameters
     ----------
     estimator : fitted classifier, Pipeline or search
-        With an ``MLP`` of softplus, sigmoid or tanh, explained by the gradient of the probability or of the logit.
+        With a chain of linear layers and softplus, sigmoid or tanh, and perhaps a linear path from the input to the
+        logits (as in ``MLP``), explained by the gradient of the probability or of the logit.
 
     Returns
     -------
@@ -63,11 +59,13 @@ def curvature_bound(estimator: Any) -> float:
     """
     model, _ = unwrap(estimator, needs=GRADIENTS, what="curvature_bound", way=SMOOTHED_WAY)
     module, explainer = model.module_, model.explainer_
-    if type(module) is not MLP:  # a subclass may compute anything
-        raise NotImplementedError(f"curvature_bound knows the network MLP only, not {type(module).__name__}.")
     if not isinstance(explainer, Gradient) or explainer.output not in ("probability", "logit"):
         raise NotImplementedError(f"curvature_bound knows the probability's and the logit's gradient, not {explainer}.")
-    weights, slopes = _layers(module)
+    centre = torch.from_numpy(np.asarray(model.feature_means_, dtype=np.float64))
+    network = read_network(module, centre.shape)
+    check_reading(network, module, centre[None], 1.0, torch.ones(centre.numel(), dtype=torch.float64))
+    weights, skip = _chain(network, type(module).__name__)
+    slopes = [_suprema(layer.activation) for layer in network.layers]
     norms = [torch.linalg.matrix_norm(w, ord=2) for w in weights]
 
     # |dz_l / dx| for the input of every activation, first to last; then of the logits
@@ -78,8 +76,8 @@ def curvature_bound(estimator: Any) -> float:
         reach.append(lipschitz)
         lipschitz = lipschitz * slope
     lipschitz = lipschitz * norms[-1]
-    if module.skip is not None:
-        lipschitz = lipschitz + torch.linalg.matrix_norm(module.skip.weight.detach().double().cpu(), ord=2)
+    if skip is not None:
+        lipschitz = lipschitz + torch.linalg.matrix_norm(skip, ord=2)
 
     # |dz_j / da_l| elementwise, last to first: shape (width of layer l, n_classes)
     logit_curvature = torch.zeros(weights[-1].shape[0], dtype=torch.float64)
@@ -95,21 +93,25 @@ def curvature_bound(estimator: Any) -> float:
     return float(bound * (1 + 1e-9))  # float64 rounding; rounding is not directed
 
 
-def _layers(module: MLP) -> tuple[list[Tensor], list[tuple[float, float]]]:
-    """Weight matrices, and the derivative bounds of the activations between them."""
-    return list(_weights(module)), [_slope(a) for a in module.layers if not isinstance(a, nn.Linear)]
+def _chain(network: Network, name: str) -> tuple[list[Tensor], Tensor | None]:
+    """Weight matrices of a chain of layers, and that of the path from the input to the logits beside it, if any."""
+    inputs = [layer.inputs for layer in network.layers] + [network.logits]
+    for source, affine in enumerate(inputs):
+        beside = {0} if affine is network.logits else set()
+        if not {source} <= set(affine.weights) <= {source, *beside}:
+            raise NotImplementedError(
+                f"curvature_bound knows chains of layers with a linear path beside them, not the branches of {name}."
+            )
+    weights = [affine.weights[source] for source, affine in enumerate(inputs)]
+    return weights, network.logits.weights.get(0) if network.layers else None
 
 
-def _weights(module: MLP) -> Iterator[Tensor]:
-    for layer in module.layers:
-        if isinstance(layer, nn.Linear):
-            yield layer.weight.detach().double().cpu()
-
-
-def _slope(activation: nn.Module) -> tuple[float, float]:
-    bounds = _SLOPES.get(type(activation))
-    if bounds is None:
-        raise NotImplementedError(
-            f"No proven second-derivative bound for {type(activation).__name__}; use softplus, sigmoid or tanh."
-        )
-    return bounds(activation)
+def _suprema(activation: Activation) -> tuple[float, float]:
+    """Suprema of the absolute first and second derivative."""
+    if isinstance(activation, Softplus):
+        return 1.0, activation.beta / 4
+    if isinstance(activation, Tanh):
+        return activation.height / activation.width, 4 / math.sqrt(27) * activation.height / activation.width**2
+    raise NotImplementedError(
+        f"No proven second-derivative bound for {type(activation).__name__}; use softplus, sigmoid or tanh."
+    )

@@ -24,6 +24,7 @@ from robustxai.enclosures import (
     Network,
     Pairs,
     check_explainer,
+    check_reading,
     enclose,
     read_network,
 )
@@ -71,7 +72,8 @@ class Problem:
         self.channels = self.x.shape[1] // self.n_units
         self.k = clip_k(k, self.n_units)
         self.explainer = estimator.explainer_
-        self.network: Network = read_network(estimator.module_, self.shape)
+        self.module = estimator.module_
+        self.network: Network = read_network(self.module, self.shape)
         check_explainer(self.explainer, len(self.network.logits.bias))
         self.methods = self._methods(method)
         self.target = estimator.encode_target(X).cpu()
@@ -79,6 +81,10 @@ class Problem:
         self.scale = _axes(scale, inputs, names)
         self.spread = spread_of(estimator, inputs)
         warn_of_mismatch(estimator, "The certificate", k=self.k, ranking=ranking)
+
+    def check_reading(self, radius: float) -> None:
+        """Raise unless the network that was read computes what the module does, within `radius` of the rows."""
+        check_reading(self.network, self.module, self.x.reshape(-1, *self.shape), radius, self.scale)
 
     def _methods(self, method: str) -> tuple[str, ...]:
         obstacle = ""

@@ -164,6 +164,7 @@ def certify_top_k(
     with own_switches():
         problem = Problem(estimator, X, k, norm, ranking, method, scale)
         problem.warn_of_ball(epsilon)
+        problem.check_reading(float(epsilon))
         parts = [
             problem.prove(rows, torch.full((len(rows), 1), float(epsilon), dtype=torch.float64))
             for rows in problem.parts()
@@ -216,6 +217,7 @@ def certified_radius(
     check_number("n_iter", n_iter, minimum=1, integer=True)
     with own_switches():
         problem = Problem(estimator, X, k, norm, ranking, method, scale)
+        problem.check_reading(min(float(max_epsilon), 1.0))
         parts = [_bisect(problem.prove, rows, problem.k, max_epsilon, n_iter) for rows in problem.parts()]
         return torch.cat(parts).numpy()
 

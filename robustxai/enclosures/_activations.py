@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["Activation", "ReLU", "Softplus", "Tanh", "read_activation"]
+__all__ = ["Activation", "ReLU", "Softplus", "Tanh"]
 
 
 class Activation(Protocol):
@@ -148,17 +148,6 @@ class ReLU:
         stable = (lo > 0) | (hi < 0)
         unbounded = torch.where(stable, 0.0, math.inf).to(lo)
         return -unbounded, unbounded
-
-
-def read_activation(module: nn.Module) -> Activation | None:
-    """The proof's view of a torch activation; None if nothing is known about it."""
-    if isinstance(module, nn.Softplus):
-        return Softplus(float(module.beta))
-    if isinstance(module, nn.Sigmoid):
-        return Tanh(0.5, 2.0, 0.5)
-    if isinstance(module, nn.Tanh):
-        return Tanh()
-    return ReLU() if isinstance(module, nn.ReLU) else None
 
 
 def _finite(z: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from robustxai.nets._auto import AUTO_NETS, NETS, choose_net
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._frozen import channels_last, frozen
 from robustxai.nets._graph import GraphNet
+from robustxai.nets._held_statistics import held_statistics, layers_of_the_batch
 from robustxai.nets._mlp import MLP
 from robustxai.nets._mlp_passes import MLPPasses
 from robustxai.nets._resnet9 import ResNet9
@@ -41,7 +42,9 @@ __all__ = [
     "fix_beta",
     "frozen",
     "has_piecewise_linear",
+    "held_statistics",
     "is_piecewise_linear",
+    "layers_of_the_batch",
     "make_activation",
     "of_rows",
     "set_beta",
