@@ -193,6 +193,7 @@ def test_of_two_opposed_units_the_radius_is_known():
     assert radius > 0.6 * truth
 
 
+@pytest.mark.filterwarnings("ignore:.*the ball is huge beside the data")
 def test_a_linear_model_is_certified_as_far_as_one_asks():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 6))
