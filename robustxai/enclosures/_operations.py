@@ -60,6 +60,7 @@ def _convolution(function: Any) -> Callable[..., Symbol]:
     return handler
 
 
+_function: Any
 for _function in (F.conv1d, F.conv2d, F.conv3d):
     handles(_function)(_convolution(_function))
 

@@ -299,7 +299,7 @@ _INSPECTIONS: dict[Any, Callable[..., Any]] = {
             _T.is_contiguous, torch.is_floating_point, torch.is_complex, torch.numel,
         )
     },
-    _T.device.__get__: _device,  # type: ignore[attr-defined]
+    _T.device.__get__: _device,
     _T.is_cuda.__get__: lambda symbol: _device(symbol).type == "cuda",  # type: ignore[attr-defined]
     _T.is_mps.__get__: lambda symbol: _device(symbol).type == "mps",  # type: ignore[attr-defined]
 }  # fmt: skip
