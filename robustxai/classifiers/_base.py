@@ -54,7 +54,7 @@ _AUTO_STEPS = 2000
 _WATCHED_ROWS = (50, 50_000)
 #: What is tried on held-out rows, from the shortest training on: share of all epochs, least number of steps, and weight
 #: decay times the number of rows, up to a decay at which smooth networks collapse to a constant.
-_SCHEDULES = ((1 / 8, 200, 10.0), (1 / 4, 400, 3.0), (1.0, _AUTO_STEPS, 0.0))
+_SCHEDULES = ((1 / 8, 200, 10.0), (1 / 4, 400, 10.0), (1 / 4, 400, 3.0), (1.0, _AUTO_STEPS, 0.0))
 _MAX_DECAY = 0.015
 #: A network overfits if its held-out loss is this many times its training loss, this much larger (in nats), and has
 #: risen by this much from its lowest value. A few rows that are hard for every network do not make it rise.
@@ -84,12 +84,12 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Passes over the data. "auto" takes as many as 2,000 steps need, but no less than 15 and no more than 200. On
         tables of 50 to 50,000 rows it first looks whether that overfits: a fifth of the rows, stratified, is held out,
         and the network is trained on the others by cross-entropy alone, first for an eighth of the epochs (at least
-        200 steps) with a weight decay of 10 / n_samples, then for a quarter (400 steps) with 3 / n_samples, then for
-        all of them without (decays are at most 0.015), until one overfits. The longest whose held-out loss is within
-        0.01 of the lowest is the schedule by which this classifier is then trained **on all rows**; `schedule_` says
-        which. No row is lost, and the seed does not matter to the choice. Nothing is held out where `max_epochs` is a
-        number, or with `init`, ``train_split``, ``callbacks``, ``compile`` or a module instance; a weight decay that is
-        given (``optimizer__weight_decay``, or that of a defence) stays, and only the epochs are chosen.
+        200 steps) with a weight decay of 10 / n_samples, then for a quarter (400 steps) with 10 and with 3 / n_samples,
+        then for all of them without (decays are at most 0.015), until one overfits. The longest whose held-out loss is
+        within 0.01 of the lowest is the schedule by which this classifier is then trained **on all rows**; `schedule_`
+        says which. No row is lost, and the seed does not matter to the choice. Nothing is held out where `max_epochs`
+        is a number, or with `init`, ``train_split``, ``callbacks``, ``compile`` or a module instance; a weight decay
+        that is given (``optimizer__weight_decay``, or that of a defence) stays, and only the epochs are chosen.
     lr : float, default=0.005
         Peak learning rate of Adam.
     batch_size : int, default=128
@@ -143,7 +143,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         One row per epoch. Where rows were held out to choose the epochs, ``held_out_train_loss`` and ``held_out_loss``
         are the cross-entropies of that plain training; with a ``train_split`` of yours there is ``valid_loss``.
         :class:`robustxai.exceptions.OverfittingWarning` is given where the loss on held-out rows is more than twice
-        that on training rows, and has risen.
+        that on training rows, and has risen; and where the shortest training of "auto" is the best of all.
     schedule_ : Schedule
         ``max_epochs`` and ``weight_decay`` that were trained with.
     """
@@ -372,6 +372,15 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
                 f"held-out rows {held_out:.3f} (lowest in epoch {best + 1} of {len(losses)}: {losses[best][1]:.3f}): "
                 "the network overfits, and its probabilities are too confident. Use fewer epochs "
                 f"(max_epochs={best + 1}), more weight decay (optimizer__weight_decay={decay:g}), or more rows.",
+                OverfittingWarning,
+                stacklevel=3,
+            )
+        elif watched is not None and watched.too_few_rows:
+            warnings.warn(
+                f"The shortest training that {type(self).__name__} tries is the best on held-out rows "
+                f"({watched.schedule.max_epochs} epochs, cross-entropy {held_out:.3f}): longer ones overfit the "
+                "table. Compare with LinearClassifier, which may be as good here, use more rows, or set max_epochs and "
+                "optimizer__weight_decay.",
                 OverfittingWarning,
                 stacklevel=3,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,11 +52,14 @@ class HeldOut:
         Mean cross-entropy of the rows that it learned from, epoch by epoch.
     held_out : tuple of float
         Mean cross-entropy of the other rows at the end of the same epochs.
+    too_few_rows : bool
+        Whether it was the shortest that was tried, and a longer one overfitted.
     """
 
     schedule: Schedule
     training: tuple[float, ...]
     held_out: tuple[float, ...]
+    too_few_rows: bool = False
 
     @property
     def overfits(self) -> bool:
@@ -108,4 +111,7 @@ def watch_held_out(
         if tried[-1].overfits:
             break
     lowest = min((one.held_out[-1] for one in tried), default=math.nan)
-    return next((one for one in reversed(tried) if one.held_out[-1] <= lowest + _TIE), None)
+    best = next((one for one in reversed(tried) if one.held_out[-1] <= lowest + _TIE), None)
+    if best is None or best is not tried[0] or len(tried) == 1:
+        return best
+    return replace(best, too_few_rows=tried[-1].overfits)

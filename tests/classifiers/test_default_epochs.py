@@ -70,7 +70,9 @@ def test_a_default_that_overfits_all_the_same_says_so(cls, tables):
         clf = cls().fit(X, y)
     warned = any(issubclass(warning.category, OverfittingWarning) for warning in caught)
     line = LogisticRegression(max_iter=1000).fit(X, y)
-    assert warned or scores(clf, X_test, y_test)[0] <= scores(line, X_test, y_test)[0] + 0.03
+    loss, auc = scores(clf, X_test, y_test)
+    line_loss, line_auc = scores(line, X_test, y_test)
+    assert warned or (loss <= line_loss + 0.01 and auc >= line_auc - 0.01)
 
 
 @pytest.mark.parametrize("cls", [VanillaClassifier, R2ETClassifier, ATEXClassifier])
@@ -132,7 +134,8 @@ def test_a_training_that_learns_noise_by_heart_warns(cls):
     assert last["valid_loss"] > 2 * last["cross_entropy"]
     with warnings.catch_warnings():
         warnings.simplefilter("error", OverfittingWarning)
-        cls(max_epochs=100, train_split=ValidSplit(4, stratified=True), **options).fit(X, X[:, 0] > 0)
+        far_apart = X + 4.0 * y[:, None]
+        cls(max_epochs=100, train_split=ValidSplit(4, stratified=True), **options).fit(far_apart, y)
 
 
 GRID = {"lambda_hessian": [0.0, 0.02], "random_state": [0, 1]}

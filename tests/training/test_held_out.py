@@ -52,16 +52,16 @@ class Empty:
 
 
 @pytest.mark.parametrize(
-    ("scripts", "chosen", "n_tried"),
+    ("scripts", "chosen", "n_tried", "too_few_rows"),
     [
-        ([[0.7, 0.60], [0.7, 0.50], [0.7, 0.40]], 2, 3),  # the longer the better
-        ([[0.7, 0.60], [0.6, 0.90], [0.7, 0.10]], 0, 2),  # the second overfits: the third is not tried
-        ([[0.7, 0.60], [0.58, 0.595], [0.7, 0.10]], 1, 2),  # it overfits and is still as good
-        ([[0.7, 0.500], [0.7, 0.505], [0.7, 0.509]], 2, 3),  # of equal ones the longest
-        ([[0.7, 0.500], [0.7, 0.505], [0.7, 0.520]], 1, 3),
+        ([[0.7, 0.60], [0.7, 0.50], [0.7, 0.40]], 2, 3, False),  # the longer the better
+        ([[0.7, 0.60], [0.6, 0.90], [0.7, 0.10]], 0, 2, True),  # the second overfits: the third is not tried
+        ([[0.7, 0.60], [0.58, 0.595], [0.7, 0.10]], 1, 2, False),  # it overfits and is still as good
+        ([[0.7, 0.500], [0.7, 0.505], [0.7, 0.509]], 2, 3, False),  # of equal ones the longest
+        ([[0.7, 0.500], [0.7, 0.505], [0.7, 0.520]], 1, 3, False),
     ],
 )
-def test_the_longest_schedule_without_loss_is_chosen(scripts, chosen, n_tried):
+def test_the_longest_schedule_without_loss_is_chosen(scripts, chosen, n_tried, too_few_rows):
     schedules = [Schedule(number + 1, None) for number in range(3)]
     tried = []
 
@@ -72,6 +72,7 @@ def test_the_longest_schedule_without_loss_is_chosen(scripts, chosen, n_tried):
     found = watch_held_out(make_net, np.zeros((20, 2)), np.arange(20) % 2, schedules)
     assert isinstance(found, HeldOut)
     assert found.schedule == schedules[chosen]
+    assert found.too_few_rows == too_few_rows
     assert found.held_out == tuple(scripts[chosen])
     assert tried == list(range(1, n_tried + 1))
 
