@@ -178,10 +178,13 @@ def cells_of(data: tuple[str, ...], seeds: int, max_rows: int = 10**9) -> list[E
 
 
 def epochs_markdown(table: pd.DataFrame) -> str:
-    """Log loss and AUC of logistic regression, and what the others have more, mean over seeds, one line per size."""
+    """Log loss and AUC of logistic regression, and what the others have more, mean over seeds, one line per size.
+
+    A star marks a default that warned in at least half of the seeds.
+    """
     keys = ["data", "n_train", "n_features"]
     table = table.assign(n_features=table.groupby(["data", "n_train"])["n_features"].transform("max"))
-    means = table.groupby([*keys, "defence", "schedule"], sort=False)[["log_loss", "roc_auc"]].mean()
+    means = table.groupby([*keys, "defence", "schedule"], sort=False)[["log_loss", "roc_auc", "warned"]].mean()
     names = [(d, s) for d in _CLASSIFIERS for s in SCHEDULES]
     header = ["table", "rows", "features", "logistic regression", *(f"{d}, {s}" for d, s in names)]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
@@ -190,7 +193,8 @@ def epochs_markdown(table: pd.DataFrame) -> str:
         cells = [str(k) for k in key] + [f"{base.log_loss:.3f} / {base.roc_auc:.3f}"]
         for name in names:
             own = means.loc[(*key, *name)] - base
-            cells.append(f"{own.log_loss:+.3f} / {100 * own.roc_auc:+.1f}")
+            star = " *" if name[1] == "default" and own.warned >= 0.5 else ""
+            cells.append(f"{own.log_loss:+.3f} / {100 * own.roc_auc:+.1f}{star}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -221,6 +225,8 @@ def _figure(table: pd.DataFrame, path: Path) -> None:
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.minorticks_off()
+        epochs = sorted({*rows[rows["defence"] != "logistic_regression"]["max_epochs"]})
+        ax.set_xticks([epochs[0], epochs[-1]], [str(epochs[0]), str(epochs[-1])])
         ticks = [base, rows["log_loss"].max()]
         ax.set_yticks(ticks, [f"{tick:.2f}" for tick in ticks])
     figure.supxlabel("epochs")

@@ -52,10 +52,14 @@ _CHUNK_ENTRIES = 2**20
 _AUTO_STEPS = 2000
 #: Rows of a table of which ``max_epochs="auto"`` holds some out to watch: fewer tell nothing, more do not overfit.
 _WATCHED_ROWS = (50, 50_000)
-#: What is tried on held-out rows, from the shortest training on: share of all epochs, least number of steps, and weight
-#: decay times the number of rows, up to a decay at which smooth networks collapse to a constant.
-_SCHEDULES = ((1 / 8, 200, 10.0), (1 / 4, 400, 10.0), (1 / 4, 400, 3.0), (1.0, _AUTO_STEPS, 0.0))
-_MAX_DECAY = 0.015
+#: What is tried on held-out rows, from the shortest training on: share of all epochs, least number of steps, decay
+#: times the number of rows, and the largest decay. Under a larger one few rows make smooth networks constant.
+_SCHEDULES = (
+    (1 / 8, 200, 10.0, 0.015),
+    (1 / 4, 400, 10.0, 0.015),
+    (1 / 4, 400, 3.0, 0.005),
+    (1.0, _AUTO_STEPS, 0.0, 0.0),
+)
 #: A network overfits if its held-out loss is this many times its training loss, this much larger (in nats), and has
 #: risen by this much from its lowest value. A few rows that are hard for every network do not make it rise.
 _FAR_TIMES, _FAR_ABOVE, _RISEN = 2.0, 0.1, 0.05
@@ -84,12 +88,13 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Passes over the data. "auto" takes as many as 2,000 steps need, but no less than 15 and no more than 200. On
         tables of 50 to 50,000 rows it first looks whether that overfits: a fifth of the rows, stratified, is held out,
         and the network is trained on the others by cross-entropy alone, first for an eighth of the epochs (at least
-        200 steps) with a weight decay of 10 / n_samples, then for a quarter (400 steps) with 10 and with 3 / n_samples,
-        then for all of them without (decays are at most 0.015), until one overfits. The longest whose held-out loss is
-        within 0.01 of the lowest is the schedule by which this classifier is then trained **on all rows**; `schedule_`
-        says which. No row is lost, and the seed does not matter to the choice. Nothing is held out where `max_epochs`
-        is a number, or with `init`, ``train_split``, ``callbacks``, ``compile`` or a module instance; a weight decay
-        that is given (``optimizer__weight_decay``, or that of a defence) stays, and only the epochs are chosen.
+        200 steps) with a weight decay of 10 / n_samples (at most 0.015), then for a quarter (400 steps) with that and
+        with 3 / n_samples (at most 0.005), then for all of them without, until one overfits. The longest whose held-out
+        loss is within 0.01 of the lowest is the schedule by which this classifier is then trained **on all rows**;
+        `schedule_` says which. No row is lost, and the seed does not matter to the choice. Nothing is held out where
+        `max_epochs` is a number, or with `init`, ``train_split``, ``callbacks``, ``compile`` or a module instance; a
+        weight decay that is given (``optimizer__weight_decay``, or that of a defence) stays, and only the epochs are
+        chosen. docs/results/default-epochs.md has the evidence.
     lr : float, default=0.005
         Peak learning rate of Adam.
     batch_size : int, default=128
@@ -281,9 +286,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         schedules = [
             Schedule(
                 min(max(math.ceil(share * longest), -(-n_steps // per_epoch)), longest),
-                None if given or not decay else min(decay / n_rows, _MAX_DECAY),
+                None if given or not decay else min(decay / n_rows, largest),
             )
-            for share, n_steps, decay in _SCHEDULES
+            for share, n_steps, decay, largest in _SCHEDULES
         ]
         return list(dict.fromkeys(schedules))
 

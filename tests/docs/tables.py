@@ -15,6 +15,7 @@ from robustxai.benchmark import (
     summarise,
     to_markdown,
 )
+from robustxai.benchmark._default_epochs import epochs_markdown
 
 from .queries import TABLES, csv, individuality
 from .versions import version_line
@@ -62,6 +63,11 @@ def readme_bracket() -> str:
 def benchmark_page() -> str:
     """All metrics of every defence at its defaults."""
     return to_markdown(csv("results"))
+
+
+def default_epochs() -> str:
+    """Log loss and AUC by number of epochs, beside logistic regression."""
+    return epochs_markdown(csv("default-epochs"))
 
 
 def bracket_page() -> str:
