@@ -52,6 +52,8 @@ _CHUNK_ENTRIES = 2**20
 _AUTO_STEPS = 2000
 #: Rows of a table of which ``max_epochs="auto"`` holds some out to watch: fewer tell nothing, more do not overfit.
 _WATCHED_ROWS = (50, 50_000)
+#: With fewer rows the defence itself is watched, with more a plain training, which all of a search have in common.
+_OWN_ROWS = 500
 #: What is tried on held-out rows, from the shortest training on: share of all epochs, least number of steps, decay
 #: times the number of rows, and the largest decay. Under a larger one few rows make smooth networks constant.
 _SCHEDULES = (
@@ -87,14 +89,14 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto" takes as many as 2,000 steps need, but no less than 15 and no more than 200. On
         tables of 50 to 50,000 rows it first looks whether that overfits: a fifth of the rows, stratified, is held out,
-        and the network is trained on the others by cross-entropy alone, first for an eighth of the epochs (at least
-        200 steps) with a weight decay of 10 / n_samples (at most 0.015), then for a quarter (400 steps) with that and
-        with 3 / n_samples (at most 0.005), then for all of them without, until one overfits. The longest whose held-out
-        loss is within 0.01 of the lowest is the schedule by which this classifier is then trained **on all rows**;
-        `schedule_` says which. No row is lost, and the seed does not matter to the choice. Nothing is held out where
-        `max_epochs` is a number, or with `init`, ``train_split``, ``callbacks``, ``compile`` or a module instance; a
-        weight decay that is given (``optimizer__weight_decay``, or that of a defence) stays, and only the epochs are
-        chosen. docs/results/default-epochs.md has the evidence.
+        and the network is trained on the others (from 500 rows on by cross-entropy alone), first for an eighth of the
+        epochs (at least 200 steps) with a weight decay of 10 / n_samples (at most 0.015), then for a quarter (400
+        steps) with that and with 3 / n_samples (at most 0.005), then for all of them without, until one overfits. The
+        longest whose held-out loss is within 0.01 of the lowest is the schedule by which this classifier is then
+        trained **on all rows**; `schedule_` says which. No row is lost, and the seed does not matter to the choice.
+        Nothing is held out where `max_epochs` is a number, or with `init`, ``train_split``, ``callbacks``, ``compile``
+        or a module instance; a weight decay that is given (``optimizer__weight_decay``, or that of a defence) stays,
+        and only the epochs are chosen. docs/results/default-epochs.md has the evidence.
     lr : float, default=0.005
         Peak learning rate of Adam.
     batch_size : int, default=128
@@ -273,10 +275,11 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         None where nothing is held out: where the number of epochs is given, where the user watches or continues a
         training, where no net is trained on a table, or where there are too few or too many rows.
         """
-        if self._watch_key() is None or X.ndim != 2 or not _WATCHED_ROWS[0] <= len(X) <= _WATCHED_ROWS[1]:
+        if self._watch_key(len(X)) is None or X.ndim != 2 or not _WATCHED_ROWS[0] <= len(X) <= _WATCHED_ROWS[1]:
             return None
-        device = resolve_device(self.device)
-        make_net = partial(self._make_net, X, n_classes, device, terms=[], adversary=None, verbose=0)
+        make_net = partial(self._make_net, X, n_classes, resolve_device(self.device), verbose=0)
+        if not self._watches_itself(len(X)):
+            make_net = partial(make_net, terms=[], adversary=None)
         return watch_held_out(make_net, X, codes, self._schedules(len(X)))
 
     def _schedules(self, n_rows: int) -> list[Schedule]:
@@ -292,7 +295,11 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         ]
         return list(dict.fromkeys(schedules))
 
-    def _watch_key(self) -> Hashable:
+    def _watches_itself(self, n_rows: int) -> bool:
+        """Whether the defence's own training is watched: with few rows it stands less decay than a plain one."""
+        return n_rows < _OWN_ROWS and not self.warm_up
+
+    def _watch_key(self, n_rows: int) -> Hashable:
         """Estimators with the same key, fitted on the same rows, see the same held-out losses; None: they see none."""
         params = self._net_params()
         if self.max_epochs != "auto" or self.init is not None or self._net_class is not ObjectiveNet:
@@ -302,7 +309,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         if isinstance(params.get("module"), nn.Module):  # skorch trains the very instance
             return None
         own = (self.device, self.lr, self.batch_size, self.mixed_precision, self.internal_batch_size)
-        asked = (params, self._module_params(), self._optimizer_params())
+        asked = [params, self._module_params(), self._optimizer_params()]
+        if self._watches_itself(n_rows):
+            asked.append(self.get_params() | {"random_state": None, "type": type(self)})
         return (type(self)._net_classes["module"], *own, *(repr(sorted(names.items())) for names in asked))
 
     def _weight_decay_is_given(self) -> bool:

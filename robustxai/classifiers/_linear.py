@@ -47,7 +47,7 @@ class LinearClassifier(BaseExplainableClassifier):
         super()._check_params()
         check_number("C", self.C, minimum=0.0, inclusive=False)
 
-    def _watch_key(self) -> None:
+    def _watch_key(self, n_rows: int) -> None:
         return None  # there is no training to watch, and no number of epochs
 
     def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:

@@ -141,7 +141,7 @@ def _begin(
     rows, codes, fit.classes = classifier._check_fit(X, y)
     fit.rows = (fit.part, *steps)
     data.setdefault(fit.rows, (rows, codes))
-    key = (fit.rows, classifier._watch_key())
+    key = (fit.rows, classifier._watch_key(len(rows)))
     if key not in watched:
         watched[key] = classifier._watch(rows, codes, len(fit.classes))
     nets = classifier._start(rows, len(fit.classes), watched[key])

@@ -107,7 +107,7 @@ def watch_held_out(
                 net.fit_loop(X, codes, epochs=net.max_epochs)
         except DivergedError:
             break
-        tried.append(HeldOut(schedule, tuple(net.history[:, "train_loss"]), tuple(net.history[:, "valid_loss"])))
+        tried.append(HeldOut(schedule, tuple(net.history[:, "cross_entropy"]), tuple(net.history[:, "valid_loss"])))
         if tried[-1].overfits:
             break
     lowest = min((one.held_out[-1] for one in tried), default=math.nan)

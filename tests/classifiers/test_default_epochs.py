@@ -141,17 +141,20 @@ def test_a_training_that_learns_noise_by_heart_warns(cls):
 GRID = {"lambda_hessian": [0.0, 0.02], "random_state": [0, 1]}
 
 
-def test_a_search_looks_once_per_split_and_trains_what_a_fit_trains(tables, monkeypatch):
+@pytest.mark.parametrize(("own_rows", "n_looks"), [(0, 2), (500, 4)])
+def test_a_search_looks_once_per_split_and_trains_what_a_fit_trains(own_rows, n_looks, tables, monkeypatch):
+    """From so many rows on once for every split, below that once for every defence too; never for a seed."""
+    monkeypatch.setattr(base, "_OWN_ROWS", own_rows)
     X, _, y, _ = tables["wine"]
     calls = []
     watch = base.watch_held_out
     monkeypatch.setattr(base, "watch_held_out", lambda *args: calls.append(1) or watch(*args))
     estimator = R2ETClassifier(k=3, module__hidden=(8,))
     stacked = BatchedSearchCV(estimator, GRID, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
-    assert len(calls) == 2
+    assert len(calls) == n_looks
     assert stacked.cv_results_["stacked"].all()
     alone = GridSearchCV(estimator, GRID, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
-    assert len(calls) == 2 + 2 * 4
+    assert len(calls) == n_looks + 2 * 4
     pd.testing.assert_series_equal(
         pd.Series(stacked.cv_results_["mean_test_score"]), pd.Series(alone.cv_results_["mean_test_score"]), rtol=1e-3
     )
