@@ -150,7 +150,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         One row per epoch. Where rows were held out to choose the epochs, ``held_out_train_loss`` and ``held_out_loss``
         are the cross-entropies of that plain training; with a ``train_split`` of yours there is ``valid_loss``.
         :class:`robustxai.exceptions.OverfittingWarning` is given where the loss on held-out rows is more than twice
-        that on training rows, and has risen; and where the shortest training of "auto" is the best of all.
+        that on training rows, and has risen; and where the shortest training of "auto" is the best of all, or none is
+        better than a constant.
     schedule_ : Schedule
         ``max_epochs`` and ``weight_decay`` that were trained with.
     """
@@ -391,10 +392,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             )
         elif watched is not None and watched.too_few_rows:
             warnings.warn(
-                f"The shortest training that {type(self).__name__} tries is the best on held-out rows "
-                f"({watched.schedule.max_epochs} epochs, cross-entropy {held_out:.3f}): longer ones overfit the "
-                "table. Compare with LinearClassifier, which may be as good here, use more rows, or set max_epochs and "
-                "optimizer__weight_decay.",
+                f"{type(self).__name__} has too few rows: on held-out ones the shortest training that it tries is the "
+                f"best, or none does better than a constant (cross-entropy {held_out:.3f} after "
+                f"{watched.schedule.max_epochs} epochs). Compare with LinearClassifier, which may be as good here, use "
+                "more rows, or set max_epochs and optimizer__weight_decay.",
                 OverfittingWarning,
                 stacklevel=3,
             )

@@ -53,7 +53,8 @@ class HeldOut:
     held_out : tuple of float
         Mean cross-entropy of the other rows at the end of the same epochs.
     too_few_rows : bool
-        Whether it was the shortest that was tried, and a longer one overfitted.
+        Whether it was the shortest that was tried, and a longer one overfitted; or whether it was no better on the
+        held-out rows than the shares of the classes, by a hundredth of a nat.
     """
 
     schedule: Schedule
@@ -112,6 +113,9 @@ def watch_held_out(
             break
     lowest = min((one.held_out[-1] for one in tried), default=math.nan)
     best = next((one for one in reversed(tried) if one.held_out[-1] <= lowest + _TIE), None)
-    if best is None or best is not tried[0] or len(tried) == 1:
-        return best
-    return replace(best, too_few_rows=tried[-1].overfits)
+    if best is None:
+        return None
+    shortest = best is tried[0] and len(tried) > 1 and tried[-1].overfits
+    shares = np.bincount(codes[learned], minlength=codes.max() + 1) / len(learned)
+    constant = -np.log(np.maximum(shares[codes[held]], 1 / len(codes))).mean()
+    return replace(best, too_few_rows=bool(shortest or best.held_out[-1] > constant - _TOLERANCE))

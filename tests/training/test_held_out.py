@@ -59,6 +59,7 @@ class Empty:
         ([[0.7, 0.60], [0.58, 0.595], [0.7, 0.10]], 1, 2, False),  # it overfits and is still as good
         ([[0.7, 0.500], [0.7, 0.505], [0.7, 0.509]], 2, 3, False),  # of equal ones the longest
         ([[0.7, 0.500], [0.7, 0.505], [0.7, 0.520]], 1, 3, False),
+        ([[0.7, 0.690], [0.7, 0.690], [0.7, 0.690]], 2, 3, True),  # no better than a coin
     ],
 )
 def test_the_longest_schedule_without_loss_is_chosen(scripts, chosen, n_tried, too_few_rows):
