@@ -123,6 +123,11 @@ def version_benchmark() -> str:
     return version_line("results")
 
 
+def version_default_epochs() -> str:
+    """First line of default-epochs.md: the version and the day of its table."""
+    return version_line("default-epochs")
+
+
 def version_bracket() -> str:
     """First line of bracket.md: the version and the day of its tables."""
     return version_line("bracket")
