@@ -85,7 +85,6 @@ _SHOWN = (
     "between_rows_precision",
     "precision_at_k_auto",
     "certified_precision_at_k",
-    "precision_at_k_er",
     "precision_at_k_random",
     "comprehensiveness",
     "fit_seconds",

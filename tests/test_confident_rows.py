@@ -249,7 +249,7 @@ class TestZeros:
         zero = (dead.explain(X) == 0).all(axis=1).sum()
         assert zero
         with pytest.warns(EvaluationWarning, match=r"\d+ of 60 rows have an explanation of zeros"):
-            attack(dead, k=4, threat=ThreatModel(epsilon=1e-6), **options).run(X)
+            attack(dead, k=4, threat=ThreatModel(epsilon=0.01), **options).run(X)
 
 
 class TestDisplay:

@@ -180,12 +180,11 @@ class AutoExplanationAttack(AttackTransformer):
         """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
         check_is_fitted(self)
         self._check_params()  # they may have been set since
-        rows = self._seen(X)
-        n_units = count_units(self._validate(rows).shape[1:])
+        values = self._validate(self._seen(X))
         if self.k != self.k_:
-            self.k_ = clip_k(self.k, n_units)
+            self.k_ = clip_k(self.k, count_units(values.shape[1:]))
         with own_switches():
-            result, doubts = self._ensemble(rows, self._threat())
+            result, doubts = self._ensemble(self._as_fitted(values), self._threat())
         for doubt in doubts:
             _say(doubt)
         warn_of_sameness(result.attribution, self.k_, self.ranking)

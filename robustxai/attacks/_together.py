@@ -127,7 +127,7 @@ class _Together(BaseEstimator):
         x, target = as_tensor(np.asarray(X)).to(self.device_), torch.as_tensor(y, device=self.device_)
         with small_net_threads(self.module_):
             parts = [
-                ExactAttribution(self.explainer_, of_rows(self.module_, part), x[part])(x[part], target[part])
+                ExactAttribution(self.explainer_, of_rows(self.module_, part))(x[part], target[part])
                 for part in self._parts(x)
             ]
         return torch.cat(parts).cpu().numpy()

@@ -187,7 +187,8 @@ def _failed(failures: dict[Any, Failure], cells: Sequence[Any], rows: dict[Any, 
     if not rows and len(reasons) == 1 and {own.kind for own in failures.values()} == {"DataNotFoundError"}:
         return DataNotFoundError(reasons.pop())
     groups: dict[tuple[str, str], list[Any]] = {}
-    for cell, failure in failures.items():
+    for cell in (cell for cell in cells if cell in failures):  # in the order of the run, whichever failed first
+        failure = failures[cell]
         groups.setdefault((str(getattr(cell, "data", "")), str(failure)), []).append(cell)
     sentences = []
     for (data, reason), failed in groups.items():

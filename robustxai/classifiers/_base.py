@@ -558,14 +558,12 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             see :class:`robustxai.explainers.ExactAttribution`.
         """
         with own_switches():
-            inputs = self._validate_inputs(X, dtype=[np.float64, np.float32])
-            if self.device_.type == "mps":  # which has no float64
-                inputs = inputs.astype(np.float32)
-            seen = inputs.astype(np.float32, copy=False)
+            seen = self._validate_inputs(X)  # as the network sees it, in the range of float32
             target = self._forward(seen).argmax(dim=-1) if y is None else self.encode_target(seen, y)
-            rows = torch.from_numpy(inputs[:1]).to(self.device_)
+            on_mps = self.device_.type == "mps"  # which has no float64
+            inputs = seen if on_mps else self._validate_inputs(X, dtype=[np.float64, np.float32])
             chosen = self.explainer_ if explainer is None else resolve_explainer(explainer)
-            attribution = self._in_chunks(ExactAttribution(chosen, self.module_, rows), inputs, target)
+            attribution = self._in_chunks(ExactAttribution(chosen, self.module_), inputs, target)
         return like(X, attribution.cpu().numpy())
 
     def encode_target(self, X: Any, y: Any = None) -> torch.Tensor:

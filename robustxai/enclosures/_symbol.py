@@ -133,7 +133,8 @@ class Reading:
                 f"No certificate knows the operation {operation_name(func)!r} with these arguments ({error}), in "
                 f"{self.name}."
             ) from error
-        with torch.set_grad_enabled(self.live):
+        # a training in mixed precision calls the module under autocast, which is no part of what it computes
+        with torch.set_grad_enabled(self.live), torch.autocast(self.like.device.type, enabled=False):
             return handler(*bound.args, **bound.kwargs)
 
     def refuse(self, func: Any) -> NoReturn:

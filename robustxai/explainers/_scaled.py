@@ -106,22 +106,16 @@ class ExactAttribution:
         Makes the attribution.
     module : nn.Module
         Inputs to logits. It is not changed.
-    x : Tensor of shape (n, *features)
-        Rows that the network is tried with.
     """
 
-    def __init__(self, explainer: Explainer, module: nn.Module, x: Tensor) -> None:
+    def __init__(self, explainer: Explainer, module: nn.Module) -> None:
         self.explainer = explainer
         self.module = module
-        self.dtype = next((w.dtype for w in module.parameters() if w.is_floating_point()), torch.float32)
-        if hasattr(explainer, "scaled") and x.device.type != "mps":  # which has no float64
-            double = copy.deepcopy(module).double()
-            if _computes_in_double(double, x.double()):
-                self.module, self.dtype = double, torch.float64
+        self._double: nn.Module | None = copy.deepcopy(module).double() if hasattr(explainer, "scaled") else None
 
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """Attribution of class `target` of shape (n,) at `x`, float64, shaped like x."""
-        found = scaled_attribution(self.explainer, self.module, x.to(self.dtype), target)
+        found = self._found(x, target)
         direction = found.direction.detach().double()
         if found.log_scale is None:
             return direction
@@ -132,11 +126,13 @@ class ExactAttribution:
         least = math.log(sys.float_info.min) + 1.0 - smallest.clamp_max(1.0).log()
         return ScaledAttribution(direction, torch.maximum(found.log_scale.detach().double(), least)).multiplied_out()
 
-
-def _computes_in_double(module: nn.Module, x: Tensor) -> bool:
-    try:
-        with torch.no_grad():
-            logits = module(x)
-    except (RuntimeError, TypeError):
-        return False
-    return isinstance(logits, Tensor) and logits.dtype == torch.float64
+    def _found(self, x: Tensor, target: Tensor) -> ScaledAttribution:
+        if self._double is not None and x.device.type != "mps":  # which has no float64
+            try:
+                return scaled_attribution(self.explainer, self._double, x.double(), target)
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, TypeError):  # a forward that asks for float32, say
+                self._double = None
+        dtype = next((w.dtype for w in self.module.parameters() if w.is_floating_point()), torch.float32)
+        return scaled_attribution(self.explainer, self.module, x.to(dtype), target)

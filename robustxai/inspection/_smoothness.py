@@ -275,7 +275,7 @@ def _smoothed(estimator: Any, X: np.ndarray, labels: np.ndarray, smooth_grad: Sm
         output = own.output if isinstance(own, Gradient) else "probability"
         smooth_grad = SmoothGrad(_N_SAMPLES, sigma, output=output, internal_batch_size=_PAIRS)
     x = torch.tensor(X, device=estimator.device_)
-    smooth = ExactAttribution(smooth_grad, estimator.module_, x[:1])
+    smooth = ExactAttribution(smooth_grad, estimator.module_)
     return smooth(x, estimator.encode_target(X, labels)).cpu().numpy()
 
 

@@ -122,7 +122,7 @@ class ExplanationGuard(Callback):
             return module(self._x)
 
     def _explain(self, module: nn.Module) -> np.ndarray:
-        return ExactAttribution(self.explainer, module, self._x[:1])(self._x, self._target).cpu().numpy()
+        return ExactAttribution(self.explainer, module)(self._x, self._target).cpu().numpy()
 
     def _auc_of(self, logits: torch.Tensor) -> float:
         probabilities = logits.double().softmax(dim=1).cpu().numpy()

@@ -154,6 +154,7 @@ def test_a_masked_gradient_is_told():
         attack.run(X)
 
 
+@pytest.mark.filterwarnings("ignore:.*the ball is huge beside the data")
 def test_a_prediction_that_limits_the_attack_is_told(table):
     X, y = table
     clf = SoftplusClassifier(max_epochs=30).fit(X, y)
@@ -184,6 +185,7 @@ def trees():
     return BlackBox(model, occlusion), X
 
 
+@pytest.mark.filterwarnings("ignore:.*explanation of zeros")  # of rows that no feature moves to another leaf
 def test_trees_with_any_explanation_can_be_attacked(trees):
     box, X = trees
     rows = X.iloc[40:70]

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from robustxai.attacks import MassCentreAttack
+from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import precision_at_k
 from robustxai.perturbation import PerturbationSet, ThreatModel
 
@@ -124,7 +125,8 @@ def test_an_explanation_of_zeros_gives_no_nan(images):
         def forward(self, x):
             return (x.flatten(1)[:, :1] - 100).relu() * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
 
-    result = MassCentreAttack(Victim(Dead()), k=3, max_iter=5).run(images)
+    with pytest.warns(EvaluationWarning, match="explanation of zeros"):
+        result = MassCentreAttack(Victim(Dead()), k=3, max_iter=5).run(images)
     np.testing.assert_array_equal(result.X_adv, images)
 
 

@@ -48,6 +48,7 @@ def victims():
     ],
     ids=lambda attack: type(attack).__name__,
 )
+@pytest.mark.filterwarnings("ignore:.*the ball is huge beside the data")
 def test_a_victim_is_attacked_as_it_is_alone(attack, victims):
     for (clf, X), found in zip(victims, run_together(attack, victims)):
         alone = attack.set_params(estimator=clf).run(X)

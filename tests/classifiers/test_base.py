@@ -275,7 +275,7 @@ def test_init_survives_clone_and_cross_validation(wrap, data):
         (MLP(4, 3, (9,)), ValueError),
         (MLP(5, 3, (8,)), ValueError),
         (nn.Linear(4, 3), ValueError),
-        (VanillaClassifier(), TypeError),
+        (VanillaClassifier(), NotFittedError),
         ({"layers.0.weight": 1}, TypeError),
     ],
 )
