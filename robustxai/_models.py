@@ -150,6 +150,8 @@ def module_of(init: Any, what: str) -> tuple[nn.Module, list[Any]]:
         return module, []
     try:
         model, before = unwrap(init, needs=("module_", "gradient"), what=what, way="")
+    except NotFittedError as error:
+        raise NotFittedError(f"{what} must be fitted. {error}") from error
     except TypeError as error:
         raise TypeError(
             f"{what} must be a fitted classifier of robustxai (in a Pipeline or search too), a fitted skorch net or a "

@@ -90,9 +90,9 @@ def test_the_module_is_a_program_that_resumes(tmp_path):
     assert set(cells["defence"]) == {"logistic_regression", "vanilla"}
     assert (out / "results.md").read_text(encoding="utf-8").startswith("### breast_cancer (30 features, epsilon 0.5")
     assert (out / "frontier-breast_cancer.png").read_bytes().startswith(b"\x89PNG")
-    printed = {name: values[:3] for name, *values in table}
+    printed = {name: values[:4] for name, *values in table}
     assert len(printed) == 2
-    shown = {"roc_auc": 4, "precision_at_k": 3, "certified_precision_at_k": 3}
+    shown = {"roc_auc": 4, "precision_at_k": 3, "between_rows_precision": 3, "certified_precision_at_k": 3}
     for _, row in cells.iterrows():
         assert printed[row["defence"]] == [f"{row[name]:.{digits}f}" for name, digits in shown.items()]
 
