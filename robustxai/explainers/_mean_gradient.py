@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from robustxai._validation import check_number
 from robustxai.explainers._gradient import Gradient
-from robustxai.explainers._scaled import ScaledAttribution
+from robustxai.explainers._scaled import ScaledAttribution, spread
 
 __all__ = ["check_internal_batch_size", "leaf", "mean_gradient"]
 
@@ -88,9 +88,9 @@ def mean_gradient(
             largest = log_scale.detach().amax(dim=row_axis + 1)
             if before is not None:
                 largest = torch.maximum(largest, before)
-                total = total * _spread((before - largest).exp(), total)
+                total = total * spread((before - largest).exp(), total)
             weights = (log_scale - largest.unsqueeze(row_axis + 1)).exp()
-            total = total + (direction * _spread(weights, direction)).sum(dim=row_axis + 1)
+            total = total + (direction * spread(weights, direction)).sum(dim=row_axis + 1)
         return ScaledAttribution(total / n_points, largest)
 
     parts = zip(x.split(rows_per_pass, dim=row_axis), target.split(rows_per_pass, dim=-1))
@@ -101,8 +101,3 @@ def mean_gradient(
     direction = torch.cat([found.direction for found in blocks], dim=row_axis)
     scales = [found.log_scale for found in blocks if found.log_scale is not None]
     return ScaledAttribution(direction, torch.cat(scales, dim=row_axis) if scales else None)
-
-
-def _spread(values: Tensor, like: Tensor) -> Tensor:
-    """`values` with as many axes as `like`, to broadcast over its features."""
-    return values.reshape(*values.shape, *(1,) * (like.ndim - values.ndim))

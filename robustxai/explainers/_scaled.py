@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robustxai._switches import differentiable
 from robustxai.explainers._base import Explainer
 
-__all__ = ["ExactAttribution", "ScaledAttribution", "UpToScale", "scaled_attribution"]
+__all__ = ["ExactAttribution", "ScaledAttribution", "UpToScale", "scaled_attribution", "spread"]
 
 #: Share of the largest entry below which an entry of an attribution may underflow.
 _NEGLIGIBLE = 1e-100
@@ -42,14 +42,19 @@ class ScaledAttribution(NamedTuple):
         if self.log_scale is None or log_scale is None:
             return self.direction
         factor = (self.log_scale - log_scale).clamp(-40.0, 40.0).exp()
-        return self.direction * factor.reshape(*factor.shape, *(1,) * (self.direction.ndim - factor.ndim))
+        return self.direction * spread(factor, self.direction)
 
     def multiplied_out(self) -> Tensor:
         """Return :math:`e^s d`, which underflows to zero where the scale is below the range of the type."""
         if self.log_scale is None:
             return self.direction
         factor = self.log_scale.exp()
-        return self.direction * factor.reshape(*factor.shape, *(1,) * (self.direction.ndim - factor.ndim))
+        return self.direction * spread(factor, self.direction)
+
+
+def spread(values: Tensor, like: Tensor) -> Tensor:
+    """`values` with as many axes as `like`, to broadcast over its features."""
+    return values.reshape(*values.shape, *(1,) * (like.ndim - values.ndim))
 
 
 def scaled_attribution(
