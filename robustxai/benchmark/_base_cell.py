@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from robustxai._fingerprint import fingerprint
 from robustxai.benchmark._code_version import code_version
-from robustxai.benchmark._fingerprint import fingerprint
 
 __all__ = ["BaseCell"]
 

@@ -7,7 +7,7 @@ import functools
 import sys
 from pathlib import Path
 
-from robustxai.benchmark._fingerprint import code_fingerprint, compiled, digest, library_version
+from robustxai._fingerprint import code_fingerprint, compiled, digest, library_version
 
 __all__ = ["code_version", "needed_modules"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robustxai.benchmark._fingerprint import fingerprint
+from robustxai._fingerprint import fingerprint
 from robustxai.benchmark._registry import DATA, SHIPPED
 from robustxai.datasets import stored_file
 from robustxai.exceptions import DataNotFoundError

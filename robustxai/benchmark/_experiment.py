@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from robustxai._files import write_text, written_at_once
+from robustxai._fingerprint import read_once
 from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
-from robustxai.benchmark._fingerprint import read_once
 from robustxai.benchmark._registry import ATTACKS, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import Data, announce, check_data, is_file, key, labels

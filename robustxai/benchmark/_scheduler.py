@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from joblib import Parallel, delayed
 
-from robustxai.benchmark._fingerprint import read_once
+from robustxai._fingerprint import read_once
 from robustxai.benchmark._registry import changed_entries, set_changed_entries
 
 __all__ = ["AnyCell", "Failure", "Keepable", "Run", "on_cluster", "on_this_machine"]

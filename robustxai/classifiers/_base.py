@@ -19,6 +19,7 @@ from torch import nn
 from typing_extensions import Self
 
 from robustxai._doubts import warn_of_ball
+from robustxai._fingerprint import content_key
 from robustxai._frames import as_pandas, like
 from robustxai._models import module_of
 from robustxai._random import RandomStreams
@@ -312,8 +313,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         own = (self.device, self.lr, self.batch_size, self.mixed_precision, self.internal_batch_size)
         asked = [params, self._module_params(), self._optimizer_params()]
         if self._watches_itself(n_rows):
-            asked.append(self.get_params() | {"random_state": None, "type": type(self)})
-        return (type(self)._net_classes["module"], *own, *(repr(sorted(names.items())) for names in asked))
+            asked.append(self.get_params() | {"random_state": None, "type": type(self).__name__})
+        if not type(self).__module__.startswith("robustxai."):  # a class of somebody else's may make another net
+            asked.append({"type": type(self)})
+        return content_key(type(self)._net_classes["module"], own, *(sorted(names.items()) for names in asked))
 
     def _weight_decay_is_given(self) -> bool:
         """Whether somebody has decided on the weight decay: the user, the defence or another optimizer than Adam."""

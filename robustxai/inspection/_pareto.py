@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
+from robustxai._fingerprint import content_key
 from robustxai._validation import nearest_name
 from robustxai.inspection._check import pyplot
 from robustxai.inspection._text import fit_text, legend_beside
@@ -79,7 +80,8 @@ class ParetoDisplay:
         rows = np.arange(len(results["params"]))
         if "rung" in results:
             rows = rows[results["rung"] == np.max(results["rung"])]
-        varied = [name for name in results["params"][0] if len({str(p.get(name)) for p in results["params"]}) > 1]
+        names = dict.fromkeys(name for params in results["params"] for name in params)
+        varied = [name for name in names if len({content_key(p.get(name)) for p in results["params"]}) > 1]
         labels = [", ".join(_in_words(results["params"][i], varied)) for i in rows]
         columns = {
             "x_std": results[f"std_test_{x}"][rows],

@@ -13,7 +13,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-__all__ = ["code_fingerprint", "compiled", "digest", "fingerprint", "library_version", "read_once"]
+__all__ = ["code_fingerprint", "compiled", "content_key", "digest", "fingerprint", "library_version", "read_once"]
 
 #: Packages that are identified by their version and not by their code, with the names of their distributions: what this
 #: library stands on. The standard library is identified by the version of Python.
@@ -76,6 +76,17 @@ def fingerprint(*objects: Any) -> str:
         An object whose state cannot be read, such as an open file.
     """
     return (_shared or _Reader()).read(objects).hex()
+
+
+def content_key(*objects: Any) -> Hashable:
+    """A key that only objects of the same content share: their fingerprint, or a new one where it cannot be read.
+
+    For what may be computed once for all that are the same, and is computed again where nobody can tell.
+    """
+    try:
+        return fingerprint(*objects)
+    except TypeError:
+        return object()
 
 
 @contextmanager
@@ -315,7 +326,7 @@ class _Reader:
                 "on it could not be told from others; give the class a __reduce__, or do without the object."
             ) from error
         if isinstance(state, str):
-            return self._each("name", (kind, state))
+            return self._each("name", (kind, getattr(value, "__module__", None), state))  # math.exp is not cmath.exp
         constructor, arguments, attributes, *items = (*state, None)[: max(3, len(state))]
         own = self._sorted("state", attributes) if type(attributes) is dict else self.read(attributes)
         contents = [None if part is None else list(part) for part in items[:2]]

@@ -1,6 +1,8 @@
 """What has one fingerprint, and what has another; in this process and in others."""
 
+import cmath
 import functools
+import math
 import os
 import subprocess
 import sys
@@ -17,8 +19,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import StandardScaler
 
 from robustxai import R2ETClassifier, SoftplusClassifier
+from robustxai._fingerprint import content_key, fingerprint, read_once
 from robustxai.attacks import AutoExplanationAttack, ERAttack
-from robustxai.benchmark._fingerprint import fingerprint, read_once
 from robustxai.perturbation import ThreatModel
 
 
@@ -90,6 +92,7 @@ DIFFERENT = {
     "random state": (np.random.RandomState(0), np.random.RandomState(1)),
     "partial": (functools.partial(number, 1), functools.partial(number, 2)),
     "cached function": (functools.lru_cache(lambda: 1), functools.lru_cache(lambda: 2)),
+    "built-in functions of one name": (math.exp, cmath.exp),
     "bound method": (Plain(1).__init__, Plain(2).__init__),
     "classmethod": (classmethod(lambda cls: 1), classmethod(lambda cls: 2)),
     "property": (property(lambda self: 1), property(lambda self: 2)),
@@ -113,6 +116,12 @@ def test_what_differs_has_another_fingerprint(name):
     first, second = DIFFERENT[name]
     assert fingerprint(first) == fingerprint(first)
     assert fingerprint(first) != fingerprint(second)
+
+
+def test_what_cannot_be_read_shares_its_key_with_nothing(tmp_path):
+    with open(tmp_path / "a", "w") as file:
+        assert content_key(file) != content_key(file)
+    assert content_key(Plain(1)) == content_key(Plain(1)) != content_key(Plain(2))
 
 
 def test_equal_values_that_are_other_objects_have_one():
@@ -245,7 +254,7 @@ SCRIPT = textwrap.dedent(
     from robustxai import R2ETClassifier
     from robustxai.attacks import AutoExplanationAttack, ERAttack
     from robustxai.benchmark import ATTACKS, STANDARD_ATTACKS, BracketCell, Cell
-    from robustxai.benchmark._fingerprint import fingerprint
+    from robustxai._fingerprint import fingerprint
 
     WORDS = {"a", "b", "c", "d"}
 
