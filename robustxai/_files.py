@@ -1,23 +1,34 @@
-"""Files that are there as a whole or not at all, and text in UTF-8 on every machine."""
+"""Files that are there as a whole or not at all, and tell when they were altered; text in UTF-8 on every machine."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["file_name", "write_csv", "write_text", "written_at_once"]
+from robustxai.exceptions import AlteredFileError
+
+__all__ = ["file_name", "read_sealed", "seal", "unseal", "write_csv", "write_sealed", "write_text", "written_at_once"]
+
+#: What a file system says that cannot be asked to put a file on the disk now.
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+#: Hexadecimal digits of a checksum.
+_LENGTH = hashlib.sha256().digest_size * 2
 
 
 @contextmanager
-def written_at_once(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def written_at_once(path: str | Path, mode: str = "wb", *, lasting: bool = True) -> Iterator[IO[Any]]:
     r"""A file to write to in the block, which takes the place of `path` when the block ends without an error.
 
-    A reader, or a second process that writes the same, sees the whole file, the one before, or none. Folders are made.
-    A link stays a link: what it points to is replaced. Permissions are those that the umask gives to a new file.
+    A reader, or a second process that writes the same, sees the whole file, the one before, or none, also after a
+    full disk, a kill or a power failure. Folders are made. A link stays a link: what it points to is replaced.
+    Permissions are those that the umask gives to a new file.
 
     Parameters
     ----------
@@ -25,20 +36,48 @@ def written_at_once(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         The file.
     mode : {"wb", "w"}, default="wb"
         Text is UTF-8 with "\n" as it stands, whatever the locale and the system are.
+    lasting : bool, default=True
+        Whether it must survive a power failure, which takes milliseconds; temporary files need not.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the error names it, and nothing else is left behind.
     """
     path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "A folder is in the place of a file; move it away", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{uuid.uuid4().hex}.part"
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    # not tempfile.mkstemp, whose files nobody else may read; the kernel takes the umask off these permissions
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        with os.fdopen(handle, mode, **text) as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        # not tempfile.mkstemp, whose files nobody else may read; the kernel takes the umask off these permissions
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            with os.fdopen(handle, mode, **text) as file:
+                yield file
+                file.flush()
+                if lasting:
+                    _to_disk(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise  # of the block, about something else
+        reason = f"{error.strerror}; this could not be written, and what was there before is untouched"
+        raise OSError(error.errno, reason, str(path)) from error
+
+
+def _to_disk(handle: int) -> None:
+    """Have the content on the disk before the name points to it: a full quota shows only here on some file systems."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -51,6 +90,67 @@ def write_csv(frame: Any, path: str | Path) -> None:
     """Write a DataFrame at once as comma-separated text, without its index, with six significant digits."""
     with written_at_once(path, "w") as file:
         frame.to_csv(file, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def seal(head: bytes, tail: bytes = b"") -> bytes:
+    """A file's content with the SHA-256 of `head` between `head` and `tail`: no byte can change unnoticed.
+
+    It guards against accidents (disks, transfers, edits, files that were mixed up), not against a person who writes a
+    new checksum.
+    """
+    return head + hashlib.sha256(head).hexdigest().encode() + tail
+
+
+def unseal(raw: bytes, tail: bytes = b"") -> bytes:
+    """The `head` of a content made by :func:`seal`; ValueError with the reason where it is another one."""
+    end = len(raw) - len(tail)
+    head, digest = raw[: max(end - _LENGTH, 0)], raw[max(end - _LENGTH, 0) : max(end, 0)]
+    if raw[max(end, 0) :] != tail or not re.fullmatch(rb"[0-9a-f]{%d}" % _LENGTH, digest):
+        raise ValueError("it does not end in a checksum: it was cut or altered, or an older version wrote it")
+    if hashlib.sha256(head).hexdigest().encode() != digest:
+        raise ValueError("its checksum does not fit its content: it was altered")
+    return head
+
+
+def write_sealed(path: str | Path, content: bytes, name: str, *, lasting: bool = True) -> None:
+    """Write bytes at once that :func:`read_sealed` gives back, together with the name of what they belong to."""
+    with written_at_once(path, lasting=lasting) as file:
+        file.write(seal(content + _named(name)))
+
+
+def read_sealed(path: str | Path, name: str, advice: str) -> bytes:
+    """The bytes that :func:`write_sealed` wrote for `name`.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    name : str
+        What the content must belong to.
+    advice : str
+        A sentence that says what to do with a file that is refused.
+
+    Raises
+    ------
+    AlteredFileError
+        The file was altered or cut, belongs to something else, or cannot be read; the message names it.
+    FileNotFoundError
+        There is none.
+    """
+    try:
+        head = unseal(Path(path).read_bytes())
+        if not head.endswith(_named(name)):
+            raise ValueError("it belongs to something else")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise AlteredFileError(f"{path} cannot be used: {reason}. {advice}") from error
+    return head.removesuffix(_named(name))
+
+
+def _named(name: str) -> bytes:
+    return f"\n{name} sha256 ".encode()
 
 
 def file_name(text: str) -> str:

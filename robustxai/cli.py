@@ -49,7 +49,7 @@ from robustxai.benchmark._atex_images_models import TOP_K
 from robustxai.benchmark._experiment import check_names
 from robustxai.benchmark._table import COLUMNS
 from robustxai.benchmark._user_table import Data, is_file
-from robustxai.exceptions import DataWarning, DivergedError, FailedCellsError
+from robustxai.exceptions import AlteredFileWarning, DataWarning, DivergedError, FailedCellsError
 from robustxai.inspection import (
     BracketDisplay,
     CandidatesDisplay,
@@ -67,7 +67,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train classifiers whose explanations stay put, attack them, and read the score.",
 )
+#: For what was asked for: tables, and the names of the files.
 console = Console()
+#: For progress, notes and errors: with `robustxai ... > table.txt` they still reach the terminal.
+messages = Console(stderr=True)
 
 #: Options that take several names, one after the other.
 _LISTS = ("--data", "--defences", "--attacks", "--tables", "--figures", "--drop", "--na-values")
@@ -238,7 +241,7 @@ def paper(
     named = tuple(data_set for data_set in names if data_set in R2ETPaper.data)
     shaped = tuple(data_set for data_set in names if data_set not in R2ETPaper.data)
     written: list[Path] = []
-    with _stoppable(fresh=False), _progress() as progress:
+    with _stoppable(fresh=False), _progress() as progress, _notes():
         options: dict[str, Any] = {"n_jobs": n_jobs, "scheduler": scheduler, "progress": _reporter(progress)}
         if named and name == "r2et":
             written += _r2et(named, seeds, splits, tables, figures, out, options)
@@ -394,13 +397,13 @@ def _stoppable(fresh: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         kept = "" if fresh else " Finished cells are kept: the same command goes on from here."
-        console.print(f"\nStopped.{kept}")
+        messages.print(f"\nStopped.{kept}")
         raise typer.Exit(130) from None
 
 
 def _progress() -> Progress:
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(TextColumn("{task.description}"), *columns, console=console)
+    return Progress(TextColumn("{task.description}"), *columns, console=messages)
 
 
 def _reporter(progress: Progress) -> Callable[[int, int, dict[str, Any]], None]:
@@ -440,19 +443,24 @@ def _finished(run: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, FailedCell
 
 @contextmanager
 def _notes() -> Iterator[None]:
-    """What was seen in a table is a line of the output, not a warning with a line of our code below it."""
+    """What was seen in a file is a line of its own, not a warning with a line of our code below it."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
         def note(message: Any, category: type[Warning], *args: Any, **kwargs: Any) -> None:
-            if issubclass(category, DataWarning):
-                console.print(f"note: {message}", markup=False, soft_wrap=True)
+            if issubclass(category, _NOTES):
+                messages.print(f"note: {message}", markup=False, soft_wrap=True)
             else:
                 show(message, category, *args, **kwargs)
 
         warnings.showwarning = note
-        warnings.simplefilter("always", DataWarning)
+        for category in _NOTES:
+            warnings.simplefilter("always", category)
         yield
+
+
+#: Warnings about files, not about the library's use.
+_NOTES = (DataWarning, AlteredFileWarning)
 
 
 def _rich_table(name: str, cells: pd.DataFrame) -> Table:
@@ -486,7 +494,7 @@ def _figures(cells: pd.DataFrame, out: Path) -> list[Path]:
 
 def _can_plot() -> bool:
     if importlib.util.find_spec("matplotlib") is None:
-        console.print("No figure: pip install 'robustxai[plot]' for matplotlib.", markup=False)
+        messages.print("No figure: pip install 'robustxai[plot]' for matplotlib.", markup=False)
         return False
     import matplotlib
 
@@ -509,10 +517,10 @@ def main() -> None:
         app(_spread(sys.argv[1:]))
     except FailedCellsError as error:
         for sentence in (*error.sentences, error.summary):
-            console.print(f"[red]error:[/red] {escape(sentence)}", soft_wrap=True)
+            messages.print(f"[red]error:[/red] {escape(sentence)}", soft_wrap=True)
         sys.exit(1)
     except (ValueError, TypeError, OSError, ImportError, DivergedError) as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        messages.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(2)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "AlteredFileError",
+    "AlteredFileWarning",
     "DataNotFoundError",
     "DataWarning",
     "DivergedError",
@@ -16,6 +18,10 @@ __all__ = [
     "SharedExplanationWarning",
     "TableError",
 ]
+
+
+class AlteredFileError(ValueError):
+    """A file that the library wrote was altered, cut, or belongs to something else; nothing is taken from it."""
 
 
 class DataNotFoundError(OSError):
@@ -57,6 +63,10 @@ class EvaluationWarning(UserWarning):
 
 class DataWarning(UserWarning):
     """What was seen in a table and how it is read; the message names the option that changes it."""
+
+
+class AlteredFileWarning(UserWarning):
+    """Stored results whose files were altered, cut, or belong to something else are computed again."""
 
 
 class MismatchWarning(UserWarning):

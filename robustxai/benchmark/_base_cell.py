@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar
 
 from robustxai._fingerprint import fingerprint
 from robustxai.benchmark._code_version import code_version
@@ -23,6 +23,9 @@ class BaseCell:
     they are built (attacks, estimators, the content of a table, a budget), belong into `_depends_on`. A field `data` is
     left to it altogether, because one table may have several paths.
     """
+
+    #: Keys of the row whose value may be infinite; anywhere else that is an error of the cell.
+    may_be_infinite: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:

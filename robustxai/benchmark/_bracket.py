@@ -7,7 +7,7 @@ import warnings
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -74,6 +74,9 @@ class BracketCell(BaseCell):
     epsilons: tuple[float, ...]
     k: int = 8
     n_rows: int = 100
+
+    #: Where no attack reaches half of the rows.
+    may_be_infinite: ClassVar[tuple[str, ...]] = ("attack_radius",)
 
     def _label(self) -> str:
         return f"bracket-{self.n_rows}-{self.model()._label()}"

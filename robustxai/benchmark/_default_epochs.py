@@ -22,6 +22,7 @@ from sklearn.datasets import load_digits, load_wine, make_moons
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
+from robustxai._files import written_at_once
 from robustxai.benchmark._experiment import run_cells
 from robustxai.benchmark._registry import DATA, DEFENCES
 from robustxai.datasets import make_preprocessor
@@ -233,7 +234,8 @@ def _figure(table: pd.DataFrame, path: Path) -> None:
     figure.supylabel("log loss of test rows")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    figure.savefig(path, dpi=110)
+    with written_at_once(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -247,7 +249,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     cells = cells_of(tuple(options.data), options.seeds, options.max_rows)
     table = run_cells(cells, options.out, run=run_epochs_cell, n_jobs=options.n_jobs)
-    table.to_csv(options.out / "default-epochs.csv", index=False)
+    with written_at_once(options.out / "default-epochs.csv", "w") as file:
+        table.to_csv(file, index=False, lineterminator="\n")
     _figure(table, options.out / "default-epochs.png")
     print(epochs_markdown(table))
 

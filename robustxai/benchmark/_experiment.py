@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from robustxai._files import write_text, written_at_once
 from robustxai._fingerprint import read_once
 from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
+from robustxai.benchmark._cell_file import check_row, read_row, sealed_row
 from robustxai.benchmark._registry import ATTACKS, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import Data, announce, check_data, is_file, key, labels
-from robustxai.exceptions import DataNotFoundError, FailedCellsError
+from robustxai.exceptions import AlteredFileError, AlteredFileWarning, DataNotFoundError, FailedCellsError
 
 __all__ = ["Experiment", "check_names", "run_cells", "run_experiment"]
 
@@ -105,9 +107,11 @@ def run_cells(
         What to run. With `run`, anything hashable with a ``name`` that no other result has.
     out : path
         Folder for the results, on this machine. A cell is written in one step when it is finished, so that stopping at
-        any moment, in any process, loses at most the cells in flight.
+        any moment, in any process, loses at most the cells in flight. Its file holds the name of the cell and a
+        checksum.
     run : callable, default=run_cell
-        A cell in, a flat dict that JSON can hold out.
+        A cell in, a flat dict that JSON can hold out. A metric that does not exist is NaN; numbers are finite
+        otherwise, except those that the cell's class names in `may_be_infinite`.
     n_jobs : int, default=1
         Processes, by joblib. Does not count with a `scheduler`.
     scheduler : str, optional
@@ -135,31 +139,41 @@ def run_cells(
     ChildProcessError
         Every worker died that ran a certain cell; the message has its name. The others were run before.
     FailedCellsError
-        Some cells raised an error, or their process was killed. All others were run before and are kept; its `rows`
-        has theirs. Tracebacks are in ``out/failures.txt``.
+        Some cells raised an error, their process was killed, their row is no row, or a folder is in the place of
+        their file. All others were run before and are kept; its `rows` has theirs. Tracebacks are in
+        ``out/failures.txt``.
+    OSError
+        A result cannot be written, on a full disk say; the message names its file. What is finished is kept.
+
+    Warns
+    -----
+    AlteredFileWarning
+        Files of finished cells that were altered or cut, hold another cell's row or no checksum: these cells are
+        computed again.
     """
     folder = Path(out) / "cells"
     folder.mkdir(parents=True, exist_ok=True)
     called = _labels(cells)
     with read_once():
         names = {cell: cell.name for cell in cells}
-    stored = {} if fresh else {cell: row for cell in cells if (row := _read(folder / names[cell])) is not None}
+    failures = _folders_in_the_way({cell: folder / name for cell, name in names.items()})
+    stored = {} if fresh else _stored({cell: folder / names[cell] for cell in cells if cell not in failures})
     rows = {cell: {**row, **called(cell)} for cell, row in stored.items()}
     report = progress or (lambda finished, total, row: None)
     for finished, row in enumerate(rows.values(), start=1):
         report(finished, len(cells), row)
-    missing = [cell for cell in cells if cell not in rows]
+    missing = [cell for cell in cells if cell not in rows and cell not in failures]
     run = run or run_cell
     results = on_this_machine(missing, run, n_jobs) if scheduler is None else on_cluster(missing, run, scheduler)
-    failures: dict[AnyCell, Failure] = {}
     with closing(results):  # whatever stops the loop also stops what is in flight
         try:
-            for cell, result in results:
+            for cell, returned in results:
+                result = _checked(cell, returned)
                 if isinstance(result, Failure):
                     failures[cell] = result
                     continue
                 with written_at_once(folder / names[cell], "w") as file:
-                    json.dump(result, file)
+                    json.dump(sealed_row(result, names[cell]), file)
                 rows[cell] = {**result, **called(cell)}
                 report(len(rows), len(cells), rows[cell])
         except ChildProcessError as error:
@@ -223,9 +237,42 @@ def run_experiment(experiment: Experiment, out: str | Path, **options: Any) -> p
     return run_cells(experiment.cells(), out, **options)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A finished cell, or None if there is none that can be read."""
+def _checked(cell: Any, result: Any) -> dict[str, Any] | Failure:
+    """What a cell returned, as its file will give it back; a failure where that is no row."""
+    if isinstance(result, Failure):
+        return result
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # ValueError: no JSON, or not even text
-        return None
+        return check_row(result, _may_be_infinite(cell))
+    except (TypeError, ValueError) as error:
+        return Failure.of(error)
+
+
+def _may_be_infinite(cell: Any) -> tuple[str, ...]:
+    return tuple(getattr(cell, "may_be_infinite", ()))
+
+
+def _folders_in_the_way(paths: dict[AnyCell, Path]) -> dict[AnyCell, Failure]:
+    """Cells whose result could not be kept, known before they are run."""
+    advice = "is a folder where the result of this cell belongs. Move it away."
+    return {cell: Failure.of(IsADirectoryError(f"{path} {advice}")) for cell, path in paths.items() if path.is_dir()}
+
+
+def _stored(paths: dict[AnyCell, Path]) -> dict[AnyCell, dict[str, Any]]:
+    """The rows of the cells that are finished; a warning names the files that are not believed."""
+    rows, refused = {}, []
+    for cell, path in paths.items():
+        try:
+            rows[cell] = read_row(path, _may_be_infinite(cell))
+        except FileNotFoundError:
+            continue
+        except AlteredFileError as error:
+            refused.append(f"{path.name}: {error}")
+    if refused:
+        more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+        warnings.warn(
+            f"{len(refused)} of {len(paths)} results in {path.parent} cannot be used and are computed again "
+            f"({'; '.join(refused[:_SHOWN])}{more}).",
+            AlteredFileWarning,
+            stacklevel=3,
+        )
+    return rows

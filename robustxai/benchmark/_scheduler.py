@@ -60,10 +60,11 @@ class Failure:
 
     def __str__(self) -> str:
         """The message; of what is not meant for users, the class too."""
-        plain = self.kind in ("TableError", "DataNotFoundError", "ChildProcessError", "DivergedError")
-        return self.message if plain else f"{self.kind}: {self.message}"
+        return self.message if self.kind in _FOR_USERS else f"{self.kind}: {self.message}"
 
 
+#: Errors whose message says all.
+_FOR_USERS = ("ChildProcessError", "DataNotFoundError", "DivergedError", "IsADirectoryError", "TableError")
 #: What a process has registered: registry -> name -> entry.
 Changed = dict[str, dict[str, Any]]
 #: Cells and their rows, or what went wrong, as they finish.

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from robustxai._files import seal, unseal
 from robustxai.datasets._base import Source, damaged
 
-__all__ = ["ArraySource", "Arrays", "Spec", "to_npz"]
+__all__ = ["ArraySource", "Arrays", "Spec", "sealed_npz", "to_npz"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -73,10 +74,12 @@ class ArraySource(Source[Arrays]):
     def read(self, path: Path) -> Arrays:
         """The arrays of a file, checked."""
         try:
-            # a folder that pretends to be an archive, a single array and a pickle are refused here, before numpy
-            if not zipfile.is_zipfile(path):
+            content = io.BytesIO(path.read_bytes())
+            # a single array and a pickle are refused here, before numpy
+            if not zipfile.is_zipfile(content):
                 raise damaged(path, "it is no numpy archive (npz)", self.advice)
-            with np.load(path) as archive:
+            _check_seal(content, self.name)
+            with np.load(content) as archive:
                 arrays = {name: archive[name] for name in self.arrays if name in archive.files}
         except _UNREADABLE as error:
             reason = f"it cannot be read as a numpy archive ({type(error).__name__}: {error})"
@@ -101,3 +104,30 @@ def to_npz(arrays: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+#: Begins the comment of an archive that the library wrote; the name of the set and the checksum of the rest follow.
+_SEALED = b"robustxai "
+
+
+def sealed_npz(archive: bytes, name: str) -> bytes:
+    """The archive with a comment that names the set and tells when a byte was altered; other programs read it too."""
+    buffer = io.BytesIO(archive)
+    comment = seal(_comment(name))
+    with zipfile.ZipFile(buffer, "a") as file:
+        file.comment = comment  # of the right length; its checksum is not yet that of the archive
+    return seal(buffer.getvalue()[: len(_comment(name)) - len(comment)])
+
+
+def _comment(name: str) -> bytes:
+    return _SEALED + name.encode() + b" sha256 "
+
+
+def _check_seal(content: io.BytesIO, name: str) -> None:
+    """ValueError for an archive that the library wrote, if it was altered or is another set; others have CRCs only."""
+    with zipfile.ZipFile(content) as archive:
+        comment = archive.comment
+    if comment.startswith(_SEALED):
+        unseal(content.getvalue())
+        if not comment.startswith(_comment(name)):
+            raise ValueError(f"it is of another set: {comment.decode(errors='replace')}")

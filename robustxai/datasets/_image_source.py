@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from robustxai._validation import check_choice, check_number, nearest_name
-from robustxai.datasets._array_source import Arrays, ArraySource, Spec, to_npz
+from robustxai.datasets._array_source import Arrays, ArraySource, Spec, sealed_npz, to_npz
 from robustxai.datasets._base import PathLike, fetch
 
 __all__ = ["ImageSource", "image_arrays", "load_images", "stratified_subset"]
@@ -35,8 +35,19 @@ class ImageSource(ArraySource):
     #: For a download only: how many of its images, in their order, are the training and the test part.
     n_train: int = 0
     n_test: int = 0
-    #: For a download only: the CRC-32 of all labels, one byte each, in the order that tells the two parts apart.
+    #: The CRC-32 of all labels, one byte each, in the order that tells the two parts apart. A download must have
+    #: it, and a file with as many images: other sets have the same form.
     labels_crc: int = 0
+
+    def fault(self, arrays: Arrays) -> str:
+        """What is wrong with the arrays, in words; empty if nothing is."""
+        if reason := super().fault(arrays):
+            return reason
+        labels = arrays["y_train"], arrays["y_test"]
+        complete = tuple(map(len, labels)) == (self.n_train, self.n_test)
+        if complete and _crc(*labels) != self.labels_crc:
+            return f"it has the labels of another set than {self.name}"
+        return ""
 
     def from_openml(self, fetched: Any) -> tuple[Arrays, bytes]:
         """The four arrays of a download with one row of pixels for each image, and the archive that is kept."""
@@ -48,14 +59,18 @@ class ImageSource(ArraySource):
             pixels = flat.astype(np.uint8)
         if not np.array_equal(pixels, flat):
             raise ValueError("its pixels are not whole numbers from 0 to 255")
-        if zlib.crc32(labels.astype(np.uint8).tobytes()) != self.labels_crc:
+        if _crc(labels) != self.labels_crc:
             raise ValueError("its labels are not in the order that tells training from test images")
         pixels = pixels.reshape(-1, *(int(size) for size in self.arrays["X_train"].shape[1:]))
         parts = {"train": slice(None, self.n_train), "test": slice(self.n_train, None)}
         arrays: Arrays = {}
         for part, rows in parts.items():
             arrays |= {f"X_{part}": pixels[rows], f"y_{part}": labels[rows].astype(np.uint8)}
-        return arrays, to_npz(arrays)
+        return arrays, sealed_npz(to_npz(arrays), self.name)
+
+
+def _crc(*labels: np.ndarray) -> int:
+    return zlib.crc32(np.concatenate(labels).astype(np.uint8).tobytes())
 
 
 def load_images(

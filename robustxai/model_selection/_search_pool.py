@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
@@ -14,6 +15,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing
 
+from robustxai._files import read_sealed, write_sealed
 from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
 
 __all__ = ["Pool", "Trained", "as_given"]
@@ -79,7 +81,7 @@ class Pool:
             self.fits[number] = fit
             self.seconds["fit_time"].append(fit.seconds if fit.members else None)
             if fit.members:
-                joblib.dump(_outcome(fit, self.data), path := self.path(number))
+                _lay_down(_outcome(fit, self.data), path := self.path(number))
                 _scores_of(path).unlink(missing_ok=True)  # those of an earlier rung
 
     def path(self, number: int) -> Path:
@@ -118,14 +120,14 @@ def _outcome(fit: StackedFit, data: dict[Hashable, Any]) -> Any:
 def _score(scorers: Mapping[str, Any], paths: Sequence[Path], X: Any, y: Any) -> float | None:
     """Score the estimators that lie there; the seconds of each, or None where they have to be scored one by one."""
     start = time.perf_counter()
-    found = {path: joblib.load(path) for path in paths}
+    found = {path: _pick_up(path) for path in paths}
     estimators = {path: outcome for path, outcome in found.items() if not isinstance(outcome, Exception)}
     try:
         scores = {name: s.score_together(list(estimators.values()), X, y) for name, s in scorers.items()}
     except Exception:  # raised again where scikit-learn expects it, by the one that it is about
         return None
     for number, path in enumerate(estimators):
-        joblib.dump({name: values[number] for name, values in scores.items()}, _scores_of(path))
+        _lay_down({name: values[number] for name, values in scores.items()}, _scores_of(path))
     return (time.perf_counter() - start) / len(paths)
 
 
@@ -155,6 +157,17 @@ def _path(folder: str | Path, params: dict[str, Any], part: str) -> Path:
 def _scores_of(path: Path) -> Path:
     """Where the scores lie of the fit that lies at `path`."""
     return path.with_suffix(".scores")
+
+
+def _lay_down(value: Any, path: Path) -> None:
+    buffer = io.BytesIO()
+    joblib.dump(value, buffer)
+    write_sealed(path, buffer.getvalue(), path.name, lasting=False)
+
+
+def _pick_up(path: Path) -> Any:
+    advice = "It is a temporary file of a search: start the search again, and leave its folder alone."
+    return joblib.load(io.BytesIO(read_sealed(path, path.name, advice)))
 
 
 class Trained(BaseEstimator):
@@ -192,10 +205,10 @@ def _fit_or_find(estimator: Any, path: Callable[[str], Path], X: Any, y: Any = N
     found = path(joblib.hash((X, y)))
     if params or not found.exists():
         return estimator.fit(X, y, **params)
-    trained = joblib.load(found)
+    trained = _pick_up(found)
     if isinstance(trained, Exception):
         raise trained
     vars(estimator).update(vars(trained))
     if (scores := _scores_of(found)).exists():
-        estimator._scores_in_search = joblib.load(scores)
+        estimator._scores_in_search = _pick_up(scores)
     return estimator

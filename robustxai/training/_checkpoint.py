@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
-import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 
-from robustxai._files import written_at_once
+from robustxai._files import read_sealed, write_sealed
+from robustxai.exceptions import AlteredFileError
 
 __all__ = ["ResumableCheckpoint"]
 
@@ -31,9 +34,15 @@ class ResumableCheckpoint(Callback):
     ----------
     dirname : path-like
         Folder of the file; made if need be. One fit finds its file by its parameters, its first weights and its data,
-        so that several fits may share a folder and no fit takes up the state of another.
+        so that several fits may share a folder and no fit takes up the state of another: the file holds a digest of
+        them, and a checksum of everything.
     every : int, default=1
         Epochs between two savings.
+
+    Raises
+    ------
+    AlteredFileError
+        The file of the fit was altered or cut, or is that of another fit. Nothing of it is used.
 
     Notes
     -----
@@ -49,18 +58,22 @@ class ResumableCheckpoint(Callback):
         """Take up the state, if there is one."""
         if isinstance(self.every, bool) or not isinstance(self.every, int | np.integer) or self.every < 1:
             raise ValueError(f"every must be a positive number of epochs, got {self.every!r}.")
-        self.path_ = Path(self.dirname) / f"fit-{_digest(net, X, y)}.pt"
-        if not self.path_.exists():
+        digest = _digest(net, X, y)
+        self.fit_ = f"fit {digest}"
+        self.path_ = Path(self.dirname) / f"fit-{digest[:16]}.pt"
+        try:
+            content = read_sealed(self.path_, self.fit_, "It is no state of this fit. Delete it to begin anew.")
+        except FileNotFoundError:
             return
         try:
-            state = torch.load(self.path_, map_location=net.device, weights_only=True)
+            state = torch.load(io.BytesIO(content), map_location=net.device, weights_only=True)
             rows = json.loads(state["history"])
             net.module_.load_state_dict(state["module"])
             net.optimizer_.load_state_dict(state["optimizer"])
             for penalty, own in zip(_with_state(net), state["penalties"], strict=True):
                 penalty.load_state_dict(own)
         except Exception as error:
-            raise ValueError(
+            raise AlteredFileError(
                 f"{self.path_} is no state of this fit ({type(error).__name__}: {error}). Delete it to begin anew."
             ) from error
         for row in rows:
@@ -86,8 +99,9 @@ class ResumableCheckpoint(Callback):
             "history": json.dumps(net.history.to_list(), default=float),
             "streams": _global_streams(net) if own is None else own.states(),
         }
-        with written_at_once(self.path_) as file:
-            torch.save(state, file)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_sealed(self.path_, buffer.getvalue(), self.fit_)
 
 
 def _with_state(net: NeuralNet) -> list[Any]:
@@ -99,20 +113,40 @@ def _with_state(net: NeuralNet) -> list[Any]:
 def _digest(net: NeuralNet, X: Any, y: Any) -> str:
     """What tells fits apart: parameters, first weights, data."""
     parameters = {
-        name: repr(value)
+        name: value
         for name, value in net.get_params(deep=False).items()
         # what begins with an underscore is skorch's own, a set among it, whose order changes from process to process
         if name not in ("callbacks", "verbose") and not name.startswith(("callbacks__", "_"))
     }
-    parts = [repr(sorted(parameters.items())).encode()]
-    arrays = [X, y, *net.module_.state_dict().values()]
-    for array in arrays:
-        array = array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
-        parts += [repr((array.shape, array.dtype)).encode(), np.ascontiguousarray(array).tobytes()]
-    checksum = 0
-    for part in parts:
-        checksum = zlib.crc32(part, checksum)
-    return f"{checksum:08x}"
+    digest = hashlib.sha256()
+    for part in _content([sorted(parameters.items()), X, y, net.module_]):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def _content(value: Any) -> Iterator[bytes]:
+    """Bytes that tell values apart: the ``repr`` of a large array, or of what holds one, leaves most of it out."""
+    if isinstance(value, nn.Module):
+        yield repr(value).encode()
+        yield from _content(dict(value.state_dict()))
+    elif isinstance(value, Tensor):
+        yield repr((tuple(value.shape), value.dtype)).encode()
+        yield value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()  # numpy does not know every type
+    elif isinstance(value, np.ndarray):
+        yield repr((value.shape, value.dtype)).encode()
+        yield repr(value.tolist()).encode() if value.dtype.hasobject else np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, Mapping):
+        yield from _content([list(value), list(value.values())])
+    elif isinstance(value, list | tuple):
+        yield f"{type(value).__name__} of {len(value)}".encode()
+        for part in value:
+            yield from _content(part)
+    elif hasattr(value, "__array__"):  # a table
+        yield from _content(np.asarray(value))
+    else:
+        yield repr(value).encode()
+        own = getattr(value, "__dict__", {}) if not isinstance(value, type) else {}
+        yield from _content([part for part in own.values() if isinstance(part, Tensor | np.ndarray | nn.Module)])
 
 
 def _global_streams(net: NeuralNet) -> dict[str, Tensor]:
