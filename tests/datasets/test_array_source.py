@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from robustxai.datasets import load_abide, load_cifar10, load_fashion_mnist, load_mnist
-from robustxai.datasets._array_source import ArraySource, Spec, to_npz
+from robustxai.datasets._array_source import ArraySource, Spec, sealed_npz, to_npz
 from robustxai.datasets._mnist import _SOURCE as MNIST
 from robustxai.exceptions import DataNotFoundError
+from tests.damages import damages
 
 from .conftest import save, stored_arrays
 
@@ -175,3 +177,42 @@ def test_a_named_size_is_the_same_wherever_it_stands():
     square = replace(SMALL, arrays={"X": Spec(np.uint8, ("n", "nodes", "nodes"))})
     assert square.fault({"X": np.zeros((2, 3, 3), np.uint8)}) == ""
     assert "(2, 3, 4)" in square.fault({"X": np.zeros((2, 3, 4), np.uint8)})
+
+
+ARCHIVES = {"one of the library": sealed_npz(to_npz(CONTENT), "small"), "one of one's own": to_npz(CONTENT)}
+
+
+@pytest.mark.parametrize("good", ARCHIVES.values(), ids=ARCHIVES)
+def test_a_damaged_archive_is_refused_or_holds_the_same(tmp_path, good):
+    path = tmp_path / "small.npz"
+    foreign = to_npz({"X_train": CONTENT["X"]})
+    refused = []
+    for name, content in damages(good, foreign=foreign):
+        path.write_bytes(content)
+        try:
+            arrays = SMALL.read(path)
+        except DataNotFoundError as error:
+            refused.append(str(error))
+        else:
+            for key, expected in CONTENT.items():
+                np.testing.assert_array_equal(arrays[key], expected, err_msg=name)
+    assert len(refused) > 100
+    assert all(message.startswith(f"{path} is damaged") for message in refused)
+
+
+def test_an_archive_of_the_library_knows_its_set_and_others_read_it(tmp_path):
+    path = tmp_path / "small.npz"
+    path.write_bytes(sealed_npz(to_npz(CONTENT), "other"))
+    with pytest.raises(DataNotFoundError, match="it is of another set: robustxai other sha256"):
+        SMALL.read(path)
+    path.write_bytes(ARCHIVES["one of the library"])
+    with np.load(path) as archive:
+        np.testing.assert_array_equal(archive["X"], CONTENT["X"])
+    assert zipfile.ZipFile(path).testzip() is None
+    # not a byte can change but in the name of the comment, which then is that of somebody else's archive
+    raw = path.read_bytes()
+    places = [place for place in range(len(raw)) if place not in range(raw.rindex(b"robustxai"), len(raw))]
+    for place in places:
+        path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
+        with pytest.raises(DataNotFoundError):
+            SMALL.read(path)

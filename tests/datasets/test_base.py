@@ -16,6 +16,7 @@ from robustxai.datasets._bank import _SOURCE as BANK
 from robustxai.datasets._base import fetch
 from robustxai.datasets._compas import _SOURCE as COMPAS
 from robustxai.exceptions import DataNotFoundError
+from tests.damages import damages
 
 from .conftest import stored_table, write
 
@@ -123,6 +124,25 @@ def damage_shifted_rows(path):
 
 def damage_binary(path):
     path.write_bytes(gzip.compress(bytes(range(128, 256)) * 9))
+
+
+def test_a_compressed_table_is_refused_or_holds_the_same(tmp_path, empty_machine):
+    """As the library keeps a download. A plain csv has no checksum: whoever puts it there answers for it."""
+    path = put(tmp_path)
+    text = gzip.decompress(path.read_bytes())
+    good, expected = gzip.compress(text, mtime=0), load_adult(data_home=tmp_path).frame
+    path.write_bytes(good)
+    refused = []
+    for name, content in damages(good, foreign=gzip.compress(b"a,b\n1,2\n")):
+        path.write_bytes(content)
+        try:
+            frame = load_adult(data_home=tmp_path).frame
+        except DataNotFoundError as error:
+            refused.append(str(error))
+        else:
+            pd.testing.assert_frame_equal(frame, expected, obj=name)
+    assert len(refused) > 200
+    assert all(str(path) in message for message in refused)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from dataclasses import replace
 
@@ -163,6 +164,24 @@ def test_a_download_is_split_kept_and_not_repeated(openml, empty_machine):
     assert len(openml.calls) == 1
     np.testing.assert_allclose(test.data.reshape(N_TEST, -1), openml.data[N_TRAIN:] / 255, rtol=1e-6)
     np.testing.assert_array_equal(test.target, LABELS[N_TRAIN:])
+
+
+def test_a_download_that_was_altered_or_is_another_set_is_refused(openml, empty_machine, monkeypatch):
+    load_mnist()
+    kept = empty_machine / "mnist" / "mnist.npz"
+    good = kept.read_bytes()
+    for place in (0, len(good) // 3, len(good) // 2, len(good) - 70, len(good) - 1):
+        kept.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
+        with pytest.raises(DataNotFoundError, match=r"mnist\.npz is damaged"):
+            load_mnist()
+    # as many images as the set has, with the labels of another: a file that somebody put there
+    with np.load(io.BytesIO(good)) as archive:
+        arrays = dict(archive)
+    save(arrays, kept)
+    assert len(load_mnist().data) == N_TRAIN
+    save(arrays | {"y_train": arrays["y_train"][::-1]}, kept)
+    with pytest.raises(DataNotFoundError, match="it has the labels of another set than mnist"):
+        load_mnist()
 
 
 def test_a_download_that_cannot_be_kept_is_still_returned_and_the_warning_shows_the_users_line(openml, empty_machine):

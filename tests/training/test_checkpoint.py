@@ -1,5 +1,7 @@
 """A fit that is interrupted and started again."""
 
+import copy
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +12,10 @@ import torch
 from skorch.callbacks import Callback
 
 from robustxai import CertifiedR2ETClassifier, R2ETClassifier, VanillaClassifier
+from robustxai.exceptions import AlteredFileError
 from robustxai.training import ResumableCheckpoint
+from robustxai.training._checkpoint import _content, _digest
+from tests.damages import damages, fill_the_disk
 
 
 class PullThePlug(Callback):
@@ -119,3 +124,138 @@ def test_another_process_finds_the_state(data, tmp_path, hash_seed):
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=True)
     make(tmp_path, stop=1).fit(*data)  # would pull the plug if there were an epoch left
     assert len(list(tmp_path.glob("fit-*.pt"))) == 1
+
+
+# ------------------------------------------------------------------------------------------- altered files
+
+
+class Beginning(Callback):
+    """Keeps what a checkpoint is given when the training begins."""
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.net, self.data = net, (X, y)
+        self.first = copy.deepcopy((net.module_.state_dict(), net.optimizer_.state_dict()))
+
+    def again(self, folder):
+        """What the net is after a checkpoint of the folder was taken up."""
+        self.net.module_.load_state_dict(self.first[0])
+        self.net.optimizer_.load_state_dict(self.first[1])
+        self.net.history.clear()
+        ResumableCheckpoint(folder).on_train_begin(self.net, *self.data)
+        return self.now()
+
+    def now(self):
+        moments = self.net.optimizer_.state_dict()["state"]
+        tensors = [*self.net.module_.state_dict().values(), *(t for m in moments.values() for t in m.values())]
+        streams = self.net.streams.states().values()
+        return [t.clone() for t in (*tensors, *streams)], self.net.history.to_list()
+
+
+def same(one, other):
+    (tensors, history), (others, rows) = one, other
+    return len(tensors) == len(others) and all(map(torch.equal, tensors, others)) and history == rows
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A folder with one checkpoint, and how its fit began."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 6)).astype(np.float32)
+    folder = tmp_path_factory.mktemp("checkpoints")
+    beginning = Beginning()
+    callbacks = [("beginning", beginning), ("checkpoint", ResumableCheckpoint(folder))]
+    R2ETClassifier(k=2, max_epochs=2, batch_size=16, callbacks=callbacks).fit(X, (X[:, 0] > 0).astype(int))
+    return folder, beginning
+
+
+def test_a_damaged_checkpoint_gives_the_same_model_or_none(stored, tmp_path):
+    folder, beginning = stored
+    (path,) = folder.glob("fit-*.pt")
+    right, good = beginning.again(folder), path.read_bytes()
+    assert len(right[1]) == 2
+    other = make(tmp_path).fit(np.zeros((30, 6), np.float32), np.arange(30) % 2)
+    assert len(other.history_) == 6
+    (foreign,) = tmp_path.glob("fit-*.pt")
+    refused = []
+    for name, content in damages(good, foreign=foreign.read_bytes()):
+        path.write_bytes(content)
+        try:
+            assert same(beginning.again(folder), right), name
+            assert content == good
+        except AlteredFileError as error:
+            refused.append(str(error))
+            untouched = map(torch.equal, beginning.now()[0], beginning.first[0].values())
+            assert all(untouched), name
+            assert not beginning.net.history, name
+    path.write_bytes(good)
+    assert len(refused) > 250
+    advice = "It is no state of this fit. Delete it to begin anew."
+    assert all(str(path) in message and message.endswith(advice) for message in refused)
+    assert same(beginning.again(folder), right)
+
+
+def test_a_checkpoint_is_of_its_fit_alone(data, tmp_path):
+    make(tmp_path / "one").fit(*data)
+    make(tmp_path / "two", random_state=1).fit(*data)
+    (one,), (two,) = ((tmp_path / name).glob("fit-*.pt") for name in ("one", "two"))
+    assert one.name != two.name
+    one.write_bytes(two.read_bytes())
+    with pytest.raises(AlteredFileError, match="it belongs to something else"):
+        make(tmp_path / "one").fit(*data)
+
+
+def test_a_folder_in_its_place_and_a_full_disk_are_named(data, tmp_path, monkeypatch):
+    make(tmp_path).fit(*data)
+    (path,) = tmp_path.glob("fit-*.pt")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(AlteredFileError, match=r"fit-.*\.pt cannot be used: Is a directory.*Delete it"):
+        make(tmp_path).fit(*data)
+    path.rmdir()
+    with monkeypatch.context() as patch:
+        fill_the_disk(patch, 1_000)
+        with pytest.raises(OSError, match=r"No space left on device.*fit-.*\.pt") as error:
+            make(tmp_path).fit(*data)
+    assert error.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())
+    make(tmp_path).fit(*data)
+    assert path.exists()
+
+
+LONG = np.arange(5_000.0)
+CHANGED = LONG + (np.arange(5_000) == 2_500)  # the same repr
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda a: a,
+        lambda a: torch.tensor(a),
+        lambda a: torch.tensor(a).to(torch.bfloat16),
+        lambda a: [1, {"weights": (a,)}],
+        lambda a: torch.nn.CrossEntropyLoss(weight=torch.tensor(a)),
+        lambda a: [str(number) for number in a],
+        lambda a: a.astype(object),
+        lambda a: Holder(a),
+    ],
+    ids=["array", "tensor", "bfloat16", "nested", "module", "list", "objects", "holder"],
+)
+def test_fits_are_told_apart_by_content(wrapped):
+    one, same_again, other = (list(_content(wrapped(a))) for a in (LONG, LONG.copy(), CHANGED * 2))
+    assert one == same_again
+    assert one != other
+
+
+class Holder:
+    def __init__(self, array):
+        self.array = array
+
+    def __repr__(self):
+        return f"Holder({self.array})"
+
+
+def test_a_digest_knows_where_one_value_ends(data):
+    begun = Beginning()
+    VanillaClassifier(max_epochs=1, callbacks=[("beginning", begun)]).fit(*data)
+    X, y = begun.data
+    assert len({_digest(begun.net, *parts) for parts in ((X, y), (X[:-1], y), (X, y[:-1]), (y, X))}) == 4
