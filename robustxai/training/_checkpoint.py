@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,10 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustxai._files import read_sealed, write_sealed
+from robustxai._fingerprint import fingerprint
 from robustxai.exceptions import AlteredFileError
 
 __all__ = ["ResumableCheckpoint"]
@@ -43,11 +42,12 @@ class ResumableCheckpoint(Callback):
     ------
     AlteredFileError
         The file of the fit was altered or cut, or is that of another fit. Nothing of it is used.
+    TypeError
+        A parameter of the fit whose content cannot be read (an open file, say): no file could be known to be of it.
 
     Notes
     -----
-    Other callbacks begin anew: an ``EarlyStopping`` counts its patience from where the fit went on. A parameter whose
-    ``repr`` is an address (a lambda, say) is another one in another process, and the fit begins anew there.
+    Other callbacks begin anew: an ``EarlyStopping`` counts its patience from where the fit went on.
     """
 
     def __init__(self, dirname: str | os.PathLike[str], every: int = 1) -> None:
@@ -118,35 +118,7 @@ def _digest(net: NeuralNet, X: Any, y: Any) -> str:
         # what begins with an underscore is skorch's own, a set among it, whose order changes from process to process
         if name not in ("callbacks", "verbose") and not name.startswith(("callbacks__", "_"))
     }
-    digest = hashlib.sha256()
-    for part in _content([sorted(parameters.items()), X, y, net.module_]):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()
-
-
-def _content(value: Any) -> Iterator[bytes]:
-    """Bytes that tell values apart: the ``repr`` of a large array, or of what holds one, leaves most of it out."""
-    if isinstance(value, nn.Module):
-        yield repr(value).encode()
-        yield from _content(dict(value.state_dict()))
-    elif isinstance(value, Tensor):
-        yield repr((tuple(value.shape), value.dtype)).encode()
-        yield value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()  # numpy does not know every type
-    elif isinstance(value, np.ndarray):
-        yield repr((value.shape, value.dtype)).encode()
-        yield repr(value.tolist()).encode() if value.dtype.hasobject else np.ascontiguousarray(value).tobytes()
-    elif isinstance(value, Mapping):
-        yield from _content([list(value), list(value.values())])
-    elif isinstance(value, list | tuple):
-        yield f"{type(value).__name__} of {len(value)}".encode()
-        for part in value:
-            yield from _content(part)
-    elif hasattr(value, "__array__"):  # a table
-        yield from _content(np.asarray(value))
-    else:
-        yield repr(value).encode()
-        own = getattr(value, "__dict__", {}) if not isinstance(value, type) else {}
-        yield from _content([part for part in own.values() if isinstance(part, Tensor | np.ndarray | nn.Module)])
+    return fingerprint(sorted(parameters.items()), X, y, net.module_.state_dict())
 
 
 def _global_streams(net: NeuralNet) -> dict[str, Tensor]:

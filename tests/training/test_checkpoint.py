@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from robustxai import CertifiedR2ETClassifier, R2ETClassifier, VanillaClassifier
 from robustxai.exceptions import AlteredFileError
 from robustxai.training import ResumableCheckpoint
-from robustxai.training._checkpoint import _content, _digest
+from robustxai.training._checkpoint import _digest
 from tests.damages import damages, fill_the_disk
 
 
@@ -134,12 +134,13 @@ class Beginning(Callback):
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         self.net, self.data = net, (X, y)
-        self.first = copy.deepcopy((net.module_.state_dict(), net.optimizer_.state_dict()))
+        self.first = copy.deepcopy((net.module_.state_dict(), net.optimizer_.state_dict(), net.streams.states()))
 
     def again(self, folder):
         """What the net is after a checkpoint of the folder was taken up."""
         self.net.module_.load_state_dict(self.first[0])
         self.net.optimizer_.load_state_dict(self.first[1])
+        self.net.streams.set_states(self.first[2])
         self.net.history.clear()
         ResumableCheckpoint(folder).on_train_begin(self.net, *self.data)
         return self.now()
@@ -222,6 +223,28 @@ def test_a_folder_in_its_place_and_a_full_disk_are_named(data, tmp_path, monkeyp
     assert path.exists()
 
 
+class Holder:
+    """Something with an array, whose repr leaves most of it out."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __repr__(self):
+        return f"Holder({self.array})"
+
+
+class Net:
+    """As much of a net as its digest needs."""
+
+    module_ = torch.nn.Linear(2, 2)
+
+    def __init__(self, parameter):
+        self.parameter = parameter
+
+    def get_params(self, deep):
+        return {"parameter": self.parameter, "verbose": object(), "callbacks": object(), "_own": object()}
+
+
 LONG = np.arange(5_000.0)
 CHANGED = LONG + (np.arange(5_000) == 2_500)  # the same repr
 
@@ -231,27 +254,24 @@ CHANGED = LONG + (np.arange(5_000) == 2_500)  # the same repr
     [
         lambda a: a,
         lambda a: torch.tensor(a),
-        lambda a: torch.tensor(a).to(torch.bfloat16),
         lambda a: [1, {"weights": (a,)}],
         lambda a: torch.nn.CrossEntropyLoss(weight=torch.tensor(a)),
         lambda a: [str(number) for number in a],
         lambda a: a.astype(object),
         lambda a: Holder(a),
+        lambda a: lambda x: x + a,
     ],
-    ids=["array", "tensor", "bfloat16", "nested", "module", "list", "objects", "holder"],
+    ids=["array", "tensor", "nested", "module", "list", "objects", "holder", "function"],
 )
-def test_fits_are_told_apart_by_content(wrapped):
-    one, same_again, other = (list(_content(wrapped(a))) for a in (LONG, LONG.copy(), CHANGED * 2))
-    assert one == same_again
+def test_fits_are_told_apart_by_the_content_of_their_parameters(wrapped):
+    one, again, other = (_digest(Net(wrapped(a)), LONG, LONG) for a in (LONG, LONG.copy(), CHANGED))
+    assert one == again
     assert one != other
 
 
-class Holder:
-    def __init__(self, array):
-        self.array = array
-
-    def __repr__(self):
-        return f"Holder({self.array})"
+def test_what_cannot_be_read_is_refused(data, tmp_path):
+    with open(tmp_path / "open", "w", encoding="utf-8") as file, pytest.raises(TypeError, match="cannot be read"):
+        _digest(Net(file), *data)
 
 
 def test_a_digest_knows_where_one_value_ends(data):
