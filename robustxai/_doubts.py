@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from robustxai._validation import outside
 from robustxai.exceptions import EvaluationWarning, MismatchWarning
 
 __all__ = ["of_one_evaluation", "spread_of", "warn_of_ball", "warn_of_mismatch"]
@@ -26,7 +25,6 @@ _HUGE = 3.0
 #: Rows from which a spread can be told, where the classifier does not know that of its training data.
 _ENOUGH = 10
 
-_PACKAGE = str(Path(__file__).parent)
 #: What has been said in this evaluation; None outside of one.
 _SAID: ContextVar[set[str] | None] = ContextVar("said", default=None)
 
@@ -157,12 +155,4 @@ def _warn(text: str, category: type[Warning]) -> None:
         if text in said:
             return
         said.add(text)
-    warnings.warn(text, category, stacklevel=_outside())
-
-
-def _outside() -> int:
-    """`stacklevel` of the first caller outside of the library, whose line Python then names, once."""
-    level, frame = 2, sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    return level
+    warnings.warn(text, category, stacklevel=outside())

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import numbers
+import sys
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
-__all__ = ["check_choice", "check_k", "check_number", "clip_k", "nearest_name"]
+__all__ = ["check_choice", "check_k", "check_number", "clip_k", "nearest_name", "outside"]
+
+#: Files whose frames are the library's: its own, and that of the decorators that it makes of contexts.
+_INSIDE = (str(Path(__file__).parent), contextlib.__file__)
 
 
 def nearest_name(name: str, valid: Iterable[str]) -> str:
@@ -54,6 +60,17 @@ def clip_k(k: int, n_units: int) -> int:
         warnings.warn(
             f"k={k} is not smaller than the number of ranked features ({n_units}); using k={largest}.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=outside(),
         )
     return min(int(k), largest)
+
+
+def outside() -> int:
+    """`stacklevel` of the first caller outside of the library, whose line Python then names, once.
+
+    For a function that warns: what is counted is from there on.
+    """
+    level, frame = 2, sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -11,16 +11,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._arguments import (
+    COUNT,
+    NORM,
+    NOT_NEGATIVE,
+    Function,
+    Instance,
+    Number,
+    check_arguments,
+    checked,
+    optional,
+)
 from robustxai._columns import by_feature, indices_of
 from robustxai._random import like_uniform
 from robustxai._short_repr import short_repr
-from robustxai._validation import check_number
 
 __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
 
 
 #: By how much, relative to a bound, a value may lie beyond it.
 _ROUNDING = 1e-6
+
+_TENSOR = Instance(Tensor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +87,12 @@ class ThreatModel:
     frozen: Sequence[int] | Sequence[str] | np.ndarray | None = None
     scale: float | np.ndarray | Mapping[Any, float] | None = None
 
+    _constraints = {"epsilon": NOT_NEGATIVE, "norm": NORM}
+
     __repr__ = short_repr
 
     def __post_init__(self) -> None:
-        check_number("epsilon", self.epsilon, minimum=0.0)
-        if self.norm not in (2, math.inf, "inf"):
-            raise ValueError(f"norm={self.norm!r} is not supported; use 2 or inf.")
+        check_arguments(self)
         if self.bounds is not None:
             pairs = self.bounds.values() if isinstance(self.bounds, Mapping) else [self.bounds]
             for pair in pairs:
@@ -262,6 +274,7 @@ class PerturbationSet:
         return draw / largest * self.unit
 
 
+@checked(objective=_TENSOR, points=_TENSOR)
 def input_gradient(objective: Tensor, points: Tensor) -> Tensor:
     """Gradient of every row's objective, shape (n,), in `points`; zero where it does not depend on them.
 
@@ -273,6 +286,9 @@ def input_gradient(objective: Tensor, points: Tensor) -> Tensor:
     return gradient
 
 
+@checked(
+    objective=Function(), x=_TENSOR, n_steps=Number(0, integer=True), step_size=NOT_NEGATIVE, start=optional(_TENSOR)
+)
 def ascend(
     objective: Callable[[Tensor], Tensor],
     x: Tensor,
@@ -322,6 +338,7 @@ def _length(rows: Tensor) -> Tensor:
     return length.reshape(-1, *(1,) * (rows.ndim - 1))
 
 
+@checked(direction=_TENSOR, batch_ndim=COUNT, generator=optional(Instance(torch.Generator)))
 def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, generator: torch.Generator | None = None) -> Tensor:
     r"""Random vectors of length one perpendicular to `direction`, sample by sample.
 

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice
+from robustxai._arguments import COUNT, FLAG, Choice, Each, Instance, Number, Rows, checked
 
 __all__ = [
+    "RANKING",
     "RANKINGS",
     "ArrayLike",
     "as_tensor",
@@ -40,8 +41,15 @@ _SORTED_WHOLE = 64
 
 #: ``"magnitude"`` ranks by |attribution| (the default), ``"signed"`` by the attribution itself.
 RANKINGS = ("magnitude", "signed")
+#: What may be given for `ranking`.
+RANKING = Choice(RANKINGS)
+
+_SCORES = Instance(Tensor, words="a tensor of scores")
+_K = Number(0, integer=True)
+_SHAPE = Each(_K)
 
 
+@checked(array=Rows())
 def as_tensor(array: ArrayLike) -> Tensor:
     """`array` as a tensor, without a copy where possible; DataFrames and lists are taken too."""
     if isinstance(array, Tensor):
@@ -50,6 +58,7 @@ def as_tensor(array: ArrayLike) -> Tensor:
     return torch.from_numpy(np.require(array, requirements="W"))
 
 
+@checked(attribution=_SCORES, ranking=RANKING, batch_ndim=_K)
 def unit_scores(attribution: Tensor, ranking: str = "magnitude", *, batch_ndim: int = 1) -> Tensor:
     """One score per ranked unit.
 
@@ -67,29 +76,32 @@ def unit_scores(attribution: Tensor, ranking: str = "magnitude", *, batch_ndim: 
     -------
     Tensor of shape (*batch, units)
     """
-    check_choice("ranking", ranking, RANKINGS)
     scores = attribution.abs() if ranking == "magnitude" else attribution
     if scores.ndim - batch_ndim >= 3:
         scores = scores.sum(dim=-3)
     return scores if scores.ndim == batch_ndim + 1 else scores.flatten(start_dim=batch_ndim)
 
 
+@checked(feature_shape=_SHAPE)
 def count_units(feature_shape: Sequence[int]) -> int:
     """How many units an attribution of shape (*batch, *feature_shape) has: what :func:`unit_scores` will return."""
     return math.prod(unit_shape(feature_shape))
 
 
+@checked(feature_shape=_SHAPE)
 def unit_shape(feature_shape: Sequence[int]) -> tuple[int, ...]:
     """Axes of the units, which `unit_scores` flattens: `feature_shape` without its channel axis, if it has one."""
     shape = tuple(feature_shape)
     return (*shape[:-3], *shape[-2:]) if len(shape) >= 3 else shape
 
 
+@checked(scores=_SCORES, k=_K)
 def top_k_indices(scores: Tensor, k: int) -> Tensor:
     """Indices of the k highest scores, highest first; ties go to the lower index. Shape (*batch, k)."""
     return scores.sort(dim=-1, descending=True, stable=True).indices[..., :k]
 
 
+@checked(scores=_SCORES, k=_K, ordered=FLAG)
 def top_k_set(scores: Tensor, k: int, *, ordered: bool = False) -> Tensor:
     """Indices of the k highest scores, shape (*batch, k): the fast way where it does not matter how ties are broken.
 
@@ -108,6 +120,7 @@ def top_k_set(scores: Tensor, k: int, *, ordered: bool = False) -> Tensor:
     return top.gather(-1, torch.from_numpy(rising).flip(-1))
 
 
+@checked(scores=_SCORES, k=COUNT, n_pairs=COUNT)
 def boundary_sets(scores: Tensor, k: int, n_pairs: int) -> tuple[Tensor, Tensor]:
     """Indices of the lowest of the top k scores and of the highest of the others, in no order.
 
@@ -134,6 +147,7 @@ def boundary_sets(scores: Tensor, k: int, n_pairs: int) -> tuple[Tensor, Tensor]
     return window[..., k - n_pairs : k], window[..., k:]
 
 
+@checked(scores=_SCORES, k=_K)
 def top_k_mask(scores: Tensor, k: int) -> Tensor:
     """Boolean membership of the top-k set, shape of `scores`, exactly k True in each row."""
     mask = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)

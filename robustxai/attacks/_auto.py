@@ -13,10 +13,21 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from typing_extensions import Self
 
+from robustxai._arguments import (
+    COUNT,
+    FLAG,
+    INTEGER_SEED,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Choice,
+    Each,
+    checked,
+    optional,
+)
 from robustxai._doubts import of_one_evaluation, warn_of_mismatch
 from robustxai._frames import take
 from robustxai._switches import own_switches
-from robustxai._validation import check_choice, check_k, check_number, clip_k
+from robustxai._validation import clip_k
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
@@ -25,7 +36,7 @@ from robustxai.attacks._gradient import N_ASKED, NO_DERIVATIVE, lacks_derivative
 from robustxai.attacks._mse import MSEAttack
 from robustxai.attacks._multi_objective import MultiObjectiveAttack
 from robustxai.attacks._nes import NESAttack
-from robustxai.attacks._probability_change import check_probability_change
+from robustxai.attacks._probability_change import CHANGE
 from robustxai.attacks._promotion import PromotionAttack
 from robustxai.attacks._radius import Lines, closing_directions
 from robustxai.attacks._random import RandomAttack
@@ -36,7 +47,7 @@ from robustxai.attacks._transformer import AttackTransformer
 from robustxai.exceptions import EvaluationWarning
 from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import ThreatModel
-from robustxai.ranking import RANKINGS, count_units
+from robustxai.ranking import RANKING, count_units
 
 __all__ = ["AutoExplanationAttack"]
 
@@ -146,6 +157,14 @@ class AutoExplanationAttack(AttackTransformer):
     True
     """
 
+    _constraints = {
+        "k": COUNT,
+        "ranking": RANKING,
+        "max_probability_change": CHANGE,
+        "preset": Choice(PRESETS),
+        "random_state": INTEGER_SEED,
+    }
+
     def __init__(
         self,
         estimator: Any = None,
@@ -209,6 +228,7 @@ class AutoExplanationAttack(AttackTransformer):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "k_")
 
+    @checked(epsilons=Each(NOT_NEGATIVE, least=1))
     def curve(self, X: Any, epsilons: Sequence[float]) -> np.ndarray:
         """P@k of every row at several radii, never rising with the radius.
 
@@ -234,10 +254,6 @@ class AutoExplanationAttack(AttackTransformer):
             larger radius than at a smaller one, by more than 0.01 in the mean.
         """
         radii = np.asarray(epsilons, dtype=np.float64)
-        if radii.ndim != 1 or not len(radii):
-            raise ValueError(f"epsilons must be a sequence of at least one radius, got {epsilons!r}.")
-        for radius in radii:
-            check_number("epsilons", float(radius), minimum=0.0)
         self._prepare(X, float(radii.max()))
         X = self._seen(X)
         columns = np.empty((len(X), len(radii)))
@@ -261,6 +277,7 @@ class AutoExplanationAttack(AttackTransformer):
         return columns
 
     @own_switches()
+    @checked(max_epsilon=optional(POSITIVE), n_levels=COUNT, keep_prediction=FLAG)
     def minimum_radius(
         self, X: Any, *, max_epsilon: float | None = None, n_levels: int = 15, keep_prediction: bool = True
     ) -> np.ndarray:
@@ -290,14 +307,11 @@ class AutoExplanationAttack(AttackTransformer):
         ndarray of shape (n_samples,)
             In the units of the threat model; infinite for a row that nothing changed within `max_epsilon`.
         """
-        check_number("n_levels", n_levels, minimum=1, integer=True)
-        if max_epsilon is not None:
-            check_number("max_epsilon", max_epsilon, minimum=0.0, inclusive=False)
         self._prepare(X, max_epsilon)
         X = self._seen(X)
         threat = self._threat().resolve(self._validate(X), getattr(self, "feature_names_in_", None))
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
-        check_number("max_epsilon", epsilon, minimum=0.0, inclusive=False)
+        POSITIVE.check("max_epsilon", epsilon, "AutoExplanationAttack.minimum_radius")  # of the threat model too
         lines = Lines(
             self._victim,
             self._as_fitted(X),
@@ -337,14 +351,6 @@ class AutoExplanationAttack(AttackTransformer):
 
     # ---------------------------------------------------------------- the ensemble
 
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_k(self.k)
-        check_choice("ranking", self.ranking, RANKINGS)
-        check_choice("preset", self.preset, PRESETS)
-        check_probability_change(self.max_probability_change)
-        check_number("random_state", self.random_state, minimum=0, integer=True)
-
     def _members(self, without_derivative: bool) -> Iterator[Member]:
         black_box = isinstance(self._victim, BlackBox)
         for member in PRESETS[self.preset]:
@@ -374,7 +380,7 @@ class AutoExplanationAttack(AttackTransformer):
         results: list[AttackResult] = []
         for attack, params in self._members(without_derivative):
             options = {**params}
-            seed = self.random_state + options.pop("seed", 0)
+            seed = (self.random_state + options.pop("seed", 0)) % 2**32
             member = attack(
                 self._victim,
                 k=self.k,

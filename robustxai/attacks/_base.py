@@ -11,10 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._arguments import COUNT, SEED
 from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
-from robustxai._validation import check_choice, check_k, check_number, clip_k
-from robustxai.attacks._probability_change import below_limit, check_probability_change, target_probability
+from robustxai._validation import clip_k
+from robustxai.attacks._probability_change import CHANGE, below_limit, target_probability
 from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
 from robustxai.attacks._transformer import AttackTransformer
@@ -22,7 +23,7 @@ from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import precision_at_k
 from robustxai.nets import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
-from robustxai.ranking import RANKINGS, count_units
+from robustxai.ranking import RANKING, count_units
 from robustxai.training import draw_seed, small_net_threads
 
 __all__ = ["BaseAttack"]
@@ -64,6 +65,14 @@ class BaseAttack(AttackTransformer):
     k_ : int
         `k` after clipping.
     """
+
+    _constraints = {
+        "k": COUNT,
+        "ranking": RANKING,
+        "max_iter": COUNT,
+        "max_probability_change": CHANGE,
+        "random_state": SEED,
+    }
 
     def __init__(
         self,
@@ -193,13 +202,6 @@ class BaseAttack(AttackTransformer):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "k_")
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_k(self.k)
-        check_choice("ranking", self.ranking, RANKINGS)
-        check_number("max_iter", self.max_iter, minimum=1, integer=True)
-        check_probability_change(self.max_probability_change)
 
     # ---------------------------------------------------------------- the loop
 

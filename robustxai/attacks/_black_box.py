@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._arguments import Function, check_arguments
 from robustxai._frames import aligned, is_table, like
 from robustxai._models import check_model
 
@@ -54,6 +55,13 @@ class BlackBox(ClassifierMixin, BaseEstimator):
     #: Its module computes probabilities without a derivative.
     has_gradient = False
 
+    _constraints = {
+        "explainer": Function(
+            advice="BlackBox needs a fitted classifier and a callable that explains it, inputs of shape (n, *features) "
+            "to attributions of that shape."
+        )
+    }
+
     def __init__(self, estimator: Any = None, explainer: Callable[[np.ndarray], Any] | None = None) -> None:
         self.estimator = estimator
         self.explainer = explainer
@@ -64,11 +72,7 @@ class BlackBox(ClassifierMixin, BaseEstimator):
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
-        if not callable(self.explainer):
-            raise TypeError(
-                "BlackBox needs a fitted classifier and a callable that explains it, inputs of shape (n, *features) to "
-                f"attributions of that shape, got explainer={self.explainer!r}."
-            )
+        check_arguments(self)
         check_model(self.estimator, needs=("predict_proba", "classes_"), what="BlackBox")
         return True
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_number
+from robustxai._arguments import COUNT
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference
 from robustxai.ranking import top_k_set
@@ -34,13 +34,11 @@ class BoundaryMarginAttack(GradientAttack):
         As in :class:`GradientAttack`.
     """
 
+    _constraints = {"n_boundary": COUNT}
+
     def __init__(self, estimator: Any = None, *, n_boundary: int = 3, **params: Any) -> None:
         super().__init__(estimator, **params)
         self.n_boundary = n_boundary
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("n_boundary", self.n_boundary, minimum=1, integer=True)
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         scores = reference.rank(attribution)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import FLAG, NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._search import Reference, Search, observe
 from robustxai.exceptions import EvaluationWarning
@@ -79,6 +79,13 @@ class GradientAttack(BaseAttack):
     #: Whether a step that changes the prediction is taken back; if not, the walk goes on from there.
     _takes_back = True
 
+    _constraints = {
+        "step_size": optional(POSITIVE),
+        "momentum": NOT_NEGATIVE,
+        "random_start": FLAG,
+        "keep": Choice(("best", "last")),
+    }
+
     def __init__(
         self,
         estimator: Any = None,
@@ -94,13 +101,6 @@ class GradientAttack(BaseAttack):
         self.momentum = momentum
         self.random_start = random_start
         self.keep = keep
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("momentum", self.momentum, minimum=0.0)
-        if self.step_size is not None:
-            check_number("step_size", self.step_size, minimum=0.0, inclusive=False)
-        check_choice("keep", self.keep, ("best", "last"))
 
     def _selection(self) -> str:
         return "last" if self.keep == "last" else self._goal

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import NOT_NEGATIVE, Choice
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference, Search
 
@@ -62,17 +62,14 @@ class MultiObjectiveAttack(GradientAttack):
 
     _takes_back = False
 
+    _constraints = {"weighting": Choice(("lagrangian", "descent_ascent", "hedge")), "kappa": NOT_NEGATIVE}
+
     def __init__(
         self, estimator: Any = None, *, weighting: str = "lagrangian", kappa: float = 0.0, **params: Any
     ) -> None:
         super().__init__(estimator, **params)
         self.weighting = weighting
         self.kappa = kappa
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_choice("weighting", self.weighting, ("lagrangian", "descent_ascent", "hedge"))
-        check_number("kappa", self.kappa, minimum=0.0)
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         clean = reference.mean_gap(reference.scores)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_number
+from robustxai._arguments import POSITIVE, Number
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
 from robustxai.attacks._search import Search, observe
 
@@ -41,15 +41,12 @@ class NESAttack(BoundaryMarginAttack):
 
     _needs_graph = False
 
+    _constraints = {"n_queries": Number(2, integer=True), "smoothing": POSITIVE}
+
     def __init__(self, estimator: Any = None, *, n_queries: int = 20, smoothing: float = 0.1, **params: Any) -> None:
         super().__init__(estimator, **params)
         self.n_queries = n_queries
         self.smoothing = smoothing
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("n_queries", self.n_queries, minimum=2, integer=True)
-        check_number("smoothing", self.smoothing, minimum=0.0, inclusive=False)
 
     def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
         length = self.smoothing * search.space.epsilon

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_number
+from robustxai._arguments import COUNT, FLAG, POSITIVE, SEED, optional
 from robustxai.attacks._prediction import PredictionAttack
 from robustxai.perturbation import PerturbationSet
 from robustxai.training import draw_seed
@@ -46,6 +46,8 @@ class PGD(PredictionAttack):
     Madry et al., *Towards deep learning models resistant to adversarial attacks*, 2018.
     """
 
+    _constraints = {"max_iter": COUNT, "step_size": optional(POSITIVE), "random_start": FLAG, "random_state": SEED}
+
     def __init__(
         self,
         estimator: Any = None,
@@ -61,12 +63,6 @@ class PGD(PredictionAttack):
         self.step_size = step_size
         self.random_start = random_start
         self.random_state = random_state
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("max_iter", self.max_iter, minimum=1, integer=True)
-        if self.step_size is not None:
-            check_number("step_size", self.step_size, minimum=0.0, inclusive=False)
 
     def _plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
         step_size = self.step_size if self.step_size is not None else 2.5 * space.epsilon / self.max_iter

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_number
+from robustxai._arguments import Number, optional
 
-__all__ = ["below_limit", "check_probability_change", "target_probability"]
+__all__ = ["CHANGE", "below_limit", "target_probability"]
 
 #: A probability from float32 logits is this uncertain: rows beside each other in a batch change its last digits.
 _ROUNDING = 1e-6
 
 
-def check_probability_change(limit: float | None) -> None:
-    """Refuse a limit that is no number, or not in [0, 1]."""
-    if limit is None:
-        return
-    check_number("max_probability_change", limit, minimum=0.0)
-    if limit > 1:
-        raise ValueError(
-            f"max_probability_change={limit!r} is above 1, the largest change of a probability. Use None for no limit."
-        )
+class _Change(Number):
+    """A change of a probability."""
+
+    def sentence(self, name: str, value: Any) -> str:
+        """As `Constraint.sentence`."""
+        if self.fault(value) is ValueError and value > 1:
+            return f"{name}={value!r} is above 1, the largest change of a probability. Use None for no limit."
+        return super().sentence(name, value)
+
+
+#: What may be given for `max_probability_change`.
+CHANGE = optional(_Change(0, 1))
 
 
 def below_limit(limit: float, share: float = 1.0) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_number
+from robustxai._arguments import COUNT
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference
 
@@ -30,13 +30,11 @@ class PromotionAttack(GradientAttack):
         As in :class:`GradientAttack`.
     """
 
+    _constraints = {"rank": COUNT}
+
     def __init__(self, estimator: Any = None, *, rank: int = 1, **params: Any) -> None:
         super().__init__(estimator, **params)
         self.rank = rank
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("rank", self.rank, minimum=1, integer=True)
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         scores = reference.rank(attribution)

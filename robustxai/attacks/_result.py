@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from robustxai._arguments import Each, Instance, checked
 from robustxai._frames import aligned, like, take
 from robustxai.attacks._moved import distances, moved_units, unit_names
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
@@ -178,6 +179,7 @@ class AttackResult:
 _OF_ALL = ("n_iter", "k", "ranking", "threat")
 
 
+@checked(results=Each(Instance(AttackResult), least=1, words="a sequence of at least one attack result"))
 def strongest(results: Sequence[AttackResult]) -> AttackResult:
     """For every row the result with the lowest P@k (the earlier one of equals), and the earliest first flip.
 
@@ -189,8 +191,6 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
     ValueError
         Where there is no result, or the results are of other rows, another k or another ranking than the first.
     """
-    if not results:
-        raise ValueError("strongest() needs at least one attack result.")
     for other in results[1:]:
         _check_comparable(results[0], other)
     choice = np.argmin([r.precision_at_k for r in results], axis=0)

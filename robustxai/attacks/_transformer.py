@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,11 +15,11 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._arguments import COUNT, Constraint, Either, Instance, Nothing, check_arguments, optional
 from robustxai._doubts import spread_of, warn_of_ball
 from robustxai._frames import column_names, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
-from robustxai._validation import check_number
 from robustxai.attacks._rows_at_once import rows_at_once
 from robustxai.nets import frozen
 from robustxai.perturbation import PerturbationSet, ThreatModel
@@ -47,6 +48,13 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         Rows that are searched at once. By default as many as a CPU is fastest with, at most 1,024 (of a table) and some
         dozens (of images for a large network); on a GPU up to 65,536, as far as a few GB go.
     """
+
+    _constraints: ClassVar[Mapping[str, Constraint]] = {
+        "threat": Either(
+            (Instance(ThreatModel), Nothing()), words="a ThreatModel, for instance ThreatModel(epsilon=0.5)"
+        ),
+        "batch_size": optional(COUNT),
+    }
 
     def __init__(
         self, estimator: Any = None, *, threat: ThreatModel | None = None, batch_size: int | None = None, **unknown: Any
@@ -98,16 +106,11 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         warn_of_ball("epsilon", radius, spread, norm=threat.norm, unit=unit, names=names)
 
     def _check_params(self) -> None:
+        check_arguments(self)
         if self.estimator is None:
             name = type(self).__name__
             raise ValueError(f"{name} has no estimator to attack: pass a fitted classifier, {name}(clf).")
         unwrap(self.estimator, needs=self._needs, what=type(self).__name__, role=" under attack")
-        if self.batch_size is not None:
-            check_number("batch_size", self.batch_size, minimum=1, integer=True)
-        if self.threat is not None and not isinstance(self.threat, ThreatModel):
-            raise TypeError(
-                f"threat must be a ThreatModel, for instance ThreatModel(epsilon=0.5), got {self.threat!r}."
-            )
 
     @property
     def _victim(self) -> Any:

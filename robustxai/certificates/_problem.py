@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._arguments import Choice, Either, Instance, Nothing, Numbers
 from robustxai._columns import by_feature
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import column_names
 from robustxai._models import GRADIENTS, named_rows, transformed, unwrap
-from robustxai._validation import check_choice, check_k, clip_k
+from robustxai._validation import clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.enclosures import (
     MAX_CHANNELS,
@@ -29,9 +30,14 @@ from robustxai.enclosures import (
     read_network,
 )
 from robustxai.explainers import Gradient
-from robustxai.ranking import RANKINGS, count_units, top_k_mask, unit_scores
+from robustxai.ranking import count_units, top_k_mask, unit_scores
 
-__all__ = ["Problem"]
+__all__ = ["METHOD", "SCALE", "Problem"]
+
+#: What may be given for `method`.
+METHOD = Choice(("best", *METHODS, "curvature"))
+#: What may be given for `scale`.
+SCALE = Either((Numbers(), Instance(Mapping), Nothing()), words="an array of the lengths of axes, a dict, or None")
 
 #: What is said of fitted classifiers that do not explain themselves.
 SMOOTHED_WAY = (
@@ -57,11 +63,6 @@ class Problem:
         estimator, before = unwrap(estimator, needs=needs, what="The certificate", way=SMOOTHED_WAY)
         names = column_names(named_rows(X, before)) if isinstance(scale, Mapping) else None
         X = transformed(X, before)
-        check_k(k)
-        check_choice("ranking", ranking, RANKINGS)
-        check_choice("method", method, ("best", *METHODS, "curvature"))
-        if str(norm) not in ("2", "inf"):
-            raise ValueError(f"norm={norm!r} is not supported; use 2 or 'inf'.")
         self.norm = norm
         self.ranking = ranking
         inputs = np.asarray(X, dtype=np.float64)

@@ -12,15 +12,16 @@ import torch
 from scipy.stats import beta, norm
 from sklearn.utils.validation import check_random_state
 
+from robustxai._arguments import COUNT, NOT_NEGATIVE, POSITIVE, SEED, Choice, Number, Rows, checked
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import aligned, column_names, like
 from robustxai._models import victim
 from robustxai._switches import own_switches
-from robustxai._validation import check_choice, check_k, check_number, clip_k
+from robustxai._validation import clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.certificates._words import in_words, mean, of_k
-from robustxai.ranking import RANKINGS, count_units, top_k_indices, top_k_mask, unit_scores
+from robustxai.ranking import RANKING, count_units, top_k_indices, top_k_mask, unit_scores
 
 __all__ = ["SmoothedCertificate", "certify_smoothed_top_k"]
 
@@ -87,6 +88,20 @@ class SmoothedCertificate:
         )
 
 
+_ALPHA = Number(0, 1, above=True, below=True, advice="It is the probability of being wrong, and must be below 1.")
+
+
+@checked(
+    X=Rows(),
+    k=COUNT,
+    epsilon=NOT_NEGATIVE,
+    sigma=POSITIVE,
+    n_samples=COUNT,
+    alpha=_ALPHA,
+    form=Choice(("membership", "pairwise")),
+    ranking=RANKING,
+    random_state=SEED,
+)
 @own_switches()
 def certify_smoothed_top_k(
     estimator: Any,
@@ -160,15 +175,6 @@ def certify_smoothed_top_k(
     >>> bool(0.55 < certificate.radius[0] < 0.7072)
     True
     """
-    check_k(k)
-    check_number("epsilon", epsilon, minimum=0.0)
-    check_number("sigma", sigma, minimum=0.0, inclusive=False)
-    check_number("n_samples", n_samples, minimum=1, integer=True)
-    check_number("alpha", alpha, minimum=0.0, inclusive=False)
-    if alpha >= 1:
-        raise ValueError(f"alpha={alpha!r} is the probability of being wrong; it must be below 1.")
-    check_choice("form", form, ("membership", "pairwise"))
-    check_choice("ranking", ranking, RANKINGS)
     if not _is_function(estimator):
         estimator, X = victim(
             estimator, X, needs=("predict", "explain"), what="certify_smoothed_top_k", way=SMOOTHED_WAY

@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from robustxai._arguments import COUNT, NORM_NAME, NOT_NEGATIVE, POSITIVE, Rows, checked
 from robustxai._switches import own_switches
-from robustxai._validation import check_number
-from robustxai.certificates._problem import Problem
+from robustxai.certificates._problem import METHOD, SCALE, Problem
 from robustxai.certificates._words import in_words, mean, of_k
+from robustxai.ranking import RANKING
 
 __all__ = ["TopKCertificate", "certified_radius", "certify_top_k"]
 
@@ -73,6 +74,7 @@ class TopKCertificate:
         return f"{what}\nOf the {self.n_pairs} pairs of a row, {share:.1%} keep their order (method {self.method!r})."
 
 
+@checked(X=Rows(), k=COUNT, norm=NORM_NAME, ranking=RANKING, method=METHOD, scale=SCALE, epsilon=NOT_NEGATIVE)
 def certify_top_k(
     estimator: Any,
     X: Any,
@@ -160,7 +162,6 @@ def certify_top_k(
     >>> bool((certificate.precision_at_k >= 0.5).all())
     True
     """
-    check_number("epsilon", epsilon, minimum=0.0)
     with own_switches():
         problem = Problem(estimator, X, k, norm, ranking, method, scale)
         problem.warn_of_ball(epsilon)
@@ -182,6 +183,9 @@ def certify_top_k(
     )
 
 
+@checked(
+    X=Rows(), k=COUNT, norm=NORM_NAME, ranking=RANKING, method=METHOD, scale=SCALE, max_epsilon=POSITIVE, n_iter=COUNT
+)
 def certified_radius(
     estimator: Any,
     X: Any,
@@ -213,8 +217,6 @@ def certified_radius(
     ndarray of shape (n_samples,)
         0 where nothing could be proven.
     """
-    check_number("max_epsilon", max_epsilon, minimum=0.0, inclusive=False)
-    check_number("n_iter", n_iter, minimum=1, integer=True)
     with own_switches():
         problem = Problem(estimator, X, k, norm, ranking, method, scale)
         problem.check_reading(min(float(max_epsilon), 1.0))

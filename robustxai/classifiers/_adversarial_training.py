@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, Choice
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
 from robustxai.training import LossAdversary
@@ -42,6 +42,8 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
     learning models resistant to adversarial attacks*, 2018.
     """
 
+    _constraints = {"attack": Choice(_ATTACKS), "epsilon": NOT_NEGATIVE, "n_steps": COUNT, "norm": NORM}
+
     def __init__(
         self,
         attack: str = "fgsm",
@@ -59,14 +61,6 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
 
     def _ball(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, self.norm
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_choice("attack", self.attack, _ATTACKS)
-        check_number("epsilon", self.epsilon, minimum=0.0)
-        check_number("n_steps", self.n_steps, minimum=1, integer=True)
-        if self.norm not in (2, math.inf, "inf"):
-            raise ValueError(f"norm={self.norm!r} is not supported; use 2 or inf.")
 
     def _adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
         if not self.epsilon:

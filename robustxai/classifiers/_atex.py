@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import NOT_NEGATIVE, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import Distillation, TangentDistillation
 from robustxai.training import ObjectiveNet, Term
 
 __all__ = ["ATEXClassifier"]
-
-_VARIANTS = ("paper", "reference")
 
 
 class ATEXClassifier(BaseExplainableClassifier):
@@ -60,6 +58,16 @@ class ATEXClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 3.0}
 
+    _constraints = {
+        "alpha": NOT_NEGATIVE,
+        "epsilon": NOT_NEGATIVE,
+        "epsilon_across": optional(NOT_NEGATIVE),
+        **{
+            name: TangentDistillation._constraints[name]
+            for name in ("n_along", "n_across", "temperature", "n_draws", "variant")
+        },
+    }
+
     def __init__(
         self,
         *,
@@ -85,17 +93,6 @@ class ATEXClassifier(BaseExplainableClassifier):
 
     def _ball(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, 2
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_choice("variant", self.variant, _VARIANTS)
-        check_number("alpha", self.alpha, minimum=0.0)
-        check_number("epsilon", self.epsilon, minimum=0.0)
-        check_number("temperature", self.temperature, minimum=0.0, inclusive=False)
-        if self.epsilon_across is not None:
-            check_number("epsilon_across", self.epsilon_across, minimum=0.0)
-        for name in ("n_along", "n_across", "n_draws"):
-            check_number(name, getattr(self, name), minimum=1, integer=True)
 
     def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         if self.init is None:

@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,16 +18,32 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from torch import nn
 from typing_extensions import Self
 
+from robustxai._arguments import (
+    COUNT,
+    FLAG,
+    POSITIVE,
+    SEED,
+    Choice,
+    Constraint,
+    Either,
+    Exactly,
+    Flag,
+    Instance,
+    Number,
+    Text,
+    check_arguments,
+    optional,
+)
 from robustxai._doubts import warn_of_ball
 from robustxai._fingerprint import content_key
 from robustxai._frames import as_pandas, like
 from robustxai._models import module_of
 from robustxai._random import RandomStreams
 from robustxai._switches import own_switches, trainable
-from robustxai._validation import check_choice, check_number, nearest_name
+from robustxai._validation import nearest_name
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.exceptions import MismatchWarning, OverfittingWarning
-from robustxai.explainers import ExactAttribution, Explainer, resolve_explainer
+from robustxai.explainers import EXPLAINER, ExactAttribution, Explainer, resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net
 from robustxai.penalties import ExplainedBatch
 from robustxai.ranking import count_units
@@ -69,6 +85,8 @@ _FAR_TIMES, _FAR_ABOVE, _RISEN = 2.0, 0.1, 0.05
 #: Rows are padded to a multiple of this: BLAS sums a few rows in another order, and the last entries of an array miss
 #: the vectorised loop, whose softplus rounds otherwise. A row's result is then independent of its company.
 _BLOCK = 32
+#: What may be given for `batch_size`, in words.
+_ROWS = "an integer number of rows >= 1, or -1 for all"
 
 
 class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
@@ -170,6 +188,23 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     #: What a defence changes in the default module's arguments; ``module__...`` overrides it.
     _module_defaults: ClassVar[dict[str, Any]] = {"activation": "relu"}
+
+    _constraints: ClassVar[Mapping[str, Constraint]] = {
+        "explainer": EXPLAINER,
+        "device": Either((Text(), Instance(torch.device)), words="'auto' or the name of a torch device"),
+        "random_state": SEED,
+        "max_epochs": Either((COUNT, Exactly("auto"))),
+        "lr": POSITIVE,
+        "batch_size": Either((Number(1, integer=True, words=_ROWS), Exactly(-1)), words=_ROWS),
+        "warm_up": Number(0, integer=True),
+        "verbose": Either((Number(0, integer=True), FLAG)),
+        "mixed_precision": Flag(
+            words="True (bfloat16) or False (float32)",
+            advice="float16 is not offered, because the loss scaling that it needs does not reach the input gradients "
+            "inside a loss.",
+        ),
+        "internal_batch_size": optional(COUNT),
+    }
 
     def __init__(
         self,
@@ -411,27 +446,14 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     def _check_params(self) -> None:
         """Check what scikit-learn leaves unchecked; subclasses extend it."""
-        if self.max_epochs != "auto":
-            check_number("max_epochs", self.max_epochs, minimum=1, integer=True)
-        check_number("lr", self.lr, minimum=0.0, inclusive=False)
-        check_number("warm_up", self.warm_up, minimum=0, integer=True)
-        check_number("batch_size", self.batch_size, minimum=-1, integer=True)
-        if self.batch_size == 0:
-            raise ValueError("batch_size must be a positive number of rows, or -1 for all; got 0.")
-        if self.internal_batch_size is not None:
-            check_number("internal_batch_size", self.internal_batch_size, minimum=1, integer=True)
-        if not isinstance(self.mixed_precision, (bool, np.bool_)):
-            raise TypeError(
-                f"mixed_precision must be True (bfloat16) or False (float32), got {self.mixed_precision!r}; float16 is "
-                "not offered, because the loss scaling that it needs does not reach the input gradients inside a loss."
-            )
+        check_arguments(self)
 
     def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device, **changes: Any) -> ObjectiveNet:
         """The net that trains, `changes` to its arguments included."""
         params = self._net_params()
         module = params.pop("module", self._net_classes["module"])
         if isinstance(module, str):
-            check_choice("module", module, ("auto", *NETS))
+            Choice(("auto", *NETS)).check("module", module, type(self).__name__)
             chosen = choose_net(X) if module == "auto" else NETS[module]
             _check_module_params(module, chosen, params, X.shape)
             module = chosen

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from robustxai._validation import check_k, check_number, clip_k
+from robustxai._arguments import COUNT, NOT_NEGATIVE, optional
+from robustxai._validation import clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CertifiedGap, ExplainedBatch
 from robustxai.training import Term
@@ -91,6 +92,13 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 2.0}
 
+    _constraints = {
+        **CertifiedGap._constraints,
+        "lambda_certified": NOT_NEGATIVE,
+        "n_bounds": optional(COUNT),
+        "weight_decay": NOT_NEGATIVE,
+    }
+
     def __init__(
         self,
         k: int = 8,
@@ -123,18 +131,6 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
 
     def _ball(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, self.norm
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_k(self.k)
-        check_number("lambda_certified", self.lambda_certified, minimum=0.0)
-        if self.n_pairs is not None:
-            check_number("n_pairs", self.n_pairs, minimum=1, integer=True)
-        if self.n_rows is not None:
-            check_number("n_rows", self.n_rows, minimum=1, integer=True)
-        if self.n_bounds is not None:
-            check_number("n_bounds", self.n_bounds, minimum=1, integer=True)
-        check_number("weight_decay", self.weight_decay, minimum=0.0)
 
     def _optimizer_params(self) -> dict[str, Any]:
         return {"weight_decay": self.weight_decay}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai._validation import check_k, check_number, clip_k
+from robustxai._arguments import NOT_NEGATIVE
+from robustxai._validation import clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz
 from robustxai.training import Term
@@ -46,6 +47,8 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 5.0}
 
+    _constraints = {**CrossLipschitz._constraints, "lambda_ratio": NOT_NEGATIVE}
+
     def __init__(
         self,
         k: int = 8,
@@ -67,13 +70,6 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
 
     def _ball(self) -> tuple[str, float, Any] | None:
         return "radius", self.radius, 2
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_k(self.k)
-        check_number("lambda_ratio", self.lambda_ratio, minimum=0.0)
-        if self.n_pairs is not None:
-            check_number("n_pairs", self.n_pairs, minimum=1, integer=True)
 
     def _terms(self, n_units: int) -> list[Term]:
         ratio = CrossLipschitz(clip_k(self.k, n_units), self.n_pairs, self.reduction, self.ranking, self.radius)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai._validation import check_number
+from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import EstimatedHessian
 from robustxai.training import Term
@@ -35,14 +35,12 @@ class EstimatedHessianClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 5.0}
 
+    _constraints = {**EstimatedHessian._constraints, "lambda_hessian": NOT_NEGATIVE}
+
     def __init__(self, lambda_hessian: float = 0.03, kappa: float = 1e-2, **params: Any) -> None:
         super().__init__(**params)
         self.lambda_hessian = lambda_hessian
         self.kappa = kappa
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("lambda_hessian", self.lambda_hessian, minimum=0.0)
 
     def _terms(self, n_units: int) -> list[Term]:
         return [Term("hessian", self.lambda_hessian, EstimatedHessian(self.kappa))]

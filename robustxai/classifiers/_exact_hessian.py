@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai._validation import check_number
+from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExactHessian
 from robustxai.training import Term
@@ -42,6 +42,8 @@ class ExactHessianClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 5.0}
 
+    _constraints = {**ExactHessian._constraints, "lambda_hessian": NOT_NEGATIVE}
+
     def __init__(
         self,
         lambda_hessian: float = 0.03,
@@ -57,10 +59,6 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         self.n_probes = n_probes
         self.n_iter = n_iter
         self.tol = tol
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("lambda_hessian", self.lambda_hessian, minimum=0.0)
 
     def _terms(self, n_units: int) -> list[Term]:
         return [Term("hessian", self.lambda_hessian, ExactHessian(self.norm, self.n_probes, self.n_iter, self.tol))]

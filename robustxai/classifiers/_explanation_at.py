@@ -7,10 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_k, check_number, clip_k
+from robustxai._arguments import COUNT, NOT_NEGATIVE
+from robustxai._validation import clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
-from robustxai.ranking import RANKINGS
+from robustxai.ranking import RANKING
 from robustxai.training import GapAdversary, Term
 
 __all__ = ["ExplanationATClassifier"]
@@ -51,6 +52,8 @@ class ExplanationATClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 5.0}
 
+    _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "n_steps": COUNT, "ranking": RANKING}
+
     def __init__(
         self, k: int = 8, *, epsilon: float = 0.5, n_steps: int = 1, ranking: str = "magnitude", **params: Any
     ) -> None:
@@ -62,13 +65,6 @@ class ExplanationATClassifier(BaseExplainableClassifier):
 
     def _ball(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, 2
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_k(self.k)
-        check_number("epsilon", self.epsilon, minimum=0.0)
-        check_number("n_steps", self.n_steps, minimum=1, integer=True)
-        check_choice("ranking", self.ranking, RANKINGS)
 
     def _terms(self, n_units: int) -> list[Term]:
         clip_k(self.k, n_units)  # for its warning: the adversary clips on its own

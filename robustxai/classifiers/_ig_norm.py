@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robustxai._validation import check_number
+from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import IGNorm
 from robustxai.perturbation import ThreatModel
@@ -89,6 +89,8 @@ class IGNormClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 5.0}
 
+    _constraints = {**IGNorm._constraints, "lambda_ig": NOT_NEGATIVE}
+
     def __init__(
         self,
         objective: str = "norm",
@@ -121,7 +123,6 @@ class IGNormClassifier(BaseExplainableClassifier):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_number("lambda_ig", self.lambda_ig, minimum=0.0)
         self._penalty(self.bounds)
 
     def _penalty(self, bounds: Any) -> IGNorm:

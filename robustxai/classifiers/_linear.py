@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from robustxai._validation import check_number
+from robustxai._arguments import POSITIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.nets import MLP
 from robustxai.training import ObjectiveNet
@@ -39,13 +39,11 @@ class LinearClassifier(BaseExplainableClassifier):
     _net_classes = {**BaseExplainableClassifier._net_classes, "module": MLP}
     _module_defaults = {"hidden": ()}
 
+    _constraints = {"C": POSITIVE}
+
     def __init__(self, C: float = 1.0, **params: Any) -> None:
         super().__init__(**params)
         self.C = C
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("C", self.C, minimum=0.0, inclusive=False)
 
     def _watch_key(self, n_rows: int) -> None:
         return None  # there is no training to watch, and no number of epochs

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from robustxai._validation import check_choice, check_k, check_number, clip_k
+from robustxai._arguments import NOT_NEGATIVE, POSITIVE, Choice, optional
+from robustxai._validation import clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
 from robustxai.training import Term
@@ -90,6 +91,16 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 3.0}
 
+    _constraints = {
+        **RankingGap._constraints,
+        "gap": Choice(("normalised", "linear", "exponential", "hinge", "distance")),
+        "lambda_gap": NOT_NEGATIVE,
+        "lambda_hessian": NOT_NEGATIVE,
+        "radius": POSITIVE,
+        "hessian": Choice(_HESSIANS),
+        "kappa": optional(POSITIVE),
+    }
+
     def __init__(
         self,
         k: int = 8,
@@ -124,8 +135,6 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_k(self.k)
-        check_choice("hessian", self.hessian, _HESSIANS)
         if self.hessian in ("exact", "spectral") and self.kappa is not None:
             raise ValueError(
                 f"kappa={self.kappa!r} is the step of a difference, and hessian={self.hessian!r} takes none."
@@ -134,10 +143,6 @@ class R2ETClassifier(BaseExplainableClassifier):
             raise ValueError(
                 f"gap='distance' is about the pairs at the boundary: use pairs='minimal', not {self.pairs!r}."
             )
-        check_number("lambda_gap", self.lambda_gap, minimum=0.0)
-        check_number("lambda_hessian", self.lambda_hessian, minimum=0.0)
-        if self.n_pairs is not None:
-            check_number("n_pairs", self.n_pairs, minimum=1, integer=True)
 
     def _terms(self, n_units: int) -> list[Term]:
         k = clip_k(self.k, n_units)

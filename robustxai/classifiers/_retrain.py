@@ -11,10 +11,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_X_y
 
+from robustxai._arguments import (
+    COUNT,
+    INTEGER_SEED,
+    POSITIVE,
+    SHARE,
+    Each,
+    Instance,
+    Number,
+    Rows,
+    checked,
+    optional,
+)
 from robustxai._frames import as_pandas
 from robustxai._models import module_of, transformed
 from robustxai._switches import own_switches
-from robustxai._validation import check_number
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.explainers import resolve_explainer
 from robustxai.nets import fix_beta, softplus_surrogate
@@ -25,6 +36,26 @@ __all__ = ["retrain"]
 Classifier = TypeVar("Classifier", bound=BaseExplainableClassifier)
 
 
+_ESTIMATOR = Instance(
+    BaseExplainableClassifier,
+    words="the defense that trains, a classifier of robustxai such as R2ETClassifier(k=8)",
+    advice="A Pipeline or a search goes into init.",
+)
+
+
+@checked(
+    estimator=_ESTIMATOR,
+    X=Rows(),
+    y=Rows(),
+    k=COUNT,
+    beta=optional(POSITIVE),
+    max_epochs=COUNT,
+    min_precision=SHARE,
+    max_auc_drop=SHARE,
+    validation_data=optional(Each(Rows(), least=2, most=2)),
+    validation_fraction=Number(0, 1, above=True, below=True),
+    random_state=INTEGER_SEED,
+)
 def retrain(
     estimator: Classifier,
     init: Any,
@@ -99,15 +130,6 @@ def retrain(
     >>> bool(min(new.net_.history[:, "kept_precision_at_k"][:-1], default=1.0) >= 0.6)
     True
     """
-    check_number("min_precision", min_precision, minimum=0.0)
-    check_number("max_auc_drop", max_auc_drop, minimum=0.0)
-    if beta is not None:
-        check_number("beta", beta, minimum=0.0, inclusive=False)
-    if not isinstance(estimator, BaseExplainableClassifier):
-        raise TypeError(
-            "estimator is the defense that trains, a classifier of robustxai such as R2ETClassifier(k=8), got "
-            f"{estimator!r}. A Pipeline or a search goes into init."
-        )
     module, before = module_of(init, "init")
     X = as_pandas(transformed(X, before))
     with own_switches():

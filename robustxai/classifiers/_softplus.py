@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai._validation import check_number
+from robustxai._arguments import POSITIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 
 __all__ = ["SoftplusClassifier"]
@@ -30,13 +30,11 @@ class SoftplusClassifier(BaseExplainableClassifier):
     Dombrowski et al., *Explanations can be manipulated and geometry is to blame*, 2019.
     """
 
+    _constraints = {"beta": POSITIVE}
+
     def __init__(self, beta: float = 1.0, **params: Any) -> None:
         super().__init__(**params)
         self.beta = beta
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("beta", self.beta, minimum=0.0, inclusive=False)
 
     def _module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": self.beta}

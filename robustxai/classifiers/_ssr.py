@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai._validation import check_number
+from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import SSR
 from robustxai.training import Term
@@ -40,6 +40,8 @@ class SSRClassifier(BaseExplainableClassifier):
     Wang et al., *Smoothed geometry for robust attribution*, 2020.
     """
 
+    _constraints = {**SSR._constraints, "lambda_eigenvalue": NOT_NEGATIVE}
+
     def __init__(
         self,
         lambda_eigenvalue: float = 0.13,
@@ -53,10 +55,6 @@ class SSRClassifier(BaseExplainableClassifier):
         self.method = method
         self.n_iter = n_iter
         self.tol = tol
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("lambda_eigenvalue", self.lambda_eigenvalue, minimum=0.0)
 
     def _terms(self, n_units: int) -> list[Term]:
         return [Term("eigenvalue", self.lambda_eigenvalue, SSR(self.method, self.n_iter, self.tol))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai._validation import check_number
+from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 
 __all__ = ["WeightDecayClassifier"]
@@ -29,13 +29,11 @@ class WeightDecayClassifier(BaseExplainableClassifier):
     Dombrowski et al., *Towards robust explanations for deep neural networks*, 2021.
     """
 
+    _constraints = {"weight_decay": NOT_NEGATIVE}
+
     def __init__(self, weight_decay: float = 1e-3, **params: Any) -> None:
         super().__init__(**params)
         self.weight_decay = weight_decay
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        check_number("weight_decay", self.weight_decay, minimum=0.0)
 
     def _optimizer_params(self) -> dict[str, Any]:
         return {"weight_decay": self.weight_decay}

@@ -15,12 +15,13 @@ from robustxai.explainers._captum import captum_explainer
 from robustxai.explainers._gradient import Gradient, log_odds
 from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._integrated_gradients import IntegratedGradients
-from robustxai.explainers._registry import EXPLAINERS, resolve_explainer
+from robustxai.explainers._registry import EXPLAINER, EXPLAINERS, resolve_explainer
 from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._scaled import ExactAttribution, ScaledAttribution, scaled_attribution
 from robustxai.explainers._smooth_grad import SmoothGrad
 
 __all__ = [
+    "EXPLAINER",
     "EXPLAINERS",
     "ExactAttribution",
     "Explainer",

@@ -16,10 +16,10 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from robustxai._arguments import INTEGER_SEED, Choice, check_arguments, checked
 from robustxai._random import RandomStreams
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
-from robustxai._validation import check_choice, check_number
 from robustxai.explainers._scaled import ScaledAttribution
 
 __all__ = ["CaptumExplainer", "captum_explainer"]
@@ -46,10 +46,10 @@ class CaptumExplainer:
 
     __repr__ = short_repr
 
+    _constraints = {"name": Choice(METHODS), "output": Choice(("logit", "probability")), "random_state": INTEGER_SEED}
+
     def __post_init__(self) -> None:
-        check_choice("name", self.name, METHODS)
-        check_choice("output", self.output, ("logit", "probability"))
-        check_number("random_state", self.random_state, minimum=0, integer=True)
+        check_arguments(self)
         _captum()
 
     @differentiable
@@ -85,6 +85,7 @@ class CaptumExplainer:
         return ScaledAttribution(self(module, x, target, logits=logits, create_graph=create_graph))
 
 
+@checked(**CaptumExplainer._constraints)
 def captum_explainer(name: str, *, output: str = "logit", random_state: int = 0, **kwargs: Any) -> CaptumExplainer:
     """One of Captum's attribution methods as an explainer, for explaining and for scoring.
 

@@ -8,17 +8,19 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import Choice, Instance, check_arguments, checked
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
-from robustxai._validation import check_choice
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 
 __all__ = ["Gradient", "log_odds"]
 
-_OUTPUTS = ("probability", "log_odds", "logit", "cross_entropy")
+#: What may be given for `output`.
+OUTPUT = Choice(("probability", "log_odds", "logit", "cross_entropy"))
 
 
+@checked(logits=Instance(Tensor), target=Instance(Tensor))
 def log_odds(logits: Tensor, target: Tensor) -> Tensor:
     """``z_c - logsumexp_{j != c} z_j``, the log-odds of class c; shape (*batch,)."""
     if logits.shape[-1] == 2:
@@ -66,8 +68,10 @@ class Gradient:
 
     __repr__ = short_repr
 
+    _constraints = {"output": OUTPUT}
+
     def __post_init__(self) -> None:
-        check_choice("output", self.output, _OUTPUTS)
+        check_arguments(self)
 
     @differentiable
     def __call__(

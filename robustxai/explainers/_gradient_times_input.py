@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import check_arguments
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
 from robustxai.explainers._base import Explainer
-from robustxai.explainers._gradient import Gradient
+from robustxai.explainers._gradient import OUTPUT, Gradient
 from robustxai.explainers._mean_gradient import leaf
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 
@@ -45,8 +46,10 @@ class GradientTimesInput:
 
     __repr__ = short_repr
 
+    _constraints = {"output": OUTPUT}
+
     def __post_init__(self) -> None:
-        Gradient(self.output)
+        check_arguments(self)
 
     @differentiable
     def __call__(

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import COUNT, Numbers, check_arguments, optional
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
-from robustxai._validation import check_number
 from robustxai.explainers._base import Explainer
-from robustxai.explainers._gradient import Gradient
-from robustxai.explainers._mean_gradient import check_internal_batch_size, leaf, mean_gradient
+from robustxai.explainers._gradient import OUTPUT, Gradient
+from robustxai.explainers._mean_gradient import leaf, mean_gradient
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 
 __all__ = ["IntegratedGradients"]
@@ -61,14 +61,12 @@ class IntegratedGradients:
 
     __repr__ = short_repr
 
+    _constraints = {"n_steps": COUNT, "baseline": Numbers(), "output": OUTPUT, "internal_batch_size": optional(COUNT)}
+
     def __post_init__(self) -> None:
-        check_number("n_steps", self.n_steps, minimum=1, integer=True)
-        check_internal_batch_size(self.internal_batch_size)
-        Gradient(self.output)
+        check_arguments(self)
         given = self.baseline.detach().cpu().numpy() if isinstance(self.baseline, Tensor) else self.baseline
         array = np.array(given, dtype=np.float64)  # a copy: the explainer must not change with the caller's array
-        if not np.isfinite(array).all():
-            raise ValueError("baseline must be finite; it holds NaN or an infinity.")
         array.flags.writeable = False
         object.__setattr__(self, "baseline", array if array.ndim else float(array))
 

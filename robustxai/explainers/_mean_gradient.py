@@ -5,17 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from robustxai._validation import check_number
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._scaled import ScaledAttribution, spread
 
-__all__ = ["check_internal_batch_size", "leaf", "mean_gradient"]
-
-
-def check_internal_batch_size(value: object) -> None:
-    """Raise unless `value` is None or an integer of at least 1."""
-    if value is not None:
-        check_number("internal_batch_size", value, minimum=1, integer=True)
+__all__ = ["leaf", "mean_gradient"]
 
 
 def leaf(x: Tensor) -> Tensor:

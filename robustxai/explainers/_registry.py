@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustxai._validation import check_choice
+from robustxai._arguments import Choice, Either, Function, checked
 from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._gradient_times_input import GradientTimesInput
@@ -10,7 +10,7 @@ from robustxai.explainers._integrated_gradients import IntegratedGradients
 from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._smooth_grad import SmoothGrad
 
-__all__ = ["EXPLAINERS", "resolve_explainer"]
+__all__ = ["EXPLAINER", "EXPLAINERS", "resolve_explainer"]
 
 #: Explainers by the name that the estimators' ``explainer=`` takes.
 EXPLAINERS: dict[str, Explainer] = {
@@ -23,13 +23,13 @@ EXPLAINERS: dict[str, Explainer] = {
     "relative_importance": RelativeImportance(),
     "smooth_grad": SmoothGrad(),
 }
+#: What may be given for `explainer`.
+EXPLAINER = Either((Choice(EXPLAINERS), Function()), words="a name or a callable (module, x, target), no class")
 
 
+@checked(explainer=EXPLAINER)
 def resolve_explainer(explainer: str | Explainer) -> Explainer:
     """The explainer of that name, or `explainer` itself when it is callable."""
     if isinstance(explainer, str):
-        check_choice("explainer", explainer, EXPLAINERS)
         return EXPLAINERS[explainer]
-    if not callable(explainer):
-        raise TypeError(f"explainer must be a name or a callable (module, x, target), got {explainer!r}.")
     return explainer

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import Function, check_arguments
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
 from robustxai.explainers._base import Explainer
@@ -50,9 +51,10 @@ class RelativeImportance:
 
     __repr__ = short_repr
 
+    _constraints = {"explainer": Function(words="a callable (module, x, target), no class")}
+
     def __post_init__(self) -> None:
-        if not callable(self.explainer):
-            raise TypeError(f"explainer must be a callable (module, x, target), got {self.explainer!r}.")
+        check_arguments(self)
 
     @differentiable
     def __call__(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import FLAG, Function, Instance, checked
 from robustxai._switches import differentiable
 from robustxai.explainers._base import Explainer
 
@@ -57,6 +58,7 @@ def spread(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(*values.shape, *(1,) * (like.ndim - values.ndim))
 
 
+@checked(explainer=Function(), create_graph=FLAG)
 def scaled_attribution(
     explainer: Explainer,
     module: nn.Module,
@@ -113,6 +115,7 @@ class ExactAttribution:
         Inputs to logits. It is not changed.
     """
 
+    @checked(explainer=Function(), module=Instance(nn.Module))
     def __init__(self, explainer: Explainer, module: nn.Module) -> None:
         self.explainer = explainer
         self.module = module

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import COUNT, INTEGER_SEED, NOT_NEGATIVE, check_arguments, optional
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
-from robustxai._validation import check_number
 from robustxai.explainers._base import Explainer
-from robustxai.explainers._gradient import Gradient
-from robustxai.explainers._mean_gradient import check_internal_batch_size, leaf, mean_gradient
+from robustxai.explainers._gradient import OUTPUT, Gradient
+from robustxai.explainers._mean_gradient import leaf, mean_gradient
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 
 __all__ = ["SmoothGrad"]
@@ -70,12 +70,16 @@ class SmoothGrad:
 
     __repr__ = short_repr
 
+    _constraints = {
+        "n_samples": COUNT,
+        "sigma": NOT_NEGATIVE,
+        "output": OUTPUT,
+        "random_state": INTEGER_SEED,
+        "internal_batch_size": optional(COUNT),
+    }
+
     def __post_init__(self) -> None:
-        check_number("n_samples", self.n_samples, minimum=1, integer=True)
-        check_number("sigma", self.sigma, minimum=0)
-        check_number("random_state", self.random_state, minimum=0, integer=True)
-        check_internal_batch_size(self.internal_batch_size)
-        Gradient(self.output)
+        check_arguments(self)
 
     @differentiable
     def __call__(

@@ -8,13 +8,16 @@ from typing import TypeAlias
 import numpy as np
 from sklearn.utils import check_random_state
 
-from robustxai._validation import check_choice
+from robustxai._arguments import SEED, Choice, checked
 
 RandomState: TypeAlias = "int | np.random.RandomState | None"
 
 DISTRIBUTIONS = ("uniform", "gaussian")
+#: What may be given for `distribution`.
+DISTRIBUTION = Choice(DISTRIBUTIONS)
 
 
+@checked(distribution=DISTRIBUTION, random_state=SEED)
 def displacement_sampler(
     n_features: int, epsilon: float, distribution: str, random_state: RandomState
 ) -> Callable[[int], np.ndarray]:
@@ -25,7 +28,6 @@ def displacement_sampler(
     asking for 5 gives: hence NumPy's generators, because the normals of a ``torch.Generator`` depend on the size of
     the request.
     """
-    check_choice("distribution", distribution, DISTRIBUTIONS)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     normal, uniform = (np.random.default_rng([seed, stream]) for stream in range(2))
 

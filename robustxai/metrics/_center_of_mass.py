@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from robustxai._arguments import Rows, checked
 from robustxai.metrics._inputs import paired_scores
 
 
+@checked(attribution=Rows(), attribution_adv=Rows())
 def center_of_mass_distance(attribution: Any, attribution_adv: Any) -> np.ndarray:
     r"""How far, in pixels, the centre of a saliency map has moved.
 

@@ -7,13 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from robustxai._arguments import Numbers, Rows, checked, optional
 from robustxai.metrics._inputs import chunks
-from robustxai.metrics._removal import Removal
+from robustxai.metrics._removal import COUNTS, Removal
+from robustxai.ranking import RANKING
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 PERCENTS = tuple(percent / 100 for percent in range(1, 101))
 
 
+@checked(
+    X=Rows(),
+    attribution=optional(Rows()),
+    baseline=optional(Numbers()),
+    ks=COUNTS,
+    ranking=RANKING,
+)
 def comprehensiveness(
     estimator: Any,
     X: Any,
@@ -73,6 +82,13 @@ def comprehensiveness(
     return _mean_change(Removal.prepare(estimator, X, attribution, baseline, ranking), ks, keep_top=False)
 
 
+@checked(
+    X=Rows(),
+    attribution=optional(Rows()),
+    baseline=optional(Numbers()),
+    ks=COUNTS,
+    ranking=RANKING,
+)
 def sufficiency(
     estimator: Any,
     X: Any,
@@ -119,6 +135,13 @@ def sufficiency(
     return _mean_change(Removal.prepare(estimator, X, attribution, baseline, ranking), ks, keep_top=True)
 
 
+@checked(
+    X=Rows(),
+    attribution=optional(Rows()),
+    baseline=optional(Numbers()),
+    ks=COUNTS,
+    ranking=RANKING,
+)
 def decision_flip_fraction(
     estimator: Any,
     X: Any,

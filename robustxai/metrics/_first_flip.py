@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from robustxai._arguments import COUNT, Has, Rows, checked
 from robustxai._frames import aligned
 from robustxai._validation import clip_k
 from robustxai.metrics._inputs import ranked_scores
-from robustxai.ranking import top_k_mask
+from robustxai.ranking import RANKING, top_k_mask
+
+_ATTRIBUTIONS = Has(("__iter__",), words="an iterable of attributions, one for each iteration")
 
 
+@checked(attributions=_ATTRIBUTIONS, reference=Rows(), k=COUNT, ranking=RANKING)
 def first_flip_iteration(
     attributions: Iterable[Any], reference: Any, k: int = 8, *, ranking: str = "magnitude"
 ) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from robustxai._arguments import FLAG, Rows, checked, optional
 from robustxai._frames import aligned
 from robustxai.metrics._spearman import linear_correlation, rank_correlation
 
@@ -32,6 +33,7 @@ class FlipCorrelation:
     n_censored: int
 
 
+@checked(first_flip=Rows(), values=Rows(), censored=optional(Rows()), drop_censored=FLAG)
 def flip_correlation(
     first_flip: Any, values: Any, *, censored: Any = None, drop_censored: bool = False
 ) -> FlipCorrelation:

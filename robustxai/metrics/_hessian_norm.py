@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._arguments import COUNT, POSITIVE, SEED, Choice, Number, Rows, checked
 from robustxai._switches import own_switches
-from robustxai._validation import check_choice, check_number
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import differentiable, frobenius_estimate, jacobian, spectral_estimate
@@ -19,6 +19,9 @@ NORMS = ("fro", "spectral", "estimated")
 
 
 @own_switches()
+@checked(
+    X=Rows(), norm=Choice(NORMS), kappa=POSITIVE, max_exact=Number(0, integer=True), n_probes=COUNT, random_state=SEED
+)
 def hessian_norm(
     estimator: Any,
     X: Any,
@@ -87,10 +90,6 @@ def hessian_norm(
     >>> hessian_norm(toy, np.array([[2.0, 0.0], [1.0, 5.0]]), norm="spectral")
     array([4., 3.])
     """
-    check_choice("norm", norm, NORMS)
-    check_number("kappa", kappa, minimum=0, inclusive=False)
-    check_number("max_exact", max_exact, minimum=0, integer=True)
-    check_number("n_probes", n_probes, minimum=1, integer=True)
     estimator, X = explained(estimator, X, "hessian_norm", gradients=True)
     array = plain_array(X)
     n_features = math.prod(array.shape[1:])

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from robustxai._arguments import COUNT, Numbers, Rows, checked
 from robustxai._validation import clip_k
 from robustxai.metrics._inputs import ranked_scores
-from robustxai.ranking import top_k_mask
+from robustxai.ranking import RANKING, top_k_mask
+
+_PRECISION = Numbers(finite=False)
 
 
+@checked(attribution=Rows(), k=COUNT, ranking=RANKING)
 def between_rows_precision(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> float:
     r"""Expected P@k between the explanations of two different random rows.
 
@@ -55,6 +59,7 @@ def between_rows_precision(attribution: Any, k: int = 8, *, ranking: str = "magn
     return float((counts * (counts - 1)).sum() / (n * (n - 1) * k))
 
 
+@checked(attribution=Rows(), k=COUNT, ranking=RANKING)
 def distinct_top_k_sets(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> int:
     """Number of different top-k sets among the explanations of all rows.
 
@@ -78,6 +83,7 @@ def distinct_top_k_sets(attribution: Any, k: int = 8, *, ranking: str = "magnitu
     return len(_set_counts(scores, clip_k(k, scores.shape[-1])))
 
 
+@checked(attribution=Rows(), k=COUNT, ranking=RANKING)
 def commonest_top_k_share(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> float:
     """Share of the rows that have the commonest top-k set.
 
@@ -102,6 +108,7 @@ def commonest_top_k_share(attribution: Any, k: int = 8, *, ranking: str = "magni
     return float(counts.max() / counts.sum()) if len(counts) else float("nan")
 
 
+@checked(precision=_PRECISION, between_rows=_PRECISION)
 def chance_corrected_precision(precision: Any, between_rows: Any) -> Any:
     r"""P@k on the scale on which another row's explanation scores 0: :math:`(P - B) / (1 - B)`.
 

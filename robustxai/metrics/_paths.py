@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
-from robustxai._validation import check_number, clip_k
+from robustxai._validation import clip_k
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, plain_array, probabilities
 from robustxai.ranking import top_k_mask
@@ -51,9 +51,8 @@ def mean_along_paths(
     return_std_error: bool,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Mean of ``at_point(scores, member)`` over the segments; work is cut by (sample, draw)."""
-    check_number("epsilon", epsilon, minimum=0)
-    check_number("n_draws", n_draws, minimum=2 if return_std_error else 1, integer=True)
-    check_number("n_points", n_points, minimum=1, integer=True)
+    if return_std_error and n_draws < 2:
+        raise ValueError(f"n_draws must be at least 2 for a standard error, got {n_draws}.")
     estimator, X = explained(estimator, X, "The thickness")
     centres = plain_array(X)
     shape, n_features = centres.shape[1:], math.prod(centres.shape[1:])

@@ -9,12 +9,15 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
+from robustxai._arguments import Rows, checked
 from robustxai._frames import aligned
 from robustxai._models import check_model, transformed
+from robustxai._validation import outside
 from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics._inputs import probabilities
 
 
+@checked(X=Rows(), y=Rows())
 def roc_auc(estimator: Any, X: Any, y: Any) -> float:
     """Area under the ROC curve: of the second class for two classes, else the mean of one-against-rest.
 
@@ -60,6 +63,7 @@ def roc_auc(estimator: Any, X: Any, y: Any) -> float:
     return float(np.mean([roc_auc_score(labels == classes[c], scores[:, c]) for c in columns]))
 
 
+@checked(X_adv=Rows(), y=Rows())
 def adversarial_auc(estimator: Any, X_adv: Any, y: Any) -> float:
     """Area under the ROC curve at attacked inputs, against the true labels.
 
@@ -100,6 +104,7 @@ def adversarial_auc(estimator: Any, X_adv: Any, y: Any) -> float:
     return roc_auc(estimator, X_adv, y)
 
 
+@checked(X=Rows(), X_adv=Rows())
 def prediction_sensitivity(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
     r"""Change of the predicted class's probability, :math:`|f_c(x) - f_c(x')|` with c the class predicted at x.
 
@@ -137,6 +142,7 @@ def prediction_sensitivity(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
     return np.abs(np.take_along_axis(before, predicted, 1) - np.take_along_axis(after, predicted, 1))[:, 0]
 
 
+@checked(X=Rows(), X_adv=Rows())
 def prediction_change(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
     """Whether the predicted class differs between x and x'.
 
@@ -193,5 +199,5 @@ def _warn_of_other_features(estimator: Any, X: Any, X_adv: Any, what: str) -> No
             "X_adv is closer to what the Pipeline makes of X than to X, as an attack on a Pipeline returns it, and so "
             f"in the features that the last step sees. Call {what}(pipe[-1], pipe[:-1].transform(X), X_adv).",
             EvaluationWarning,
-            stacklevel=4,
+            stacklevel=outside(),
         )

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from robustxai._arguments import COUNT, Each, checked, optional
 from robustxai._doubts import warn_of_mismatch
 from robustxai._frames import aligned, is_table, like
 from robustxai._models import named_rows, transformed, unwrap
-from robustxai._validation import check_number
 from robustxai.metrics._inputs import OTHER_MODELS, plain_array, probabilities, ranked_scores
 from robustxai.ranking import top_k_indices, unit_shape
 
 #: Up to this many units of a table every count from 1 to n is evaluated.
 MAX_TABLE = 100
+
+
+#: What may be given for `ks`.
+COUNTS = optional(Each(COUNT, least=1))
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Removal:
             x = np.where(mask, self.baseline, x)
         return probabilities(self.estimator, like(self.given, x))
 
+    @checked(ks=COUNTS)
     def counts(self, ks: Sequence[int] | None, shares: Sequence[float]) -> list[int]:
         """The numbers of units to replace: `ks`, or 1..n for a table, or the given shares of n."""
         if ks is None:
@@ -78,8 +83,6 @@ class Removal:
                 return list(range(1, self.n_units + 1))
             return sorted({max(1, round(share * self.n_units)) for share in shares})
         counts = list(ks)
-        for k in counts:
-            check_number("Every entry of ks", k, minimum=1, integer=True)
         if not counts or max(counts) > self.n_units:
             raise ValueError(f"ks must name at least one count, none above the number of units ({self.n_units}).")
         return [int(k) for k in counts]

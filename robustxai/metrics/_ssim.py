@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import POSITIVE, Rows, checked, optional
 from robustxai.metrics._inputs import chunks, of_one_shape, plain_array
-from robustxai.ranking import RANKINGS
+from robustxai.ranking import RANKING
 
 #: Pixels on either side of the centre, 3.5 standard deviations of 1.5: the window of 11 x 11 of the paper.
 _RADIUS, _SIGMA = 5, 1.5
 
 
+@checked(attribution=Rows(), attribution_adv=Rows(), data_range=optional(POSITIVE), ranking=RANKING)
 def ssim(
     attribution: Any, attribution_adv: Any, *, data_range: float | None = None, ranking: str = "magnitude"
 ) -> np.ndarray:
@@ -64,7 +65,6 @@ def ssim(
     >>> ssim(maps, 2 * maps, data_range=1.0) < ssim(maps, maps)
     array([ True,  True])
     """
-    check_choice("ranking", ranking, RANKINGS)
     attribution_adv = of_one_shape(attribution, attribution_adv)
     first, second = plain_array(attribution, "attribution"), plain_array(attribution_adv, "attribution_adv")
     smallest = 2 * _RADIUS + 1
@@ -75,8 +75,6 @@ def ssim(
         )
     if np.isnan(first).any() or np.isnan(second).any():
         raise ValueError("The attributions contain NaN; replace or drop those samples.")
-    if data_range is not None:
-        check_number("data_range", data_range, minimum=0, inclusive=False)
     value = np.empty(len(first))
     for part in chunks(len(first), 6 * math.prod(first.shape[1:])):
         a, b = (torch.from_numpy(image[part].astype(np.float64)) for image in (first, second))

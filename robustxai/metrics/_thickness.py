@@ -6,10 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from robustxai.metrics._ball import RandomState
+from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, SEED, Rows, checked
+from robustxai.metrics._ball import DISTRIBUTION, RandomState
 from robustxai.metrics._paths import mean_along_paths, mean_gap, ordered_fraction
+from robustxai.ranking import RANKING
 
 
+@checked(
+    X=Rows(),
+    k=COUNT,
+    epsilon=NOT_NEGATIVE,
+    distribution=DISTRIBUTION,
+    n_draws=COUNT,
+    n_points=COUNT,
+    ranking=RANKING,
+    random_state=SEED,
+    return_std_error=FLAG,
+)
 def ranking_thickness(
     estimator: Any,
     X: Any,
@@ -106,6 +119,17 @@ def ranking_thickness(
     )
 
 
+@checked(
+    X=Rows(),
+    k=COUNT,
+    epsilon=NOT_NEGATIVE,
+    distribution=DISTRIBUTION,
+    n_draws=COUNT,
+    n_points=COUNT,
+    ranking=RANKING,
+    random_state=SEED,
+    return_std_error=FLAG,
+)
 def relaxed_thickness(
     estimator: Any,
     X: Any,

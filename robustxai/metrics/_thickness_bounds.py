@@ -9,20 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._arguments import COUNT, NOT_NEGATIVE, SEED, Choice, Number, Numbers, Rows, checked, optional
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._models import GRADIENTS, check_model
 from robustxai._switches import own_switches
-from robustxai._validation import check_choice, check_number
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import jacobian
 from robustxai.metrics._paths import checked_k
-from robustxai.ranking import top_k_indices, unit_scores
+from robustxai.ranking import RANKING, top_k_indices, unit_scores
 
 FORMS = ("valid", "paper")
 
 
 @own_switches()
+@checked(
+    X=Rows(),
+    k=COUNT,
+    epsilon=NOT_NEGATIVE,
+    form=Choice(FORMS),
+    n_draws=Number(0, integer=True),
+    curvature=optional(Numbers(0.0)),
+    ranking=RANKING,
+    random_state=SEED,
+)
 def thickness_bounds(
     estimator: Any,
     X: Any,
@@ -108,9 +118,6 @@ def thickness_bounds(
     >>> thickness_bounds(linear, np.zeros((1, 3)), k=1, curvature=0.0)
     (array([1.5]), array([1.5]))
     """
-    check_choice("form", form, FORMS)
-    check_number("epsilon", epsilon, minimum=0)
-    check_number("n_draws", n_draws, minimum=0, integer=True)
     estimator, X = explained(estimator, X, "thickness_bounds")
     if form != "valid" or curvature is None:
         check_model(estimator, needs=GRADIENTS, what="thickness_bounds without a proven curvature")

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import POSITIVE, Choice, Instance, checked
 from robustxai.nets._smooth import SmoothClamp, SmoothLeaky, SmoothMaxPool, SmoothReLU
 
 __all__ = [
@@ -31,6 +31,11 @@ ACTIVATIONS: dict[str, Callable[[float], nn.Module]] = {
     "silu": lambda beta: nn.SiLU(),
 }
 
+#: What may be given for `activation`.
+ACTIVATION = Choice(ACTIVATIONS)
+
+_MODULE = Instance(nn.Module)
+
 #: Modules that are linear on pieces, so that their second derivative is zero almost everywhere, and their stand-ins.
 _STAND_INS: dict[type[nn.Module], Callable[[Any, float], nn.Module]] = {
     nn.ReLU: lambda relu, beta: SmoothReLU(beta=beta),
@@ -51,13 +56,13 @@ _STAND_INS: dict[type[nn.Module], Callable[[Any, float], nn.Module]] = {
 _SMOOTH = (nn.Softplus, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU, nn.SELU, nn.CELU, nn.Mish, nn.LogSigmoid)
 
 
+@checked(name=ACTIVATION, beta=POSITIVE)
 def make_activation(name: str, beta: float = 1.0) -> nn.Module:
     """The activation called `name`; ``softplus(z) = log(1 + exp(beta z)) / beta``."""
-    check_choice("activation", name, ACTIVATIONS)
-    check_number("beta", beta, minimum=0.0, inclusive=False)
     return ACTIVATIONS[name](beta)
 
 
+@checked(module=_MODULE)
 def has_piecewise_linear(module: nn.Module) -> bool:
     """Whether a piece of `module` has a second derivative of zero almost everywhere, and jumps of the first.
 
@@ -67,11 +72,13 @@ def has_piecewise_linear(module: nn.Module) -> bool:
     return any(isinstance(m, tuple(_STAND_INS)) for m in module.modules())
 
 
+@checked(module=_MODULE)
 def is_piecewise_linear(module: nn.Module) -> bool:
     """Whether all that bends in `module` does so in kinks: ReLUs and the like, and no smooth activation beside them."""
     return has_piecewise_linear(module) and not any(isinstance(m, _SMOOTH) for m in module.modules())
 
 
+@checked(module=_MODULE, beta=POSITIVE)
 def softplus_surrogate(module: nn.Module, beta: float = 10.0) -> nn.Module:
     """A copy of `module` with every ReLU replaced by softplus(beta), and all that is like it by what is like softplus.
 
@@ -104,6 +111,7 @@ def _stand_in(module: nn.Module, beta: float) -> nn.Module | None:
     return make(module, beta)
 
 
+@checked(module=_MODULE, beta=POSITIVE)
 def set_beta(module: nn.Module, beta: float) -> None:
     """Set the sharpness of every stand-in in the surrogate `module`, in place; a softplus of its own keeps its beta."""
     for child in module.modules():
@@ -111,6 +119,7 @@ def set_beta(module: nn.Module, beta: float) -> None:
             child.beta = beta
 
 
+@checked(module=_MODULE)
 def fix_beta(module: nn.Module) -> nn.Module:
     """The surrogate `module`, whose softplus stand-ins become units of its own that `set_beta` passes over."""
     for parent in list(module.modules()):

@@ -7,9 +7,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from robustxai.nets._activation import make_activation
-from robustxai.nets._pool import make_pool
-from robustxai.nets._shaped import ShapedNet
+from robustxai._arguments import COUNT, POSITIVE, Each, checked
+from robustxai.nets._activation import ACTIVATION, make_activation
+from robustxai.nets._pool import POOL, make_pool
+from robustxai.nets._shaped import SHAPE, ShapedNet
 
 __all__ = ["ConvNet"]
 
@@ -50,6 +51,15 @@ class ConvNet(ShapedNet):
 
     takes = "images, X of shape (n, channels, height, width)"
 
+    @checked(
+        in_shape=SHAPE,
+        n_classes=COUNT,
+        channels=Each(COUNT),
+        hidden=Each(COUNT),
+        activation=ACTIVATION,
+        beta=POSITIVE,
+        pool=POOL,
+    )
     def __init__(
         self,
         in_shape: Sequence[int],

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import Instance, checked
 from robustxai.nets._softplus import softplus
 from robustxai.nets._windows import Windows, pool_pairs
 
 __all__ = ["channels_last", "frozen"]
 
 
+@checked(module=Instance(nn.Module))
 def frozen(module: nn.Module) -> nn.Module:
     """A copy of `module` in evaluation mode, the same function of its input, whose weights have no gradient.
 
@@ -38,6 +40,7 @@ def frozen(module: nn.Module) -> nn.Module:
     return fixed
 
 
+@checked(module=Instance(nn.Module), x=Instance(Tensor))
 def channels_last(module: nn.Module, x: Tensor) -> nn.Module:
     """`module` with the memory layout in which a CPU convolves fastest, if it takes that; in place.
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustxai._validation import check_choice, check_number
-from robustxai.nets._activation import make_activation
-from robustxai.nets._shaped import ShapedNet
+from robustxai._arguments import COUNT, POSITIVE, Choice, Each, checked
+from robustxai.nets._activation import ACTIVATION, make_activation
+from robustxai.nets._shaped import SHAPE, ShapedNet
 
 __all__ = ["GraphNet", "check_adjacency"]
 
@@ -79,6 +79,15 @@ class GraphNet(ShapedNet):
 
     takes = "graphs as adjacency matrices, X of shape (n, nodes, nodes) or (n, 1, nodes, nodes)"
 
+    @checked(
+        in_shape=SHAPE,
+        n_classes=COUNT,
+        hidden=Each(COUNT),
+        activation=ACTIVATION,
+        beta=POSITIVE,
+        features=Choice(_FEATURES),
+        smoothing=POSITIVE,
+    )
     def __init__(
         self,
         in_shape: Sequence[int],
@@ -90,8 +99,6 @@ class GraphNet(ShapedNet):
         smoothing: float = 0.05,
     ) -> None:
         super().__init__(in_shape)
-        check_choice("features", features, _FEATURES)
-        check_number("smoothing", smoothing, minimum=0.0, inclusive=False)
         if not len(hidden):
             raise ValueError("hidden must name at least one width: without a convolution there is no graph network.")
         convolution = _dense_graph_convolution()

@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor, nn
 
-from robustxai.nets._activation import make_activation
+from robustxai._arguments import COUNT, FLAG, POSITIVE, Each, checked
+from robustxai.nets._activation import ACTIVATION, make_activation
 
 __all__ = ["MLP"]
 
@@ -32,6 +33,7 @@ class MLP(nn.Module):
         Add ``W_0 x``. The gradient of that path does not depend on x: it can carry the ranking.
     """
 
+    @checked(n_features=COUNT, n_classes=COUNT, hidden=Each(COUNT), activation=ACTIVATION, beta=POSITIVE, skip=FLAG)
     def __init__(
         self,
         n_features: int,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import POSITIVE, Each, Either, Instance, checked, optional
 from robustxai.nets._mlp import MLP
 
 __all__ = ["MLPPasses"]
@@ -33,6 +34,8 @@ _BENDS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor], Tensor] | None]
     nn.Sigmoid: lambda t, a, s: t.addcmul_(t, a, value=-2),
     nn.Tanh: lambda t, a, s: t.mul_(a).mul_(-2),
 }
+
+_TENSOR = Instance(Tensor)
 
 
 class MLPPasses:
@@ -89,6 +92,13 @@ class MLPPasses:
     torch.Size([64, 3])
     """
 
+    @checked(
+        activation=Instance(type),
+        weights=Each(_TENSOR, least=1),
+        biases=Each(_TENSOR, least=1),
+        skip=optional(_TENSOR),
+        beta=Either((POSITIVE, _TENSOR)),
+    )
     def __init__(
         self,
         activation: type[nn.Module],

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from robustxai.nets._activation import make_activation
+from robustxai._arguments import COUNT, POSITIVE, checked
+from robustxai.nets._activation import ACTIVATION, make_activation
 from robustxai.nets._conv import image_problem
-from robustxai.nets._pool import make_pool
-from robustxai.nets._shaped import ShapedNet
+from robustxai.nets._pool import POOL, make_pool
+from robustxai.nets._shaped import SHAPE, ShapedNet
 
 __all__ = ["ResNet9"]
 
@@ -57,6 +58,7 @@ class ResNet9(ShapedNet):
 
     takes = "images of at least 8 x 8 pixels, X of shape (n, channels, height, width)"
 
+    @checked(in_shape=SHAPE, n_classes=COUNT, width=COUNT, activation=ACTIVATION, beta=POSITIVE, pool=POOL)
     def __init__(
         self,
         in_shape: Sequence[int],

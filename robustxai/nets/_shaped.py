@@ -9,7 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+from robustxai._arguments import COUNT, Each, Instance, Rows, checked
+
 __all__ = ["ShapedNet", "accepted_arguments", "check_inputs", "check_shape"]
+
+#: What may be given for `in_shape`.
+SHAPE = Each(COUNT, least=1)
+_MODULE = Instance(nn.Module)
 
 
 class ShapedNet(nn.Module):
@@ -55,18 +61,21 @@ class ShapedNet(nn.Module):
         self.check_shape(X.shape)
 
 
+@checked(module=_MODULE, X=Rows())
 def check_inputs(module: nn.Module, X: np.ndarray) -> None:
     """Ask `module` whether it can be trained on X; one that has no ``check_inputs(X)`` takes anything."""
     if (check := getattr(module, "check_inputs", None)) is not None:
         check(X)
 
 
+@checked(module=_MODULE, shape=SHAPE)
 def check_shape(module: nn.Module, shape: Sequence[int]) -> None:
     """Ask `module` whether X may have this shape; one that has no ``check_shape(shape)`` takes any."""
     if (check := getattr(module, "check_shape", None)) is not None:
         check(shape)
 
 
+@checked(constructor=Instance(type), wanted=Instance(dict))
 def accepted_arguments(constructor: type, wanted: dict[str, Any]) -> dict[str, Any]:
     """The part of `wanted` that the class names as arguments."""
     taken = inspect.signature(constructor.__init__).parameters  # type: ignore[misc]

@@ -11,17 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robustxai._validation import check_choice, check_number, nearest_name
+from robustxai._arguments import COUNT, POSITIVE, Choice, Either, Instance, checked, optional
+from robustxai._validation import nearest_name
+from robustxai.nets._activation import ACTIVATION
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._graph import GraphNet
 from robustxai.nets._mlp import MLP
 from robustxai.nets._resnet9 import ResNet9
-from robustxai.nets._shaped import ShapedNet, accepted_arguments, check_inputs
+from robustxai.nets._shaped import SHAPE, ShapedNet, accepted_arguments, check_inputs
 
 __all__ = ["ENCODERS", "Siamese"]
 
 #: Encoder names. An encoder is a classification network whose logits are the embedding.
 ENCODERS: dict[str, type[nn.Module]] = {"conv": ConvNet, "resnet9": ResNet9, "graph": GraphNet, "mlp": MLP}
+
+_ENCODER = Either((Choice(ENCODERS), Instance((nn.Module, type))), words="a name, a module class or a module")
 
 
 class Siamese(ShapedNet):
@@ -65,6 +69,15 @@ class Siamese(ShapedNet):
 
     takes = "pairs, X of shape (n, 2, channels, height, width), (n, 2, 1, nodes, nodes) or (n, 2, features)"
 
+    @checked(
+        in_shape=SHAPE,
+        n_classes=COUNT,
+        encoder=_ENCODER,
+        embedding=COUNT,
+        activation=ACTIVATION,
+        beta=POSITIVE,
+        encoder_params=optional(Instance(Mapping)),
+    )
     def __init__(
         self,
         in_shape: Sequence[int],
@@ -76,7 +89,6 @@ class Siamese(ShapedNet):
         encoder_params: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(in_shape)
-        check_number("embedding", embedding, minimum=1, integer=True)
         member = self.in_shape[1:]
         wanted = {
             "in_shape": member,
@@ -117,7 +129,6 @@ def _make_encoder(encoder: Any, wanted: dict[str, Any], params: dict[str, Any]) 
             raise ValueError("encoder_params are for an encoder by name or class; this one is made already.")
         return copy.deepcopy(encoder)  # a second fit must not begin where the first one ended
     if isinstance(encoder, str):
-        check_choice("encoder", encoder, ENCODERS)
         encoder = ENCODERS[encoder]
         names = set(inspect.signature(encoder.__init__).parameters) - {"self"}
         for name in params:

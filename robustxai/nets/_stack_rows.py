@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._arguments import Instance, checked
 from robustxai.nets._stacked_mlp import StackedMLP
 
 __all__ = ["StackRows", "of_rows"]
@@ -27,6 +28,7 @@ class StackRows(nn.Module):
     owner: Tensor
     slots: Tensor
 
+    @checked(stack=Instance(StackedMLP), owner=Instance(Tensor))
     def __init__(self, stack: StackedMLP, owner: Tensor) -> None:
         super().__init__()
         present, owner, counts = owner.unique_consecutive(return_inverse=True, return_counts=True)
@@ -51,6 +53,7 @@ class StackRows(nn.Module):
         return type(self)(self.stack, self.owner[rows])
 
 
+@checked(module=Instance(nn.Module), rows=Instance(Tensor))
 def of_rows(module: nn.Module, rows: Tensor) -> nn.Module:
     """What computes some of the rows of `module`: itself, unless it is a `StackRows`."""
     return module.of_rows(rows) if isinstance(module, StackRows) else module

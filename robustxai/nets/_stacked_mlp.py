@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._arguments import Each, Instance, checked
 from robustxai.nets._mlp import MLP
 from robustxai.nets._mlp_passes import MLPPasses
 
@@ -35,6 +36,7 @@ class StackedMLP(nn.Module):
 
     beta: Tensor
 
+    @checked(members=Each(Instance(nn.Module), least=1))
     def __init__(self, members: Sequence[MLP]) -> None:
         super().__init__()
         self.activation = self.check(members)

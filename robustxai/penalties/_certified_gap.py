@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_k, check_number
+from robustxai._arguments import COUNT, NORM_NAME, NOT_NEGATIVE, check_arguments, optional
 from robustxai.enclosures import Ball, check_explainer, enclose, pair_bounds, read_network
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._ranking_gap import boundary_pairs
-from robustxai.ranking import RANKINGS, boundary_sets, count_units, unit_scores
+from robustxai.ranking import RANKING, boundary_sets, count_units, unit_scores
 
 __all__ = ["CertifiedGap"]
 
@@ -75,14 +75,19 @@ class CertifiedGap:
     ramp: float = 0.5
     n_rows: int | None = None
 
+    _constraints = {
+        "k": COUNT,
+        "epsilon": NOT_NEGATIVE,
+        "n_pairs": optional(COUNT),
+        "ranking": RANKING,
+        "norm": NORM_NAME,
+        "margin": NOT_NEGATIVE,
+        "ramp": NOT_NEGATIVE,
+        "n_rows": optional(COUNT),
+    }
+
     def __post_init__(self) -> None:
-        check_k(self.k)
-        check_number("epsilon", self.epsilon, minimum=0.0)
-        check_choice("ranking", self.ranking, RANKINGS)
-        if str(self.norm) not in ("2", "inf"):
-            raise ValueError(f"norm={self.norm!r} is not supported; use 2 or 'inf'.")
-        check_number("margin", self.margin, minimum=0.0)
-        check_number("ramp", self.ramp, minimum=0.0)
+        check_arguments(self)
 
     def radius(self, progress: float) -> float:
         """Radius after this share of the training."""

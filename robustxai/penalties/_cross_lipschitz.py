@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_k, check_number
+from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optional
 from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
 from robustxai.penalties._exact_hessian import products
 from robustxai.penalties._ranking_gap import boundary_pairs
-from robustxai.ranking import RANKINGS, unit_scores
+from robustxai.ranking import RANKING, unit_scores
 
 __all__ = ["CrossLipschitz"]
 
@@ -64,11 +64,16 @@ class CrossLipschitz:
     ranking: str = "magnitude"
     radius: float = 0.5
 
+    _constraints = {
+        "k": COUNT,
+        "n_pairs": optional(COUNT),
+        "reduction": Choice(_REDUCTIONS),
+        "ranking": RANKING,
+        "radius": POSITIVE,
+    }
+
     def __post_init__(self) -> None:
-        check_k(self.k)
-        check_choice("reduction", self.reduction, _REDUCTIONS)
-        check_choice("ranking", self.ranking, RANKINGS)
-        check_number("radius", self.radius, minimum=0.0, inclusive=False)
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import COUNT, NOT_NEGATIVE, POSITIVE, Choice, Instance, check_arguments
 from robustxai.explainers import SmoothGrad
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.perturbation import tangent_noise
@@ -33,6 +33,11 @@ class Distillation:
 
     teacher: nn.Module
     temperature: float = 4.0
+
+    _constraints = {"teacher": Instance(nn.Module), "temperature": POSITIVE}
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
@@ -93,13 +98,19 @@ class TangentDistillation:
     n_draws: int = 10
     variant: str = "paper"
 
+    _constraints = {
+        "teacher": Instance(nn.Module),
+        "along": NOT_NEGATIVE,
+        "across": NOT_NEGATIVE,
+        "n_along": COUNT,
+        "n_across": COUNT,
+        "temperature": POSITIVE,
+        "n_draws": COUNT,
+        "variant": Choice(_VARIANTS),
+    }
+
     def __post_init__(self) -> None:
-        check_choice("variant", self.variant, _VARIANTS)
-        for name in ("along", "across"):
-            check_number(name, getattr(self, name), minimum=0.0)
-        for name in ("n_along", "n_across", "n_draws"):
-            check_number(name, getattr(self, name), minimum=1, integer=True)
-        check_number("temperature", self.temperature, minimum=0.0, inclusive=False)
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from robustxai._validation import check_number
+from robustxai._arguments import POSITIVE, check_arguments
 from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
 
 __all__ = ["EstimatedHessian"]
@@ -41,8 +41,10 @@ class EstimatedHessian:
 
     kappa: float = 1e-2
 
+    _constraints = {"kappa": POSITIVE}
+
     def __post_init__(self) -> None:
-        check_number("kappa", self.kappa, minimum=0.0, inclusive=False)
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import COUNT, NOT_NEGATIVE, Choice, check_arguments, optional
 from robustxai.explainers import Gradient
 from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
 from robustxai.penalties._lanczos import leading_eigenvector
@@ -60,12 +60,10 @@ class ExactHessian:
     n_iter: int = 100
     tol: float = 1e-6
 
+    _constraints = {"norm": Choice(_NORMS), "n_probes": optional(COUNT), "n_iter": COUNT, "tol": NOT_NEGATIVE}
+
     def __post_init__(self) -> None:
-        check_choice("norm", self.norm, _NORMS)
-        if self.n_probes is not None:
-            check_number("n_probes", self.n_probes, minimum=1, integer=True)
-        check_number("n_iter", self.n_iter, minimum=1, integer=True)
-        check_number("tol", self.tol, minimum=0.0)
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""

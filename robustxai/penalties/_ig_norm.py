@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, POSITIVE, Choice, check_arguments, optional
 from robustxai._random import like_normal, like_uniform
-from robustxai._validation import check_choice, check_number
 from robustxai.explainers import log_odds
 from robustxai.penalties._batch import ExplainedBatch
 from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
@@ -97,14 +97,20 @@ class IGNorm:
     n_steps: int = 7
     step_size: float | None = None
 
+    _constraints = {
+        "objective": Choice(_OBJECTIVES),
+        "beta": NOT_NEGATIVE,
+        "epsilon": NOT_NEGATIVE,
+        "norm": NORM,
+        "n_points": COUNT,
+        "n_attack_points": COUNT,
+        "n_steps": COUNT,
+        "step_size": optional(POSITIVE),
+    }
+
     def __post_init__(self) -> None:
-        check_choice("objective", self.objective, _OBJECTIVES)
-        check_number("beta", self.beta, minimum=0.0)
-        for name in ("n_points", "n_attack_points", "n_steps"):
-            check_number(name, getattr(self, name), minimum=1, integer=True)
-        if self.step_size is not None:
-            check_number("step_size", self.step_size, minimum=0.0, inclusive=False)
-        self.threat  # noqa: B018 - it checks epsilon, norm and bounds
+        check_arguments(self)
+        self.threat  # noqa: B018 - it checks bounds
 
     @property
     def threat(self) -> ThreatModel:

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_k, check_number
+from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optional
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._known_gradient import known_gradient
-from robustxai.ranking import RANKINGS, boundary_sets, top_k_set, unit_scores
+from robustxai.ranking import RANKING, boundary_sets, top_k_set, unit_scores
 
 __all__ = ["RankingGap"]
 
@@ -71,12 +71,17 @@ class RankingGap:
     ranking: str = "magnitude"
     margin: float = 1.0
 
+    _constraints = {
+        "k": COUNT,
+        "pairs": Choice(_PAIRS),
+        "n_pairs": optional(COUNT),
+        "gap": Choice(_GAPS),
+        "ranking": RANKING,
+        "margin": POSITIVE,
+    }
+
     def __post_init__(self) -> None:
-        check_k(self.k)
-        check_choice("pairs", self.pairs, _PAIRS)
-        check_choice("gap", self.gap, _GAPS)
-        check_choice("ranking", self.ranking, RANKINGS)
-        check_number("margin", self.margin, minimum=0.0, inclusive=False)
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_number
+from robustxai._arguments import POSITIVE, check_arguments
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._known_gradient import known_gradient
 
@@ -45,8 +45,10 @@ class RelativeHessian:
 
     kappa: float = 0.3
 
+    _constraints = {"kappa": POSITIVE}
+
     def __post_init__(self) -> None:
-        check_number("kappa", self.kappa, minimum=0.0, inclusive=False)
+        check_arguments(self)
 
     def point(self, batch: ExplainedBatch) -> Tensor:
         """The other end of the difference, x + kappa u, shaped like x."""

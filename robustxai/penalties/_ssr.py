@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import COUNT, NOT_NEGATIVE, Choice, check_arguments
 from robustxai.nets import is_piecewise_linear
 from robustxai.penalties._batch import ExplainedBatch
 from robustxai.penalties._exact_hessian import products
@@ -64,10 +64,10 @@ class SSR:
     n_iter: int = 100
     tol: float = 1e-6
 
+    _constraints = {"method": Choice(_METHODS), "n_iter": COUNT, "tol": NOT_NEGATIVE}
+
     def __post_init__(self) -> None:
-        check_choice("method", self.method, _METHODS)
-        check_number("n_iter", self.n_iter, minimum=1, integer=True)
-        check_number("tol", self.tol, minimum=0.0)
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Penalty per sample, shape (*batch,)."""
