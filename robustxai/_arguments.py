@@ -231,7 +231,7 @@ class Choice(Constraint):
 
     def sentence(self, name: str, value: Any) -> str:
         """As `Constraint.sentence`."""
-        if not isinstance(value, str):
+        if not isinstance(value, str) or self.words:
             return super().sentence(name, value)
         hint = nearest_name(value, self.names)
         names = f" Valid names: {', '.join(sorted(self.names))}."

@@ -27,7 +27,7 @@ from robustxai._arguments import (
 from robustxai._doubts import of_one_evaluation, warn_of_mismatch
 from robustxai._frames import take
 from robustxai._switches import own_switches
-from robustxai._validation import clip_k
+from robustxai._validation import clip_k, outside
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
@@ -447,7 +447,7 @@ class AutoExplanationAttack(AttackTransformer):
 
 
 def _say(what: str) -> None:
-    warnings.warn(f"This P@k is probably not what it seems: {what}", EvaluationWarning, stacklevel=3)
+    warnings.warn(f"This P@k is probably not what it seems: {what}", EvaluationWarning, stacklevel=outside())
 
 
 def _improved(best: AttackResult, result: AttackResult, rows: np.ndarray) -> AttackResult:

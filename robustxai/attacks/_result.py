@@ -14,6 +14,7 @@ import pandas as pd
 
 from robustxai._arguments import Each, Instance, checked
 from robustxai._frames import aligned, like, take
+from robustxai._validation import outside
 from robustxai.attacks._moved import distances, moved_units, unit_names
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.metrics import between_rows_precision
@@ -236,7 +237,7 @@ def _check_comparable(first: AttackResult, other: AttackResult) -> None:
             raise ValueError(f"The results are of different rows or classifiers. {cure}")
 
 
-def warn_of_rise(precision: Mapping[float, float], cure: str, *, stacklevel: int = 2) -> None:
+def warn_of_rise(precision: Mapping[float, float], cure: str) -> None:
     """Warn where the mean P@k of an attack rises with the radius by more than 0.01.
 
     The larger ball holds the smaller one, so that what was found there was there to be found again: only an attack that
@@ -248,8 +249,6 @@ def warn_of_rise(precision: Mapping[float, float], cure: str, *, stacklevel: int
         Mean P@k of one attack on one set of rows, by radius.
     cure : str
         What to do about it.
-    stacklevel : int, default=2
-        As in :func:`warnings.warn`.
     """
     radii = sorted(precision)
     rises = []
@@ -262,7 +261,7 @@ def warn_of_rise(precision: Mapping[float, float], cure: str, *, stacklevel: int
             f"The mean P@k rises with epsilon ({'; '.join(rises)}), although a larger ball holds every smaller one: at "
             f"the larger radius the attack is too weak, or held up by the prediction. {cure}",
             EvaluationWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=outside(),
         )
 
 
@@ -291,7 +290,7 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
-def warn_of_sameness(attribution: Any, k: int, ranking: str = "magnitude", *, stacklevel: int = 2) -> None:
+def warn_of_sameness(attribution: Any, k: int, ranking: str = "magnitude") -> None:
     """Warn where two different rows have more than 90 % of their top-k sets in common, without any attack.
 
     Parameters
@@ -302,8 +301,6 @@ def warn_of_sameness(attribution: Any, k: int, ranking: str = "magnitude", *, st
         Size of the top set, below the number of units.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
-    stacklevel : int, default=2
-        As in :func:`warnings.warn`.
     """
     between = between_rows_precision(attribution, k, ranking=ranking)
     if between > _SAME:
@@ -314,5 +311,5 @@ def warn_of_sameness(attribution: Any, k: int, ranking: str = "magnitude", *, st
             "and read chance_corrected_precision; where reasons should differ between rows, explain contributions "
             '(explainer="gradient_times_input" or "integrated_gradients").',
             SharedExplanationWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=outside(),
         )

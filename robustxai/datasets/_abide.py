@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
-from robustxai._validation import check_choice
+from robustxai._arguments import FLAG, Choice, checked
 from robustxai.datasets._array_source import Arrays, ArraySource, Spec
-from robustxai.datasets._base import PathLike, fetch
+from robustxai.datasets._base import HOME, PathLike, fetch
 
 __all__ = ["load_abide"]
 
@@ -63,6 +63,13 @@ def _source(site: str) -> _GraphSource:
     )
 
 
+@checked(
+    site=Choice(_DESCR),
+    weights=Choice(("signed", "absolute", "positive")),
+    clear_diagonal=FLAG,
+    data_home=HOME,
+    return_X_y=FLAG,
+)
 def load_abide(
     *,
     site: str = "nyu",
@@ -111,8 +118,6 @@ def load_abide(
     .. [2] C. Craddock et al., "The Neuro Bureau Preprocessing Initiative: open sharing of preprocessed neuroimaging
        data and derivatives", Frontiers in Neuroinformatics, 2013.
     """
-    check_choice("site", site, _DESCR)
-    check_choice("weights", weights, ("signed", "absolute", "positive"))
     arrays, filename = fetch(_source(site), data_home)
     X, y = arrays["adjacency"].astype(np.float32), arrays["label"].astype(np.int64)
     if weights == "absolute":

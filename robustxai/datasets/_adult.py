@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from robustxai._validation import check_choice
-from robustxai.datasets._base import PathLike, fetch
+from robustxai._arguments import FLAG, Choice, checked
+from robustxai.datasets._base import HOME, PathLike, fetch
 from robustxai.datasets._table_source import TableSource, as_bunch, as_categories
 
 __all__ = ["load_adult"]
@@ -95,6 +95,7 @@ _SOURCE = TableSource(
 )
 
 
+@checked(data_home=HOME, subset=Choice(("all", "train", "test")), columns=Choice(("all", "dice")), return_X_y=FLAG)
 def load_adult(
     *,
     data_home: PathLike | None = None,
@@ -136,8 +137,6 @@ def load_adult(
     .. [2] R. K. Mothilal, A. Sharma, C. Tan, "Explaining machine learning classifiers through diverse counterfactual
        explanations", FAT* 2020.
     """
-    check_choice("subset", subset, ("all", "train", "test"))
-    check_choice("columns", columns, ("all", "dice"))
     frame, filename = fetch(_SOURCE, data_home)
     split = frame.pop("split")
     if columns == "dice":

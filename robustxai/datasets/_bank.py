@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustxai.datasets._base import PathLike, fetch
+from robustxai._arguments import FLAG, checked
+from robustxai.datasets._base import HOME, PathLike, fetch
 from robustxai.datasets._table_source import TableSource, as_bunch, as_categories
 
 __all__ = ["load_bank"]
@@ -65,6 +66,7 @@ _SOURCE = TableSource(
 )
 
 
+@checked(data_home=HOME, include_duration=FLAG, return_X_y=FLAG)
 def load_bank(
     *,
     data_home: PathLike | None = None,

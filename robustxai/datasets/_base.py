@@ -18,7 +18,9 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar
 from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
+from robustxai._arguments import PathName, optional
 from robustxai._files import written_at_once
+from robustxai._validation import outside
 from robustxai.exceptions import DataNotFoundError
 
 __all__ = ["ENVIRONMENT_VARIABLE", "PathLike", "Source", "damaged", "fetch"]
@@ -87,7 +89,11 @@ class Source(Generic[Content]):
         raise NotImplementedError
 
 
-def fetch(source: Source[Content], data_home: PathLike | None, *, callers: int = 1) -> tuple[Content, str]:
+#: What may be given for `data_home`.
+HOME = optional(PathName())
+
+
+def fetch(source: Source[Content], data_home: PathLike | None) -> tuple[Content, str]:
     """The content of a source, and the place it was read from.
 
     Parameters
@@ -96,8 +102,6 @@ def fetch(source: Source[Content], data_home: PathLike | None, *, callers: int =
         What is looked for.
     data_home : path-like or None
         Folder to look in first.
-    callers : int, default=1
-        How many functions of this package lie between the user's line, which a warning shows, and this one.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def fetch(source: Source[Content], data_home: PathLike | None, *, callers: int =
         for path in source.candidates(home):
             if path.is_file():
                 return source.read(path), str(path)
-    return _download(source, homes, stacklevel=3 + callers)
+    return _download(source, homes)
 
 
 def _homes(data_home: PathLike | None) -> Iterator[tuple[str, Path]]:
@@ -126,7 +130,7 @@ def damaged(path: object, reason: str, advice: str) -> DataNotFoundError:
     return DataNotFoundError(f"{path} is damaged: {reason}. Correct it or replace it by a good copy. {advice}")
 
 
-def _download(source: Source[Content], homes: dict[str, Path], stacklevel: int) -> tuple[Content, str]:
+def _download(source: Source[Content], homes: dict[str, Path]) -> tuple[Content, str]:
     if source.openml_id is None:
         raise _not_found(source, homes, source.no_download)
     place = f"OpenML data set {source.openml_id}"
@@ -144,7 +148,7 @@ def _download(source: Source[Content], homes: dict[str, Path], stacklevel: int) 
             file.write(stored)
     except OSError as error:
         message = f"The download could not be kept in {path} ({error}); it will be repeated."
-        warnings.warn(message, stacklevel=stacklevel)
+        warnings.warn(message, stacklevel=outside())
         return content, place
     return content, str(path)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from robustxai.datasets._base import PathLike, fetch
+from robustxai._arguments import FLAG, checked
+from robustxai.datasets._base import HOME, PathLike, fetch
 from robustxai.datasets._table_source import TableSource, as_bunch, as_categories
 
 __all__ = ["load_compas"]
@@ -65,6 +66,7 @@ _SOURCE = TableSource(
 )
 
 
+@checked(data_home=HOME, include_charge=FLAG, return_X_y=FLAG)
 def load_compas(
     *,
     data_home: PathLike | None = None,

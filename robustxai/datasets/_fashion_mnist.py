@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from robustxai._arguments import checked
 from robustxai.datasets._base import PathLike
-from robustxai.datasets._image_source import ImageSource, image_arrays, load_images
+from robustxai.datasets._image_source import IMAGE_ARGUMENTS, ImageSource, image_arrays, load_images
 
 __all__ = ["load_fashion_mnist"]
 
@@ -40,6 +41,7 @@ _SOURCE = ImageSource(
 )
 
 
+@checked(**IMAGE_ARGUMENTS)
 def load_fashion_mnist(
     *,
     data_home: PathLike | None = None,

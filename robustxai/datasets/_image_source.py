@@ -10,11 +10,22 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from robustxai._validation import check_choice, check_number, nearest_name
+from robustxai._arguments import COUNT, FLAG, SEED, Choice, Has, Number, optional
+from robustxai._validation import nearest_name
 from robustxai.datasets._array_source import Arrays, ArraySource, Spec, sealed_npz, to_npz
-from robustxai.datasets._base import PathLike, fetch
+from robustxai.datasets._base import HOME, PathLike, fetch
 
-__all__ = ["ImageSource", "image_arrays", "load_images", "stratified_subset"]
+__all__ = ["IMAGE_ARGUMENTS", "ImageSource", "image_arrays", "load_images", "stratified_subset"]
+
+#: What may be given to a loader of images.
+IMAGE_ARGUMENTS = {
+    "data_home": HOME,
+    "subset": Choice(("train", "test", "all")),
+    "classes": optional(Has(("__iter__",), words="a list of names or numbers of classes")),
+    "n_samples": optional(COUNT),
+    "random_state": SEED,
+    "return_X_y": FLAG,
+}
 
 
 def image_arrays(*shape: int, n_classes: int) -> dict[str, Spec]:
@@ -84,11 +95,8 @@ def load_images(
     return_X_y: bool,
 ) -> Any:
     """What every loader of images does; the arguments are those of the loaders."""
-    check_choice("subset", subset, ("train", "test", "all"))
-    if n_samples is not None:
-        check_number("n_samples", n_samples, minimum=1, integer=True)
     wanted = None if classes is None else _labels_of(classes, source.target_names)
-    arrays, filename = fetch(source, data_home, callers=2)
+    arrays, filename = fetch(source, data_home)
     parts = ("train", "test") if subset == "all" else (subset,)
     images, labels = (np.concatenate([arrays[f"{name}_{part}"] for part in parts]) for name in "Xy")
     rows = np.arange(len(labels)) if wanted is None else np.flatnonzero(np.isin(labels, wanted))
@@ -119,7 +127,7 @@ def _labels_of(classes: Iterable[int | str], names: tuple[str, ...]) -> list[int
                 raise ValueError(f"There is no class {one!r}.{nearest_name(one, names)}")
             labels.append(names.index(one))
         else:
-            check_number("a class", one, minimum=0, integer=True)
+            Number(0, integer=True).check("a class", one)
             if one >= len(names):
                 raise ValueError(f"There is no class {one}; the classes are 0 to {len(names) - 1}.")
             labels.append(int(one))

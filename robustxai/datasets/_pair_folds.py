@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 
-from robustxai._validation import check_number
-from robustxai.datasets._pairs import Pairs, make_pairs
+from robustxai._arguments import SEED, Number, Rows, checked, optional
+from robustxai.datasets._pairs import N_PAIRS, Pairs, make_pairs
 
 __all__ = ["PairFold", "pair_folds"]
 
@@ -34,6 +34,15 @@ class PairFold(NamedTuple):
     test: Pairs
 
 
+@checked(
+    X=Rows(),
+    y=Rows(),
+    n_splits=Number(3, integer=True),
+    stratify=optional(Rows()),
+    n_train_pairs=N_PAIRS,
+    n_held_out_pairs=N_PAIRS,
+    random_state=SEED,
+)
 def pair_folds(
     X: ArrayLike,
     y: ArrayLike,
@@ -100,7 +109,6 @@ def pair_folds(
     (30, 2, 2) (8, 2, 2) set()
     (30, 2, 2) (8, 2, 2) set()
     """
-    check_number("n_splits", n_splits, minimum=3, integer=True)
     X, labels = np.asarray(X), column_or_1d(y)
     check_consistent_length(X, labels)
     strata = np.unique(labels, return_inverse=True)[1]

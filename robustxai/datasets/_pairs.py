@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 
-from robustxai._validation import check_number
+from robustxai._arguments import SEED, Choice, Either, Nothing, Number, Rows, checked, optional
 from robustxai.datasets._pair_rounds import draw_pairs
 
 __all__ = ["Pairs", "make_pairs"]
@@ -34,6 +34,11 @@ class Pairs(NamedTuple):
     indices: np.ndarray
 
 
+#: What may be given for a number of pairs.
+N_PAIRS = Either((Number(2, integer=True), Choice(("all",), words='an integer, "all" or None'), Nothing()))
+
+
+@checked(X=Rows(), y=Rows(), items=optional(Rows()), partners=optional(Rows()), n_pairs=N_PAIRS, random_state=SEED)
 def make_pairs(
     X: ArrayLike,
     y: ArrayLike,
@@ -166,12 +171,8 @@ def _settle(n_pairs: int | str | None, n_items: int, available: tuple[int, int])
         )
     if n_pairs is None:
         n_pairs = min(_PAIRS_PER_ITEM * n_items, most)
-    elif isinstance(n_pairs, str):
-        if n_pairs != "all":
-            raise ValueError(f'n_pairs must be an integer, "all" or None, got {n_pairs!r}.')
+    elif isinstance(n_pairs, str):  # "all"
         n_pairs = most
-    else:
-        check_number("n_pairs", n_pairs, minimum=2, integer=True)
     wanted = n_pairs // 2, n_pairs - n_pairs // 2
     if wanted[0] > available[0] or wanted[1] > available[1]:
         raise ValueError(f"n_pairs={n_pairs} is more than the {most} balanced pairs that there are.")

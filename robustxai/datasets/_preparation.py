@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from typing_extensions import Self
 
+from robustxai._arguments import Choice, Rows, checked
 from robustxai._frames import as_pandas, like
-from robustxai._validation import check_choice
+from robustxai._validation import outside
 from robustxai.datasets._gap_marks import GapMarks, is_marked_by
 from robustxai.exceptions import DataWarning
 
@@ -56,6 +57,7 @@ def _as_float32(X: Any) -> Any:
     return like(X, np.asarray(X, dtype=np.float32))
 
 
+@checked(X=Rows(), scale=Choice(("minmax", "standard")))
 def make_preprocessor(X: Any, *, scale: str = "minmax") -> ColumnTransformer:
     """Make the unfitted scikit-learn transformer that fits the columns of a table.
 
@@ -104,7 +106,6 @@ def make_preprocessor(X: Any, *, scale: str = "minmax") -> ColumnTransformer:
     1  1.0          0.0           1.0       0.0        0.0
     2  0.5          1.0           0.0       0.0        1.0
     """
-    check_choice("scale", scale, ("minmax", "standard"))
     X = as_pandas(X)
     if not isinstance(X, pd.DataFrame):
         raise TypeError(f"X must be a DataFrame, whose dtypes tell the columns apart; got {type(X).__name__}.")
@@ -129,7 +130,7 @@ def make_preprocessor(X: Any, *, scale: str = "minmax") -> ColumnTransformer:
                 f"The column {column!r} holds {n} different values in {len(X)} rows and becomes about as many "
                 "features; an identifier is better left out, and numbers or dates better converted before.",
                 DataWarning,
-                stacklevel=2,
+                stacklevel=outside(),
             )
     scaler = MinMaxScaler(clip=True) if scale == "minmax" else StandardScaler()
     to_numbers = make_pipeline(

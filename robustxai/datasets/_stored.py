@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from robustxai._arguments import Text, checked
 from robustxai._validation import nearest_name
 from robustxai.datasets import _abide, _adult, _bank, _cifar10, _compas, _fashion_mnist, _mnist
-from robustxai.datasets._base import PathLike, Source, _homes, fetch
+from robustxai.datasets._base import HOME, PathLike, Source, _homes, fetch
 
 __all__ = ["stored_file"]
 
@@ -20,6 +21,7 @@ _SOURCES: dict[str, Source[Any]] = {
 }
 
 
+@checked(name=Text(), data_home=HOME)
 def stored_file(name: str, data_home: PathLike | None = None) -> Path | None:
     """The file that the loader of a data set reads; it is downloaded first where there is none.
 

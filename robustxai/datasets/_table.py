@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from robustxai._validation import nearest_name
+from robustxai._arguments import FLAG, Each, Either, Has, Instance, Number, PathName, Text, checked, optional
+from robustxai._validation import nearest_name, outside
 from robustxai.datasets._base import PathLike
 from robustxai.datasets._dialect import read_rows
 from robustxai.datasets._file_text import read_text
@@ -30,7 +31,25 @@ _LABEL_NAMES = re.compile(
     r"survived|species|approved|two_year_recid|risk_?(performance|flag)|income_?bracket)"
 )
 
+#: What may be given for `drop`.
+_NAMES = Either((Text(), Each(Text())), words="the name of a column, or a sequence of names")
+#: What may be given for `na_values`.
+_MARK = Either((Instance(str), Number()))
+_MARKS = Either(
+    (_MARK, Each(_MARK), Has(("items",))), words="a text, a number, a sequence of them, or a dict of them by column"
+)
 
+
+@checked(
+    path=PathName(),
+    target=optional(Text()),
+    drop=_NAMES,
+    na_values=_MARKS,
+    sep=optional(Text()),
+    encoding=optional(Text()),
+    drop_unlabeled=FLAG,
+    return_X_y=FLAG,
+)
 def load_table(
     path: PathLike,
     target: str | None = None,
@@ -145,7 +164,7 @@ def load_table(
             f"only together with the label, leave it out (drop=[{name!r}], --drop {name})."
         )
     for note in notes:
-        warnings.warn(f"{path.name}: {note}", DataWarning, stacklevel=2)
+        warnings.warn(f"{path.name}: {note}", DataWarning, stacklevel=outside())
     descr = "\n".join([f"Table {path.name}.", *notes])
     bunch = as_bunch(frame, label, descr=descr, filename=str(path), return_X_y=return_X_y)
     if not return_X_y:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai.inspection._check import check_one_data_set, pyplot
+from robustxai._arguments import COUNT, Table, checked
+from robustxai.inspection._check import AXES, check_one_data_set, pyplot
 from robustxai.inspection._text import fit_text
 
 __all__ = ["BracketDisplay"]
@@ -49,12 +50,14 @@ class BracketDisplay:
     figure_ : matplotlib Figure, after `plot`
     """
 
+    @checked(points=Table(tuple(_LINES), index=("defence", "epsilon")), models=Table(index=("defence",)), k=COUNT)
     def __init__(self, points: pd.DataFrame, *, models: pd.DataFrame, k: int) -> None:
         self.points = points
         self.models = models
         self.k = k
 
     @classmethod
+    @checked(rows=Table(("data", "defence", "epsilon", "k", *_LINES), source="Bracket.run"), axes=AXES)
     def from_results(cls, rows: pd.DataFrame, *, axes: Any = None) -> Self:
         """Plot the rows of one data set, as ``Bracket.run`` returns them; means over seeds.
 
@@ -70,6 +73,7 @@ class BracketDisplay:
         models = rows.groupby("defence", sort=False)[[name for name in _MODEL if name in rows]].mean()
         return cls(points, models=models, k=int(rows["k"].iloc[0])).plot(axes=axes)
 
+    @checked(axes=AXES)
     def plot(self, *, axes: Any = None) -> Self:
         """Draw on `axes`, one per defence, or on a new figure.
 

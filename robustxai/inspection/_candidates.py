@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai.inspection._check import check_one_data_set, pyplot
+from robustxai._arguments import COUNT, SHARE, Table, checked, optional
+from robustxai.inspection._check import AX, check_one_data_set, pyplot
 from robustxai.inspection._text import fit_text, legend_beside
 
 __all__ = ["CandidatesDisplay"]
@@ -34,18 +35,25 @@ class CandidatesDisplay:
     ax_, figure_ : matplotlib Axes and Figure, after `plot`
     """
 
+    @checked(candidates=Table(("method", "roc_auc", "precision_at_k")), k=COUNT, min_auc=optional(SHARE))
     def __init__(self, candidates: pd.DataFrame, *, k: int, min_auc: float | None = None) -> None:
         self.candidates = candidates
         self.k = k
         self.min_auc = min_auc
 
     @classmethod
+    @checked(
+        search=Table(("data", "method", "roc_auc", "precision_at_k", "k"), source="Study.search"),
+        min_auc=optional(SHARE),
+        ax=AX,
+    )
     def from_results(cls, search: pd.DataFrame, *, min_auc: float | None = None, ax: Any = None) -> Self:
         """Plot the search cells of one data set, as in ``Study.search``."""
         check_one_data_set(cls, search)
         columns = search[["method", "roc_auc", "precision_at_k"]]
         return cls(columns, k=int(search["k"].iloc[0]), min_auc=min_auc).plot(ax=ax)
 
+    @checked(ax=AX)
     def plot(self, *, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         plt = pyplot()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["check_estimators", "check_one_data_set", "pyplot"]
+from robustxai._arguments import Constraint, Either, Nothing, Rows
+
+__all__ = ["AX", "AXES", "ESTIMATORS", "NAMES", "ByName", "check_one_data_set", "pyplot"]
 
 
 def check_one_data_set(display: type, rows: pd.DataFrame) -> None:
@@ -16,13 +20,55 @@ def check_one_data_set(display: type, rows: pd.DataFrame) -> None:
         raise ValueError(f"{display.__name__} shows one data set, got {sorted(rows['data'].unique())}.")
 
 
-def check_estimators(estimators: object) -> None:
-    """Raise unless `estimators` names at least one model."""
-    if not isinstance(estimators, Mapping) or not estimators:
-        raise TypeError(
-            "estimators must be a dict of at least one name and fitted classifier, for instance "
-            f'{{"Vanilla": clf}}, got {estimators!r}.'
-        )
+@dataclass(frozen=True, eq=False)
+class ByName(Constraint):
+    """A mapping of at least one name, of which an empty one and anything else are refused alike."""
+
+    def fault(self, value: Any) -> type[Exception] | None:
+        """As `Constraint.fault`."""
+        return None if isinstance(value, Mapping) and len(value) else TypeError
+
+    def says(self) -> str:
+        """As `Constraint.says`."""
+        return "a dict of at least one name"
+
+    def good(self) -> Iterator[Any]:
+        """As `Constraint.good`."""
+        yield {"name": None}
+
+    def edges(self) -> Iterator[Any]:
+        """As `Constraint.edges`."""
+        yield from ({}, ["name"])
+
+
+@dataclass(frozen=True, eq=False)
+class Axes(Constraint):
+    """One matplotlib Axes, or with `several` an array of them; None for a new figure."""
+
+    several: bool = False
+
+    def fault(self, value: Any) -> type[Exception] | None:
+        """As `Constraint.fault`."""
+        if value is None:
+            return None
+        parts = np.asarray(value, dtype=object).ravel() if self.several else [value]
+        fits = len(parts) and all(hasattr(part, "plot") and hasattr(part, "figure") for part in parts)
+        return None if fits else TypeError
+
+    def says(self) -> str:
+        """As `Constraint.says`."""
+        return "an array of matplotlib Axes or None" if self.several else "a matplotlib Axes or None"
+
+    def good(self) -> Iterator[Any]:
+        """As `Constraint.good`."""
+        yield None
+
+
+#: What may be given for `estimators`.
+ESTIMATORS = ByName(words='a dict of at least one name and fitted classifier, for instance {"Vanilla": clf}')
+AX, AXES = Axes(), Axes(several=True)
+#: What may be given for names of features.
+NAMES = Either((Rows(), Nothing()), words="a sequence of names or None")
 
 
 def pyplot() -> Any:

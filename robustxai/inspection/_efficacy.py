@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai.inspection._check import pyplot
+from robustxai._arguments import NOT_NEGATIVE, Instance, Table, checked
+from robustxai.inspection._check import AXES, pyplot
 from robustxai.inspection._text import fit_text
 
 __all__ = ["EfficacyDisplay"]
@@ -46,6 +47,12 @@ class EfficacyDisplay:
     figure_ : matplotlib Figure, after `plot`
     """
 
+    @checked(
+        points=Table(("accuracy", "accuracy_sd"), index=("data", "training", "defence", "iterations")),
+        majority=Instance(pd.Series),
+        reference=Instance(pd.Series),
+        epsilon=NOT_NEGATIVE,
+    )
     def __init__(self, points: pd.DataFrame, *, majority: pd.Series, reference: pd.Series, epsilon: float) -> None:
         self.points = points
         self.majority = majority
@@ -53,6 +60,7 @@ class EfficacyDisplay:
         self.epsilon = epsilon
 
     @classmethod
+    @checked(cells=Table(("data", "defence", "seed", "iterations", "epsilon"), source="ATEXEfficacy.run"), axes=AXES)
     def from_results(cls, cells: pd.DataFrame, *, axes: Any = None) -> Self:
         """Plot the cells of one radius, as ``ATEXEfficacy.run`` returns them, or of a study of one's own.
 
@@ -83,6 +91,7 @@ class EfficacyDisplay:
         display = cls(points, majority=majority, reference=reference, epsilon=float(cells["epsilon"].iloc[0]))
         return display.plot(axes=axes)
 
+    @checked(axes=AXES)
     def plot(self, *, axes: Any = None) -> Self:
         """Draw on `axes`, or on a new figure.
 

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai.inspection._check import check_one_data_set, pyplot
+from robustxai._arguments import COUNT, SHARE, Table, checked, optional
+from robustxai.inspection._check import AX, check_one_data_set, pyplot
 from robustxai.inspection._text import fit_text, legend_beside
 
 __all__ = ["FrontierDisplay"]
@@ -37,12 +38,14 @@ class FrontierDisplay:
     ax_, figure_ : matplotlib Axes and Figure, after `plot`
     """
 
+    @checked(points=Table(("auc", "auc_sd", "precision", "precision_sd")), k=COUNT, reference_auc=optional(SHARE))
     def __init__(self, points: pd.DataFrame, *, k: int, reference_auc: float | None = None) -> None:
         self.points = points
         self.k = k
         self.reference_auc = reference_auc
 
     @classmethod
+    @checked(cells=Table(("data", "seed", "defence", "roc_auc", "precision_at_k", "k"), source="run_experiment"), ax=AX)
     def from_results(cls, cells: pd.DataFrame, *, ax: Any = None) -> Self:
         """Plot the cells of one data set, as ``run_experiment`` returns them."""
         check_one_data_set(cls, cells)
@@ -63,6 +66,7 @@ class FrontierDisplay:
         display = cls(points.drop(blind.index), k=int(cells["k"].iloc[0]), reference_auc=reference)
         return display.plot(ax=ax)
 
+    @checked(ax=AX)
     def plot(self, *, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         plt = pyplot()

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
+from robustxai._arguments import Each, Has, Instance, Numbers, Text, checked
 from robustxai._fingerprint import content_key
 from robustxai._validation import nearest_name
-from robustxai.inspection._check import pyplot
+from robustxai.inspection._check import AX, pyplot
 from robustxai.inspection._text import fit_text, legend_beside
 
 __all__ = ["ParetoDisplay"]
+
+_VALUES = Numbers(finite=False)
 
 
 class ParetoDisplay:
@@ -39,6 +42,9 @@ class ParetoDisplay:
     ax_, figure_ : matplotlib Axes and Figure, after `plot`
     """
 
+    @checked(
+        x=_VALUES, y=_VALUES, x_std=_VALUES, y_std=_VALUES, labels=Each(Instance(str)), x_name=Text(), y_name=Text()
+    )
     def __init__(
         self,
         x: np.ndarray,
@@ -59,6 +65,12 @@ class ParetoDisplay:
         self.y_name = y_name
 
     @classmethod
+    @checked(
+        search=Has(("cv_results_",), words="a fitted search, such as BatchedSearchCV or GridSearchCV"),
+        x=Text(),
+        y=Text(),
+        ax=AX,
+    )
     def from_search(cls, search: Any, x: str, y: str, *, ax: Any = None) -> Self:
         """Plot a fitted search (``BatchedSearchCV``, ``GridSearchCV``, ...) in two of its metrics.
 
@@ -92,6 +104,7 @@ class ParetoDisplay:
         }
         return cls(results[prefix + x][rows], results[prefix + y][rows], **columns).plot(ax=ax)
 
+    @checked(ax=AX)
     def plot(self, *, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure."""
         plt = pyplot()

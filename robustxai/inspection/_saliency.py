@@ -9,12 +9,13 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from typing_extensions import Self
 
+from robustxai._arguments import COUNT, Each, Instance, Number, Rows, checked, optional
 from robustxai._frames import aligned, column_names, like, take
 from robustxai._models import EXPLANATIONS, named_rows, unwrap, victim
-from robustxai._validation import check_choice, clip_k
+from robustxai._validation import clip_k
 from robustxai.attacks import AttackResult, ERAttack
 from robustxai.attacks._victim import aimed
-from robustxai.inspection._check import check_estimators, pyplot
+from robustxai.inspection._check import AXES, ESTIMATORS, NAMES, pyplot
 from robustxai.inspection._raw import inside_the_data, raw_values
 from robustxai.inspection._saliency_maps import (
     COLOURS,
@@ -28,7 +29,7 @@ from robustxai.inspection._saliency_maps import (
 )
 from robustxai.inspection._text import fit_text
 from robustxai.metrics import precision_at_k
-from robustxai.ranking import RANKINGS, as_tensor, count_units, top_k_indices, unit_scores
+from robustxai.ranking import RANKING, as_tensor, count_units, top_k_indices, unit_scores
 
 __all__ = ["SaliencyDisplay"]
 
@@ -36,6 +37,9 @@ __all__ = ["SaliencyDisplay"]
 _N_ROWS = 4
 #: Width of a letter in inches; letters of a feature's name that fit beside its bars; and that are written at most.
 _LETTER, _ROOM, _LONGEST = 0.065, 24, 72
+
+#: What may be given for `rows`.
+_ROWS = optional(Each(Number(integer=True), least=1, words="a list of at least one row number"))
 
 
 class SaliencyDisplay:
@@ -92,6 +96,20 @@ class SaliencyDisplay:
     (3, 2)
     """
 
+    @checked(
+        X=Rows(),
+        X_adv=Rows(),
+        attribution=Rows(),
+        attribution_adv=Rows(),
+        k=COUNT,
+        ranking=RANKING,
+        predicted=optional(Rows()),
+        predicted_adv=optional(Rows()),
+        names=NAMES,
+        feature_names=NAMES,
+        values=optional(Rows()),
+        values_adv=optional(Rows()),
+    )
     def __init__(
         self,
         X: Any,
@@ -122,6 +140,7 @@ class SaliencyDisplay:
         self.values_adv = values_adv
 
     @classmethod
+    @checked(X=Rows(), k=optional(COUNT), rows=_ROWS, feature_names=NAMES, axes=AXES)
     def from_estimator(
         cls,
         estimator: Any,
@@ -157,6 +176,7 @@ class SaliencyDisplay:
         return cls._attacked({"": estimator}, X, attack, k, rows, feature_names).plot(axes=axes)
 
     @classmethod
+    @checked(estimators=ESTIMATORS, X=Rows(), k=optional(COUNT), rows=_ROWS, feature_names=NAMES, axes=AXES)
     def from_estimators(
         cls,
         estimators: Mapping[str, Any],
@@ -188,10 +208,12 @@ class SaliencyDisplay:
         axes : array of Axes, optional
             As in :meth:`plot`.
         """
-        check_estimators(estimators)
         return cls._attacked(estimators, X, attack, k, rows, feature_names).plot(axes=axes)
 
     @classmethod
+    @checked(
+        result=Instance(AttackResult), X=Rows(), k=COUNT, ranking=RANKING, rows=_ROWS, feature_names=NAMES, axes=AXES
+    )
     def from_result(
         cls,
         result: AttackResult,
@@ -305,6 +327,7 @@ class SaliencyDisplay:
             **values,
         )
 
+    @checked(axes=AXES)
     def plot(self, *, axes: Any = None) -> Self:
         """Draw on `axes`, or on a new figure.
 
@@ -314,7 +337,6 @@ class SaliencyDisplay:
             Of shape (n_samples, 4), of tables (n_samples, 2).
         """
         plt = pyplot()
-        check_choice("ranking", self.ranking, RANKINGS)
         X, X_adv, before, after = (np.asarray(part) for part in self._parts())
         if not X.shape == X_adv.shape == before.shape == after.shape:
             shapes = [part.shape for part in (X, X_adv, before, after)]

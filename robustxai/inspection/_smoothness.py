@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from typing_extensions import Self
 
+from robustxai._arguments import FLAG, Choice, Instance, Named, Number, Numbers, Rows, checked, optional
 from robustxai._models import GRADIENTS, unwrap, victim
-from robustxai._validation import check_choice, check_number
 from robustxai.attacks import BlackBox
 from robustxai.explainers import ExactAttribution, Gradient, SmoothGrad
-from robustxai.inspection._check import check_estimators, pyplot
+from robustxai.inspection._check import AX, ESTIMATORS, pyplot
 from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape, size_note
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.inspection._text import fit_text, legend_beside
 from robustxai.metrics import ssim
+from robustxai.ranking import RANKING
 
 __all__ = ["SmoothnessDisplay"]
 
@@ -28,6 +29,8 @@ _N_SAMPLES, _NOISE = 100, 0.1
 _PAIRS = 512
 #: Letters of a model's name that fit below its box.
 _WIDTH = 14
+
+_KINDS = ("box", "histogram")
 
 
 class SmoothnessDisplay:
@@ -65,6 +68,15 @@ class SmoothnessDisplay:
     Tang et al., *Defense against explanation manipulation*, 2021, Section 4.3 and Figure 2.
     """
 
+    @checked(
+        similarity=Named(Rows(), least=1, advice="Without one there is nothing to draw."),
+        scores=optional(Named(Numbers(finite=False))),
+        score=Choice(SCORES),
+        example=optional(Rows()),
+        maps=optional(Instance(Mapping)),
+        of_reference=FLAG,
+        ranking=RANKING,
+    )
     def __init__(
         self,
         similarity: Mapping[str, np.ndarray],
@@ -85,6 +97,17 @@ class SmoothnessDisplay:
         self.ranking = ranking
 
     @classmethod
+    @checked(
+        estimators=ESTIMATORS,
+        X=Rows(),
+        y=optional(Rows()),
+        smooth_grad=optional(Instance(SmoothGrad)),
+        ranking=RANKING,
+        score=Choice(SCORES),
+        example=optional(Number(0, integer=True)),
+        kind=Choice(_KINDS),
+        ax=AX,
+    )
     def from_estimators(
         cls,
         estimators: Mapping[str, Any],
@@ -127,14 +150,9 @@ class SmoothnessDisplay:
         ax : matplotlib Axes, optional
             As in :meth:`plot`.
         """
-        check_estimators(estimators)
-        check_choice("score", score, SCORES)
-        check_choice("kind", kind, _KINDS)
         similarity, scores, maps, shown = {}, {}, {}, None
-        if example is not None:
-            check_number("example", example, minimum=0, integer=True)
-            if example >= len(X):
-                raise ValueError(f"example must be a row of X, below {len(X)}, got {example}.")
+        if example is not None and example >= len(X):
+            raise ValueError(f"example must be a row of X, below {len(X)}, got {example}.")
         for name, estimator in estimators.items():
             for one in (estimator, reference):
                 if isinstance(one, BlackBox):
@@ -169,6 +187,7 @@ class SmoothnessDisplay:
         )
         return display.plot(kind=kind, ax=ax)
 
+    @checked(kind=Choice(_KINDS), ax=AX)
     def plot(self, *, kind: str = "box", ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure.
 
@@ -180,10 +199,6 @@ class SmoothnessDisplay:
             For the distributions alone: the maps of an example need a figure of their own.
         """
         plt = pyplot()
-        check_choice("kind", kind, _KINDS)
-        check_choice("score", self.score, SCORES)
-        if not self.similarity:
-            raise ValueError("similarity is empty: there is nothing to draw.")
         self.map_axes_ = None
         with_maps = self.example is not None and self.maps is not None
         own = ax is None
@@ -262,9 +277,6 @@ class SmoothnessDisplay:
         for ax in axes.flat:
             ax.set_xticks([])
             ax.set_yticks([])
-
-
-_KINDS = ("box", "histogram")
 
 
 def _smoothed(estimator: Any, X: np.ndarray, labels: np.ndarray, smooth_grad: SmoothGrad | None) -> np.ndarray:

@@ -11,13 +11,27 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai._arguments import (
+    COUNT,
+    FLAG,
+    NORM,
+    NOT_NEGATIVE,
+    Choice,
+    Each,
+    Instance,
+    Named,
+    Numbers,
+    Rows,
+    Table,
+    checked,
+    optional,
+)
 from robustxai._doubts import of_one_evaluation
 from robustxai._frames import take
-from robustxai._validation import check_choice, check_k, check_number
 from robustxai.attacks import AutoExplanationAttack, RandomAttack
 from robustxai.attacks._result import warn_of_rise
 from robustxai.attacks._victim import aimed
-from robustxai.inspection._check import check_estimators, pyplot
+from robustxai.inspection._check import AX, ESTIMATORS, ByName, pyplot
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.inspection._text import fit_text, legend_beside
 from robustxai.perturbation import ThreatModel
@@ -65,6 +79,13 @@ class StabilityCurveDisplay:
     ['Vanilla (accuracy .98)', 'R2ET (accuracy .97)']
     """
 
+    @checked(
+        points=Table(_COLUMNS, index=("model", "epsilon")),
+        k=COUNT,
+        scores=optional(Named(Numbers(finite=False))),
+        score=Choice(SCORES),
+        norm=optional(NORM),
+    )
     def __init__(
         self,
         points: pd.DataFrame,
@@ -81,6 +102,18 @@ class StabilityCurveDisplay:
         self.norm = norm
 
     @classmethod
+    @checked(
+        estimators=ESTIMATORS,
+        X=Rows(),
+        y=optional(Rows()),
+        epsilons=Each(NOT_NEGATIVE, least=1),
+        k=optional(COUNT),
+        n_attacked=optional(COUNT),
+        random=FLAG,
+        certified=optional(Instance(Mapping)),
+        score=Choice(SCORES),
+        ax=AX,
+    )
     def from_estimators(
         cls,
         estimators: Mapping[str, Any],
@@ -131,12 +164,8 @@ class StabilityCurveDisplay:
         EvaluationWarning
             Where the attack by itself found less at a larger radius than at a smaller one, by more than 0.01.
         """
-        check_estimators(estimators)
-        check_choice("score", score, SCORES)
         attack = AutoExplanationAttack(preset="fast") if attack is None else attack
         radii = _radii(epsilons)
-        if n_attacked is not None:
-            check_number("n_attacked", n_attacked, minimum=1, integer=True)
         attacked: dict[str, list[np.ndarray]] = {}
         floors: dict[str, list[np.ndarray]] = {}
         scores: dict[str, float] = {}
@@ -167,6 +196,17 @@ class StabilityCurveDisplay:
         )
 
     @classmethod
+    @checked(
+        curves=ByName(words="a dict of at least one name and curve"),
+        epsilons=Each(NOT_NEGATIVE, least=1),
+        k=COUNT,
+        scores=optional(Named(Numbers(finite=False))),
+        score=Choice(SCORES),
+        random=optional(Instance(Mapping)),
+        certified=optional(Instance(Mapping)),
+        norm=optional(NORM),
+        ax=AX,
+    )
     def from_curves(
         cls,
         curves: Mapping[str, Any],
@@ -207,8 +247,6 @@ class StabilityCurveDisplay:
             A new figure by default.
         """
         radii = _radii(epsilons)
-        if not isinstance(curves, Mapping) or not curves:
-            raise TypeError(f"curves must be a dict of at least one name and curve, got {curves!r}.")
         for what, others in (("scores", scores), ("random", random), ("certified", certified)):
             strangers = [name for name in others or {} if name not in curves]
             if strangers:
@@ -223,6 +261,7 @@ class StabilityCurveDisplay:
         display = cls(pd.concat(parts), k=k, scores=scores, score=score, norm=norm)
         return display.plot(ax=ax)
 
+    @checked(ax=AX)
     def plot(self, *, ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure.
 
@@ -232,11 +271,6 @@ class StabilityCurveDisplay:
             A new figure by default.
         """
         plt = pyplot()
-        check_k(self.k)
-        check_choice("score", self.score, SCORES)
-        missing = [column for column in _COLUMNS if column not in self.points]
-        if missing:
-            raise ValueError(f"points needs the columns {list(_COLUMNS)}; there is no {missing[0]!r}.")
         own = ax is None
         if ax is None:
             _, ax = plt.subplots(figsize=(7.6, 4.0), layout="constrained")
@@ -274,10 +308,8 @@ class StabilityCurveDisplay:
 
 def _radii(epsilons: Sequence[float]) -> list[float]:
     radii = np.asarray(epsilons, dtype=np.float64)
-    if radii.ndim != 1 or not len(radii) or len(np.unique(radii)) < len(radii):
-        raise ValueError(f"epsilons must be a sequence of at least one radius, each once, got {epsilons!r}.")
-    for radius in radii:
-        check_number("epsilons", float(radius), minimum=0.0)
+    if len(np.unique(radii)) < len(radii):
+        raise ValueError(f"epsilons must name radii, each once, got {epsilons!r}.")
     return [float(radius) for radius in radii]
 
 
@@ -296,7 +328,7 @@ def _curve(attack: Any, X: Any, radii: Sequence[float]) -> np.ndarray:
     attack.set_params(threat=threat)
     if not isinstance(attack, RandomAttack):
         cure = "Give it more iterations. What is drawn counts what was found at smaller radii, and does not rise."
-        warn_of_rise(alone, cure, stacklevel=3)
+        warn_of_rise(alone, cure)
     return columns
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
+from robustxai._arguments import COUNT, NOT_NEGATIVE, Each, Instance, Named, Rows, Table, Text, checked, optional
 from robustxai.attacks import ERAttack
 from robustxai.attacks._victim import aimed
-from robustxai.inspection._check import check_estimators, check_one_data_set, pyplot
+from robustxai.inspection._check import ESTIMATORS, check_one_data_set, pyplot
 from robustxai.inspection._text import fit_text
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
 from robustxai.perturbation import ThreatModel
@@ -47,6 +48,7 @@ class ThicknessDisplay:
     Chen et al., *Robust ranking explanations*, 2023, Figure 3.
     """
 
+    @checked(rows=Named(Table(("first_flip", *_QUANTITIES)), least=1), correlations=Instance(Mapping), n_steps=COUNT)
     def __init__(
         self, rows: dict[str, pd.DataFrame], correlations: dict[str, dict[str, float]], *, n_steps: int = 1000
     ) -> None:
@@ -55,6 +57,14 @@ class ThicknessDisplay:
         self.n_steps = n_steps
 
     @classmethod
+    @checked(
+        flips=Table(
+            ("data", "method", "first_flip", *_QUANTITIES, *(f"spearman_{name}" for name in _QUANTITIES)),
+            source="Study.flips",
+        ),
+        methods=optional(Each(Text(), least=1)),
+        n_steps=COUNT,
+    )
     def from_results(cls, flips: pd.DataFrame, *, methods: Any = None, n_steps: int = 1000) -> Self:
         """Plot `methods` (all by default) of ``Study.flips`` of one data set."""
         check_one_data_set(cls, flips)
@@ -69,6 +79,7 @@ class ThicknessDisplay:
         return cls(rows, correlations, n_steps=n_steps).plot()
 
     @classmethod
+    @checked(estimators=ESTIMATORS, X=Rows(), k=optional(COUNT), epsilon=NOT_NEGATIVE, n_draws=COUNT, n_points=COUNT)
     def from_estimators(
         cls,
         estimators: Mapping[str, Any],
@@ -99,7 +110,6 @@ class ThicknessDisplay:
         n_draws, n_points : int, default=50 and 10
             Sampling of the thickness, as in :func:`robustxai.metrics.ranking_thickness`.
         """
-        check_estimators(estimators)
         attack = _paper_attack() if attack is None else attack
         draws: dict[str, Any] = {"epsilon": epsilon, "n_draws": n_draws, "n_points": n_points}
         rows, correlations = {}, {}

@@ -97,7 +97,7 @@ def _individuality(result: AttackResult, precision: float, attack: BaseAttack) -
     """How much the clean explanations differ between rows, and what is left of P@k beyond what rows share anyway."""
     k, options = _ranked_k(attack.k, result.attribution), {"ranking": attack.ranking}
     between = between_rows_precision(result.attribution, k, **options)
-    warn_of_sameness(result.attribution, k, attack.ranking, stacklevel=6)
+    warn_of_sameness(result.attribution, k, attack.ranking)
     return {
         "between_rows_precision": between,
         "distinct_top_k_sets": float(distinct_top_k_sets(result.attribution, k, **options)),
@@ -155,7 +155,7 @@ class PrecisionAtKScorer:
         results = _run_on_all(self.attack, [_victim(estimator, X) for estimator in estimators])
         for result in results:
             k = _ranked_k(self.attack.k, result.attribution)
-            warn_of_sameness(result.attribution, k, self.attack.ranking, stacklevel=4)
+            warn_of_sameness(result.attribution, k, self.attack.ranking)
         return [float(result.precision_at_k.mean()) for result in results]
 
 
@@ -259,7 +259,7 @@ class CertifiedPrecisionScorer:
         )
         model, rows = _victim(estimator, X)
         attribution = model.explain(rows)
-        warn_of_sameness(attribution, _ranked_k(self.k, attribution), self.ranking, stacklevel=3)
+        warn_of_sameness(attribution, _ranked_k(self.k, attribution), self.ranking)
         return float(certificate.precision_at_k.mean())
 
 
