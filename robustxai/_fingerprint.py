@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 import types
 from collections.abc import Hashable, Iterable, Iterator
@@ -49,6 +50,7 @@ _INCIDENTAL = {
     "__static_attributes__",
     "__weakref__",
     "_abc_impl",
+    "_constraints",
 }
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 #: Flag of a code object whose first constant is its docstring, from Python 3.13 on.
@@ -257,6 +259,8 @@ class _Reader:
         return self._object(value)
 
     def _function(self, function: types.FunctionType) -> bytes:
+        if hasattr(function, "_constraints"):  # of checked arguments, which say nothing about what it computes
+            function = inspect.unwrap(function)
         package = _package(function)
         version = library_version(package)
         if version is not None:
