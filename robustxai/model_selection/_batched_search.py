@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_classifier
+from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.utils import indexable
+from sklearn.utils import Bunch, indexable
+from sklearn.utils.validation import _check_method_params, _num_samples
 from typing_extensions import Self
 
 from robustxai._validation import check_number
 from robustxai.model_selection._pareto import non_dominated
-from robustxai.model_selection._search_pool import Pool, Trained, as_given
+from robustxai.model_selection._search_pool import ROWS, Candidate, Pool, Trained
 
 __all__ = ["BatchedSearchCV"]
 
@@ -123,25 +126,28 @@ class BatchedSearchCV(BaseSearchCV):
         self.stack_size = stack_size
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None, **params: Any) -> Self:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Search on X of shape (n_samples, *features) and labels y of shape (n_samples,).
 
         Parameters
         ----------
         X, y : array-likes
             Data.
-        groups : array-like of shape (n_samples,), optional
-            For the splitter.
         **params
-            Of ``GridSearchCV.fit``; a fit with parameters of its own is not stacked.
+            As of ``GridSearchCV.fit``: `groups` for the splitter, and what the estimator's ``fit`` and the scorers
+            take, by scikit-learn's metadata routing where it is enabled. A fit with parameters of its own is not
+            stacked.
         """
         check_number("n_rungs", self.n_rungs, minimum=1, integer=True)
         if self.stack_size is not None:
             check_number("stack_size", self.stack_size, minimum=1, integer=True)
+        self._validate_params()
+        scorers, _ = self._get_scorers()  # an unknown metric is found now and not after the training
         X, y = indexable(X, y)
+        routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
         candidates = self._candidates()
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        splits = list(splitter.split(X, y, groups))
+        splits = list(splitter.split(X, y, **routed.splitter.split))
         with tempfile.TemporaryDirectory() as folder:
             run = copy.copy(self)
             run.estimator = Trained(self.estimator, folder)
@@ -152,13 +158,18 @@ class BatchedSearchCV(BaseSearchCV):
                 (X, y),
                 splits,
                 Path(folder),
-                scoring=None if self.return_train_score else self.scoring,
+                scoring=None if self.return_train_score or routed.scorer.score else self.scoring,
                 options={"n_jobs": self.n_jobs, "stack_size": self.stack_size},
-                stacked=not params,
+                stacked=not routed.estimator.fit,
             )
             run.scoring = run._pool.prescored(self.scoring)
+            run._routed = Bunch(
+                estimator=Bunch(fit={**routed.estimator.fit, ROWS: np.arange(_num_samples(X))}),
+                splitter=Bunch(split={}),  # `splits` are made
+                scorer=routed.scorer,
+            )
             BaseSearchCV.fit(run, X, y, **params)
-        run.scorer_ = as_given(run.scorer_)
+        run.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
         fitted = {name: value for name, value in vars(run).items() if name.endswith("_") and not name.startswith("_")}
         self.__dict__.update(fitted)
         self._set_front()
@@ -166,7 +177,7 @@ class BatchedSearchCV(BaseSearchCV):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the pool: scikit-learn sends the search along with every task, all trained networks would go too."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_pool"}
+        return {name: value for name, value in super().__getstate__().items() if name not in ("_pool", "_routed")}
 
     def _candidates(self) -> list[dict[str, Any]]:
         if not self.param_grid:
@@ -182,9 +193,14 @@ class BatchedSearchCV(BaseSearchCV):
 
     # ---------------------------------------------------------------- what BaseSearchCV.fit calls
 
-    def _run_search(self, evaluate_candidates: Callable[..., Any]) -> None:
+    def _get_routed_params_for_fit(self, params: dict[str, Any]) -> Any:
+        """Who gets which of the parameters of fit: decided once, by the search as it was given."""
+        return vars(self).get("_routed") or super()._get_routed_params_for_fit(params)
+
+    def _run_search(self, evaluate_candidates: Callable[..., Any], *, callback_ctx: Any = None) -> None:
         pool = self._pool
         alive = list(range(len(pool.candidates)))
+        rungs = _Rungs(self, callback_ctx, self.n_rungs)
         for rung in range(self.n_rungs):
             if self.n_rungs > 1:
                 pool.check_stacked(alive)
@@ -193,16 +209,20 @@ class BatchedSearchCV(BaseSearchCV):
             more = {"stacked": pool.stacked(alive), "why_not_stacked": pool.reasons(alive)}
             if self.n_rungs > 1:
                 more["rung"] = [rung] * len(alive)
-            results = evaluate_candidates([pool.candidates[i] for i in alive], more_results=more)
-            ranks = self._ranks(results)[-len(alive) :]
-            alive = [alive[i] for i in np.argsort(ranks, kind="stable")[: -(-len(alive) // 2)]]
+            candidates = [Candidate(pool.candidates[i], i) for i in alive]
+            with rungs.announced(len(alive) * self.n_splits_) as options:
+                results = evaluate_candidates(candidates, more_results=more, **options)
+            if rung < self.n_rungs - 1:
+                ranks = self._ranks(results)[-len(alive) :]
+                alive = [alive[i] for i in np.argsort(ranks, kind="stable")[: -(-len(alive) // 2)]]
+        rungs.end()
 
     def _ranks(self, results: Mapping[str, Any]) -> np.ndarray:
         names = [name for name in results if name.startswith("rank_test_")]
-        wanted = f"rank_test_{self.refit}" if isinstance(self.refit, str) else names[0]
-        if self.n_rungs > 1 and len(names) > 1 and wanted not in names:
+        wanted = f"rank_test_{self.refit}" if isinstance(self.refit, str) else ""
+        if len(names) > 1 and wanted not in names:
             raise ValueError("Halving with several metrics drops by refit: name one of them there.")
-        return np.asarray(results[wanted])
+        return np.asarray(results[wanted if wanted in names else names[0]])
 
     def _format_results(
         self, candidate_params: Any, n_splits: int, out: list[dict[str, Any]], more_results: Any = None
@@ -210,7 +230,9 @@ class BatchedSearchCV(BaseSearchCV):
         for name, seconds in self._pool.seconds.items():
             for result, share in zip(out, seconds):
                 result[name] = result[name] if share is None else share
-        results = super()._format_results(candidate_params, n_splits, out, more_results)
+        for name in ("test_scores", "train_scores"):
+            _fill_in_metrics(out, name)
+        results = super()._format_results([dict(c) for c in candidate_params], n_splits, out, more_results)
         return {
             name: np.asarray(v) if name in ("stacked", "why_not_stacked", "rung") else v for name, v in results.items()
         }
@@ -227,4 +249,40 @@ class BatchedSearchCV(BaseSearchCV):
         means = np.stack([results[name] for name in names], axis=1).astype(float)
         if "rung" in results:
             means[results["rung"] < self.n_rungs - 1] = np.nan
-        self.pareto_front_ = non_dominated(means)
+        known = ~np.isnan(means).all(axis=0)  # a metric that exists for no candidate decides between none
+        self.pareto_front_ = non_dominated(means[:, known] if known.any() else means)
+
+
+class _Rungs:
+    """Tells scikit-learn's callbacks of the fits of a search; of older versions without callbacks `context` is None."""
+
+    def __init__(self, search: BatchedSearchCV, context: Any, n_rungs: int) -> None:
+        self.search, self.context, self.n_rungs = search, context, n_rungs
+        if context is not None and n_rungs > 1:
+            self.context = context.subcontext(task_name="search", max_subtasks=n_rungs)
+            self.context.call_on_fit_task_begin(estimator=search)
+
+    @contextmanager
+    def announced(self, n_fits: int) -> Iterator[dict[str, Any]]:
+        """What ``evaluate_candidates`` is called with besides the candidates."""
+        if self.context is None:
+            yield {}
+            return
+        name = "search" if self.n_rungs == 1 else "rung"
+        own = self.context.subcontext(task_name=name, max_subtasks=n_fits, sequential_subtasks=False)
+        own.call_on_fit_task_begin(estimator=self.search)
+        yield {"callback_ctx": own}
+        own.call_on_fit_task_end(estimator=self.search)
+
+    def end(self) -> None:
+        """The last rung is over."""
+        if self.context is not None and self.n_rungs > 1:
+            self.context.call_on_fit_task_end(estimator=self.search)
+
+
+def _fill_in_metrics(out: list[dict[str, Any]], name: str) -> None:
+    """Write the error score of a scorer of several metrics, where it failed, under the names of its metrics."""
+    metrics = next((list(result[name]) for result in out if isinstance(result.get(name), dict)), [])
+    for result in out if metrics else ():
+        if not isinstance(result[name], dict):
+            result[name] = dict.fromkeys(metrics, result[name])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import joblib
 import numpy as np
 import torch
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import accuracy_score
 
 from robustxai._doubts import of_one_evaluation
@@ -104,6 +106,18 @@ def _individuality(result: AttackResult, precision: float, attack: BaseAttack) -
         "commonest_top_k_share": commonest_top_k_share(result.attribution, k, **options),
         "corrected_precision_at_k": chance_corrected_precision(precision, between),
     }
+
+
+def _area(metric: Callable[..., float], clf: Any, X: Any, y: Any) -> float:
+    """An area under the ROC curve; nan, with scikit-learn's warning, where the labels define none."""
+    found = np.unique(np.asarray(y))
+    if len(found) > 1 and np.isin(found, clf.classes_).all():
+        return metric(clf, X, y)
+    why = "a single class" if len(found) < 2 else "labels that the classifier was not fitted with"
+    warnings.warn(
+        f"y holds {why}: {metric.__name__} is not defined and becomes nan.", UndefinedMetricWarning, stacklevel=6
+    )
+    return float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +284,7 @@ class RobustnessScorer:
     Returns a dict, which scikit-learn takes as multi-metric scoring (``refit="precision_at_k"``):
 
     ============================ =========================================================================
-    ``roc_auc``, ``accuracy``    of the clean inputs
+    ``roc_auc``, ``accuracy``    of the clean inputs; the area is nan where y holds a single class
     ``precision_at_k``           mean over rows of the lowest P@k that any of the attacks reached
     ``precision_at_k_NAME``      mean P@k under one attack, where several are given
     ``between_rows_precision``   B, the P@k between the clean explanations of two different rows
@@ -304,6 +318,9 @@ class RobustnessScorer:
         is too weak there.
     SharedExplanationWarning
         B is above 0.9: the rows have one top-k set, more or less, as those of a linear model do.
+    UndefinedMetricWarning
+        There is no area under the ROC curve, because y holds a single class or one that the classifier does not know.
+        The areas are nan then, and all other scores are what they are.
     """
 
     attack: BaseAttack | Mapping[str, BaseAttack] = field(default_factory=ERAttack)
@@ -344,7 +361,7 @@ class RobustnessScorer:
         self, clf: Any, X: Any, y: Any, results: dict[str, AttackResult], references: dict[str, AttackResult]
     ) -> dict[str, float]:
         """All scores of a classifier, whose first rows have been attacked."""
-        scores = {"roc_auc": roc_auc(clf, X, y), "accuracy": float(accuracy_score(y, clf.predict(X)))}
+        scores = {"roc_auc": _area(roc_auc, clf, X, y), "accuracy": float(accuracy_score(y, clf.predict(X)))}
         X, y = take(X, slice(self.max_samples)), np.asarray(y)[: self.max_samples]
         attacks = self._attacks()
         worst = strongest(list(results.values()))
@@ -376,5 +393,5 @@ class RobustnessScorer:
             "decision_flip_fraction": decision_flip_fraction(clf, X, worst.attribution, ranking=first.ranking),
         }
         scores |= {name: float(np.mean(values)) for name, values in per_row.items()}
-        scores["adversarial_auc"] = adversarial_auc(clf, worst.X_adv, y)
+        scores["adversarial_auc"] = _area(adversarial_auc, clf, worst.X_adv, y)
         return scores

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-import io
+import pickle
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
+import cloudpickle
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
 from robustxai._files import read_sealed, write_sealed
+from robustxai._fingerprint import digest
 from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
 
-__all__ = ["Pool", "Trained", "as_given"]
+__all__ = ["ROWS", "Candidate", "Pool", "Trained"]
+
+#: Names under which `Trained` learns which of the candidates it is, and which rows it is fitted on.
+_NUMBER, ROWS = "_candidate_of_search", "_rows_of_search"
+
+
+class Candidate(dict[str, Any]):
+    """Parameters of a candidate with its number in the search.
+
+    scikit-learn clones the parameters that it sets: the clone has the number among them, and `Trained` takes it out.
+    """
+
+    def __init__(self, params: Mapping[str, Any], number: int) -> None:
+        super().__init__(params)
+        self.number = number
+
+    def __reduce__(self) -> Any:
+        return Candidate, (dict(self), self.number)
+
+    def __sklearn_clone__(self) -> dict[str, Any]:
+        return {**clone(dict(self), safe=False), _NUMBER: self.number}
 
 
 class Pool:
@@ -38,14 +61,19 @@ class Pool:
     ) -> None:
         self.candidates = candidates
         self.folder = folder
-        named = scoring if isinstance(scoring, Mapping) else {"": scoring}
-        self.scorers = {name: scorer for name, scorer in named.items() if hasattr(scorer, "score_together")}
         self.options = options
         self.n_splits = len(splits)
+        # scikit-learn takes rows by numbers alone, whatever the splitter has given
+        numbers = np.arange(_num_samples(rows[0]))
+        self.names = [_name(numbers[train]) for train, _ in splits]
+        named = scoring if isinstance(scoring, Mapping) else {"": scoring}
+        self.scorers = {name: scorer for name, scorer in named.items() if hasattr(scorer, "score_together")}
+        if len(set(self.names)) < self.n_splits:  # a fit of several test sets is not known by its training rows
+            self.scorers = {}
         parts, self.held_out = (
-            [tuple(_safe_indexing(column, split[side]) for column in rows) for split in splits] for side in (0, 1)
+            [(_part(rows[0], numbers[split[side]]), _part(rows[1], numbers[split[side]])) for split in splits]
+            for side in (0, 1)
         )
-        self.names = [joblib.hash(part) for part in parts]
         pairs = [
             (clone(estimator).set_params(**clone(candidate, safe=False)), part)
             for candidate in candidates
@@ -78,15 +106,26 @@ class Pool:
         numbers = [i for c in candidates for i in self.of(c)]
         results = train_fits([self.fits[i] for i in numbers], self.data, share=share, **self.options)
         for number, fit in zip(numbers, results):
-            self.fits[number] = fit
-            self.seconds["fit_time"].append(fit.seconds if fit.members else None)
-            if fit.members:
-                _lay_down(_outcome(fit, self.data), path := self.path(number))
-                _scores_of(path).unlink(missing_ok=True)  # those of an earlier rung
+            self.fits[number] = self._laid_down(number, fit) if fit.members else fit
+            self.seconds["fit_time"].append(fit.seconds if self.fits[number].members else None)
+
+    def _laid_down(self, number: int, fit: StackedFit) -> StackedFit:
+        """The fit, whose result lies in the folder; one that is not stacked where that cannot be."""
+        path = self.path(number)
+        _scores_of(path).unlink(missing_ok=True)  # those of an earlier rung
+        try:
+            outcome = _outcome(fit, self.data)
+            _lay_down(outcome, path)
+            if isinstance(outcome, Exception):
+                _pick_up(path)  # an error can be one that cannot be made again
+        except Exception as error:  # of any kind: a class says in its own way that it cannot be pickled
+            path.unlink(missing_ok=True)
+            return replace(fit, members=[], why_not=f"the fitted estimator cannot be pickled ({error})")
+        return fit
 
     def path(self, number: int) -> Path:
         """Where the result of a fit lies."""
-        return _path(self.folder, self.candidates[number // self.n_splits], self.names[self.fits[number].part])
+        return _path(self.folder, number // self.n_splits, self.names[self.fits[number].part])
 
     def score(self, candidates: Sequence[int]) -> None:
         """Score what was trained, the candidates of a split at once, and lay the scores down beside it."""
@@ -107,6 +146,10 @@ class Pool:
         """The `scoring` of the search, whose scorers find what was scored together."""
         known = {name: _Prescored(name, scorer) for name, scorer in self.scorers.items()}
         return {**scoring, **known} if isinstance(scoring, Mapping) else known.get("", scoring)
+
+
+def _part(column: Any, rows: np.ndarray) -> Any:
+    return None if column is None else _safe_indexing(column, rows)
 
 
 def _outcome(fit: StackedFit, data: dict[Hashable, Any]) -> Any:
@@ -138,20 +181,18 @@ class _Prescored:
         self.name = name
         self.scorer = scorer
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
+    def __call__(self, estimator: Any, X: Any, y: Any = None, **params: Any) -> Any:
         known = getattr(estimator, "_scores_in_search", {})
-        return known.pop(self.name) if self.name in known else self.scorer(estimator, X, y)
+        return known.pop(self.name) if self.name in known else self.scorer(estimator, X, y, **params)
 
 
-def as_given(scorer: Any) -> Any:
-    """The scorers of a search without what `Pool.prescored` has put around them."""
-    if isinstance(scorer, Mapping):
-        return {name: as_given(one) for name, one in scorer.items()}
-    return scorer.scorer if isinstance(scorer, _Prescored) else scorer
+def _name(rows: np.ndarray) -> str:
+    """Of a set of training rows."""
+    return digest(np.ascontiguousarray(rows, dtype=np.int64).tobytes()).hex()
 
 
-def _path(folder: str | Path, params: dict[str, Any], part: str) -> Path:
-    return Path(folder) / f"{joblib.hash(params)}-{part}.joblib"
+def _path(folder: str | Path, candidate: int, part: str) -> Path:
+    return Path(folder) / f"{candidate}-{part}.pickle"
 
 
 def _scores_of(path: Path) -> Path:
@@ -160,21 +201,21 @@ def _scores_of(path: Path) -> Path:
 
 
 def _lay_down(value: Any, path: Path) -> None:
-    buffer = io.BytesIO()
-    joblib.dump(value, buffer)
-    write_sealed(path, buffer.getvalue(), path.name, lasting=False)
+    # cloudpickle takes along what a script or a notebook has defined itself
+    write_sealed(path, cloudpickle.dumps(value), path.name, lasting=False)
 
 
 def _pick_up(path: Path) -> Any:
     advice = "It is a temporary file of a search: start the search again, and leave its folder alone."
-    return joblib.load(io.BytesIO(read_sealed(path, path.name, advice)))
+    return pickle.loads(read_sealed(path, path.name, advice))
 
 
 class Trained(BaseEstimator):
     """The searched estimator, which finds its trained self in a folder when it is asked to fit.
 
     scikit-learn's search clones it, sets a candidate's parameters, and fits and scores what `set_params` returned: the
-    estimator itself, without anything around it that a scorer would have to know of.
+    estimator itself, without anything around it that a scorer would have to know of. It finds itself by the number of
+    the candidate and of the rows; nothing is compared.
     """
 
     def __init__(self, estimator: Any, folder: str) -> None:
@@ -194,17 +235,18 @@ class Trained(BaseEstimator):
 
     def set_params(self, **params: Any) -> Any:
         """The estimator with these parameters."""
-        path = partial(_path, self.folder, clone(params, safe=False))
+        number = params.pop(_NUMBER, None)  # None: the refit
         estimator = clone(self.estimator).set_params(**params)
-        estimator.fit = partial(_fit_or_find, estimator, path)
+        estimator.fit = partial(_fit_or_find, estimator, self.folder, number)
         return estimator
 
 
-def _fit_or_find(estimator: Any, path: Callable[[str], Path], X: Any, y: Any = None, **params: Any) -> Any:
+def _fit_or_find(estimator: Any, folder: str, number: int | None, *data: Any, **params: Any) -> Any:
     del estimator.fit
-    found = path(joblib.hash((X, y)))
-    if params or not found.exists():
-        return estimator.fit(X, y, **params)
+    rows = params.pop(ROWS)
+    found = None if number is None else _path(folder, number, _name(rows))
+    if found is None or not found.exists():
+        return estimator.fit(*data, **params)
     trained = _pick_up(found)
     if isinstance(trained, Exception):
         raise trained

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from robustxai._fingerprint import digest
 from robustxai._switches import own_switches
 from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.training import HeldOut, Member, ObjectiveNet, Rows, batch_size_of, stack_key, train_together
@@ -23,6 +25,8 @@ __all__ = ["StackedFit", "begin_fits", "portions", "train_fits"]
 _CPU_STACK = 32
 #: Share of the free memory of a GPU that a stack may plan with.
 _GPU_SHARE = 0.7
+#: For a NotImplementedError that says nothing.
+_UNKNOWN = "something in it is not implemented for stacks"
 #: Tensors of the size of all units of a batch that a training step keeps, about.
 _KEPT = 40
 
@@ -34,7 +38,7 @@ class StackedFit:
     Attributes
     ----------
     estimator : estimator
-        Parameters set; a pipeline's first steps are fitted.
+        Parameters set; a pipeline's first steps are fitted where the fit can be stacked.
     part : int
         Number of the part of the data.
     members : list of Member
@@ -74,10 +78,15 @@ class StackedFit:
         """The estimator as trained so far; raises what ended the training."""
         if self.error is not None:
             raise self.error
-        estimator = copy.deepcopy(self.estimator)
-        classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        # a copy that shares the fitted steps: not all that users write can be copied
+        estimator = copy.copy(self.estimator)
+        classifier = copy.copy(self.classifier)
+        if isinstance(estimator, Pipeline):
+            estimator.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], classifier)]
+        else:
+            estimator = classifier
         reached = [member for member in self.members if len(member.net.history)] or self.members[:1]
-        classifier._finish(copy.deepcopy(reached[-1].net), data[self.rows][0], self.classes)
+        classifier._finish(copy.deepcopy(reached[-1]).net, data[self.rows][0], self.classes)
         return estimator
 
 
@@ -109,11 +118,13 @@ def begin_fits(
     data: dict[Hashable, Rows] = {}
     watched = {} if watched is None else watched
     for estimator, part in candidates:
-        fit = StackedFit(estimator, part)
         try:
+            fit = StackedFit(clone(estimator), part)
             _begin(fit, parts[part], data, watched)
         except NotImplementedError as reason:
-            fit.members, fit.why_not = [], str(reason)
+            fit = StackedFit(estimator, part, why_not=str(reason) or _UNKNOWN)
+        except Exception as error:  # the ordinary fit raises it again, where somebody expects it
+            fit = StackedFit(estimator, part, why_not=f"{type(error).__name__}: {error}")
         fits.append(fit)
     return fits, data
 
@@ -125,28 +136,36 @@ def _begin(
     watched: dict[Hashable, HeldOut | None],
 ) -> None:
     X, y = part
+    if isinstance(fit.estimator, Pipeline) and type(fit.estimator) is not Pipeline:
+        raise NotImplementedError(f"{type(fit.estimator).__name__} may fit its steps otherwise than a Pipeline")
     classifier = fit.classifier
     if not isinstance(classifier, BaseExplainableClassifier):
         raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
     if type(classifier)._train is not BaseExplainableClassifier._train:
         raise NotImplementedError(f"{type(classifier).__name__} has a training loop of its own")
-    steps: tuple[str, ...] = ()
+    if type(classifier).fit is not BaseExplainableClassifier.fit:
+        raise NotImplementedError(f"{type(classifier).__name__} has a fit of its own")
     if isinstance(fit.estimator, Pipeline) and len(fit.estimator) > 1:
         if fit.estimator.memory is not None:
             raise NotImplementedError("a pipeline with a memory fits its own steps")
         first = fit.estimator[:-1]
-        fit.estimator.steps[:-1] = first.steps
         X = first.fit_transform(X, y)
-        steps = (repr([(name, step.get_params()) for name, step in first.steps]),)
+        fit.estimator.steps[:-1] = first.steps
     rows, codes, fit.classes = classifier._check_fit(X, y)
-    fit.rows = (fit.part, *steps)
+    fit.rows = _content(rows, codes)
     data.setdefault(fit.rows, (rows, codes))
     key = (fit.rows, classifier._watch_key(len(rows)))
     if key not in watched:
         watched[key] = classifier._watch(rows, codes, len(fit.classes))
     nets = classifier._start(rows, len(fit.classes), watched[key])
     fit.key = tuple(stack_key(net) for net in nets)
+    hash(fit.key)  # now, where an error is about this fit alone
     fit.members = [Member(net, fit.rows) for net in nets]
+
+
+def _content(rows: np.ndarray, codes: np.ndarray) -> Hashable:
+    """What only data sets share that are equal: what made them may look alike and differ."""
+    return (rows.shape, rows.dtype.str, digest(rows.tobytes(), codes.tobytes()).hex())
 
 
 def train_fits(
@@ -173,14 +192,15 @@ def train_fits(
         first = fits[group[0]]
         size = stack_size or _stack_size(first, len(data[first.rows][0]))
         chunks += portions(group, size, n_jobs=n_jobs)
-    done = Parallel(n_jobs=n_jobs)(
-        delayed(_train_chunk)([fits[i] for i in chunk], {fits[i].rows: data[fits[i].rows] for i in chunk}, share)
-        for chunk in chunks
-    )
+    tasks = []
+    for chunk in chunks:
+        rows = {member.rows: data[member.rows] for i in chunk for member in fits[i].members}
+        # the members alone: what else an estimator holds need not be fit to travel
+        tasks.append(delayed(_train_chunk)([fits[i].members for i in chunk], rows, share))
     trained = list(fits)
-    for chunk, results in zip(chunks, done):
-        for number, fit in zip(chunk, results):
-            trained[number] = fit
+    for chunk, (members, seconds) in zip(chunks, Parallel(n_jobs=n_jobs)(tasks)):
+        for number, own in zip(chunk, members):
+            trained[number] = replace(fits[number], members=own, seconds=fits[number].seconds + seconds)
     return trained
 
 
@@ -210,7 +230,10 @@ def _member_bytes(net: ObjectiveNet, n_rows: int) -> int:
 
 
 @own_switches()
-def _train_chunk(fits: list[StackedFit], data: dict[Hashable, Rows], share: float) -> list[StackedFit]:
+def _train_chunk(
+    fits: list[list[Member]], data: dict[Hashable, Rows], share: float
+) -> tuple[list[list[Member]], float]:
+    """The members of a stack's fits, trained, and the seconds that each fit took of it."""
     start = time.perf_counter()
     copies = copy.deepcopy(fits)  # so that a second attempt begins where this one began
     try:
@@ -221,25 +244,22 @@ def _train_chunk(fits: list[StackedFit], data: dict[Hashable, Rows], share: floa
         del copies
         torch.cuda.empty_cache()
         half = len(fits) // 2
-        return _train_chunk(fits[:half], data, share) + _train_chunk(fits[half:], data, share)
-    for fit in copies:
-        fit.seconds += (time.perf_counter() - start) / len(fits)
-    return copies
+        copies = [fit for part in (fits[:half], fits[half:]) for fit in _train_chunk(part, data, share)[0]]
+    return copies, (time.perf_counter() - start) / len(fits)
 
 
-def _train(fits: list[StackedFit], data: dict[Hashable, Rows], share: float) -> None:
-    phases = list(zip(*(fit.members for fit in fits)))
+def _train(fits: list[list[Member]], data: dict[Hashable, Rows], share: float) -> None:
+    phases = list(zip(*fits))
     total = sum(phase[0].net.max_epochs for phase in phases)
     target = max(1, round(share * total))
     before = 0
     for number, phase in enumerate(phases):
-        if number and len(phase[0].net.history) == 0:
+        if number and all(len(member.net.history) == 0 for member in phase):
             for fit, member in zip(fits, phase):
-                earlier = fit.members[number - 1]
-                member.net.module_.load_state_dict(earlier.net.module_.state_dict())
+                member.net.module_.load_state_dict(fit[number - 1].net.module_.state_dict())
         n_epochs = min(target - before, phase[0].net.max_epochs) - max(len(m.net.history) for m in phase)
         if n_epochs > 0:
-            alive = [member for fit, member in zip(fits, phase) if fit.error is None]
+            alive = [member for fit, member in zip(fits, phase) if all(m.error is None for m in fit)]
             train_together(alive, data, n_epochs)
         before += phase[0].net.max_epochs
         if before >= target:

@@ -123,7 +123,7 @@ class MLPPasses:
     @classmethod
     def of(cls, module: nn.Module) -> MLPPasses | None:
         """The passes of `module`, on its own weights; None for a network that may compute something else."""
-        if type(module) is not MLP or any(_hooks(part) for part in module.modules()):
+        if type(module) is not MLP or any(has_hooks(part) for part in module.modules()):
             return None
         layers = [layer for layer in module.layers if isinstance(layer, nn.Linear)]
         units = [layer for layer in module.layers if not isinstance(layer, nn.Linear)]
@@ -174,7 +174,8 @@ class MLPPasses:
         self._latest = None
 
 
-def _hooks(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody listens to, or changes, what the module computes or what its parameters receive."""
     own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     return bool(own) or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters(False))
 

@@ -12,9 +12,12 @@ from typing_extensions import Self
 
 from robustxai._arguments import Each, Instance, checked
 from robustxai.nets._mlp import MLP
-from robustxai.nets._mlp_passes import MLPPasses
+from robustxai.nets._mlp_passes import MLPPasses, has_hooks
 
 __all__ = ["StackedMLP"]
+
+#: From where on softplus is linear, unless somebody says otherwise.
+_THRESHOLD = nn.Softplus().threshold
 
 
 class StackedMLP(nn.Module):
@@ -31,7 +34,8 @@ class StackedMLP(nn.Module):
     Raises
     ------
     NotImplementedError
-        Members of several shapes, an activation without a slope here, or another class than MLP.
+        Members of several shapes, an activation without a slope here, another class than MLP, or one that was changed
+        by hand (hooks, other layers, another threshold).
     """
 
     beta: Tensor
@@ -59,8 +63,10 @@ class StackedMLP(nn.Module):
         """The one activation of all members (ReLU of networks that have none)."""
         mlps = [member for member in members if type(member) is MLP]  # a subclass may compute anything
         for member in members:
-            if member not in mlps:
+            if type(member) is not MLP:
                 raise NotImplementedError(f"Only MLPs are stacked, not {type(member).__name__}.")
+        for member in mlps:
+            _check_plain(member)
         shapes = {tuple(tuple(p.shape) for p in m.parameters()) for m in mlps}
         kinds = {type(layer) for m in mlps for layer in m.layers if not isinstance(layer, nn.Linear)}
         if len(shapes) > 1 or len(kinds) > 1:
@@ -122,6 +128,31 @@ class StackedMLP(nn.Module):
                 layer.bias.copy_(bias[s, 0])
             if self.skip is not None and member.skip is not None:
                 member.skip.weight.copy_(self.skip[s])
+
+    def parameters_of(self, member: MLP) -> list[Tensor]:
+        """The parameters of a network of the members' shape in the order of those of the stack."""
+        linear = [layer for layer in member.layers if isinstance(layer, nn.Linear)]
+        own = {id(p): layer.weight for p, layer in zip(self.weights, linear)}
+        own |= {id(p): layer.bias for p, layer in zip(self.biases, linear)}
+        if self.skip is not None and member.skip is not None:
+            own[id(self.skip)] = member.skip.weight
+        return [own[id(p)] for p in self.parameters()]
+
+
+def _check_plain(member: MLP) -> None:
+    """NotImplementedError where an MLP has been changed by hand, so that it computes otherwise."""
+    linear, units = list(member.layers)[::2], list(member.layers)[1::2]
+    affine = [*linear, *([] if member.skip is None else [member.skip])]
+    if any(type(layer) is not nn.Linear for layer in affine) or any(isinstance(unit, nn.Linear) for unit in units):
+        raise NotImplementedError("The layers of a stack's members are plain nn.Linear with an activation in between.")
+    if any(layer.bias is None for layer in linear) or (member.skip is not None and member.skip.bias is not None):
+        raise NotImplementedError("The layers of a stack's members have a bias, and the skip has none.")
+    if len({unit.beta for unit in units if isinstance(unit, nn.Softplus)}) > 1:
+        raise NotImplementedError("The members of a stack have one beta in all layers.")
+    if any(isinstance(unit, nn.Softplus) and unit.threshold != _THRESHOLD for unit in units):
+        raise NotImplementedError("The softplus of a stack's members has the default threshold.")
+    if any("forward" in vars(part) or has_hooks(part) for part in member.modules()):
+        raise NotImplementedError("The members of a stack have no hooks.")
 
 
 def _rows(parameter: nn.Parameter, index: Tensor) -> nn.Parameter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._switches import own_switches
-from robustxai.exceptions import DivergedError
 from robustxai.nets import StackedMLP
 from robustxai.training._iterator import batch_size_of, tensors_of
 from robustxai.training._net import ObjectiveNet, Stop
 from robustxai.training._schedule import OneCycle
+from robustxai.training._stack_callbacks import kept_by_callbacks, with_kept
 from robustxai.training._stack_key import active_terms, stack_key
 from robustxai.training._stacked_adam import StackedAdam
 from robustxai.training._stacked_batch import StackedBatch
@@ -33,13 +33,14 @@ class Member:
     Attributes
     ----------
     net : ObjectiveNet
-        Initialised; its module holds the weights whenever no stack is at work, its `streams` are those of the member.
+        Initialised; its module and its optimizer are up to date whenever no stack is at work, its `streams` are those
+        of the member.
     rows : hashable
         Which of the data sets it learns from.
     moments : list of (Tensor, Tensor)
         Adam's, for every weight; empty before the first step.
-    n_steps : int
-        Steps so far.
+    split : (Dataset, Dataset), optional
+        The rows to train on and those to validate on, once they have been divided.
     stopped : bool
         A callback has asked for the end.
     error : Exception, optional
@@ -49,7 +50,7 @@ class Member:
     net: ObjectiveNet
     rows: Hashable
     moments: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    n_steps: int = 0
+    split: tuple[Any, Any] | None = None
     stopped: bool = False
     error: Exception | None = None
 
@@ -58,14 +59,37 @@ class Member:
         """Whether there is something left to train."""
         return not self.stopped and self.error is None and len(self.net.history) < self.net.max_epochs
 
+    def notify(self, method: str, **arguments: Any) -> None:
+        """Call the net's callbacks; what one of them raises ends this member's training and no other's."""
+        self.attempt(lambda: self.net.notify(method, **arguments))
+
+    def attempt(self, step: Callable[[], Any]) -> Any:
+        """Do a step of the member's own; what it raises ends this training."""
+        try:
+            return step()
+        except Stop:
+            self.stopped = True
+        except Exception as error:
+            self.error = error
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "kept": kept_by_callbacks(self.net.callbacks_)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        kept = state.pop("kept")
+        vars(self).update(state)
+        with_kept(self.net, kept)
+
 
 @own_switches()
 def train_together(members: Sequence[Member], data: Mapping[Hashable, Rows], n_epochs: int | None = None) -> None:
     """Train the members of one stack, in place, for `n_epochs` more epochs or to their end.
 
     A member draws its own batches, in the order in which it would draw them alone, and its result is what it would
-    be alone up to the rounding of float32. A member that diverges, or whose callback stops it, leaves the stack; its
-    net, its history and its `error` tell what happened.
+    be alone up to the rounding of float32. Its callbacks are called as alone, at the end of the training too. A member
+    that diverges, whose callback stops it, or whose callback or split raises an error, leaves the stack; its net, its
+    history and its `error` tell what happened.
 
     Parameters
     ----------
@@ -82,12 +106,26 @@ def train_together(members: Sequence[Member], data: Mapping[Hashable, Rows], n_e
     if len({stack_key(member.net) for member in members}) > 1:
         raise ValueError("The members of a stack must have one stack_key.")
     left = members[0].net.max_epochs - len(members[0].net.history)
+    for member in members:
+        _begin(member, data)
+    members = [member for member in members if member.error is None]
+    if not members:
+        return
     stack = _Stack(members, data)
     for _ in range(left if n_epochs is None else min(n_epochs, left)):
         if not stack.members:
             break
         stack.run_epoch()
-    stack.write()
+    stack.leave(range(len(stack.members)))
+
+
+def _begin(member: Member, data: Mapping[Hashable, Rows]) -> None:
+    """Announce the training and divide the rows, if it has not begun yet."""
+    X, y = data[member.rows]
+    if not member.net.history:
+        member.notify("on_train_begin", X=X, y=y)
+    if member.error is None and member.split is None and member.net.train_split is not None:
+        member.split = member.attempt(lambda: member.net.get_split_datasets(X, y))
 
 
 class _Stack:
@@ -104,7 +142,8 @@ class _Stack:
         # the CPU's stream orders the batches; penalties draw on the device
         streams = [net.streams for net in nets if net.streams is not None]  # all, says stack_key
         self.orders, self.streams = ([own.of(place) for own in streams] for place in ("cpu", self.device))
-        self.splits = [net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
+        self.data = data
+        self.splits = [m.split or net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
         # every data set once on the device, end to end; a member knows where its rows begin
         parts: dict[Hashable, tuple[Tensor, Tensor]] = {}
         starts: dict[Hashable, int] = {}
@@ -120,39 +159,34 @@ class _Stack:
             self.n_rows.append(len(parts[key][0]))
         self.x = torch.cat([x for x, _ in parts.values()]).to(self.device)
         self.y = torch.cat([y for _, y in parts.values()]).to(self.device)
-        if not nets[0].history:
-            for member, net in zip(members, nets):
-                net.notify("on_train_begin", X=data[member.rows][0], y=data[member.rows][1])
 
     # ---------------------------------------------------------------- an epoch
 
     def run_epoch(self) -> None:
         for member, (train, valid) in zip(self.members, self.splits):
-            member.net.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
+            member.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
+        self.leave([s for s, member in enumerate(self.members) if member.error is not None])
+        if not self.members:
+            return
         means, n_batches = self._train_epoch()
-        for s, member in enumerate(self.members):
-            member.n_steps += n_batches[s]
         if any(_watches(member.net) for member in self.members):
-            self.write()
-        gone = [s for s in range(len(self.members)) if not self._end_epoch(s, means, n_batches[s])]
-        if gone:
-            self._drop(gone)
+            self.module.write([member.net.module_ for member in self.members])
+        for s, (member, (train, valid)) in enumerate(zip(self.members, self.splits)):
+            self._end_epoch(member, {name: values[s] for name, values in means.items()}, n_batches[s], train, valid)
+        self.leave([s for s, member in enumerate(self.members) if member.stopped or member.error is not None])
 
-    def _end_epoch(self, s: int, means: dict[str, list[float]], n_batches: int) -> bool:
-        """Book the epoch of one member; whether it goes on."""
-        member, (train, valid) = self.members[s], self.splits[s]
-        try:
-            member.net.record_epoch({name: values[s] for name, values in means.items()}, n_batches)
+    def _end_epoch(self, member: Member, means: dict[str, float], n_batches: int, train: Any, valid: Any) -> None:
+        """Book the epoch of one member."""
+        net = member.net
+
+        def book() -> None:
+            net.record_epoch(means, n_batches)
             if valid is not None:
-                iterator = member.net.get_iterator(valid, training=False)
-                step = member.net.validation_step
-                member.net.run_single_epoch(iterator, training=False, prefix="valid", step_fn=step)
-            member.net.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
-        except DivergedError as error:
-            member.error = error
-        except Stop:
-            member.stopped = True
-        return member.error is None and not member.stopped
+                iterator = net.get_iterator(valid, training=False)
+                net.run_single_epoch(iterator, training=False, prefix="valid", step_fn=net.validation_step)
+            net.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
+
+        member.attempt(book)
 
     def _train_epoch(self) -> tuple[dict[str, list[float]], list[int]]:
         size, n_members = self.batch_size, len(self.members)
@@ -163,7 +197,7 @@ class _Stack:
             orders[s, : self.n_rows[s]] = torch.randperm(self.n_rows[s], generator=stream) + self.first[s]
         orders = orders.to(self.device)
         n_batches = -(-n_rows // size)
-        rates = self._rates(int(n_batches.max()))
+        rates = self._rates(n_batches.tolist())
         sums: dict[str, Tensor] = {}
         for number, rows in enumerate(orders.split(size, dim=1)):
             counts = (n_rows - number * size).clamp(0, size)
@@ -172,18 +206,21 @@ class _Stack:
         means = {name: (total.cpu() / n_rows).tolist() for name, total in sums.items()}
         return means, n_batches.tolist()
 
-    def _rates(self, n_batches: int) -> Tensor:
-        """Learning rate of every member in every step of the epoch, (steps, members)."""
-        rates = torch.empty(n_batches, len(self.members), dtype=torch.float64)
+    def _rates(self, n_batches: list[int]) -> Tensor:
+        """Learning rate of every member in every step of the epoch, (steps, members); their optimizers get the last."""
+        rates = torch.empty(max(n_batches), len(self.members), dtype=torch.float64)
         for s, member in enumerate(self.members):
-            base = member.net.optimizer_.param_groups[0]["lr"]
-            cycle = next((c for _, c in member.net.callbacks_ if isinstance(c, OneCycle)), None)
+            group = member.net.optimizer_.param_groups[0]
+            # of several the last one has its way
+            cycle = next((c for _, c in reversed(member.net.callbacks_) if isinstance(c, OneCycle)), None)
             if cycle is None:
-                rates[:, s] = base
+                rates[:, s] = group["lr"]
             else:
                 last = max(cycle.n_steps_ - 1, 1)
-                factors = [cycle.factor((member.n_steps + number) / last) for number in range(n_batches)]
-                rates[:, s] = base * torch.tensor(factors, dtype=torch.float64)
+                factors = [cycle.factor((cycle.step_ + number) / last) for number in range(len(rates))]
+                rates[:, s] = group.setdefault("initial_lr", group["lr"]) * torch.tensor(factors, dtype=torch.float64)
+                group["lr"] = float(rates[n_batches[s] - 1, s])
+            member.net.optimizer_._opt_called = True  # its schedulers ask
         return rates
 
     def _step(self, rows: Tensor, counts: Tensor, rate: Tensor, share: float) -> dict[str, Tensor]:
@@ -218,20 +255,41 @@ class _Stack:
 
     # ---------------------------------------------------------------- members come and go
 
-    def write(self) -> None:
-        """Give every member its weights and its moments."""
+    def leave(self, gone: Sequence[int]) -> None:
+        """Give members their weights and moments, end the training of those that have no more to do, and go on."""
+        if not gone:
+            return
+        moments = self.adam.moments()
         self.module.write([member.net.module_ for member in self.members])
-        for member, moments in zip(self.members, self.adam.moments()):
-            member.moments = moments
-
-    def _drop(self, gone: list[int]) -> None:
-        self.write()
+        for s in gone:
+            member = self.members[s]
+            member.moments = moments[s]
+            _write_state(member.net.optimizer_, self.module.parameters_of(member.net.module_), moments[s])
+            if member.error is None and not member.going_on:
+                X, y = self.data[member.rows]
+                member.notify("on_train_end", X=X, y=y)
         stay = [s for s in range(len(self.members)) if s not in gone]
-        index = torch.tensor(stay, dtype=torch.long)
         for name in ("members", "orders", "streams", "splits", "first", "n_rows"):
             setattr(self, name, [getattr(self, name)[s] for s in stay])
-        self.module = self.module.select(index.to(self.device))
-        self.adam = self.adam.select(self.module, index)
+        if stay:
+            index = torch.tensor(stay, dtype=torch.long)
+            self.module = self.module.select(index.to(self.device))
+            self.adam = self.adam.select(self.module, index)
+
+
+def _write_state(optimizer: Any, parameters: Sequence[Tensor], moments: list[tuple[Tensor, Tensor]]) -> None:
+    """Give an Adam the moments that it would have alone."""
+    *own, (steps, _) = moments
+    if steps == 0:
+        return
+    group = optimizer.param_groups[0]
+    on_device = bool(group.get("fused") or group.get("capturable"))
+    for parameter, (m, v) in zip(parameters, own):
+        optimizer.state[parameter] = {
+            "step": torch.tensor(float(steps), device=parameter.device if on_device else "cpu"),
+            "exp_avg": m.reshape(parameter.shape).to(parameter),
+            "exp_avg_sq": v.reshape(parameter.shape).to(parameter),
+        }
 
 
 def _watches(net: ObjectiveNet) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
-from skorch.callbacks import PassthroughScoring
+from skorch.dataset import Dataset
 from torch import nn
 
 from robustxai.explainers import Gradient
@@ -12,7 +13,7 @@ from robustxai.nets import StackedMLP
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, RankingGap, RelativeHessian
 from robustxai.training._iterator import TensorBatches, batch_size_of
 from robustxai.training._net import ObjectiveNet, Term
-from robustxai.training._schedule import OneCycle
+from robustxai.training._stack_callbacks import why_not_carried_out
 from robustxai.training._stacked_adam import StackedAdam
 
 __all__ = ["active_terms", "stack_key"]
@@ -21,8 +22,6 @@ __all__ = ["active_terms", "stack_key"]
 _STACKABLE = (RankingGap, RelativeHessian, EstimatedHessian, CrossLipschitz)
 #: Of those, the ones that read nothing but scores, so that some members can have one and others another.
 _READS_SCORES = (RankingGap,)
-#: What these do for a batch, the stack does itself.
-_KNOWN_CALLBACKS = (OneCycle, PassthroughScoring)
 
 
 def active_terms(net: ObjectiveNet) -> list[Term]:
@@ -50,25 +49,35 @@ def stack_key(net: ObjectiveNet) -> Hashable:
     if net.internal_batch_size is not None:
         raise NotImplementedError("a stack computes its batches as a whole, without internal_batch_size")
     kind = StackedMLP.check([net.module_])
-    if not isinstance(net.explainer, Gradient):
+    if not all(p.requires_grad for p in net.module_.parameters()):
+        raise NotImplementedError("a stack trains all weights, and some of this network are frozen")
+    if type(net.explainer) is not Gradient:
         raise NotImplementedError(f"a stack explains by Gradient, not by {type(net.explainer).__name__}")
     if net.adversary is not None or net.criterion_weight != 1:
         raise NotImplementedError("a stack knows no adversary and no teacher")
     terms = active_terms(net)
     for term in terms:
-        if not isinstance(term.penalty, _STACKABLE):
+        if type(term.penalty) not in _STACKABLE:  # a subclass may compute anything
             raise NotImplementedError(f"a stack does not know the penalty {type(term.penalty).__name__}")
-    if type(net.criterion_) is not nn.CrossEntropyLoss or net.criterion_.weight is not None:
+    if not _is_plain_cross_entropy(net.criterion_):
         raise NotImplementedError("a stack minimises the plain cross-entropy")
-    if net.criterion_.label_smoothing or net.criterion_.reduction != "mean":
-        raise NotImplementedError("a stack minimises the plain cross-entropy")
-    if net.iterator_train is not TensorBatches or not net.get_params().get("iterator_train__shuffle"):
+    own = net.get_params(deep=False)
+    if net.iterator_train is not TensorBatches or not own.get("iterator_train__shuffle"):
         raise NotImplementedError("a stack draws its batches by TensorBatches, shuffled")
-    for method in ("on_batch_begin", "on_batch_end", "on_grad_computed"):
-        for listener in net.listeners(method):
-            if not isinstance(listener.__self__, _KNOWN_CALLBACKS):
-                raise NotImplementedError(f"a stack does not call {type(listener.__self__).__name__}.{method}")
+    if own.get("iterator_train__generator") is not None:
+        raise NotImplementedError("a stack draws its batches from the streams of its members, not from a generator")
+    if net.dataset is not Dataset:
+        raise NotImplementedError(f"a stack does not know the data set {getattr(net.dataset, '__name__', net.dataset)}")
+    for _, callback in net.callbacks_:
+        if reason := why_not_carried_out(callback):
+            raise NotImplementedError(reason)
     shapes = tuple(tuple(p.shape) for p in net.module_.parameters())
     penalties = tuple((t.name, type(t.penalty) if isinstance(t.penalty, _READS_SCORES) else t.penalty) for t in terms)
     schedule = (net.max_epochs, batch_size_of(net), len(net.history))
     return (kind, shapes, net.explainer, penalties, schedule, StackedAdam.key(net.optimizer_), str(net.device))
+
+
+def _is_plain_cross_entropy(criterion: Any) -> bool:
+    if type(criterion) is not nn.CrossEntropyLoss or criterion.weight is not None or criterion.label_smoothing:
+        return False
+    return criterion.reduction == "mean" and criterion.ignore_index < 0  # no class has a negative index

@@ -1,0 +1,85 @@
+"""What the callbacks of a net do in a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import skorch.callbacks
+from skorch.callbacks import (
+    BatchScoring,
+    EarlyStopping,
+    EpochScoring,
+    EpochTimer,
+    LRScheduler,
+    PassthroughScoring,
+    PrintLog,
+    WarmRestartLR,
+)
+from torch.optim import lr_scheduler
+
+from robustxai.training._schedule import OneCycle
+
+__all__ = ["kept_by_callbacks", "why_not_carried_out", "with_kept"]
+
+#: Callbacks that read the history and the weights at the end of an epoch, stop a training there, or put weights back at
+#: its end. A subclass may do anything, and so may a callback of the user's own.
+_CARRIED_OUT = (
+    BatchScoring,
+    EarlyStopping,
+    EpochScoring,
+    EpochTimer,
+    LRScheduler,
+    OneCycle,
+    PassthroughScoring,
+    PrintLog,
+)
+#: Schedules that set the learning rate and nothing else: some of torch's others move the betas of Adam too.
+_POLICIES = (
+    WarmRestartLR,
+    lr_scheduler.ConstantLR,
+    lr_scheduler.CosineAnnealingLR,
+    lr_scheduler.CosineAnnealingWarmRestarts,
+    lr_scheduler.ExponentialLR,
+    lr_scheduler.LambdaLR,
+    lr_scheduler.LinearLR,
+    lr_scheduler.MultiplicativeLR,
+    lr_scheduler.MultiStepLR,
+    lr_scheduler.PolynomialLR,
+    lr_scheduler.ReduceLROnPlateau,
+    lr_scheduler.StepLR,
+)
+
+
+def why_not_carried_out(callback: Any) -> str:
+    """The reason for which a stack cannot do what the callback does for a net alone; empty where it can."""
+    kind = type(callback)
+    if kind not in _CARRIED_OUT:
+        origin = "" if hasattr(skorch.callbacks, kind.__name__) else ", of which it cannot know what it touches"
+        return f"a stack does not carry out the callback {kind.__name__}{origin}"
+    if kind is LRScheduler:
+        policy = callback.policy_
+        if policy not in _POLICIES:
+            return f"a stack does not carry out the schedule {getattr(policy, '__name__', policy)} of {kind.__name__}"
+        if callback.step_every != "epoch" or callable(callback.monitor):
+            return "a stack carries out an LRScheduler once in an epoch, by a score of the history"
+    if kind is EpochScoring and callback.on_train:
+        return "a stack keeps no predictions of training batches, which EpochScoring with on_train=True asks for"
+    if kind is BatchScoring and callback.on_train:
+        return "a stack makes no scores of training batches, which BatchScoring with on_train=True asks for"
+    return ""
+
+
+def kept_by_callbacks(callbacks: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """What callbacks know and do not pickle: the weights that an EarlyStopping would put back."""
+    found = {name: getattr(c, "best_model_weights_", None) for name, c in callbacks if type(c) is EarlyStopping}
+    return {name: weights for name, weights in found.items() if weights is not None}
+
+
+def with_kept(net: Any, kept: Mapping[str, Any]) -> None:
+    """Make a net whole again that was copied or unpickled: `kept`, and the optimizer that its schedulers move."""
+    for name, callback in net.callbacks_:
+        if name in kept:
+            callback.best_model_weights_ = kept[name]
+        if type(callback) is LRScheduler and callback.lr_scheduler_ is not None:
+            callback.lr_scheduler_.optimizer = net.optimizer_
