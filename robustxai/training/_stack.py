@@ -124,6 +124,7 @@ def _begin(member: Member, data: Mapping[Hashable, Rows]) -> None:
     X, y = data[member.rows]
     if not member.net.history:
         member.notify("on_train_begin", X=X, y=y)
+        member.attempt(lambda: member.net.check_data(X, y))  # it learns its classes there, for scores
     if member.error is None and member.split is None and member.net.train_split is not None:
         member.split = member.attempt(lambda: member.net.get_split_datasets(X, y))
 

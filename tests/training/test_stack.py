@@ -1,9 +1,14 @@
+import re
+
 import numpy as np
 import pytest
 import torch
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skorch.callbacks import EarlyStopping, EpochScoring
-from skorch.dataset import ValidSplit
+from skorch.dataset import Dataset, ValidSplit
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from robustxai import (
     CrossLipschitzClassifier,
@@ -15,8 +20,11 @@ from robustxai import (
 )
 from robustxai.classifiers import AdversarialTrainingClassifier, ATEXClassifier, WeightDecayClassifier
 from robustxai.exceptions import DivergedError
+from robustxai.explainers import Gradient
 from robustxai.model_selection._stacked_fits import begin_fits, train_fits
-from robustxai.training import ObjectiveNet, train_together
+from robustxai.nets import MLP
+from robustxai.penalties import RankingGap
+from robustxai.training import ObjectiveNet, Term, train_together
 
 SMALL = {"max_epochs": 4, "batch_size": 32, "module__hidden": (8, 6)}
 
@@ -160,6 +168,131 @@ def test_what_cannot_be_stacked_says_why(estimator, why, parts):
     (fit,), _ = begin_fits([(estimator, 0)], parts)
     assert why in fit.why_not
     assert fit.members == []
+
+
+class OwnGap(RankingGap):
+    def __call__(self, batch):
+        return 2 * super().__call__(batch)
+
+
+class OwnTerms(R2ETClassifier):
+    def _terms(self, n_units):
+        return [Term("gap", 0.1, OwnGap(k=2))]
+
+
+class OwnGradient(Gradient):
+    def __call__(self, *args, **kwargs):
+        return 2 * super().__call__(*args, **kwargs)
+
+
+class OwnFit(VanillaClassifier):
+    """Mixes rows up, as people do who augment their data."""
+
+    def fit(self, X, y):
+        return super().fit(np.vstack([X, X + 0.1]), np.r_[y, y])
+
+
+class OwnPipeline(Pipeline):
+    """Drops rows on the way, as those of imbalanced-learn do."""
+
+    def fit(self, X, y=None, **params):
+        return super().fit(X[::2], y[::2], **params)
+
+
+class OwnDataset(Dataset):
+    def transform(self, X, y):
+        return super().transform(2 * X, y)
+
+
+class OwnAdam(torch.optim.Adam):
+    pass
+
+
+def by_hand(change, **options):
+    """A network of the library that somebody has changed."""
+    module = MLP(5, 3, (8, 6), **options)
+    change(module)
+    return VanillaClassifier(module=module, max_epochs=1)
+
+
+def first(layer):
+    def change(module):
+        module.layers[0] = layer
+
+    return change
+
+
+def unit(activation):
+    def change(module):
+        module.layers[1] = activation
+
+    return change
+
+
+CHANGED = {
+    "penalty": OwnTerms(**SMALL),
+    "explainer": VanillaClassifier(explainer=OwnGradient(), **SMALL),
+    "fit": OwnFit(**SMALL),
+    "pipeline": OwnPipeline([("s", StandardScaler()), ("m", VanillaClassifier(**SMALL))]),
+    "pipeline with a memory": Pipeline([("s", StandardScaler()), ("m", VanillaClassifier(**SMALL))], memory="unused"),
+    "data set": VanillaClassifier(dataset=OwnDataset, **SMALL),
+    "optimizer": VanillaClassifier(optimizer=OwnAdam, **SMALL),
+    "groups of weights": VanillaClassifier(optimizer__param_groups=[("layers.0.*", {"lr": 0.1})], **SMALL),
+    "amsgrad": VanillaClassifier(optimizer__amsgrad=True, **SMALL),
+    "class weights": VanillaClassifier(criterion__weight=torch.tensor([1.0, 2.0, 3.0]), **SMALL),
+    "ignored class": VanillaClassifier(criterion__ignore_index=1, **SMALL),
+    "sum": VanillaClassifier(criterion__reduction="sum", **SMALL),
+    "generator": VanillaClassifier(iterator_train__generator=torch.Generator(), **SMALL),
+    "in order": VanillaClassifier(iterator_train__shuffle=False, **SMALL),
+    "loader": VanillaClassifier(iterator_train=torch.utils.data.DataLoader, **SMALL),
+    "parts of batches": VanillaClassifier(internal_batch_size=8, **SMALL),
+    "frozen": by_hand(lambda module: module.layers[0].requires_grad_(False)),
+    "hook": by_hand(lambda module: module.layers[0].register_forward_hook(lambda m, i, o: 2 * o)),
+    "hook before": by_hand(lambda module: module.register_forward_pre_hook(lambda m, i: (2 * i[0],))),
+    "forward": by_hand(lambda module: setattr(module, "forward", lambda x: 2 * module.layers(x))),
+    "parametrization": by_hand(lambda module: weight_norm(module.layers[0])),
+    "threshold": by_hand(unit(nn.Softplus(threshold=0.1))),
+    "one beta of two": by_hand(unit(nn.Softplus(beta=5))),
+    "another activation": by_hand(unit(nn.Tanh())),
+    "dropout": by_hand(unit(nn.Dropout(0.5))),
+    "no bias": by_hand(first(nn.Linear(5, 8, bias=False))),
+    "two layers in one": by_hand(first(nn.Sequential(nn.Linear(5, 8), nn.Linear(8, 8)))),
+    "GELU": VanillaClassifier(module__activation="gelu", max_epochs=1),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_a_stack_would_compute_otherwise_is_not_stacked(name, parts):
+    (fit,), _ = begin_fits([(CHANGED[name], 0)], parts)
+    assert fit.members == []
+    assert re.fullmatch(r"(a stack|Only|The|a pipeline|Own\w+)\b.+", fit.why_not), fit.why_not
+
+
+def test_what_is_not_stacked_is_as_given(parts):
+    """The attempt leaves no trace: a fit afterwards draws, and finds its steps, as if there had been none."""
+    estimator = Pipeline([("s", StandardScaler()), ("m", OwnFit(random_state=np.random.RandomState(3), **SMALL))])
+    (fit,), _ = begin_fits([(estimator, 0)], parts)
+    assert fit.estimator is estimator
+    assert not hasattr(estimator[0], "mean_")
+    assert estimator[-1].random_state.randint(1000) == np.random.RandomState(3).randint(1000)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        VanillaClassifier(lr=-1.0, **SMALL),
+        VanillaClassifier(batch_size=0, max_epochs=1),
+        VanillaClassifier(callbacks__nothing=None, **SMALL),
+        Pipeline([("s", FunctionTransformer(lambda X: 1 / 0)), ("m", VanillaClassifier(**SMALL))]),
+    ],
+)
+def test_what_cannot_be_begun_is_left_to_the_ordinary_fit(estimator, parts):
+    (bad, good), _ = begin_fits([(estimator, 0), (VanillaClassifier(**SMALL), 0)], parts)
+    with pytest.raises(Exception, match=r"\w") as alone:
+        estimator.fit(*parts[0])
+    assert type(alone.value).__name__ in bad.why_not
+    assert bad.members == []
+    assert good.members
 
 
 def test_members_of_one_stack_have_one_key(parts):
