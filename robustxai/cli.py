@@ -377,6 +377,7 @@ def bracket(
                 path = out / f"bracket-{file_name(str(name))}.png"
                 written.append(_save(BracketDisplay.from_results(table), str(name), path))
         console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
+        _point_to_warnings(results, written[1])
     if failed:
         raise failed
 
@@ -429,8 +430,21 @@ def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool, schedul
             console.print(_rich_table(str(name), rows))
         written = [csv, markdown, *_figures(cells, out)]
         console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
+        _point_to_warnings(cells, csv)
     if failed:
         raise failed
+
+
+def _point_to_warnings(rows: pd.DataFrame, csv: Path) -> None:
+    """Say which models' figures are probably not what they seem; the sentences themselves would fill the screen."""
+    if "warning" not in rows:
+        return
+    doubtful = rows[rows["warning"].fillna("") != ""]
+    if len(doubtful):
+        names = {data: ", ".join(dict.fromkeys(own["defence"])) for data, own in doubtful.groupby("data", sort=False)}
+        which = "; ".join(f"{data}: {models}" for data, models in names.items())
+        text = f"note: some figures are probably not what they seem ({which}); the column 'warning' of {csv} says why."
+        messages.print(text, markup=False, soft_wrap=True)
 
 
 def _finished(run: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, FailedCellsError | None]:

@@ -1,4 +1,5 @@
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -457,6 +458,56 @@ def test_an_option_of_the_wrong_kind_is_told_by_typer(main, tmp_path):
     assert code == 2
     assert "--seeds" in text
     assert "Traceback" not in text
+
+
+# ------------------------------------------------------------------------------------------------ streams
+
+
+def test_tables_go_to_one_stream_and_all_else_to_the_other(monkeypatch, capsys, tmp_path):
+    """`robustxai ... > table.txt` leaves errors, notes and progress on the terminal; one bad table costs no other."""
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 3)), columns=list("abc"))
+    frame = frame.assign(t=np.arange(80) % 2)
+    frame.to_csv(tmp_path / "good.csv", index=False, sep=";")
+    frame.assign(a=np.inf).to_csv(tmp_path / "bad.csv", index=False)
+    arguments = ["--data", str(tmp_path / "bad.csv"), str(tmp_path / "good.csv"), "--defences", "logistic_regression"]
+    arguments += [*SMALL, "--k", "1", "--no-certify", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["robustxai", "benchmark", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    out, err = capsys.readouterr()
+    assert "logistic_regression" in out
+    assert "Written: " in out
+    assert not any(word in out for word in ("error:", "note:", "━"))
+    text = " ".join(err.split())
+    for part in (
+        "note: good.csv: ",
+        "error: Cell logistic_regression with seed 0: ",
+        "bad.csv: the column 'a' holds an infinite number",
+        "error: 1 of 2 cells failed, see above",
+    ):
+        assert part in text
+    assert "Traceback" not in err
+    assert pd.read_csv(tmp_path / "out" / "results.csv")["data"].tolist() == ["good"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "cp437", "shift-jis", "cp1252:replace", "utf-8"])
+def test_pipes_take_utf_8_whatever_the_machine_says(monkeypatch, encoding):
+    """As on Windows, where a pipe or a file gets the code page of the machine."""
+    codec, _, errors = encoding.partition(":")
+    pipes = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, pipe in pipes.items():
+        stream = io.TextIOWrapper(pipe, encoding=codec, errors=errors or "strict")
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setattr(sys, "argv", ["robustxai", "benchmark", "--data", "Übung ≤ 🌱.csv", "--out", "nowhere"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    cli.console.print("P@8 ↑ ± ≤ ━ Ü 🌱 " + os.fsdecode(b"\xff"), markup=False, soft_wrap=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    assert "Übung ≤ 🌱.csv" in pipes["stderr"].getvalue().decode("utf-8")
+    assert "P@8 ↑ ± ≤ ━ Ü 🌱 ".encode() in pipes["stdout"].getvalue()
 
 
 # ------------------------------------------------------------------------------------------------ Ctrl-C

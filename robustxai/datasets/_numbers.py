@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["MISSING", "MISSING_NUMBER", "Numbers", "is_missing", "is_number", "read_dates", "read_numbers"]
+__all__ = ["INFINITE", "MISSING", "MISSING_NUMBER", "Numbers", "is_missing", "is_number", "read_dates", "read_numbers"]
 
 #: What stands for no value in any column: pandas' list, and what spreadsheets and repositories write.
 MISSING = frozenset(
@@ -23,7 +23,8 @@ MISSING_NUMBER = frozenset(value.lower() for value in MISSING) | frozenset(
 )  # fmt: skip
 _SPACES = " \u00a0\u202f\u2009"
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_INFINITE = re.compile(r"[-+]?inf(inity)?", re.IGNORECASE)
+#: An infinite number, as programs write it.
+INFINITE = re.compile(r"[-+]?inf(inity)?", re.IGNORECASE)
 _UNITS = r"US\$|[$€£¥₹₽₩%]|USD|EUR|GBP|CHF|JPY|INR|CAD|AUD|SEK|NOK|DKK|kr\.?|zł|PLN"
 _WRITTEN = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[-+\u2212])?\s*(?P<before>{_UNITS})?\s*(?P<sign2>[-+\u2212])?\s*"
@@ -43,7 +44,7 @@ def is_missing(field: str) -> bool:
 def is_number(field: str) -> bool:
     """Whether a field is a number, as a program or a person writes it."""
     field = field.strip()
-    return bool(_PLAIN.fullmatch(field) or _INFINITE.fullmatch(field) or _WRITTEN.fullmatch(field))
+    return bool(_PLAIN.fullmatch(field) or INFINITE.fullmatch(field) or _WRITTEN.fullmatch(field))
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,16 @@ def read_numbers(texts: list[str], *, decimal: str | None = None, default: str =
     default : {".", ","}, default="."
         The sign of the fraction where a column leaves it open, as ``1,234`` does.
     """
-    if decimal != "," and all(_PLAIN.fullmatch(text) or _INFINITE.fullmatch(text) for text in texts):
+    if decimal != "," and all(_PLAIN.fullmatch(text) or INFINITE.fullmatch(text) for text in texts):
         whole = all(text.lstrip("+-").isdigit() for text in texts)
         return Numbers(np.array([float(text) for text in texts]), "", whole)
-    matches = [None if _INFINITE.fullmatch(text) else _WRITTEN.fullmatch(text) for text in texts]
+    matches = [None if INFINITE.fullmatch(text) else _WRITTEN.fullmatch(text) for text in texts]
     bodies = [match["body"] for match in matches if match]
     sign = decimal or _decimal(bodies, default)
     whole = True
     values, kinds = np.full(len(texts), np.nan), dict.fromkeys(("unit", "groups", "decimal", "sign"), "")
     for number, (text, match) in enumerate(zip(texts, matches)):
-        if _INFINITE.fullmatch(text):
+        if INFINITE.fullmatch(text):
             values[number] = float(text)
         if match is None or bool(match["open"]) != bool(match["close"]):
             continue

@@ -13,7 +13,7 @@ import pandas as pd
 
 from robustxai.datasets._dialect import TextTable
 from robustxai.datasets._file_text import Say
-from robustxai.datasets._numbers import MISSING, MISSING_NUMBER, is_number, read_dates, read_numbers
+from robustxai.datasets._numbers import INFINITE, MISSING, MISSING_NUMBER, is_number, read_dates, read_numbers
 from robustxai.datasets._preparation import is_different_in_most_rows
 from robustxai.exceptions import TableError
 
@@ -147,7 +147,8 @@ class _Column:
     def _as_numbers(self, codes: np.ndarray, words: list[str], missing: np.ndarray, default: str) -> Any:
         gone = missing | np.array([word.lower() in MISSING_NUMBER for word in words])
         kept = [word for word, absent in zip(words, gone) if not absent]
-        if not kept or not any(character.isdigit() for word in kept for character in word):
+        infinite = not self.is_label and all(map(INFINITE.fullmatch, kept))
+        if not kept or not (infinite or any(character.isdigit() for word in kept for character in word)):
             return None
         if default == "," and self._is_grouped(kept):
             read = read_numbers(kept, decimal=",")

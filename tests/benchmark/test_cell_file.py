@@ -145,8 +145,12 @@ def test_the_command_line_says_it_in_a_line(monkeypatch, tmp_path, capsys):
         printed.append(capsys.readouterr())
         (path,) = (tmp_path / "cells").iterdir()
         path.write_bytes(path.read_bytes().replace(b"0.9", b"0.8"))
-    assert "note:" not in printed[0].err
+    assert "again" not in printed[0].err
     assert "note: 1 of 1 results in" in " ".join(printed[1].err.split())
+    # what the attacks had to say is in the row
+    for text in printed:
+        assert "(breast_cancer: logistic_regression); the column 'warning' of" in " ".join(text.err.split())
+    assert "two different rows have" in (tmp_path / "results.csv").read_text(encoding="utf-8")
     table = [text.out.split("Written")[0] for text in printed]
     assert table[0].split()[:-1] == table[1].split()[:-1]  # but for the seconds of the fit
 

@@ -17,6 +17,7 @@ from robustxai.benchmark import (
     run_experiment,
 )
 from robustxai.benchmark._scheduler import _memory_kept
+from robustxai.exceptions import AlteredFileWarning
 
 
 def cell_files(out):
@@ -83,7 +84,8 @@ def test_a_damaged_cell_is_computed_again(small, computed, tmp_path, damage):
     run_experiment(small, tmp_path)
     broken = small.cells()[2]
     (tmp_path / "cells" / broken.name).write_bytes(damage)
-    rows = run_experiment(small, tmp_path)
+    with pytest.warns(AlteredFileWarning, match=broken.name):
+        rows = run_experiment(small, tmp_path)
     assert computed[4:] == [broken]
     assert len(rows) == 4
     assert json.loads((tmp_path / "cells" / broken.name).read_text())["seed"] == broken.seed

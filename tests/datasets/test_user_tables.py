@@ -224,6 +224,8 @@ REFUSED = {
     "a word among dates": (
         table(lambda i: f"{'soon' if i == 7 else f'1970-01-{i % 28 + 1:02d}'},{i % 5},{label(i)}"), {}, r"holds dates, but 'soon' in row 8",
     ),
+    "infinity alone": (table(lambda i: f"inf,{i % 5},{label(i)}"), {}, r"infinite number, 'inf', in row 1 \(line 2\)"),
+    "infinity and gaps": (table(lambda i: f"{'' if i % 3 else '-Infinity'},{i % 5},{label(i)}"), {}, r"'-Infinity', in row 1"),
     "infinity": (table(lambda i: f"{'inf' if i == 3 else i},{i % 5},{label(i)}"), {}, r"infinite number, 'inf', in row 4 \(line 5\)"),
     "a number as label": (table(lambda i: f"{i % 7},{i % 5},{DECIMALS[i]}"), {}, "60 different numbers in 60 rows, which are no cl"),
     "a number as label, another is meant": (
