@@ -14,7 +14,17 @@ from typing import IO, Any
 
 from robustxai.exceptions import AlteredFileError
 
-__all__ = ["file_name", "read_sealed", "seal", "unseal", "write_csv", "write_sealed", "write_text", "written_at_once"]
+__all__ = [
+    "check_place",
+    "file_name",
+    "read_sealed",
+    "seal",
+    "unseal",
+    "write_csv",
+    "write_sealed",
+    "write_text",
+    "written_at_once",
+]
 
 #: What a file system says that cannot be asked to put a file on the disk now.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
@@ -45,8 +55,7 @@ def written_at_once(path: str | Path, mode: str = "wb", *, lasting: bool = True)
         The file cannot be written; the error names it, and nothing else is left behind.
     """
     path = Path(os.path.realpath(path))
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "A folder is in the place of a file; move it away", str(path))
+    check_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{uuid.uuid4().hex}.part"
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
@@ -69,6 +78,14 @@ def written_at_once(path: str | Path, mode: str = "wb", *, lasting: bool = True)
             raise  # of the block, about something else
         reason = f"{error.strerror}; this could not be written, and what was there before is untouched"
         raise OSError(error.errno, reason, str(path)) from error
+
+
+def check_place(path: Path) -> None:
+    """OSError where something else than a file is in the place of one: reading a pipe would wait for ever."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "A folder is in the place of a file; move it away", str(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "Something else is in the place of a file; move it away", str(path))
 
 
 def _to_disk(handle: int) -> None:
@@ -138,7 +155,8 @@ def read_sealed(path: str | Path, name: str, advice: str) -> bytes:
         There is none.
     """
     try:
-        head = unseal(Path(path).read_bytes())
+        check_place(path := Path(path))
+        head = unseal(path.read_bytes())
         if not head.endswith(_named(name)):
             raise ValueError("it belongs to something else")
     except FileNotFoundError:

@@ -257,8 +257,15 @@ def test_what_cannot_be_read_is_refused_and_what_is_not_there_is_said(tmp_path, 
     with pytest.raises(FileNotFoundError):
         read_sealed(tmp_path / "file", "this", "")
     (tmp_path / "file").mkdir()
-    with pytest.raises(AlteredFileError, match=r"Is a directory\. Delete it"):
+    with pytest.raises(AlteredFileError, match=r"A folder is in the place of a file; move it away\. Delete it"):
         read_sealed(tmp_path / "file", "this", "Delete it.")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(AlteredFileError, match="Something else is in the place"):
+        read_sealed(tmp_path / "pipe", "this", "")
+    with pytest.raises(FileExistsError, match="Something else is in the place"):
+        write_text(tmp_path / "pipe", "text")
+    (tmp_path / "file").rmdir()
+    write_sealed(tmp_path / "file", b"content", "this")
 
     def denied(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from robustxai._files import write_text, written_at_once
+from robustxai._files import check_place, write_text, written_at_once
 from robustxai._fingerprint import read_once
 from robustxai._validation import check_number, nearest_name
 from robustxai.benchmark._cell import Cell, run_cell
@@ -139,8 +139,8 @@ def run_cells(
     ChildProcessError
         Every worker died that ran a certain cell; the message has its name. The others were run before.
     FailedCellsError
-        Some cells raised an error, their process was killed, their row is no row, or a folder is in the place of
-        their file. All others were run before and are kept; its `rows` has theirs. Tracebacks are in
+        Some cells raised an error, their process was killed, their row is no row, or something else is in the
+        place of their file. All others were run before and are kept; its `rows` has theirs. Tracebacks are in
         ``out/failures.txt``.
     OSError
         A result cannot be written, on a full disk say; the message names its file. What is finished is kept.
@@ -156,7 +156,7 @@ def run_cells(
     called = _labels(cells)
     with read_once():
         names = {cell: cell.name for cell in cells}
-    failures = _folders_in_the_way({cell: folder / name for cell, name in names.items()})
+    failures = _in_the_way({cell: folder / name for cell, name in names.items()})
     stored = {} if fresh else _stored({cell: folder / names[cell] for cell in cells if cell not in failures})
     rows = {cell: {**row, **called(cell)} for cell, row in stored.items()}
     report = progress or (lambda finished, total, row: None)
@@ -180,7 +180,8 @@ def run_cells(
             if failures:
                 raise _failed(failures, cells, rows, Path(out)) from error
             raise
-    (Path(out) / "failures.txt").unlink(missing_ok=True)
+    with suppress(OSError):  # a log that cannot be removed costs no result
+        (Path(out) / "failures.txt").unlink(missing_ok=True)
     if failures:
         raise _failed(failures, cells, rows, Path(out))
     return pd.DataFrame([rows[cell] for cell in cells])
@@ -210,12 +211,15 @@ def _failed(failures: dict[Any, Failure], cells: Sequence[Any], rows: dict[Any, 
         shown = ", ".join(_in_words(cell) for cell in failed[:_SHOWN])
         more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
         sentences.append(f"{'Cell' if len(failed) == 1 else 'Cells'} {shown}{more}{where}: {reason}")
-    write_text(
-        out / "failures.txt", "\n".join(f"{_in_words(cell)}\n{own.trace}" for cell, own in failures.items()) + "\n"
-    )
+    log = out / "failures.txt"
+    try:
+        write_text(log, "\n".join(f"{_in_words(cell)}\n{own.trace}" for cell, own in failures.items()) + "\n")
+        traces = f"tracebacks are in {log}"
+    except OSError as error:
+        traces = f"tracebacks could not be written ({error})"
     kept = f" {len(rows)} are finished and kept." if rows else ""
     summary = (
-        f"{len(failures)} of {len(cells)} cells failed, see above; tracebacks are in {out / 'failures.txt'}.{kept} "
+        f"{len(failures)} of {len(cells)} cells failed, see above; {traces}.{kept} "
         "The same command tries the failed ones again."
     )
     return FailedCellsError(sentences, summary, pd.DataFrame([rows[cell] for cell in cells if cell in rows]))
@@ -251,10 +255,15 @@ def _may_be_infinite(cell: Any) -> tuple[str, ...]:
     return tuple(getattr(cell, "may_be_infinite", ()))
 
 
-def _folders_in_the_way(paths: dict[AnyCell, Path]) -> dict[AnyCell, Failure]:
+def _in_the_way(paths: dict[AnyCell, Path]) -> dict[AnyCell, Failure]:
     """Cells whose result could not be kept, known before they are run."""
-    advice = "is a folder where the result of this cell belongs. Move it away."
-    return {cell: Failure.of(IsADirectoryError(f"{path} {advice}")) for cell, path in paths.items() if path.is_dir()}
+    found = {}
+    for cell, path in paths.items():
+        try:
+            check_place(path)
+        except OSError as error:
+            found[cell] = Failure.of(error)
+    return found
 
 
 def _stored(paths: dict[AnyCell, Path]) -> dict[AnyCell, dict[str, Any]]:

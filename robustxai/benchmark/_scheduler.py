@@ -64,7 +64,14 @@ class Failure:
 
 
 #: Errors whose message says all.
-_FOR_USERS = ("ChildProcessError", "DataNotFoundError", "DivergedError", "IsADirectoryError", "TableError")
+_FOR_USERS = (
+    "ChildProcessError",
+    "DataNotFoundError",
+    "DivergedError",
+    "FileExistsError",
+    "IsADirectoryError",
+    "TableError",
+)
 #: What a process has registered: registry -> name -> entry.
 Changed = dict[str, dict[str, Any]]
 #: Cells and their rows, or what went wrong, as they finish.

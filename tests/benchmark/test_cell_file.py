@@ -169,11 +169,13 @@ def test_a_file_that_may_not_be_read_is_computed_again(finished, expected, monke
     pd.testing.assert_frame_equal(rows, expected)
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_folder_in_the_place_of_a_file_keeps_no_other_cell_from_running(tmp_path, expected, fresh):
-    (tmp_path / "cells" / CELLS[1].name).mkdir(parents=True)
+def test_something_else_in_the_place_of_a_file_keeps_no_other_cell_from_running(tmp_path, make, fresh):
+    (tmp_path / "cells").mkdir()
+    make(tmp_path / "cells" / CELLS[1].name)
     ran = Ran()
-    with pytest.raises(FailedCellsError, match=r"number-1\.json: .*is a folder where .* Move it away") as error:
+    with pytest.raises(FailedCellsError, match=r"Cell number-1\.json: .*move it away: .*number-1\.json") as error:
         run_cells(CELLS, tmp_path, run=ran, fresh=fresh)
     assert ran.cells == [CELLS[0], CELLS[2]]
     assert error.value.rows["number"].tolist() == [0, 2]
@@ -192,6 +194,14 @@ def test_a_full_disk_names_the_file_and_keeps_what_is_finished(finished, expecte
     ran = Ran()
     pd.testing.assert_frame_equal(run_cells(CELLS, finished, run=ran), expected)
     assert ran.cells == []
+
+
+def test_a_log_that_cannot_be_written_costs_no_result(tmp_path):
+    (tmp_path / "failures.txt").mkdir()
+    assert len(run_cells(CELLS, tmp_path, run=Ran())) == 3
+    with pytest.raises(FailedCellsError, match=r"1 of 3 .*tracebacks could not be written \(.*failures") as e:
+        run_cells(CELLS, tmp_path, run=lambda cell: cell.row if cell.number else None, fresh=True)
+    assert e.value.rows["number"].tolist() == [1, 2]
 
 
 def _itself():

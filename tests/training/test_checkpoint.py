@@ -210,7 +210,7 @@ def test_a_folder_in_its_place_and_a_full_disk_are_named(data, tmp_path, monkeyp
     (path,) = tmp_path.glob("fit-*.pt")
     path.unlink()
     path.mkdir()
-    with pytest.raises(AlteredFileError, match=r"fit-.*\.pt cannot be used: Is a directory.*Delete it"):
+    with pytest.raises(AlteredFileError, match=r"fit-.*\.pt cannot be used: A folder is in the place.*Delete it"):
         make(tmp_path).fit(*data)
     path.rmdir()
     with monkeypatch.context() as patch:
