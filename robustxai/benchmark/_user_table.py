@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
-import lzma
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -21,13 +19,13 @@ from robustxai._validation import nearest_name
 from robustxai.benchmark._data_content import library_content
 from robustxai.benchmark._registry import DATA
 from robustxai.datasets import load_table
+from robustxai.datasets._file_text import COMPRESSED, table_bytes
 from robustxai.exceptions import DataNotFoundError, DataWarning, TableError
 
 __all__ = ["Data", "UserTable", "announce", "check_data", "identity", "is_file", "labels", "load", "options", "stem"]
 
-#: Endings of tables, and of what compresses them. Another ending is no hindrance where the file exists.
+#: Endings of tables. Another ending is no hindrance where the file exists.
 _ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".psv")
-_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -93,22 +91,13 @@ def content(data: Data) -> str:
 
 @lru_cache(maxsize=64)
 def _hash(path: str, time: int, size: int) -> str:
-    """Of the bytes after decompression; `time` and `size` are there for the cache."""
+    """Of the bytes after decompression, empty for what cannot be opened; `time` and `size` are there for the cache."""
     try:
-        with _COMPRESSED.get(Path(path).suffix.lower(), open)(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() if _DIGEST else _digest(file)
-    except (OSError, EOFError, lzma.LZMAError):  # what is no archive is told when it is read
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-_DIGEST = hasattr(hashlib, "file_digest")  # since Python 3.11
-
-
-def _digest(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(2**20):
-        digest.update(block)
-    return digest.hexdigest()
+        return hashlib.sha256(table_bytes(Path(path))).hexdigest()
+    except TableError:  # told when it is read
+        with suppress(OSError):
+            return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return ""
 
 
 def key(data: Data) -> tuple[Any, ...]:
@@ -130,7 +119,7 @@ def stem(data: Data) -> str:
 
 def _stem(path: str) -> str:
     name = PurePath(path).name
-    for endings in ((*_COMPRESSED, ".zip"), _ENDINGS):
+    for endings in (COMPRESSED, _ENDINGS):
         ending = PurePath(name).suffix
         if ending.lower() in endings:
             name = name.removesuffix(ending)

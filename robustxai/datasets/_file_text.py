@@ -16,12 +16,14 @@ from charset_normalizer import from_bytes
 
 from robustxai.exceptions import TableError
 
-__all__ = ["Say", "read_text"]
+__all__ = ["COMPRESSED", "Say", "read_text", "table_bytes"]
 
 #: Takes a sentence about what was seen.
 Say = Callable[[str], None]
 
 _OPENERS: dict[str, Callable[..., bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+#: Endings of files that are decompressed.
+COMPRESSED = (*_OPENERS, ".zip")
 #: What the openers and the file system raise.
 _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError)
 
@@ -66,7 +68,7 @@ def read_text(path: Path, encoding: str | None, say: Say) -> str:
     TableError
         The file cannot be opened, is no text, or cannot be decoded.
     """
-    raw = _bytes(path)
+    raw = table_bytes(path)
     if not raw.strip(b"\x00\r\n\t "):
         raise TableError(
             f"{path} cannot be read as a table: it is empty. Give the path of a file with a header and rows."
@@ -84,7 +86,8 @@ def read_text(path: Path, encoding: str | None, say: Say) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _bytes(path: Path) -> bytes:
+def table_bytes(path: Path) -> bytes:
+    """What a file holds, decompressed as its ending says; TableError where that cannot be read."""
     try:
         raw = path.read_bytes()
         ending = path.suffix.lower()

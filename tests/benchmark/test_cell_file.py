@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from robustxai import cli
-from robustxai.benchmark import Experiment, run_cells
+from robustxai.benchmark import Experiment, run_cells, write_tables
 from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._bracket import BracketCell
 from robustxai.benchmark._cell_file import check_row, read_row, sealed_row
@@ -153,6 +153,20 @@ def test_the_command_line_says_it_in_a_line(monkeypatch, tmp_path, capsys):
     assert "two different rows have" in (tmp_path / "results.csv").read_text(encoding="utf-8")
     table = [text.out.split("Written")[0] for text in printed]
     assert table[0].split()[:-1] == table[1].split()[:-1]  # but for the seconds of the fit
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-40], lambda b: b"", lambda b: b.replace(b"0", b"1")])
+def test_tables_and_figures_are_made_of_the_cells_every_time(tmp_path, damage):
+    rows = pd.DataFrame(
+        [cell.row | {"data": "t", "defence": "a", "seed": cell.number, "n_features": 1, "k": 1} for cell in CELLS]
+    ).assign(epsilon=0.5, norm="2", roc_auc=0.5, precision_at_k=0.5, prediction_sensitivity=0.1)
+    written = [*write_tables(rows, tmp_path), *cli._figures(rows, tmp_path)]
+    good = [path.read_bytes() for path in written]
+    assert len(good) == 3
+    for path, content in zip(written, good):
+        path.write_bytes(damage(content))
+    assert [*write_tables(rows, tmp_path), *cli._figures(rows, tmp_path)] == written
+    assert [path.read_bytes() for path in written] == good
 
 
 def test_a_file_that_may_not_be_read_is_computed_again(finished, expected, monkeypatch):

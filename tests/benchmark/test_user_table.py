@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
 import warnings
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,9 +62,14 @@ def test_copies_of_a_file_are_one_table(tmp_path):
     shutil.copy(path, copy)
     packed = tmp_path / "data.csv.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
+    others = [tmp_path / f"data.csv.{ending}" for ending in ("bz2", "xz", "zip")]
+    others[0].write_bytes(bz2.compress(path.read_bytes()))
+    others[1].write_bytes(lzma.compress(path.read_bytes()))
+    with zipfile.ZipFile(others[2], "w") as archive:
+        archive.write(path, "another name.csv")
     link = tmp_path / "data link.csv"
     link.symlink_to(path)
-    assert len({key(str(p)) for p in (path, copy, packed, link)}) == 1
+    assert len({key(str(p)) for p in (path, copy, packed, link, *others)}) == 1
     assert len(run((str(path), str(copy), str(packed)), tmp_path / "out")) == 1
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out" / "cells").iterdir()}
     run((str(copy),), tmp_path / "out")
@@ -128,6 +136,23 @@ def test_a_bad_table_keeps_no_other_from_running(tmp_path):
     assert e.value.rows["data"].tolist() == ["good", "good"]
     assert len(e.value.sentences) == 1
     assert "2 of 4 cells failed" in str(e.value)
+
+
+def test_a_file_that_may_not_be_read_keeps_no_other_from_running(tmp_path, monkeypatch):
+    secret, good = write(tmp_path / "secret.csv", 1), write(tmp_path / "good.csv")
+    read = Path.read_bytes
+
+    def denied(path):
+        if path.name == "secret.csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(
+        FailedCellsError, match=r"secret\.csv cannot be read \(PermissionError: .*Permission denied"
+    ) as e:
+        run((secret, good), tmp_path / "out")
+    assert e.value.rows["data"].tolist() == ["good"]
 
 
 @pytest.mark.parametrize("data", [["nowhere.csv"], ["good.csv", "nowhere.csv"], ["bad.csv"], ["bad.csv", "worse.csv"]])
