@@ -34,6 +34,7 @@ __all__ = [
     "NORM",
     "NORM_NAME",
     "NOT_NEGATIVE",
+    "N_JOBS",
     "POSITIVE",
     "SEED",
     "SHARE",
@@ -214,9 +215,18 @@ class Flag(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Choice(Constraint):
-    """One of some names, which may be the keys of a registry that grows."""
+    """One of some names, which may be the keys of a registry that grows.
+
+    Parameters
+    ----------
+    names : collection of str
+        What is allowed.
+    kind : str, optional
+        What is registered, for a sentence without the name of the argument: "There is no data set 'adlut'."
+    """
 
     names: Collection[str]
+    kind: str = ""
 
     def fault(self, value: Any) -> type[Exception] | None:
         """As `Constraint.fault`."""
@@ -231,6 +241,8 @@ class Choice(Constraint):
 
     def sentence(self, name: str, value: Any) -> str:
         """As `Constraint.sentence`."""
+        if isinstance(value, str) and self.kind:
+            return f"There is no {self.kind} {_shown(value)}.{nearest_name(value, self.names)}"
         if not isinstance(value, str) or self.words:
             return super().sentence(name, value)
         hint = nearest_name(value, self.names)
@@ -433,11 +445,24 @@ class Has(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Each(Constraint):
-    """A list, tuple or array of one axis, each entry of which is allowed by another constraint."""
+    """A list, tuple or array of one axis, each entry of which is allowed by another constraint.
+
+    Parameters
+    ----------
+    entry : Constraint
+        Of each entry.
+    least : int, default=0
+        Least number of entries.
+    most : int, optional
+        Largest number of entries.
+    called : str, optional
+        What an entry is called in a message; "name[0]" by default.
+    """
 
     entry: Constraint
     least: int = 0
     most: int | None = None
+    called: str = ""
 
     def fault(self, value: Any) -> type[Exception] | None:
         """As `Constraint.fault`."""
@@ -461,10 +486,12 @@ class Each(Constraint):
 
     def sentence(self, name: str, value: Any) -> str:
         """As `Constraint.sentence`."""
+        if _is_sequence(value) and not len(value):
+            return f"{name} is empty; it must be {self.allowed}."
         if not self.words and _is_sequence(value) and self.least <= len(value) <= (self.most or len(value)):
             for place, entry in enumerate(value):
                 if self.entry.fault(entry) is not None:
-                    return self.entry.sentence(f"{name}[{place}]", entry)
+                    return self.entry.sentence(self.called or f"{name}[{place}]", entry)
         return super().sentence(name, value)
 
     def good(self) -> Iterator[Any]:
@@ -717,6 +744,8 @@ NORM = OneOf((2, math.inf, "inf"), words="2 or inf")
 NORM_NAME = OneOf((2, "2", math.inf, "inf"), words="2 or 'inf'")
 #: A seed as a number.
 INTEGER_SEED = Number(0, 2**32 - 1, integer=True, words="an integer from 0 to 2**32 - 1")
+#: Number of processes, as joblib takes it.
+N_JOBS = Either((COUNT, Number(high=-1, integer=True), Nothing()), words="an integer, not 0, or None")
 #: What scikit-learn calls a random state.
 SEED = Either(
     (INTEGER_SEED, Instance(np.random.RandomState), Nothing()),
@@ -724,8 +753,15 @@ SEED = Either(
 )
 
 
-def check_arguments(instance: Any) -> None:
+def check_arguments(instance: Any, owner: str | None = None) -> None:
     """Check the attributes of an object by what its class, and those that it inherits from, say of them.
+
+    Parameters
+    ----------
+    instance : object
+        With an attribute for each argument.
+    owner : str, optional
+        What messages begin with; the name of the class by default, "" for nothing.
 
     Raises
     ------
@@ -734,7 +770,7 @@ def check_arguments(instance: Any) -> None:
     """
     kind = type(instance)
     for name, constraint in _of_class(kind).items():
-        constraint.check(name, getattr(instance, name), kind.__name__)
+        constraint.check(name, getattr(instance, name), kind.__name__ if owner is None else owner)
 
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from robustxai._arguments import Choice, Each
 from robustxai._files import file_name, write_csv, write_text, written_at_once
 from robustxai.benchmark import (
     ATTACKS,
@@ -46,7 +47,6 @@ from robustxai.benchmark import (
 )
 from robustxai.benchmark._atex_images import EPSILONS
 from robustxai.benchmark._atex_images_models import TOP_K
-from robustxai.benchmark._experiment import check_names
 from robustxai.benchmark._table import COLUMNS
 from robustxai.benchmark._user_table import Data, is_file
 from robustxai.exceptions import AlteredFileWarning, DataWarning, DivergedError, FailedCellsError
@@ -231,13 +231,14 @@ def paper(
     images and graphs, Table 1. atex: on tables, adversarial training after ATEX (Section 4.4); on images, how stable
     the explanations are.
     """
-    check_names("paper", [name], _PAPERS)
+    Choice(_PAPERS, kind="paper").check("name", name)
     if name == "atex" and (tables or figures):
         raise ValueError(
             "--tables and --figures are parts of the r2et paper; 'paper atex' runs Section 4.4 as a whole."
         )
     names = _names(data, R2ETPaper.data)
-    check_names("data set", names, (*R2ETPaper.data, *(SHAPES if name == "r2et" else ATEXImages.data)))
+    known = (*R2ETPaper.data, *(SHAPES if name == "r2et" else ATEXImages.data))
+    Each(Choice(known, kind="data set")).check("data", names)
     named = tuple(data_set for data_set in names if data_set in R2ETPaper.data)
     shaped = tuple(data_set for data_set in names if data_set not in R2ETPaper.data)
     written: list[Path] = []

@@ -16,11 +16,24 @@ import pandas as pd
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import train_test_split
 
-from robustxai._validation import check_number
+from robustxai._arguments import (
+    COUNT,
+    INTEGER_SEED,
+    NOT_NEGATIVE,
+    Choice,
+    Each,
+    Instance,
+    Number,
+    PathName,
+    Table,
+    Text,
+    check_arguments,
+    checked,
+)
 from robustxai.attacks import FGSM, PGD, BoundaryMarginAttack
 from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._data_content import library_content
-from robustxai.benchmark._experiment import check_names, run_cells
+from robustxai.benchmark._experiment import run_cells
 from robustxai.benchmark._registry import DATA
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
@@ -82,6 +95,17 @@ class EfficacyCell(BaseCell):
     epochs: int = 10
     n_train: int = 5_000
     n_attacked: int = 2_000
+
+    _constraints = {
+        "data": Text(),
+        "defence": Choice((*ARMS, "logistic_regression")),
+        "seed": INTEGER_SEED,
+        "iterations": Number(0, integer=True),
+        "epsilon": NOT_NEGATIVE,
+        "epochs": COUNT,
+        "n_train": COUNT,
+        "n_attacked": COUNT,
+    }
 
     def _label(self) -> str:
         return f"efficacy-{self.data}-{self.defence}-{self.seed}-{self.iterations}"
@@ -147,6 +171,7 @@ def _stabilised(cell: EfficacyCell) -> BaseExplainableClassifier:
     return _continue(AdversarialTrainingClassifier, teacher, X, y, epsilon=cell.epsilon, **params)
 
 
+@checked(cell=Instance(EfficacyCell))
 def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
     """Stabilise, train adversarially in both ways and measure; the cell's fields and every metric in one flat dict."""
     X, X_test, y, y_test = _rows(cell.data, cell.seed, cell.n_train, cell.n_attacked)
@@ -223,17 +248,18 @@ class ATEXEfficacy:
     n_train: int = 5_000
     n_attacked: int = 2_000
 
+    _constraints = {
+        "data": Each(Choice(DATA, kind="data set"), least=1),
+        "seeds": COUNT,
+        "iterations": Each(Number(0, integer=True), least=1, called="iterations"),
+        "epsilons": Each(NOT_NEGATIVE, least=1, called="epsilon"),
+        "epochs": COUNT,
+        "n_train": COUNT,
+        "n_attacked": COUNT,
+    }
+
     def __post_init__(self) -> None:
-        check_names("data set", self.data, DATA)
-        for name in ("data", "iterations", "epsilons"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} is empty: nothing to do.")
-        for name in ("seeds", "epochs", "n_train", "n_attacked"):
-            check_number(name, getattr(self, name), minimum=1, integer=True)
-        for count in self.iterations:
-            check_number("iterations", count, minimum=0, integer=True)
-        for epsilon in self.epsilons:
-            check_number("epsilon", epsilon, minimum=0.0)
+        check_arguments(self, "")
 
     def cells(self) -> list[EfficacyCell]:
         """All cells, split by split."""
@@ -246,6 +272,7 @@ class ATEXEfficacy:
         )
         return list(dict.fromkeys(cells))  # what is given twice counts once
 
+    @checked(out=PathName())
     def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
         """Run or resume everything under `out`; one row per cell. Options as in :func:`run_cells`."""
         return run_cells(self.cells(), out, run=run_efficacy_cell, **options)
@@ -270,6 +297,7 @@ _COLUMNS = (
 )
 
 
+@checked(results=Table(("data", "defence", "seed", "iterations", "epsilon", "majority"), source="ATEXEfficacy.run"))
 def efficacy_markdown(results: pd.DataFrame) -> str:
     """One table per data set and radius in Markdown, in per cent: mean ± s.d. over seeds.
 

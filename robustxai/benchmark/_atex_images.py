@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import COUNT, INTEGER_SEED, Choice, Each, Instance, PathName, check_arguments, checked
 from robustxai.attacks import (
     AttackResult,
     BoundaryMarginAttack,
@@ -32,8 +32,9 @@ from robustxai.benchmark._atex_images_models import (
     pretrained,
 )
 from robustxai.benchmark._base_cell import BaseCell
+from robustxai.benchmark._cell import PART
 from robustxai.benchmark._data_content import stored_content
-from robustxai.benchmark._experiment import check_names, run_cells
+from robustxai.benchmark._experiment import run_cells
 from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import SmoothGrad
@@ -86,6 +87,14 @@ class ImageCell(BaseCell):
     size: str = "small"
     part: str = "test"
 
+    _constraints = {
+        "data": Choice(IMAGE_DATA, kind="data set"),
+        "arm": Choice(IMAGE_ARMS, kind="arm"),
+        "seed": INTEGER_SEED,
+        "size": Choice(SIZES),
+        "part": PART,
+    }
+
     def _label(self) -> str:
         return f"images-{self.data}-{self.arm}-{self.seed}-{self.size}-{self.part}"
 
@@ -97,6 +106,7 @@ class ImageCell(BaseCell):
         return data, budget, estimators, attacks, EPSILONS, TOP_K, _REGION, _N_REGIONS, _REACH
 
 
+@checked(cell=Instance(ImageCell))
 def run_image_cell(cell: ImageCell) -> dict[str, Any]:
     """Train, attack in every way at every radius, and measure; the cell's fields and every metric in one flat dict."""
     key, budget = (cell.data, cell.seed, cell.size, cell.part), SIZES[cell.size]
@@ -209,21 +219,23 @@ class ATEXImages:
     arms: tuple[str, ...] = IMAGE_ARMS
     part: str = "test"
 
+    _constraints = {
+        "data": Each(Choice(IMAGE_DATA, kind="data set"), least=1),
+        "seeds": COUNT,
+        "size": Choice(SIZES),
+        "arms": Each(Choice(IMAGE_ARMS, kind="arm"), least=1),
+        "part": PART,
+    }
+
     def __post_init__(self) -> None:
-        check_names("data set", self.data, IMAGE_DATA)
-        check_names("arm", self.arms, IMAGE_ARMS)
-        check_names("size", (self.size,), SIZES)
-        check_choice("part", self.part, ("test", "validation"))
-        for name in ("data", "arms"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} is empty: nothing to do.")
-        check_number("seeds", self.seeds, minimum=1, integer=True)
+        check_arguments(self, "")
 
     def cells(self) -> list[ImageCell]:
         """All cells, seed by seed, so that a stopped run leaves every arm on every data set behind."""
         grid = product(range(self.seeds), self.data, self.arms)
         return list(dict.fromkeys(ImageCell(data, arm, seed, self.size, self.part) for seed, data, arm in grid))
 
+    @checked(out=PathName())
     def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
         """Run or resume everything under `out`; one row per cell. Options as in :func:`run_cells`."""
         return run_cells(self.cells(), out, run=run_image_cell, **options)

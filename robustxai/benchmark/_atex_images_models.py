@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from robustxai._arguments import COUNT, check_arguments
 from robustxai.classifiers import (
     ATEXClassifier,
     BaseExplainableClassifier,
@@ -76,6 +77,14 @@ class Size:
     n_tuned: int
     n_across: int
     n_draws: int = 100
+
+    _constraints = dict.fromkeys(
+        ("n_train", "n_test", "n_attacked", "max_iter", "epochs", "fine_tuning", "n_tuned", "n_across", "n_draws"),
+        COUNT,
+    )
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
 
 
 #: "small" is half an hour on two cores; "full" has the paper's numbers, and wants a GPU.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from robustxai._arguments import Table, checked
 from robustxai.benchmark._atex_images import EPSILONS, IMAGE_ATTACKS
 from robustxai.benchmark._atex_images_models import SIZES, TOP_K
 
@@ -55,6 +56,7 @@ _REST = (
 )
 
 
+@checked(results=Table(("data", "arm", "seed", "epsilon", "size", "part"), source="ATEXImages.run"))
 def atex_images_markdown(results: pd.DataFrame) -> str:
     """How it was measured, and a table per data set: a line for every radius and arm, the paper's figures in brackets.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, ClassVar
 
+from robustxai._arguments import check_arguments
 from robustxai._fingerprint import fingerprint
 from robustxai.benchmark._code_version import code_version
 
@@ -26,6 +27,9 @@ class BaseCell:
 
     #: Keys of the row whose value may be infinite; anywhere else that is an error of the cell.
     may_be_infinite: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
 
     @property
     def name(self) -> str:

@@ -12,13 +12,24 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from robustxai._validation import check_number
+from robustxai._arguments import (
+    COUNT,
+    INTEGER_SEED,
+    POSITIVE,
+    Choice,
+    Each,
+    Instance,
+    PathName,
+    Text,
+    check_arguments,
+    checked,
+)
 from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
 from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._cell import Cell, prepare_rows
-from robustxai.benchmark._experiment import check_names, run_cells
+from robustxai.benchmark._experiment import run_cells
 from robustxai.benchmark._registry import DEFENCES
-from robustxai.benchmark._user_table import Data, announce, check_data, key, stem
+from robustxai.benchmark._user_table import TABLES, Data, UserTable, announce, key, stem
 from robustxai.certificates import certified_radius, certify_top_k
 from robustxai.exceptions import EvaluationWarning, FailedCellsError
 from robustxai.metrics import (
@@ -78,6 +89,15 @@ class BracketCell(BaseCell):
     #: Where no attack reaches half of the rows.
     may_be_infinite: ClassVar[tuple[str, ...]] = ("attack_radius",)
 
+    _constraints = {
+        "data": Instance((str, UserTable)),
+        "defence": Text(),
+        "seed": INTEGER_SEED,
+        "epsilons": Each(POSITIVE, least=1),
+        "k": COUNT,
+        "n_rows": COUNT,
+    }
+
     def _label(self) -> str:
         return f"bracket-{self.n_rows}-{self.model()._label()}"
 
@@ -89,6 +109,7 @@ class BracketCell(BaseCell):
         return Cell(self.data, self.defence, self.seed, (), k=self.k, n_attacked=self.n_rows)
 
 
+@checked(cell=Instance(BracketCell))
 def run_bracket_cell(cell: BracketCell) -> dict[str, Any]:
     """Train once, then prove and attack at every radius; ``points`` has one dict for each of them.
 
@@ -243,16 +264,17 @@ class Bracket:
     k: int = 8
     n_rows: int = 100
 
+    _constraints = {
+        "data": TABLES,
+        "defences": Each(Choice(DEFENCES, kind="defence"), least=1),
+        "seeds": COUNT,
+        "epsilons": Each(POSITIVE, least=1, called="epsilon"),
+        "k": COUNT,
+        "n_rows": COUNT,
+    }
+
     def __post_init__(self) -> None:
-        check_data(self.data)
-        check_names("defence", self.defences, DEFENCES)
-        for name in ("data", "defences", "epsilons"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} is empty: nothing to do.")
-        for name in ("seeds", "k", "n_rows"):
-            check_number(name, getattr(self, name), minimum=1, integer=True)
-        for epsilon in self.epsilons:
-            check_number("epsilon", epsilon, minimum=0.0, inclusive=False)
+        check_arguments(self, "")
         for defence in self.defences:
             if not hasattr(DEFENCES[defence](self.k, 0), "explain"):
                 raise ValueError(f"{defence} has no explanations of its own, so that there is nothing to bracket.")
@@ -264,6 +286,7 @@ class Bracket:
         cells = {(key(d), s, m): BracketCell(d, m, s, *rest) for d, s, m in reversed(list(grid))}
         return list(reversed(cells.values()))  # a table given twice counts once
 
+    @checked(out=PathName())
     def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
         """Run or resume everything under `out`.
 

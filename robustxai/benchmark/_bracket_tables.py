@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from robustxai._arguments import NOT_NEGATIVE, Each, Instance, Named, Table, checked
 from robustxai.benchmark._bracket import _MAX_RADIUS
 
 __all__ = ["bracket_markdown", "bracket_summary"]
@@ -39,6 +40,12 @@ _RADIUS_COLUMNS = (
 )
 
 
+@checked(
+    results=Table(
+        ("data", "defence", "seed", "epsilon", "attacked", "certified", "n_features", "n_rows", "k"),
+        source="Bracket.run",
+    )
+)
 def bracket_markdown(results: pd.DataFrame) -> str:
     """Two tables per data set in Markdown, mean ± s.d. over seeds: P@k at every radius, and the radii themselves.
 
@@ -63,6 +70,11 @@ def bracket_markdown(results: pd.DataFrame) -> str:
     return "\n".join(parts)
 
 
+@checked(
+    results=Table(("defence", "epsilon", "certified", "attacked"), source="Bracket.run"),
+    defences=Named(Instance(str)),
+    epsilons=Each(NOT_NEGATIVE),
+)
 def bracket_summary(
     results: pd.DataFrame, defences: Mapping[str, str], epsilons: Sequence[float] = (0.1, 0.25, 0.5)
 ) -> str:

@@ -13,9 +13,10 @@ import numpy as np
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 
+from robustxai._arguments import COUNT, FLAG, INTEGER_SEED, NOT_NEGATIVE, Choice, Each, Instance, OneOf, Text, checked
 from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._registry import ATTACKS, DEFENCES
-from robustxai.benchmark._user_table import Data, identity, load, stem
+from robustxai.benchmark._user_table import Data, UserTable, identity, load, stem
 from robustxai.classifiers import retrain
 from robustxai.datasets import make_preprocessor
 from robustxai.exceptions import EvaluationWarning
@@ -27,6 +28,10 @@ __all__ = ["Cell", "Params", "prepare_rows", "run_cell", "with_words"]
 
 #: Names and values of parameters, hashable.
 Params = tuple[tuple[str, Any], ...]
+
+#: What may be given for `norm` and `part`.
+TEXT_NORM = OneOf(("2", "inf"))
+PART = Choice(("test", "validation"))
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,25 @@ class Cell(BaseCell):
     retrain_params: Params = ()
     reference_attacks: tuple[str, ...] = ()
     certify: bool = False
+
+    _constraints = {
+        "data": Instance((str, UserTable)),
+        "defence": Text(),
+        "seed": INTEGER_SEED,
+        "attacks": Each(Text()),
+        "k": COUNT,
+        "epsilon": NOT_NEGATIVE,
+        "norm": TEXT_NORM,
+        "max_iter": COUNT,
+        "n_attacked": COUNT,
+        "params": Instance(tuple),
+        "part": PART,
+        "start": Choice(("random", "vanilla")),
+        "start_params": Instance(tuple),
+        "retrain_params": Instance(tuple),
+        "reference_attacks": Each(Text()),
+        "certify": FLAG,
+    }
 
     def _label(self) -> str:
         return f"{stem(self.data)}-{self.defence}-{self.seed}"
@@ -107,6 +131,7 @@ def prepare_rows(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     return preprocessor.transform(X_train), preprocessor.transform(X_test), y_train, y_test
 
 
+@checked(cell=Instance(Cell))
 def run_cell(cell: Cell) -> dict[str, Any]:
     """Train, attack and measure; the cell's fields and every metric in one flat dict."""
     X_train, X_test, y_train, y_test = prepare_rows(cell)

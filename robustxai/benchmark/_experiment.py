@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import product
@@ -13,17 +13,32 @@ from typing import Any
 
 import pandas as pd
 
+from robustxai._arguments import (
+    COUNT,
+    FLAG,
+    N_JOBS,
+    NOT_NEGATIVE,
+    Choice,
+    Each,
+    Function,
+    Instance,
+    PathName,
+    Rows,
+    Text,
+    check_arguments,
+    checked,
+    optional,
+)
 from robustxai._files import check_place, write_text, written_at_once
 from robustxai._fingerprint import read_once
-from robustxai._validation import check_number, nearest_name
-from robustxai.benchmark._cell import Cell, run_cell
+from robustxai.benchmark._cell import TEXT_NORM, Cell, run_cell
 from robustxai.benchmark._cell_file import check_row, read_row, sealed_row
 from robustxai.benchmark._registry import ATTACKS, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
-from robustxai.benchmark._user_table import Data, announce, check_data, is_file, key, labels
+from robustxai.benchmark._user_table import TABLES, Data, announce, is_file, key, labels
 from robustxai.exceptions import AlteredFileError, AlteredFileWarning, DataNotFoundError, FailedCellsError
 
-__all__ = ["Experiment", "check_names", "run_cells", "run_experiment"]
+__all__ = ["Experiment", "run_cells", "run_experiment"]
 
 
 @dataclass(frozen=True)
@@ -61,18 +76,21 @@ class Experiment:
     n_attacked: int = 1000
     certify: bool = True
 
+    _constraints = {
+        "data": TABLES,
+        "defences": Each(Choice(DEFENCES, kind="defence"), least=1),
+        "attacks": Each(Choice(ATTACKS, kind="attack"), least=1),
+        "seeds": COUNT,
+        "k": COUNT,
+        "epsilon": NOT_NEGATIVE,
+        "norm": TEXT_NORM,
+        "max_iter": COUNT,
+        "n_attacked": COUNT,
+        "certify": FLAG,
+    }
+
     def __post_init__(self) -> None:
-        check_data(self.data)
-        check_names("defence", self.defences, DEFENCES)
-        check_names("attack", self.attacks, ATTACKS)
-        for name in ("data", "defences", "attacks"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} is empty: nothing to do.")
-        for name in ("seeds", "k", "max_iter", "n_attacked"):
-            check_number(name, getattr(self, name), minimum=1, integer=True)
-        check_number("epsilon", self.epsilon, minimum=0.0)
-        if self.norm not in ("2", "inf"):
-            raise ValueError(f"norm={self.norm!r} is not supported; use '2' or 'inf'.")
+        check_arguments(self, "")
 
     def cells(self) -> list[Cell]:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
@@ -82,13 +100,15 @@ class Experiment:
         return list(reversed(cells.values()))  # a table given twice counts once
 
 
-def check_names(kind: str, names: Iterable[str], valid: Iterable[str]) -> None:
-    """Raise ValueError with the nearest valid name for the first name that is not valid."""
-    for name in names:
-        if name not in valid:
-            raise ValueError(f"There is no {kind} {name!r}.{nearest_name(name, valid)}")
-
-
+@checked(
+    cells=Rows(),
+    out=PathName(),
+    run=optional(Function()),
+    n_jobs=N_JOBS,
+    scheduler=optional(Text()),
+    fresh=FLAG,
+    progress=optional(Function()),
+)
 def run_cells(
     cells: Sequence[AnyCell],
     out: str | Path,
@@ -235,6 +255,7 @@ def _in_words(cell: Any) -> str:
     return str(cell.name) if model is None else f"{model} with seed {cell.seed}"
 
 
+@checked(experiment=Instance(Experiment), out=PathName())
 def run_experiment(experiment: Experiment, out: str | Path, **options: Any) -> pd.DataFrame:
     """:func:`run_cells` of all cells of `experiment`, after a look at the tables: what is seen in them is said once."""
     announce(experiment.data)

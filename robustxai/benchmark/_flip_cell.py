@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from robustxai._arguments import COUNT, INTEGER_SEED, NOT_NEGATIVE, Instance, Text
 from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._cell import Cell, Params, prepare_rows
 from robustxai.benchmark._registry import ATTACKS
@@ -39,6 +40,18 @@ class FlipCell(BaseCell):
     n_attacked: int = 500
     n_draws: int = 50
     n_points: int = 10
+
+    _constraints = {
+        "data": Text(),
+        "defence": Text(),
+        "seed": INTEGER_SEED,
+        "params": Instance(tuple),
+        "k": COUNT,
+        "epsilon": NOT_NEGATIVE,
+        "n_attacked": COUNT,
+        "n_draws": COUNT,
+        "n_points": COUNT,
+    }
 
     def _label(self) -> str:
         return f"flip-{self.n_attacked}-{self.n_draws}-{self.n_points}-{self.model()._label()}"

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from robustxai._validation import check_number
+from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Instance, Numbers, PathName, check_arguments, checked
+from robustxai._arguments import Choice as NameOf
 from robustxai.benchmark._cell import Cell, Params
-from robustxai.benchmark._experiment import check_names, run_cells
+from robustxai.benchmark._experiment import run_cells
 from robustxai.benchmark._flip_cell import FlipCell, run_flip_cell
 from robustxai.benchmark._r2et_methods import METHODS
 from robustxai.benchmark._registry import DATA
@@ -64,6 +65,11 @@ class Study:
     retrained: pd.DataFrame
     flips: pd.DataFrame
 
+    _constraints = {name: Instance(pd.DataFrame) for name in ("search", "tests", "retrained", "flips")}
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
+
 
 @dataclass(frozen=True)
 class R2ETPaper:
@@ -99,17 +105,25 @@ class R2ETPaper:
     n_attacked: int = 500
     n_splits: int = 3
 
+    _constraints = {
+        "data": Each(NameOf(DATA, kind="data set"), least=1),
+        "methods": Each(NameOf(METHODS, kind="method"), least=1),
+        "seeds": COUNT,
+        "k": COUNT,
+        "epsilon": NOT_NEGATIVE,
+        "n_attacked": COUNT,
+        "n_splits": COUNT,
+    }
+
     def __post_init__(self) -> None:
-        check_names("data set", self.data, DATA)
-        check_names("method", self.methods, METHODS)
-        for name in ("seeds", "n_splits"):
-            check_number(name, getattr(self, name), minimum=1, integer=True)
+        check_arguments(self, "")
         missing = {"Logistic regression", "Vanilla"} - set(self.methods)
         if missing:
             raise ValueError(
                 f"The other methods are judged against {' and '.join(sorted(missing))}: add it to methods."
             )
 
+    @checked(out=PathName(), retrained=FLAG, flips=FLAG)
     def run(
         self,
         out: str | Path,
@@ -246,6 +260,10 @@ def _groups(candidates: list[Labelled], results: pd.DataFrame) -> Iterator[tuple
             yield (str(data), str(name)), group, vanilla
 
 
+_AUC = Numbers(finite=False)
+
+
+@checked(auc=_AUC, precision=_AUC, linear=_AUC, best=_AUC)
 def figure_of_merit(auc: float, precision: float, linear: float, best: float) -> float:
     r"""Share of the AUC gap between logistic regression and the best unconstrained network that a method keeps.
 

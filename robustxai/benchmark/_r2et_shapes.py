@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from robustxai._validation import check_choice, check_number
+from robustxai._arguments import COUNT, INTEGER_SEED, Choice, Each, Instance, PathName, check_arguments, checked
 from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack
 from robustxai.benchmark._base_cell import BaseCell
-from robustxai.benchmark._cell import Params, with_words
+from robustxai.benchmark._cell import PART, Params, with_words
 from robustxai.benchmark._data_content import stored_content
-from robustxai.benchmark._experiment import check_names, run_cells
+from robustxai.benchmark._experiment import run_cells
 from robustxai.benchmark._shape_data import SHAPES, Rows, Shape
 from robustxai.classifiers import (
     BaseExplainableClassifier,
@@ -75,6 +75,15 @@ class ShapeCell(BaseCell):
     part: str = "test"
     params: Params = ()
 
+    _constraints = {
+        "data": Choice(SHAPES, kind="data set"),
+        "method": Choice(SHAPE_METHODS, kind="method"),
+        "seed": INTEGER_SEED,
+        "size": Choice(("small", "full")),
+        "part": PART,
+        "params": Instance(tuple),
+    }
+
     def _label(self) -> str:
         return f"shape-{self.data}-{self.method.replace(chr(92), '-no-')}-{self.seed}-{self.size}"
 
@@ -109,6 +118,7 @@ def _rows(data: str, seed: int, size: str, part: str) -> Rows:
     return SHAPES[data].load(seed, part, SHAPES[data].sizes[size])
 
 
+@checked(cell=Instance(ShapeCell))
 def run_shape_cell(cell: ShapeCell) -> dict[str, Any]:
     """Train, attack and measure; the cell's fields and every metric in one flat dict."""
     shape = SHAPES[cell.data]
@@ -178,17 +188,22 @@ class R2ETShapes:
     seeds: int = 3
     size: str = "small"
 
+    _constraints = {
+        "data": Each(Choice(SHAPES, kind="data set"), least=1),
+        "methods": Each(Choice(SHAPE_METHODS, kind="method"), least=1),
+        "seeds": COUNT,
+        "size": Choice(("small", "full")),
+    }
+
     def __post_init__(self) -> None:
-        check_names("data set", self.data, SHAPES)
-        check_names("method", self.methods, SHAPE_METHODS)
-        check_number("seeds", self.seeds, minimum=1, integer=True)
-        check_choice("size", self.size, ("small", "full"))
+        check_arguments(self, "")
 
     def cells(self) -> list[ShapeCell]:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
         grid = product(self.data, range(self.seeds), self.methods)
         return [ShapeCell(data, method, seed, self.size) for data, seed, method in grid]
 
+    @checked(out=PathName())
     def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
         """Run or resume everything under `out`, one row per cell; `options` as in :func:`run_cells`."""
         return run_cells(self.cells(), out, run=run_shape_cell, **options)

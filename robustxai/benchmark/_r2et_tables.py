@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from robustxai._arguments import Each, Instance, Number, Table, checked
 from robustxai.benchmark._published import PUBLISHED
 from robustxai.benchmark._r2et_methods import LIBRARY_FORMS, row_label
 from robustxai.benchmark._r2et_paper import STABLE, UNCONSTRAINED, Study, figure_of_merit
@@ -78,6 +79,7 @@ def _figure(method: str, data: str, table: int, item: int) -> str:
     return "" if figures is None or np.isnan(figures[item]) else f"({figures[item]:g})"
 
 
+@checked(tests=Table(("method", "choice", "roc_auc"), source="Study.tests"))
 def reference_aucs(tests: pd.DataFrame) -> tuple[float, float]:
     """Test AUC of logistic regression, and of the best unconstrained network, from the test rows of one data set."""
     linear = tests.loc[tests["method"] == "Logistic regression", "roc_auc"].mean()
@@ -85,6 +87,7 @@ def reference_aucs(tests: pd.DataFrame) -> tuple[float, float]:
     return float(linear), float(free.groupby("method")["roc_auc"].mean().max())
 
 
+@checked(study=Instance(Study), tables=Each(Number(1, 4, integer=True)), figures=Each(Number(1, integer=True)))
 def paper_markdown(study: Study, tables: Sequence[int] = (1, 2, 3, 4), figures: Sequence[int] = (3,)) -> str:
     """Tables 1 to 4 and the numbers of Figure 3, data set by data set, with the figure of merit in its own table."""
     parts = []

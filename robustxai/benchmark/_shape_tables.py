@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from robustxai._arguments import Table, checked
 from robustxai.benchmark._r2et_methods import LIBRARY_FORMS, row_label
 
 __all__ = ["PUBLISHED_SHAPES", "shapes_markdown"]
@@ -62,6 +63,9 @@ _COLUMNS: dict[str, tuple[str, int, float]] = {
 }
 
 
+@checked(
+    results=Table(("data", "method", "seed", "size", "n_train", "n_attacked", "epsilon", "k"), source="R2ETShapes.run")
+)
 def shapes_markdown(results: pd.DataFrame) -> str:
     """A table for each data set, values as mean ± s.d. over seeds; P@k in per cent, as in the paper."""
     lines: list[str] = []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from robustxai._arguments import PathName, Table, checked
 from robustxai._files import write_csv, write_text
 
 __all__ = ["COLUMNS", "summarise", "to_markdown", "write_tables"]
@@ -38,7 +39,10 @@ COLUMNS: dict[str, tuple[str, int]] = {
     "fit_seconds": ("fit s", 1),
 }
 
+_CELLS = Table(("data", "defence"), source="run_experiment")
 
+
+@checked(cells=_CELLS)
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds, one row per data set and defence.
 
@@ -59,6 +63,7 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     return table[[(metric, part) for metric in metrics for part in ("mean", "sd")]]
 
 
+@checked(cells=_CELLS)
 def to_markdown(cells: pd.DataFrame) -> str:
     """The tables of all data sets in Markdown, values as mean ± s.d."""
     table = summarise(cells)
@@ -88,6 +93,7 @@ def _cell(row: pd.Series, metric: str) -> str:
     return f"{mean:.{decimals}f}" + ("" if pd.isna(sd) else f" ± {sd:.{decimals}f}")
 
 
+@checked(cells=_CELLS, out=PathName())
 def write_tables(cells: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
     """Write ``results.csv`` (one row per cell) and ``results.md`` (the tables); returns both paths."""
     out = Path(out)

@@ -14,15 +14,27 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from robustxai._arguments import FLAG, Choice, Each, Instance, PathName, Text, check_arguments, optional
 from robustxai._files import file_name
-from robustxai._validation import nearest_name
 from robustxai.benchmark._data_content import library_content
 from robustxai.benchmark._registry import DATA
 from robustxai.datasets import load_table
 from robustxai.datasets._file_text import COMPRESSED, table_bytes
 from robustxai.exceptions import DataNotFoundError, DataWarning, TableError
 
-__all__ = ["Data", "UserTable", "announce", "check_data", "identity", "is_file", "labels", "load", "options", "stem"]
+__all__ = [
+    "TABLE",
+    "TABLES",
+    "Data",
+    "UserTable",
+    "announce",
+    "identity",
+    "is_file",
+    "labels",
+    "load",
+    "options",
+    "stem",
+]
 
 #: Endings of tables. Another ending is no hindrance where the file exists.
 _ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".psv")
@@ -48,6 +60,19 @@ class UserTable:
     encoding: str | None = None
     drop_unlabeled: bool = False
 
+    _constraints = {
+        "path": PathName(),
+        "target": optional(Text()),
+        "drop": Each(Text()),
+        "na_values": Each(Instance(str)),
+        "sep": optional(Text()),
+        "encoding": optional(Text()),
+        "drop_unlabeled": FLAG,
+    }
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
+
     def __str__(self) -> str:
         """The path, for messages."""
         return self.path
@@ -66,11 +91,21 @@ def is_file(data: Data) -> bool:
     return any(mark in data for mark in ("/", os.sep)) or _stem(data) != data or Path(data).expanduser().is_file()
 
 
-def check_data(tables: Iterable[Data]) -> None:
-    """Raise ValueError with the nearest valid name for the first that is neither a name nor a file."""
-    for data in tables:
-        if not is_file(data) and data not in DATA:
-            raise ValueError(f"There is no data set {str(data)!r}.{nearest_name(str(data), DATA)}")
+@dataclass(frozen=True, eq=False)
+class _Table(Choice):
+    """The name of a data set, a path, or a path with options."""
+
+    def fault(self, value: Any) -> type[Exception] | None:
+        """As `Constraint.fault`."""
+        if isinstance(value, UserTable):
+            return None
+        error = super().fault(value)
+        return None if error is ValueError and "\0" not in value and is_file(value) else error
+
+
+#: What may be given for one table, and for several.
+TABLE = _Table(DATA, kind="data set", words="the name of a data set, a path or a UserTable")
+TABLES = Each(TABLE, least=1)
 
 
 def options(data: Data) -> dict[str, Any]:

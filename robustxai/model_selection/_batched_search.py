@@ -18,11 +18,39 @@ from sklearn.utils import Bunch, indexable
 from sklearn.utils.validation import _check_method_params, _num_samples
 from typing_extensions import Self
 
-from robustxai._validation import check_number
+from robustxai._arguments import (
+    COUNT,
+    FLAG,
+    N_JOBS,
+    SEED,
+    Choice,
+    Each,
+    Either,
+    Function,
+    Has,
+    Instance,
+    Nothing,
+    Number,
+    Rows,
+    Text,
+    check_arguments,
+    optional,
+)
 from robustxai.model_selection._pareto import non_dominated
 from robustxai.model_selection._search_pool import ROWS, Candidate, Pool, Trained
 
 __all__ = ["BatchedSearchCV"]
+
+#: What searches and studies take, as scikit-learn does.
+ESTIMATOR = Has(("fit", "set_params"), words="an estimator, such as R2ETClassifier() or a Pipeline that ends in one")
+CV = Either(
+    (Number(2, integer=True), Has(("split", "get_n_splits")), Has(("__next__",)), Rows(), Nothing()),
+    words="a number of folds >= 2, a splitter, an iterable of splits, or None",
+)
+SCORING = Either(
+    (Text(), Function(), Each(Text(), least=1), Instance((Mapping, set)), Nothing()),
+    words="the name of a score, a callable, a list or a dict of them, or None",
+)
 
 
 class BatchedSearchCV(BaseSearchCV):
@@ -91,6 +119,23 @@ class BatchedSearchCV(BaseSearchCV):
     True
     """
 
+    _constraints = {
+        "estimator": ESTIMATOR,
+        "param_grid": Either((Instance(Mapping), Each(Instance(Mapping))), words="a dict of lists, or a list of them"),
+        "n_iter": optional(COUNT),
+        "scoring": SCORING,
+        "n_jobs": N_JOBS,
+        "refit": Either((FLAG, Text(), Function()), words="True, False, the name of a metric or a callable"),
+        "cv": CV,
+        "verbose": Either((Number(0, integer=True), FLAG)),
+        "pre_dispatch": Either((COUNT, Text())),
+        "error_score": Either((Choice(("raise",)), Instance((int, float)))),
+        "return_train_score": FLAG,
+        "n_rungs": COUNT,
+        "stack_size": optional(COUNT),
+        "random_state": SEED,
+    }
+
     def __init__(
         self,
         estimator: Any,
@@ -138,10 +183,7 @@ class BatchedSearchCV(BaseSearchCV):
             take, by scikit-learn's metadata routing where it is enabled. A fit with parameters of its own is not
             stacked.
         """
-        check_number("n_rungs", self.n_rungs, minimum=1, integer=True)
-        if self.stack_size is not None:
-            check_number("stack_size", self.stack_size, minimum=1, integer=True)
-        self._validate_params()
+        check_arguments(self)
         scorers, _ = self._get_scorers()  # an unknown metric is found now and not after the training
         X, y = indexable(X, y)
         routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
@@ -185,7 +227,6 @@ class BatchedSearchCV(BaseSearchCV):
         if self.n_iter is None:
             candidates = list(ParameterGrid(self.param_grid))
         else:
-            check_number("n_iter", self.n_iter, minimum=1, integer=True)
             candidates = list(ParameterSampler(self.param_grid, self.n_iter, random_state=self.random_state))
         for candidate in candidates:  # an unknown name is found now and not in the last fold
             clone(self.estimator).set_params(**clone(candidate, safe=False))

@@ -13,11 +13,22 @@ import torch
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import accuracy_score
 
+from robustxai._arguments import (
+    COUNT,
+    NORM_NAME,
+    NOT_NEGATIVE,
+    SEED,
+    Choice,
+    Either,
+    Has,
+    Named,
+    check_arguments,
+    optional,
+)
 from robustxai._doubts import of_one_evaluation
 from robustxai._frames import take
 from robustxai._models import EXPLANATIONS, victim
 from robustxai._short_repr import short_repr
-from robustxai._validation import check_choice, check_number
 from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
 from robustxai.attacks._result import warn_of_rise, warn_of_sameness
 from robustxai.attacks._rows_at_once import MOST_ROWS
@@ -39,7 +50,7 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.perturbation import ThreatModel
-from robustxai.ranking import count_units
+from robustxai.ranking import RANKING, count_units
 
 __all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
 
@@ -120,6 +131,9 @@ def _area(metric: Callable[..., float], clf: Any, X: Any, y: Any) -> float:
     return float("nan")
 
 
+_ATTACK = Has(("run", "get_params"), words="an attack on explanations, such as ERAttack(k=8)")
+
+
 @dataclass(frozen=True, eq=False)
 class PrecisionAtKScorer:
     """Mean P@k under an attack; higher is more stable.
@@ -154,7 +168,12 @@ class PrecisionAtKScorer:
 
     attack: BaseAttack = field(default_factory=ERAttack)
 
+    _constraints = {"attack": _ATTACK}
+
     __repr__ = short_repr
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
@@ -196,8 +215,19 @@ class ThicknessScorer:
 
     __repr__ = short_repr
 
+    _constraints = {
+        "k": COUNT,
+        "epsilon": NOT_NEGATIVE,
+        "kind": Choice(("indicator", "relaxed")),
+        "distribution": Choice(("uniform", "gaussian")),
+        "n_draws": COUNT,
+        "n_points": COUNT,
+        "ranking": RANKING,
+        "random_state": SEED,
+    }
+
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, ("indicator", "relaxed"))
+        check_arguments(self)
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
@@ -255,9 +285,17 @@ class CertifiedPrecisionScorer:
 
     __repr__ = short_repr
 
+    _constraints = {
+        "k": COUNT,
+        "epsilon": NOT_NEGATIVE,
+        "norm": NORM_NAME,
+        "ranking": RANKING,
+        "method": Choice(("best", "zonotope", "affine", "curvature", "interval")),
+        "max_samples": optional(COUNT),
+    }
+
     def __post_init__(self) -> None:
-        if self.max_samples is not None:
-            check_number("max_samples", self.max_samples, minimum=1, integer=True)
+        check_arguments(self)
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
@@ -331,9 +369,16 @@ class RobustnessScorer:
 
     __repr__ = short_repr
 
+    _constraints = {
+        "attack": Either((_ATTACK, Named(_ATTACK))),
+        "max_samples": optional(COUNT),
+        "n_draws": COUNT,
+        "n_points": COUNT,
+        "reference": Named(_ATTACK),
+    }
+
     def __post_init__(self) -> None:
-        if self.max_samples is not None:
-            check_number("max_samples", self.max_samples, minimum=1, integer=True)
+        check_arguments(self)
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
         """Score a fitted estimator on X and labels y."""

@@ -16,13 +16,32 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable
 
-from robustxai._validation import check_number, nearest_name
+from robustxai._arguments import COUNT, INTEGER_SEED, N_JOBS, Each, Either, Instance, Rows, Text, checked, optional
+from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
+from robustxai.model_selection._batched_search import CV, ESTIMATOR, SCORING
 from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
 
 __all__ = ["tune"]
 
 
+@checked(
+    estimator=ESTIMATOR,
+    space=Instance(Mapping),
+    X=Rows(),
+    y=Rows(),
+    n_trials=COUNT,
+    batch_size=COUNT,
+    scoring=SCORING,
+    objectives=Either((Text(), Each(Text()))),
+    cv=CV,
+    n_reports=COUNT,
+    sampler=optional(Instance(optuna.samplers.BaseSampler)),
+    pruner=optional(Instance(optuna.pruners.BasePruner)),
+    study_name=optional(Text()),
+    n_jobs=N_JOBS,
+    random_state=optional(INTEGER_SEED),
+)
 def tune(
     estimator: Any,
     space: Mapping[str, BaseDistribution],
@@ -113,8 +132,6 @@ def tune(
     >>> sorted(study.best_params)
     ['lambda_gap']
     """
-    for name, value in (("n_trials", n_trials), ("batch_size", batch_size), ("n_reports", n_reports)):
-        check_number(name, value, minimum=1, integer=True)
     X, y = indexable(X, y)
     trials = _Trials(estimator, space, X, y, scoring, objectives, cv, n_jobs)
     study = _open_study(sampler, pruner, storage, study_name, trials.objectives, random_state, batch_size)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, check_arguments
 from robustxai.penalties import ExplainedBatch
 from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
-from robustxai.ranking import top_k_mask, unit_scores
+from robustxai.ranking import RANKING, top_k_mask, unit_scores
 
 __all__ = ["GapAdversary", "LossAdversary"]
 
@@ -45,6 +46,11 @@ class GapAdversary:
     n_steps: int = 1
     norm: float = 2
     ranking: str = "magnitude"
+
+    _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "n_steps": COUNT, "norm": NORM, "ranking": RANKING}
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """The perturbed inputs, shaped like those of the batch, without a graph."""
@@ -82,6 +88,11 @@ class LossAdversary:
     epsilon: float = 0.1
     n_steps: int = 1
     norm: float = math.inf
+
+    _constraints = {"epsilon": NOT_NEGATIVE, "n_steps": COUNT, "norm": NORM}
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """The perturbed inputs, shaped like those of the batch, without a graph."""

@@ -8,17 +8,25 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
 
+from robustxai._arguments import Number, PathName, check_arguments, checked
 from robustxai._files import read_sealed, write_sealed
 from robustxai._fingerprint import fingerprint
 from robustxai.exceptions import AlteredFileError
 
 __all__ = ["ResumableCheckpoint"]
+
+
+class _Epochs(Number):
+    """A number of epochs, of which all else is refused alike."""
+
+    def fault(self, value: Any) -> type[Exception] | None:
+        """As `Constraint.fault`."""
+        return None if super().fault(value) is None else ValueError
 
 
 class ResumableCheckpoint(Callback):
@@ -50,14 +58,14 @@ class ResumableCheckpoint(Callback):
     Other callbacks begin anew: an ``EarlyStopping`` counts its patience from where the fit went on.
     """
 
+    @checked(dirname=PathName(), every=_Epochs(1, integer=True, words="a positive number of epochs"))
     def __init__(self, dirname: str | os.PathLike[str], every: int = 1) -> None:
         self.dirname = dirname
         self.every = every
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Take up the state, if there is one."""
-        if isinstance(self.every, bool) or not isinstance(self.every, int | np.integer) or self.every < 1:
-            raise ValueError(f"every must be a positive number of epochs, got {self.every!r}.")
+        check_arguments(self)  # they may have been set since
         digest = _digest(net, X, y)
         self.fit_ = f"fit {digest}"
         self.path_ = Path(self.dirname) / f"fit-{digest[:16]}.pt"

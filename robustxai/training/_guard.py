@@ -13,9 +13,11 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
+from robustxai._arguments import COUNT, SHARE, Function, Instance, Rows, checked
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import ExactAttribution, Explainer
 from robustxai.metrics import precision_at_k
+from robustxai.ranking import RANKING
 
 __all__ = ["ExplanationGuard"]
 
@@ -58,6 +60,16 @@ class ExplanationGuard(Callback):
     Chen et al., *Robust ranking explanations*, 2023, Section 4.7 (at most 10 epochs from the vanilla model).
     """
 
+    @checked(
+        reference=Instance(nn.Module),
+        X=Rows(),
+        y=Rows(),
+        explainer=Function(),
+        k=COUNT,
+        min_precision=SHARE,
+        max_auc_drop=SHARE,
+        ranking=RANKING,
+    )
     def __init__(
         self,
         reference: nn.Module,

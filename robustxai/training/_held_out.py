@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.data import Subset
 
+from robustxai._arguments import Each, Function, Instance, checked
 from robustxai._random import RandomStreams
 from robustxai.exceptions import DivergedError
 from robustxai.training._net import ObjectiveNet
@@ -77,6 +78,7 @@ def held_out_rows(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(~out), np.flatnonzero(out)
 
 
+@checked(make_net=Function(), schedules=Each(Instance(Schedule)))
 def watch_held_out(
     make_net: Callable[..., ObjectiveNet], X: np.ndarray, codes: np.ndarray, schedules: Sequence[Schedule]
 ) -> HeldOut | None:

@@ -13,6 +13,8 @@ from skorch.dataset import unpack_data
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from robustxai._arguments import COUNT, FLAG, Either, Instance, Text, checked, optional
+
 __all__ = ["TensorBatches", "batch_size_of", "tensors_of"]
 
 
@@ -37,6 +39,12 @@ class TensorBatches:
         global one.
     """
 
+    @checked(
+        batch_size=COUNT,
+        shuffle=FLAG,
+        device=Either((Text(), Instance(torch.device))),
+        generator=optional(Instance(torch.Generator)),
+    )
     def __init__(
         self,
         dataset: Dataset,

@@ -15,6 +15,7 @@ from skorch.utils import to_device
 from torch import Tensor, nn
 from torch.nn import CrossEntropyLoss
 
+from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Function, Instance, checked, optional
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
@@ -104,6 +105,15 @@ class ObjectiveNet(NeuralNetClassifier):
     #: What the steps of the epoch that is running have in common.
     _plan: _Plan | None = None
 
+    @checked(
+        terms=Each(Instance(Term)),
+        explainer=optional(Function()),
+        adversary=optional(Function()),
+        criterion_weight=NOT_NEGATIVE,
+        mixed_precision=FLAG,
+        internal_batch_size=optional(COUNT),
+        streams=optional(Instance(RandomStreams)),
+    )
     def __init__(
         self,
         *args: Any,

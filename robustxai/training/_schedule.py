@@ -9,6 +9,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
+from robustxai._arguments import Number, checked
 from robustxai.training._iterator import batch_size_of
 
 __all__ = ["OneCycle"]
@@ -30,6 +31,7 @@ class OneCycle(Callback):
     Smith and Topin, *Super-convergence*, 2018.
     """
 
+    @checked(warmup=Number(0, 1, below=True))
     def __init__(self, warmup: float = 0.3) -> None:
         self.warmup = warmup
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import Each, Instance, Number, checked, optional
 from robustxai._switches import own_switches
 from robustxai.nets import StackedMLP
 from robustxai.training._iterator import batch_size_of, tensors_of
@@ -83,6 +84,7 @@ class Member:
 
 
 @own_switches()
+@checked(members=Each(Instance(Member)), n_epochs=optional(Number(0, integer=True)))
 def train_together(members: Sequence[Member], data: Mapping[Hashable, Rows], n_epochs: int | None = None) -> None:
     """Train the members of one stack, in place, for `n_epochs` more epochs or to their end.
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from robustxai._arguments import Has, checked
+
 __all__ = ["small_net_threads"]
 
 # Below about this many weights a batch is over before a second thread has woken up: an MLP 28-64-32 trains 15 %
@@ -31,6 +33,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
+@checked(module=Has(("parameters",), words="a torch module"))
 def small_net_threads(module: nn.Module) -> Iterator[None]:
     """Run the block on one CPU thread if `module` is small; the former count comes back afterwards.
 
