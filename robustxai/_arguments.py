@@ -17,7 +17,9 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
@@ -398,8 +400,16 @@ class Instance(Constraint):
         return " or ".join(f"{_article(kind.__name__)} {kind.__name__}" for kind in kinds)
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
-        return iter(())
+        """Objects of the classes as they are before ``__init__``, which will do for being looked at."""
+        for kind in self.kinds if isinstance(self.kinds, tuple) else (self.kinds,):
+            if kind is type:
+                yield int
+            elif issubclass(dict, kind):
+                yield {}
+            elif not inspect.isabstract(kind):
+                make: Callable[..., Any] = kind.__new__
+                with suppress(TypeError):  # there is nothing of that class without arguments
+                    yield make(kind)
 
     def edges(self) -> Iterator[Any]:
         """As `Constraint.edges`."""
@@ -440,7 +450,7 @@ class Has(Constraint):
 
     def good(self) -> Iterator[Any]:
         """As `Constraint.good`."""
-        return iter(())
+        yield SimpleNamespace(**dict.fromkeys(self.attributes))
 
 
 @dataclass(frozen=True, eq=False)

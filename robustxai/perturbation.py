@@ -18,6 +18,7 @@ from robustxai._arguments import (
     Function,
     Instance,
     Number,
+    Numbers,
     check_arguments,
     checked,
     optional,
@@ -33,6 +34,8 @@ __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangen
 _ROUNDING = 1e-6
 
 _TENSOR = Instance(Tensor)
+_SIDE = optional(Numbers(finite=False))
+_SCALE = Numbers(finite=False, words="a number, an array or a mapping of features to numbers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +99,10 @@ class ThreatModel:
         if self.bounds is not None:
             pairs = self.bounds.values() if isinstance(self.bounds, Mapping) else [self.bounds]
             for pair in pairs:
-                if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+                if not isinstance(pair, (tuple, list, np.ndarray)) or getattr(pair, "ndim", 1) == 0 or len(pair) != 2:
                     raise ValueError(f"bounds must be a pair (low, high), or such pairs by feature, got {pair!r}.")
+                for side in pair:
+                    _SIDE.check("bounds", side, "ThreatModel")
                 low, high = (np.asarray(side, dtype=float) for side in _sides(pair))
                 if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
                     raise ValueError("bounds must be (low, high) with low <= high everywhere and no NaN.")
@@ -105,10 +110,7 @@ class ThreatModel:
             raise TypeError(f"frozen must be a sequence of features or a mask, got {self.frozen!r}; put it in a list.")
         if self.scale is not None:
             values = list(self.scale.values()) if isinstance(self.scale, Mapping) else self.scale
-            if np.asarray(values).dtype.kind not in "iuf" and np.size(values):
-                raise TypeError(
-                    f"scale must be a number, an array or a mapping of features to numbers, got {values!r}."
-                )
+            _SCALE.check("scale", values, "ThreatModel")
             scale = np.asarray(values, dtype=float)
             if not (np.isfinite(scale).all() and (scale > 0).all()):
                 raise ValueError("scale must be positive and finite; freeze a feature instead of scaling it to 0.")

@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from robustxai._arguments import Each, Instance, checked
+from robustxai._arguments import Each, Either, Instance, Nothing, Rows, checked
 from robustxai._frames import aligned, like, take
 from robustxai._validation import outside
 from robustxai.attacks._moved import distances, moved_units, unit_names
@@ -26,6 +26,8 @@ __all__ = ["AttackResult", "strongest", "warn_of_rise", "warn_of_sameness", "zer
 _TOLERANCE = 0.01
 #: What two different rows may have in common of their top-k sets before something is said.
 _SAME = 0.9
+
+_NAMES = Either((Rows(), Nothing()), words="a sequence of names or None")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ class AttackResult:
         by_row = {name: value for name, value in vars(self).items() if name not in _OF_ALL and value is not None}
         return replace(self, **{name: take(value, rows) for name, value in by_row.items()})
 
+    @checked(feature_names=_NAMES)
     def to_frame(self, feature_names: Sequence[str] | None = None) -> pd.DataFrame:
         """One row per sample: what left the top set, what entered it, and at what price.
 
@@ -138,6 +141,7 @@ class AttackResult:
                 frame[name] = getattr(self, name)
         return frame
 
+    @checked(feature_names=_NAMES)
     def summary(self, feature_names: Sequence[str] | None = None) -> str:
         """What was found, in a few lines of plain words and figures; `feature_names` as in `to_frame`."""
         rows, precision = len(self.precision_at_k), self.precision_at_k

@@ -6,15 +6,22 @@ from typing import Any
 
 from sklearn.base import clone
 
-__all__ = ["aimed"]
+from robustxai._arguments import Either, Has, Nothing
+
+__all__ = ["ATTACK", "OPTIONAL_ATTACK", "aimed"]
+
+#: What may be given for `attack`.
+ATTACK = Has(
+    ("run", "get_params"),
+    words="an attack on explanations, for instance ERAttack(k=8)",
+    advice="Attacks that are meant to change the prediction have no explanation to compare.",
+)
+
+OPTIONAL_ATTACK = Either((ATTACK, Nothing()), words=ATTACK.words, advice=ATTACK.advice)
 
 
 def aimed(attack: Any, estimator: Any, k: int | None = None) -> Any:
     """A copy of `attack` on `estimator`, with `k` unless that is None."""
-    if isinstance(attack, type) or not hasattr(attack, "run"):
-        raise TypeError(
-            f"attack must be an attack on explanations, for instance ERAttack(k=8), got {attack!r}. Attacks that are "
-            "meant to change the prediction have no explanation to compare."
-        )
+    ATTACK.check("attack", attack)
     changed = {} if k is None else {"k": k}
     return clone(attack).set_params(estimator=estimator, **changed)

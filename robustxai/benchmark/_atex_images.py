@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from robustxai._arguments import COUNT, INTEGER_SEED, Choice, Each, Instance, PathName, check_arguments, checked
+from robustxai._arguments import COUNT, INTEGER_SEED, Choice, Each, Instance, PathName, Text, check_arguments, checked
 from robustxai.attacks import (
     AttackResult,
     BoundaryMarginAttack,
@@ -91,7 +91,7 @@ class ImageCell(BaseCell):
         "data": Choice(IMAGE_DATA, kind="data set"),
         "arm": Choice(IMAGE_ARMS, kind="arm"),
         "seed": INTEGER_SEED,
-        "size": Choice(SIZES),
+        "size": Text(),
         "part": PART,
     }
 
@@ -222,7 +222,7 @@ class ATEXImages:
     _constraints = {
         "data": Each(Choice(IMAGE_DATA, kind="data set"), least=1),
         "seeds": COUNT,
-        "size": Choice(SIZES),
+        "size": Choice(SIZES, kind="size"),
         "arms": Each(Choice(IMAGE_ARMS, kind="arm"), least=1),
         "part": PART,
     }

@@ -32,6 +32,7 @@ from robustxai._arguments import (
     Number,
     Text,
     check_arguments,
+    checked,
     optional,
 )
 from robustxai._doubts import warn_of_ball
@@ -561,6 +562,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         logits = self._forward(self._validate_inputs(X))
         return self.classes_[logits.argmax(dim=-1).cpu().numpy()]
 
+    @checked(explainer=optional(EXPLAINER))
     def explain(self, X: Any, y: Any = None, *, explainer: str | Explainer | None = None) -> Any:
         """Attribution of every feature, signed, of the predicted class.
 

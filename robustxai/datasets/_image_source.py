@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from robustxai._arguments import COUNT, FLAG, SEED, Choice, Has, Number, optional
+from robustxai._arguments import COUNT, FLAG, SEED, Choice, Either, Has, Instance, Nothing, Number, Rows, optional
 from robustxai._validation import nearest_name
 from robustxai.datasets._array_source import Arrays, ArraySource, Spec, sealed_npz, to_npz
 from robustxai.datasets._base import HOME, PathLike, fetch
@@ -21,7 +21,10 @@ __all__ = ["IMAGE_ARGUMENTS", "ImageSource", "image_arrays", "load_images", "str
 IMAGE_ARGUMENTS = {
     "data_home": HOME,
     "subset": Choice(("train", "test", "all")),
-    "classes": optional(Has(("__iter__",), words="a list of names or numbers of classes")),
+    "classes": Either(
+        (Rows(), Instance((str, set, frozenset)), Has(("__next__",)), Nothing()),
+        words="a list of names or numbers of classes, or None",
+    ),
     "n_samples": optional(COUNT),
     "random_state": SEED,
     "return_X_y": FLAG,

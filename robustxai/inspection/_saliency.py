@@ -14,7 +14,7 @@ from robustxai._frames import aligned, column_names, like, take
 from robustxai._models import EXPLANATIONS, named_rows, unwrap, victim
 from robustxai._validation import clip_k
 from robustxai.attacks import AttackResult, ERAttack
-from robustxai.attacks._victim import aimed
+from robustxai.attacks._victim import OPTIONAL_ATTACK, aimed
 from robustxai.inspection._check import AXES, ESTIMATORS, NAMES, pyplot
 from robustxai.inspection._raw import inside_the_data, raw_values
 from robustxai.inspection._saliency_maps import (
@@ -140,7 +140,7 @@ class SaliencyDisplay:
         self.values_adv = values_adv
 
     @classmethod
-    @checked(X=Rows(), k=optional(COUNT), rows=_ROWS, feature_names=NAMES, axes=AXES)
+    @checked(attack=OPTIONAL_ATTACK, X=Rows(), k=optional(COUNT), rows=_ROWS, feature_names=NAMES, axes=AXES)
     def from_estimator(
         cls,
         estimator: Any,
@@ -176,7 +176,15 @@ class SaliencyDisplay:
         return cls._attacked({"": estimator}, X, attack, k, rows, feature_names).plot(axes=axes)
 
     @classmethod
-    @checked(estimators=ESTIMATORS, X=Rows(), k=optional(COUNT), rows=_ROWS, feature_names=NAMES, axes=AXES)
+    @checked(
+        attack=OPTIONAL_ATTACK,
+        estimators=ESTIMATORS,
+        X=Rows(),
+        k=optional(COUNT),
+        rows=_ROWS,
+        feature_names=NAMES,
+        axes=AXES,
+    )
     def from_estimators(
         cls,
         estimators: Mapping[str, Any],

@@ -30,7 +30,7 @@ from robustxai._doubts import of_one_evaluation
 from robustxai._frames import take
 from robustxai.attacks import AutoExplanationAttack, RandomAttack
 from robustxai.attacks._result import warn_of_rise
-from robustxai.attacks._victim import aimed
+from robustxai.attacks._victim import OPTIONAL_ATTACK, aimed
 from robustxai.inspection._check import AX, ESTIMATORS, ByName, pyplot
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.inspection._text import fit_text, legend_beside
@@ -103,6 +103,7 @@ class StabilityCurveDisplay:
 
     @classmethod
     @checked(
+        attack=OPTIONAL_ATTACK,
         estimators=ESTIMATORS,
         X=Rows(),
         y=optional(Rows()),

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, Each, Instance, Named, Rows, Table, Text, checked, optional
 from robustxai.attacks import ERAttack
-from robustxai.attacks._victim import aimed
+from robustxai.attacks._victim import OPTIONAL_ATTACK, aimed
 from robustxai.inspection._check import ESTIMATORS, check_one_data_set, pyplot
 from robustxai.inspection._text import fit_text
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
@@ -79,7 +79,15 @@ class ThicknessDisplay:
         return cls(rows, correlations, n_steps=n_steps).plot()
 
     @classmethod
-    @checked(estimators=ESTIMATORS, X=Rows(), k=optional(COUNT), epsilon=NOT_NEGATIVE, n_draws=COUNT, n_points=COUNT)
+    @checked(
+        attack=OPTIONAL_ATTACK,
+        estimators=ESTIMATORS,
+        X=Rows(),
+        k=optional(COUNT),
+        epsilon=NOT_NEGATIVE,
+        n_draws=COUNT,
+        n_points=COUNT,
+    )
     def from_estimators(
         cls,
         estimators: Mapping[str, Any],

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from robustxai._arguments import COUNT, Has, Rows, checked
+from robustxai._arguments import COUNT, Either, Has, Rows, checked
 from robustxai._frames import aligned
 from robustxai._validation import clip_k
 from robustxai.metrics._inputs import ranked_scores
 from robustxai.ranking import RANKING, top_k_mask
 
-_ATTRIBUTIONS = Has(("__iter__",), words="an iterable of attributions, one for each iteration")
+_ATTRIBUTIONS = Either((Rows(), Has(("__next__",))), words="an iterable of attributions, one for each iteration")
 
 
 @checked(attributions=_ATTRIBUTIONS, reference=Rows(), k=COUNT, ranking=RANKING)

@@ -20,7 +20,6 @@ from robustxai._arguments import (
     SEED,
     Choice,
     Either,
-    Has,
     Named,
     check_arguments,
     optional,
@@ -33,7 +32,7 @@ from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
 from robustxai.attacks._result import warn_of_rise, warn_of_sameness
 from robustxai.attacks._rows_at_once import MOST_ROWS
 from robustxai.attacks._together import run_together
-from robustxai.attacks._victim import aimed
+from robustxai.attacks._victim import ATTACK, aimed
 from robustxai.certificates import certify_top_k
 from robustxai.metrics import (
     adversarial_auc,
@@ -131,9 +130,6 @@ def _area(metric: Callable[..., float], clf: Any, X: Any, y: Any) -> float:
     return float("nan")
 
 
-_ATTACK = Has(("run", "get_params"), words="an attack on explanations, such as ERAttack(k=8)")
-
-
 @dataclass(frozen=True, eq=False)
 class PrecisionAtKScorer:
     """Mean P@k under an attack; higher is more stable.
@@ -168,7 +164,7 @@ class PrecisionAtKScorer:
 
     attack: BaseAttack = field(default_factory=ERAttack)
 
-    _constraints = {"attack": _ATTACK}
+    _constraints = {"attack": ATTACK}
 
     __repr__ = short_repr
 
@@ -370,11 +366,11 @@ class RobustnessScorer:
     __repr__ = short_repr
 
     _constraints = {
-        "attack": Either((_ATTACK, Named(_ATTACK))),
+        "attack": Either((ATTACK, Named(ATTACK))),
         "max_samples": optional(COUNT),
         "n_draws": COUNT,
         "n_points": COUNT,
-        "reference": Named(_ATTACK),
+        "reference": Named(ATTACK),
     }
 
     def __post_init__(self) -> None:

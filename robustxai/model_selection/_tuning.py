@@ -16,13 +16,30 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable
 
-from robustxai._arguments import COUNT, INTEGER_SEED, N_JOBS, Each, Either, Instance, Rows, Text, checked, optional
+from robustxai._arguments import (
+    COUNT,
+    INTEGER_SEED,
+    N_JOBS,
+    Each,
+    Either,
+    Has,
+    Instance,
+    Nothing,
+    Rows,
+    Text,
+    checked,
+    optional,
+)
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.model_selection._batched_search import CV, ESTIMATOR, SCORING
 from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
 
 __all__ = ["tune"]
+
+_STORAGE = Either(
+    (Text(), Has(("get_all_studies",)), Nothing()), words="the URL of a database, an optuna storage, or None"
+)
 
 
 @checked(
@@ -38,6 +55,7 @@ __all__ = ["tune"]
     n_reports=COUNT,
     sampler=optional(Instance(optuna.samplers.BaseSampler)),
     pruner=optional(Instance(optuna.pruners.BasePruner)),
+    storage=_STORAGE,
     study_name=optional(Text()),
     n_jobs=N_JOBS,
     random_state=optional(INTEGER_SEED),

@@ -13,7 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from robustxai._arguments import COUNT, SHARE, Function, Instance, Rows, checked
+from robustxai._arguments import COUNT, NOT_NEGATIVE, Function, Instance, Number, Rows, checked
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import ExactAttribution, Explainer
 from robustxai.metrics import precision_at_k
@@ -66,8 +66,8 @@ class ExplanationGuard(Callback):
         y=Rows(),
         explainer=Function(),
         k=COUNT,
-        min_precision=SHARE,
-        max_auc_drop=SHARE,
+        min_precision=NOT_NEGATIVE,
+        max_auc_drop=Number(),
         ranking=RANKING,
     )
     def __init__(

@@ -15,7 +15,7 @@ from skorch.utils import to_device
 from torch import Tensor, nn
 from torch.nn import CrossEntropyLoss
 
-from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Function, Instance, checked, optional
+from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Function, Instance, Number, Text, checked, optional
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
@@ -39,6 +39,18 @@ class Term(NamedTuple):
     name: str
     weight: float
     penalty: Penalty
+
+
+class _IsTerm(Instance):
+    """A term with a name, a number as its weight, and a penalty that can be called."""
+
+    def fault(self, value: Any) -> type[Exception] | None:
+        """As `Constraint.fault`."""
+        fields = (Text(), "name"), (Number(), "weight"), (Function(), "penalty")
+        return super().fault(value) or next((e for c, name in fields if (e := c.fault(getattr(value, name)))), None)
+
+
+_TERM = _IsTerm(Term, words="a Term of a name, a number and a callable penalty")
 
 
 class _Plan(NamedTuple):
@@ -106,7 +118,7 @@ class ObjectiveNet(NeuralNetClassifier):
     _plan: _Plan | None = None
 
     @checked(
-        terms=Each(Instance(Term)),
+        terms=Each(_TERM),
         explainer=optional(Function()),
         adversary=optional(Function()),
         criterion_weight=NOT_NEGATIVE,
