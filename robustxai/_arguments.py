@@ -480,6 +480,8 @@ class Each(Constraint):
             return TypeError if self.entry.fault(value) is not None else ValueError  # an entry alone
         if len(value) < self.least or (self.most is not None and len(value) > self.most):
             return ValueError
+        if getattr(value, "ndim", 1) > 1:
+            return ValueError
         for entry in value:
             error = self.entry.fault(entry)
             if error is not None:
@@ -571,14 +573,16 @@ class Rows(Constraint):
 
     def fault(self, value: Any) -> type[Exception] | None:
         """As `Constraint.fault`."""
-        shape = getattr(value, "shape", None)
-        if isinstance(value, type):
+        if not _is_array_like(value):
             return TypeError
-        if isinstance(shape, tuple):
-            return None if len(shape) >= self.ndim else ValueError
-        if _is_sequence(value):
-            return None if self.ndim < 2 or not len(value) or not np.isscalar(value[0]) else ValueError
-        return None if hasattr(value, "__array__") or hasattr(value, "__dataframe__") else TypeError
+        try:
+            shape = getattr(value, "shape", None)
+            n_axes = len(shape) if isinstance(shape, tuple) else np.ndim(value)
+        except Exception:  # rows of unequal lengths
+            return TypeError
+        if "complex" in str(getattr(value, "dtype", "")):
+            return TypeError
+        return None if n_axes >= self.ndim else ValueError
 
     def says(self) -> str:
         """As `Constraint.says`."""
@@ -589,6 +593,7 @@ class Rows(Constraint):
         """As `Constraint.sentence`."""
         shape = getattr(value, "shape", None)
         got = f"shape {tuple(shape)}" if isinstance(shape, tuple) else _kind(value)
+        got = f"complex numbers of {got}" if "complex" in str(getattr(value, "dtype", "")) else got
         return f"{name} must be {self.allowed}, got {got}."
 
     def good(self) -> Iterator[Any]:
@@ -618,14 +623,20 @@ class Numbers(Constraint):
 
     def fault(self, value: Any) -> type[Exception] | None:
         """As `Constraint.fault`."""
-        if not isinstance(value, (int, float, np.number, np.ndarray, Tensor, Sequence, pd.Series, pd.DataFrame)):
+        if isinstance(value, Tensor):
+            if value.is_complex():
+                return TypeError
+            if self.finite and not bool(value.isfinite().all()):
+                return ValueError
+            return ValueError if math.isfinite(self.low) and bool((value < self.low).any()) else None
+        if isinstance(value, (str, bytes, bool, np.bool_, type)) or not (np.isscalar(value) or _is_array_like(value)):
             return TypeError
         try:
-            array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-        except (TypeError, ValueError):  # lists of unequal lengths, and types that NumPy does not know
+            array = np.asarray(value)
+        except Exception:  # lists of unequal lengths, and types that NumPy does not know
             return TypeError
-        if array.dtype.kind not in "iuf" and array.size:
-            return ValueError if isinstance(value, int) and not isinstance(value, bool) else TypeError  # 10**400
+        if array.dtype.kind not in "biuf" and array.size:
+            return ValueError if isinstance(value, int) else TypeError  # 10**400
         if self.finite and array.size and not np.isfinite(array).all():
             return ValueError
         return ValueError if array.size and (array < self.low).any() else None
@@ -849,6 +860,13 @@ def _is_sequence(value: Any) -> bool:
     if isinstance(value, (Tensor, np.ndarray)):
         return value.ndim > 0
     return isinstance(value, (Sequence, pd.Index, pd.Series))
+
+
+def _is_array_like(value: Any) -> bool:
+    """Whether something holds values one after the other: an array, a tensor, a table or a sequence, and no text."""
+    if isinstance(value, type):
+        return False
+    return _is_sequence(value) or any(hasattr(value, name) for name in ("__array__", "__dataframe__"))
 
 
 def _kind(value: Any) -> str:

@@ -10,14 +10,15 @@ position.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-__all__ = ["aligned", "as_pandas", "column_names", "is_table", "like", "take"]
+__all__ = ["aligned", "as_pandas", "column_names", "in_numbers", "is_table", "like", "take"]
 
 #: How many labels an error message names.
 _N_NAMED = 5
@@ -164,3 +165,29 @@ def _named(labels: Iterable[Any]) -> str:
     unique = list(dict.fromkeys(labels))
     shown = ", ".join(repr(label) for label in unique[:_N_NAMED])
     return shown + (f" and {len(unique) - _N_NAMED} more" if len(unique) > _N_NAMED else "")
+
+
+@contextmanager
+def in_numbers(X: Any, name: str = "X") -> Iterator[None]:
+    """A block in which `X` is made an array of numbers: what is no number in it is named, by its column in a table.
+
+    Raises
+    ------
+    ValueError
+        Text, dates or objects where numbers belong.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "could not convert" not in str(error) and "inhomogeneous" not in str(error):
+            raise
+        columns = [column for column, kind in X.dtypes.items() if not _is_number(kind)] if hasattr(X, "dtypes") else []
+        where = f" in the column {columns[0]!r}" if columns else ""
+        raise ValueError(
+            f"{name} holds something else than numbers{where} ({error}). robustxai.datasets.make_preprocessor makes "
+            "numbers of the columns of a table."
+        ) from error
+
+
+def _is_number(kind: Any) -> bool:
+    return pd.api.types.is_numeric_dtype(kind)

@@ -19,6 +19,7 @@ from robustxai._arguments import (
     Instance,
     Number,
     Numbers,
+    Rows,
     check_arguments,
     checked,
     optional,
@@ -106,7 +107,7 @@ class ThreatModel:
                 low, high = (np.asarray(side, dtype=float) for side in _sides(pair))
                 if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
                     raise ValueError("bounds must be (low, high) with low <= high everywhere and no NaN.")
-        if self.frozen is not None and (np.ndim(self.frozen) == 0 or isinstance(self.frozen, Mapping)):
+        if self.frozen is not None and (Rows().fault(self.frozen) or isinstance(self.frozen, Mapping)):
             raise TypeError(f"frozen must be a sequence of features or a mask, got {self.frozen!r}; put it in a list.")
         if self.scale is not None:
             values = list(self.scale.values()) if isinstance(self.scale, Mapping) else self.scale

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from robustxai._arguments import Rows
 from robustxai._columns import columns_named
 from robustxai._switches import own_switches
 from robustxai.attacks._gradient import GradientAttack
@@ -113,7 +114,7 @@ class TargetedManipulation(GradientAttack):
 
 def _unit_mask(units: Any, shape: tuple[int, ...], names: list[str], X: np.ndarray) -> np.ndarray:
     """`units` as a boolean mask of shape (prod(shape),)."""
-    if np.ndim(units) == 0:
+    if Rows().fault(units) is not None:
         raise TypeError(f"target_units must be a sequence of units or a mask, got {units!r}; put it in a list.")
     chosen, n_units = np.asarray(units), int(np.prod(shape))
     mask = np.zeros(n_units, dtype=bool)

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from robustxai._arguments import COUNT, Constraint, Either, Instance, Nothing, check_arguments, optional
 from robustxai._doubts import spread_of, warn_of_ball
-from robustxai._frames import column_names, is_table, like
+from robustxai._frames import column_names, in_numbers, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
 from robustxai.attacks._rows_at_once import rows_at_once
@@ -95,7 +95,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         self._check_params()
         rows = self._seen(X)
         self._check_column_order(rows, getattr(self._victim, "feature_names_in_", None))
-        return validate_data(self, rows, dtype=[np.float64, np.float32], allow_nd=True)
+        with in_numbers(rows):
+            return validate_data(self, rows, dtype=[np.float64, np.float32], allow_nd=True)
 
     def _warn_of_ball(self, X: np.ndarray, epsilon: float | None = None) -> None:
         """Warn where the threat model is tiny or huge beside the data."""
@@ -129,7 +130,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     def _validate(self, rows: Any) -> np.ndarray:
         """Rows as the victim sees them as an array."""
         self._check_column_order(rows, getattr(self, "feature_names_in_", None))
-        return validate_data(self, rows, reset=False, dtype=[np.float64, np.float32], order="C", allow_nd=True)
+        with in_numbers(rows):
+            return validate_data(self, rows, reset=False, dtype=[np.float64, np.float32], order="C", allow_nd=True)
 
     @staticmethod
     def _check_column_order(rows: Any, names: Any) -> None:

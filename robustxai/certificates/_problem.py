@@ -13,7 +13,7 @@ from torch import Tensor
 from robustxai._arguments import Choice, Either, Instance, Nothing, Numbers
 from robustxai._columns import by_feature
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
-from robustxai._frames import column_names
+from robustxai._frames import column_names, in_numbers
 from robustxai._models import GRADIENTS, named_rows, transformed, unwrap
 from robustxai._validation import clip_k
 from robustxai.certificates._pairs import proven_overlap
@@ -65,7 +65,8 @@ class Problem:
         X = transformed(X, before)
         self.norm = norm
         self.ranking = ranking
-        inputs = np.asarray(X, dtype=np.float64)
+        with in_numbers(X):
+            inputs = np.asarray(X, dtype=np.float64)
         self.explanation = torch.from_numpy(np.array(estimator.explain(X), dtype=np.float64))
         self.x = torch.from_numpy(np.array(inputs.reshape(len(inputs), -1)))
         self.shape = inputs.shape[1:]
@@ -191,9 +192,12 @@ def _axes(scale: Any, X: np.ndarray, names: Any) -> Tensor:
     if isinstance(scale, Mapping):
         scale = by_feature(scale, 1.0, names, math.prod(shape), X, what="scale").reshape(shape)
     axes = np.ones(shape) if scale is None else np.asarray(scale, dtype=np.float64)
-    if axes.shape == (1,) and shape != (1,):  # a list of one is no number
-        raise ValueError(f"scale has shape (1,), which does not fit inputs of shape {shape}.")
-    axes = np.broadcast_to(axes, shape)
+    try:
+        if axes.shape == (1,) and shape != (1,):  # a list of one is no number
+            raise ValueError
+        axes = np.broadcast_to(axes, shape)
+    except ValueError:
+        raise ValueError(f"scale has shape {axes.shape}, which does not fit inputs of shape {shape}.") from None
     if not np.isfinite(axes).all() or (axes < 0).any():
         raise ValueError("scale must be finite and not negative.")
     return torch.from_numpy(axes.reshape(-1).copy())

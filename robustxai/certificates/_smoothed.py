@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_random_state
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, POSITIVE, SEED, Choice, Number, Rows, checked
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
-from robustxai._frames import aligned, column_names, like
+from robustxai._frames import aligned, column_names, in_numbers, like
 from robustxai._models import victim
 from robustxai._switches import own_switches
 from robustxai._validation import clip_k
@@ -179,7 +179,8 @@ def certify_smoothed_top_k(
         estimator, X = victim(
             estimator, X, needs=("predict", "explain"), what="certify_smoothed_top_k", way=SMOOTHED_WAY
         )
-    rows = np.asarray(X, dtype=np.float32)
+    with in_numbers(X):
+        rows = np.asarray(X, dtype=np.float32)
     if rows.ndim < 2 or not len(rows):
         raise ValueError(f"X must have shape (n_samples, *features) and at least one sample, got {rows.shape}.")
     names, spread = getattr(X, "columns", None), spread_of(estimator, rows)

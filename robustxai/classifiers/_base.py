@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -25,10 +25,13 @@ from robustxai._arguments import (
     SEED,
     Choice,
     Constraint,
+    Each,
     Either,
     Exactly,
     Flag,
+    Function,
     Instance,
+    Nothing,
     Number,
     Text,
     check_arguments,
@@ -37,7 +40,7 @@ from robustxai._arguments import (
 )
 from robustxai._doubts import warn_of_ball
 from robustxai._fingerprint import content_key
-from robustxai._frames import as_pandas, like
+from robustxai._frames import as_pandas, in_numbers, like
 from robustxai._models import module_of
 from robustxai._random import RandomStreams
 from robustxai._switches import own_switches, trainable
@@ -86,6 +89,35 @@ _FAR_TIMES, _FAR_ABOVE, _RISEN = 2.0, 0.1, 0.05
 #: Rows are padded to a multiple of this: BLAS sums a few rows in another order, and the last entries of an array miss
 #: the vectorised loop, whose softplus rounds otherwise. A row's result is then independent of its company.
 _BLOCK = 32
+
+
+class _IsCallback(Constraint):
+    """A callback of skorch, its class, or a pair of a name and one of these or None."""
+
+    def fault(self, value: Any) -> type[Exception] | None:
+        """As `Constraint.fault`."""
+        if isinstance(value, (tuple, list)):
+            named = len(value) == 2 and isinstance(value[0], str)
+            return None if named and (value[1] is None or hasattr(value[1], "on_train_begin")) else TypeError
+        return None if hasattr(value, "on_train_begin") else TypeError
+
+    def says(self) -> str:
+        """As `Constraint.says`."""
+        return "a skorch callback, or a pair of a name and one"
+
+    def good(self) -> Iterator[Any]:
+        """As `Constraint.good`."""
+        yield TrainingProgress()
+
+
+#: What may be given for two of skorch's parameters.
+MODULE = Either(
+    (Choice(("auto", *NETS)), Instance((nn.Module, type)), Function()),
+    words="a name, a class of torch modules or a module",
+)
+CALLBACKS = Either(
+    (Exactly("disable"), Each(_IsCallback()), Nothing()), words="a list of skorch callbacks, 'disable' or None"
+)
 #: What may be given for `batch_size`, in words.
 _ROWS = "an integer number of rows >= 1, or -1 for all"
 
@@ -291,7 +323,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _check_fit(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Check parameters and data: X as the net sees it, class indices, and the classes."""
         self._check_params()
-        X, y = validate_data(self, as_pandas(X), y, dtype=np.float32, allow_nd=True)
+        X = as_pandas(X)
+        with in_numbers(X):
+            X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True)
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
@@ -448,13 +482,16 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _check_params(self) -> None:
         """Check what scikit-learn leaves unchecked; subclasses extend it."""
         check_arguments(self)
+        params = self._net_params()
+        for name, constraint in (("module", MODULE), ("callbacks", CALLBACKS)):
+            if name in params:
+                constraint.check(name, params[name], type(self).__name__)
 
     def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device, **changes: Any) -> ObjectiveNet:
         """The net that trains, `changes` to its arguments included."""
         params = self._net_params()
         module = params.pop("module", self._net_classes["module"])
         if isinstance(module, str):
-            Choice(("auto", *NETS)).check("module", module, type(self).__name__)
             chosen = choose_net(X) if module == "auto" else NETS[module]
             _check_module_params(module, chosen, params, X.shape)
             module = chosen
@@ -624,9 +661,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _validate_inputs(self, X: Any, dtype: Any = np.float32) -> np.ndarray:
         check_is_fitted(self)
         X, module = as_pandas(X), _unwrapped(self.module_)
-        if self.feature_means_.ndim > 1:  # scikit-learn looks at axis 1 alone, and calls channels features
-            check_shape(module, check_array(X, dtype=dtype, allow_nd=True, input_name="X").shape)
-        X = validate_data(self, X, reset=False, dtype=dtype, allow_nd=True)
+        with in_numbers(X):
+            if self.feature_means_.ndim > 1:  # scikit-learn looks at axis 1 alone, and calls channels features
+                check_shape(module, check_array(X, dtype=dtype, allow_nd=True, input_name="X").shape)
+            X = validate_data(self, X, reset=False, dtype=dtype, allow_nd=True)
         check_shape(module, X.shape)
         return _plain(X)
 

@@ -23,7 +23,7 @@ from robustxai._arguments import (
     checked,
     optional,
 )
-from robustxai._frames import as_pandas
+from robustxai._frames import as_pandas, in_numbers
 from robustxai._models import module_of, transformed
 from robustxai._switches import own_switches
 from robustxai.classifiers._base import BaseExplainableClassifier
@@ -134,7 +134,8 @@ def retrain(
     X = as_pandas(transformed(X, before))
     with own_switches():
         start = copy.deepcopy(module) if beta is None else fix_beta(softplus_surrogate(module, beta))
-    check_X_y(X, y, allow_nd=True, dtype=np.float32)
+    with in_numbers(X):
+        check_X_y(X, y, allow_nd=True, dtype=np.float32)
     check_classification_targets(y)
     if validation_data is None:
         split = train_test_split(X, y, test_size=validation_fraction, stratify=y, random_state=random_state)
@@ -142,7 +143,8 @@ def retrain(
     else:
         X_valid, y_valid = validation_data
         X_valid = as_pandas(transformed(X_valid, before))
-        check_X_y(X_valid, y_valid, allow_nd=True, dtype=np.float32)
+        with in_numbers(X_valid):
+            check_X_y(X_valid, y_valid, allow_nd=True, dtype=np.float32)
     classes = np.unique(y)
     unknown = np.setdiff1d(y_valid, classes)
     if len(unknown):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from robustxai._frames import as_pandas, column_names
+from robustxai._frames import as_pandas, column_names, in_numbers
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["inside_the_data", "raw_values"]
@@ -21,7 +21,8 @@ def inside_the_data(model: Any, rows: Any) -> ThreatModel:
 
     Columns of a table have a range each; pixels and edges share one.
     """
-    x = np.asarray(rows, dtype=np.float64)
+    with in_numbers(rows):
+        x = np.asarray(rows, dtype=np.float64)
     low, high = x.min(axis=0), x.max(axis=0)
     trained = getattr(model, "feature_range_", None)
     if trained is not None and np.shape(trained)[1:] == low.shape:

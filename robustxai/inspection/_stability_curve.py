@@ -27,7 +27,7 @@ from robustxai._arguments import (
     optional,
 )
 from robustxai._doubts import of_one_evaluation
-from robustxai._frames import take
+from robustxai._frames import in_numbers, take
 from robustxai.attacks import AutoExplanationAttack, RandomAttack
 from robustxai.attacks._result import warn_of_rise
 from robustxai.attacks._victim import OPTIONAL_ATTACK, aimed
@@ -335,8 +335,9 @@ def _curve(attack: Any, X: Any, radii: Sequence[float]) -> np.ndarray:
 
 def _over_seeds(name: str, curve: Any, n_epsilons: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over seeds of a curve, each of shape (n_epsilons,)."""
-    several = np.ndim(curve) == 3 or (isinstance(curve, (list, tuple)) and len(curve) > 0 and np.ndim(curve[0]) > 0)
-    runs = [np.asarray(run, dtype=np.float64) for run in (curve if several else [curve])]
+    with in_numbers(curve, f"The curve of {name!r}"):
+        several = np.ndim(curve) == 3 or (isinstance(curve, (list, tuple)) and len(curve) > 0 and np.ndim(curve[0]) > 0)
+        runs = [np.asarray(run, dtype=np.float64) for run in (curve if several else [curve])]
     for run in runs:
         if run.ndim not in (1, 2) or run.shape[-1] != n_epsilons or not run.size:
             raise ValueError(

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from robustxai._arguments import Rows, checked
+from robustxai._arguments import Numbers, checked
 from robustxai.metrics._inputs import paired_scores
 
 
-@checked(attribution=Rows(), attribution_adv=Rows())
+@checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False))
 def center_of_mass_distance(attribution: Any, attribution_adv: Any) -> np.ndarray:
     r"""How far, in pixels, the centre of a saliency map has moved.
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from robustxai._arguments import Rows, checked
+from robustxai._arguments import Numbers, checked
 from robustxai.metrics._inputs import of_one_shape, plain_array
 from robustxai.metrics._spearman import linear_correlation
 from robustxai.ranking import as_tensor
 
 
-@checked(attribution=Rows(), attribution_adv=Rows())
+@checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False))
 def cosine_similarity(attribution: Any, attribution_adv: Any) -> np.ndarray:
     r"""Cosine of the angle between two explanations, taken as vectors of all their entries.
 

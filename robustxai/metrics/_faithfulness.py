@@ -18,7 +18,7 @@ PERCENTS = tuple(percent / 100 for percent in range(1, 101))
 
 @checked(
     X=Rows(),
-    attribution=optional(Rows()),
+    attribution=optional(Numbers(finite=False)),
     baseline=optional(Numbers()),
     ks=COUNTS,
     ranking=RANKING,
@@ -84,7 +84,7 @@ def comprehensiveness(
 
 @checked(
     X=Rows(),
-    attribution=optional(Rows()),
+    attribution=optional(Numbers(finite=False)),
     baseline=optional(Numbers()),
     ks=COUNTS,
     ranking=RANKING,
@@ -137,7 +137,7 @@ def sufficiency(
 
 @checked(
     X=Rows(),
-    attribution=optional(Rows()),
+    attribution=optional(Numbers(finite=False)),
     baseline=optional(Numbers()),
     ks=COUNTS,
     ranking=RANKING,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robustxai._arguments import COUNT, Either, Has, Rows, checked
+from robustxai._arguments import COUNT, Either, Has, Numbers, Rows, checked
 from robustxai._frames import aligned
 from robustxai._validation import clip_k
 from robustxai.metrics._inputs import ranked_scores
@@ -16,7 +16,7 @@ from robustxai.ranking import RANKING, top_k_mask
 _ATTRIBUTIONS = Either((Rows(), Has(("__next__",))), words="an iterable of attributions, one for each iteration")
 
 
-@checked(attributions=_ATTRIBUTIONS, reference=Rows(), k=COUNT, ranking=RANKING)
+@checked(attributions=_ATTRIBUTIONS, reference=Numbers(finite=False), k=COUNT, ranking=RANKING)
 def first_flip_iteration(
     attributions: Iterable[Any], reference: Any, k: int = 8, *, ranking: str = "magnitude"
 ) -> np.ndarray:

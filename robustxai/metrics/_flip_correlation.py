@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robustxai._arguments import FLAG, Rows, checked, optional
+from robustxai._arguments import FLAG, Numbers, Rows, checked, optional
 from robustxai._frames import aligned
 from robustxai.metrics._spearman import linear_correlation, rank_correlation
 
@@ -33,7 +33,7 @@ class FlipCorrelation:
     n_censored: int
 
 
-@checked(first_flip=Rows(), values=Rows(), censored=optional(Rows()), drop_censored=FLAG)
+@checked(first_flip=Numbers(finite=False), values=Numbers(finite=False), censored=optional(Rows()), drop_censored=FLAG)
 def flip_correlation(
     first_flip: Any, values: Any, *, censored: Any = None, drop_censored: bool = False
 ) -> FlipCorrelation:

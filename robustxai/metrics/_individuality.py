@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from robustxai._arguments import COUNT, Numbers, Rows, checked
+from robustxai._arguments import COUNT, Numbers, checked
 from robustxai._validation import clip_k
 from robustxai.metrics._inputs import ranked_scores
 from robustxai.ranking import RANKING, top_k_mask
@@ -15,7 +15,7 @@ from robustxai.ranking import RANKING, top_k_mask
 _PRECISION = Numbers(finite=False)
 
 
-@checked(attribution=Rows(), k=COUNT, ranking=RANKING)
+@checked(attribution=Numbers(finite=False), k=COUNT, ranking=RANKING)
 def between_rows_precision(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> float:
     r"""Expected P@k between the explanations of two different random rows.
 
@@ -59,7 +59,7 @@ def between_rows_precision(attribution: Any, k: int = 8, *, ranking: str = "magn
     return float((counts * (counts - 1)).sum() / (n * (n - 1) * k))
 
 
-@checked(attribution=Rows(), k=COUNT, ranking=RANKING)
+@checked(attribution=Numbers(finite=False), k=COUNT, ranking=RANKING)
 def distinct_top_k_sets(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> int:
     """Number of different top-k sets among the explanations of all rows.
 
@@ -83,7 +83,7 @@ def distinct_top_k_sets(attribution: Any, k: int = 8, *, ranking: str = "magnitu
     return len(_set_counts(scores, clip_k(k, scores.shape[-1])))
 
 
-@checked(attribution=Rows(), k=COUNT, ranking=RANKING)
+@checked(attribution=Numbers(finite=False), k=COUNT, ranking=RANKING)
 def commonest_top_k_share(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> float:
     """Share of the rows that have the commonest top-k set.
 

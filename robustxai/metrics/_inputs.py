@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._frames import aligned, like
+from robustxai._frames import aligned, in_numbers, like
 from robustxai._models import EXPLANATIONS, GRADIENTS, victim
 from robustxai.ranking import unit_scores
 
@@ -49,12 +49,13 @@ def explained(estimator: Any, X: Any, what: str, *, gradients: bool = False) -> 
 
 def plain_array(X: Any, name: str = "X") -> np.ndarray:
     """`X` (array, tensor, DataFrame or list) as a floating point array of shape (n_samples, *features)."""
-    array = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
-    if array.ndim < 2:
-        raise ValueError(
-            f"{name} must have shape (n_samples, *features), got {array.shape}; for one sample pass x[None]."
-        )
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+    with in_numbers(X, name):
+        array = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
+        if array.ndim < 2:
+            raise ValueError(
+                f"{name} must have shape (n_samples, *features), got {array.shape}; for one sample pass x[None]."
+            )
+        return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
 
 
 def ranked_scores(attribution: Any, ranking: str, *, name: str = "attribution", batch_ndim: int = 1) -> Tensor:

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._arguments import Rows, checked
+from robustxai._arguments import Numbers, checked
 from robustxai.metrics._inputs import chunks, paired_scores
 from robustxai.metrics._ties import rank_bounds, tied_pairs
 from robustxai.ranking import RANKING
 
 
-@checked(attribution=Rows(), attribution_adv=Rows(), ranking=RANKING)
+@checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), ranking=RANKING)
 def kendall_correlation(attribution: Any, attribution_adv: Any, *, ranking: str = "magnitude") -> np.ndarray:
     r"""Kendall's tau-b: by how much the pairs of units in the same order outnumber those in reverse.
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from robustxai._arguments import COUNT, Rows, checked
+from robustxai._arguments import COUNT, Numbers, checked
 from robustxai._validation import clip_k
 from robustxai.metrics._inputs import paired_scores
 from robustxai.ranking import RANKING, top_k_mask
 
 
-@checked(attribution=Rows(), attribution_adv=Rows(), k=COUNT, ranking=RANKING)
+@checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), k=COUNT, ranking=RANKING)
 def precision_at_k(attribution: Any, attribution_adv: Any, k: int = 8, *, ranking: str = "magnitude") -> np.ndarray:
     r"""Share of the k most important units that two explanations have in common.
 

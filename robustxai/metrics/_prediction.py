@@ -53,7 +53,10 @@ def roc_auc(estimator: Any, X: Any, y: Any) -> float:
     """
     model = check_model(estimator, needs=("predict_proba", "classes_"), what="roc_auc")
     classes, labels = np.asarray(model.classes_), np.asarray(y)
-    unknown = np.setdiff1d(labels, classes)
+    try:
+        unknown = np.setdiff1d(labels, classes)
+    except TypeError as error:
+        raise TypeError(f"y must hold labels of one type, which can be sorted ({error}).") from error
     if len(unknown):
         raise ValueError(f"y has labels that the estimator was not fitted with: {unknown.tolist()}.")
     if len(np.unique(labels)) < 2:

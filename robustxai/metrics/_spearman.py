@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from robustxai._arguments import Rows, checked
+from robustxai._arguments import Numbers, checked
 from robustxai.metrics._inputs import paired_scores
 from robustxai.metrics._ties import rank_bounds
 from robustxai.ranking import RANKING
 
 
-@checked(attribution=Rows(), attribution_adv=Rows(), ranking=RANKING)
+@checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), ranking=RANKING)
 def spearman_correlation(attribution: Any, attribution_adv: Any, *, ranking: str = "magnitude") -> np.ndarray:
     r"""Spearman's rho: the linear correlation of the ranks of the units in two explanations.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._arguments import POSITIVE, Rows, checked, optional
+from robustxai._arguments import POSITIVE, Numbers, checked, optional
 from robustxai.metrics._inputs import chunks, of_one_shape, plain_array
 from robustxai.ranking import RANKING
 
@@ -17,7 +17,12 @@ from robustxai.ranking import RANKING
 _RADIUS, _SIGMA = 5, 1.5
 
 
-@checked(attribution=Rows(), attribution_adv=Rows(), data_range=optional(POSITIVE), ranking=RANKING)
+@checked(
+    attribution=Numbers(finite=False),
+    attribution_adv=Numbers(finite=False),
+    data_range=optional(POSITIVE),
+    ranking=RANKING,
+)
 def ssim(
     attribution: Any, attribution_adv: Any, *, data_range: float | None = None, ranking: str = "magnitude"
 ) -> np.ndarray:

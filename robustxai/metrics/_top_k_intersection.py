@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from robustxai._arguments import COUNT, Rows, checked
+from robustxai._arguments import COUNT, Numbers, checked
 from robustxai._validation import clip_k
 from robustxai.metrics._inputs import paired_scores
 from robustxai.metrics._precision_at_k import common_share
 from robustxai.ranking import RANKING
 
 
-@checked(attribution=Rows(), attribution_adv=Rows(), k=COUNT, ranking=RANKING)
+@checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), k=COUNT, ranking=RANKING)
 def top_k_intersection(attribution: Any, attribution_adv: Any, k: int = 8, *, ranking: str = "magnitude") -> np.ndarray:
     r"""Share of the k most important units that two explanations have in common.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from robustxai._arguments import Rows, checked
+from robustxai._arguments import Instance, checked
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._graph import GraphNet, check_adjacency
 from robustxai.nets._mlp import MLP
@@ -26,7 +26,7 @@ NETS: dict[str, type[nn.Module]] = {
 AUTO_NETS: tuple[type[nn.Module], ...] = (MLP, ConvNet, GraphNet, Siamese)
 
 
-@checked(X=Rows())
+@checked(X=Instance(np.ndarray))
 def choose_net(X: np.ndarray) -> type[nn.Module]:
     """The class of network for X, by its shape.
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
-from robustxai._arguments import COUNT, Each, Instance, Rows, checked
+from robustxai._arguments import COUNT, Each, Instance, checked
 
 __all__ = ["ShapedNet", "accepted_arguments", "check_inputs", "check_shape"]
 
@@ -61,7 +61,7 @@ class ShapedNet(nn.Module):
         self.check_shape(X.shape)
 
 
-@checked(module=_MODULE, X=Rows())
+@checked(module=_MODULE, X=Instance(np.ndarray))
 def check_inputs(module: nn.Module, X: np.ndarray) -> None:
     """Ask `module` whether it can be trained on X; one that has no ``check_inputs(X)`` takes anything."""
     if (check := getattr(module, "check_inputs", None)) is not None:
