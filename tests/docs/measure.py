@@ -19,6 +19,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 
 from robustxai import LinearClassifier
+from robustxai._files import write_csv
 from robustxai.attacks import RandomAttack
 from robustxai.benchmark import Cell
 from robustxai.benchmark._cell import prepare_rows
@@ -155,7 +156,7 @@ def main(names):
     warnings.simplefilter("ignore")
     for name in names:
         table = pd.DataFrame(MEASUREMENTS[name]())
-        table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
+        write_csv(table, RESULTS / f"{name}.csv")
         print(f"{name}.csv: {len(table)} rows")
 
 

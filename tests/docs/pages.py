@@ -28,6 +28,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from robustxai._files import write_text
+
 from . import queries, tables
 from .constants import CONSTANTS
 
@@ -231,6 +233,6 @@ def rewrite(names: list[str] = PAGES) -> list[str]:
         text = path.read_text(encoding="utf-8")
         new = Page(text, name).updated()
         if new != text:
-            path.write_text(new, encoding="utf-8")
+            write_text(path, new)
         problems += Page(new, name).problems()
     return problems

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 import robustxai
+from robustxai._files import write_text
 
 __all__ = ["digest", "refresh", "stale", "version_line"]
 
@@ -46,7 +47,7 @@ def refresh(today: datetime.date | None = None) -> None:
             digest(name),
             "current",
         ]
-    versions.reset_index().to_csv(VERSIONS, index=False)
+    write_text(VERSIONS, versions.reset_index().to_csv(index=False, lineterminator="\n"))
 
 
 def version_line(name: str) -> str:
