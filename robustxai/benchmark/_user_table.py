@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ import pandas as pd
 
 from robustxai._arguments import FLAG, Choice, Each, Instance, PathName, Text, check_arguments, optional
 from robustxai._files import file_name
+from robustxai._validation import outside
 from robustxai.benchmark._data_content import library_content
 from robustxai.benchmark._registry import DATA
 from robustxai.datasets import load_table
@@ -234,10 +236,19 @@ def announce(tables: Iterable[Data]) -> None:
         if not _path(data).is_file():
             raise DataNotFoundError(f"There is no file {data}. Give the path of a table, or one of {', '.join(DATA)}.")
     errors: list[DataNotFoundError] = []
+    names = Counter(_path(data).name for data in files)
     for data in files:
-        try:
-            _file(data, content(data))
-        except TableError as error:
-            errors.append(error)
+        name = _path(data).name
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                _file(data, content(data))
+            except TableError as error:
+                errors.append(error)
+        for warning in caught:
+            text = str(warning.message)
+            if names[name] > 1 and text.startswith(name):  # which of them?
+                text = f"{data}{text.removeprefix(name)}"
+            warnings.warn(text, warning.category, stacklevel=outside())
     if errors and len(errors) == len(set(tables)):
         raise errors[0] if len(errors) == 1 else TableError("\n".join(map(str, errors)))

@@ -176,6 +176,17 @@ def test_what_was_seen_is_said_once_and_not_by_every_cell(tmp_path):
     assert len([w for w in told if "semicolon" in str(w.message)]) == 1
 
 
+def test_what_was_seen_names_the_file_where_two_have_one_name(tmp_path):
+    paths = write(tmp_path / "a" / "data.csv", 0), write(tmp_path / "b" / "data.csv", 1)
+    for path in map(Path, paths):
+        path.write_text(path.read_text().replace(",", ";"))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")  # which shows the same words at the same place only once
+        run_experiment(Experiment(paths, **FAST), tmp_path / "out")
+    semicolons = [str(warning.message) for warning in told if "semicolon" in str(warning.message)]
+    assert [message.partition(": ")[0] for message in semicolons] == list(paths)
+
+
 def test_everything_is_utf_8_in_a_locale_of_ascii(tmp_path):
     """A file with letters beyond ASCII, in a process that is told to know none."""
     folder = tmp_path / "Größe"
