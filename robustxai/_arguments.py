@@ -720,10 +720,14 @@ class Either(Constraint):
 
     def fault(self, value: Any) -> type[Exception] | None:
         """As `Constraint.fault`."""
-        faults = [option.fault(value) for option in self.options]
-        if None in faults:
-            return None
-        return ValueError if ValueError in faults else TypeError
+        found: type[Exception] = TypeError
+        for option in self.options:
+            error = option.fault(value)
+            if error is None:
+                return None
+            if error is ValueError:
+                found = error
+        return found
 
     def says(self) -> str:
         """As `Constraint.says`."""
@@ -813,16 +817,21 @@ def checked(**constraints: Constraint) -> Callable[[Decorated], Decorated]:
             raise NameError(f"{function.__qualname__} has no argument {sorted(unknown)[0]!r}.")
         positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         places = {p.name: place for place, p in enumerate(parameters) if p.kind in positional}
-        plan = [(name, places.get(name, sys.maxsize), constraint) for name, constraint in constraints.items()]
+        plan = [(name, places.get(name, sys.maxsize), c.fault, c) for name, c in constraints.items()]
         owner = function.__qualname__.removesuffix(".__init__").rpartition("<locals>.")[2]
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            for name, place, constraint in plan:
-                if place < len(args):
-                    constraint.check(name, args[place], owner)
+            n_places = len(args)
+            for name, place, fault, constraint in plan:
+                if place < n_places:
+                    value = args[place]
                 elif name in kwargs:
-                    constraint.check(name, kwargs[name], owner)
+                    value = kwargs[name]
+                else:
+                    continue
+                if fault(value) is not None:
+                    constraint.check(name, value, owner)
             return function(*args, **kwargs)
 
         wrapper._constraints = constraints  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from robustxai._arguments import SHARE, Each, Function, Instance, checked, optional
+from robustxai._arguments import SHARE, Each, Function, checked
 from robustxai._random import like_normal
 from robustxai.explainers import Explainer
 from robustxai.nets import MLPPasses
@@ -51,14 +51,7 @@ class ExplainedBatch:
         Source of what penalties draw, on the device of `x`; torch's global one by default.
     """
 
-    @checked(
-        x=Instance(Tensor),
-        explainer=Function(),
-        target=optional(Instance(Tensor)),
-        y=optional(Instance(Tensor)),
-        progress=SHARE,
-        ahead=Each(Function()),
-    )
+    @checked(explainer=Function(), progress=SHARE, ahead=Each(Function()))
     def __init__(
         self,
         module: nn.Module | MLPPasses,
