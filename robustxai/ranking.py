@@ -11,6 +11,7 @@ on its own. One or two feature axes (a table, a graph's adjacency matrix) are ra
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, FLAG, Choice, Each, Instance, Number, Rows, checked
+from robustxai._validation import outside
 
 __all__ = [
     "RANKING",
@@ -26,6 +28,7 @@ __all__ = [
     "ArrayLike",
     "as_tensor",
     "boundary_sets",
+    "clip_k",
     "count_units",
     "top_k_indices",
     "top_k_mask",
@@ -93,6 +96,23 @@ def unit_shape(feature_shape: Sequence[int]) -> tuple[int, ...]:
     """Axes of the units, which `unit_scores` flattens: `feature_shape` without its channel axis, if it has one."""
     shape = tuple(feature_shape)
     return (*shape[:-3], *shape[-2:]) if len(shape) >= 3 else shape
+
+
+@checked(k=COUNT, n_units=_K)
+def clip_k(k: int, n_units: int) -> int:
+    """`k`, or with a warning the largest k that leaves a feature outside the top-k.
+
+    With k equal to the number of ranked features every explanation has the same top-k set, so there is nothing to
+    measure: k is lowered to ``n_units - 1`` (to 1 if there is a single feature).
+    """
+    largest = max(n_units - 1, 1)
+    if k > largest:
+        warnings.warn(
+            f"k={k} is not smaller than the number of ranked features ({n_units}); using k={largest}.",
+            UserWarning,
+            stacklevel=outside(),
+        )
+    return min(int(k), largest)
 
 
 @checked(scores=_SCORES, k=_K)

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis.extra import numpy as npst
 from robustxai.ranking import (
     as_tensor,
     boundary_sets,
+    clip_k,
     count_units,
     top_k_indices,
     top_k_mask,
@@ -132,3 +135,17 @@ def test_boundary_sets_are_disjoint_whatever_the_ties(n_units):
     scores = torch.randint(0, 2, (20, n_units), generator=torch.Generator().manual_seed(0)).float()
     both = torch.cat(boundary_sets(scores, 4, 3), dim=-1)
     assert all(len(set(row)) == 6 for row in both.tolist())
+
+
+@given(st.integers(-3, 12), st.integers(1, 9))
+def test_k_is_clipped_with_a_warning_exactly_when_it_must_be(k, n_units):
+    if k < 1:
+        with pytest.raises(ValueError, match="k must be"):
+            clip_k(k, n_units)
+    elif k < n_units or k == n_units == 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert clip_k(k, n_units) == k
+    else:
+        with pytest.warns(UserWarning, match=f"k={k} is not smaller than the number of ranked features"):
+            assert clip_k(k, n_units) == max(n_units - 1, 1)

@@ -27,7 +27,7 @@ from robustxai._arguments import (
 from robustxai._doubts import of_one_evaluation, warn_of_mismatch
 from robustxai._frames import take
 from robustxai._switches import own_switches
-from robustxai._validation import clip_k, outside
+from robustxai._validation import outside
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
@@ -47,7 +47,7 @@ from robustxai.attacks._transformer import AttackTransformer
 from robustxai.exceptions import EvaluationWarning
 from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import ThreatModel
-from robustxai.ranking import RANKING, count_units
+from robustxai.ranking import RANKING, clip_k, count_units
 
 __all__ = ["AutoExplanationAttack"]
 

@@ -14,7 +14,6 @@ from typing_extensions import Self
 from robustxai._arguments import COUNT, SEED
 from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
-from robustxai._validation import clip_k
 from robustxai.attacks._probability_change import CHANGE, below_limit, target_probability
 from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
@@ -23,7 +22,7 @@ from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import precision_at_k
 from robustxai.nets import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
-from robustxai.ranking import RANKING, count_units
+from robustxai.ranking import RANKING, clip_k, count_units
 from robustxai.training import draw_seed, small_net_threads
 
 __all__ = ["BaseAttack"]

@@ -56,7 +56,7 @@ _REST = (
 )
 
 
-@checked(results=Table(("data", "arm", "seed", "epsilon", "size", "part"), source="ATEXImages.run"))
+@checked(results=Table(("data", "arm", "seed", "size", "part"), source="ATEXImages.run"))
 def atex_images_markdown(results: pd.DataFrame) -> str:
     """How it was measured, and a table per data set: a line for every radius and arm, the paper's figures in brackets.
 

@@ -15,7 +15,6 @@ from robustxai._columns import by_feature
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import column_names, in_numbers
 from robustxai._models import GRADIENTS, named_rows, transformed, unwrap
-from robustxai._validation import clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.enclosures import (
     MAX_CHANNELS,
@@ -30,7 +29,7 @@ from robustxai.enclosures import (
     read_network,
 )
 from robustxai.explainers import Gradient
-from robustxai.ranking import count_units, top_k_mask, unit_scores
+from robustxai.ranking import clip_k, count_units, top_k_mask, unit_scores
 
 __all__ = ["METHOD", "SCALE", "Problem"]
 

@@ -17,11 +17,10 @@ from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import aligned, column_names, in_numbers, like
 from robustxai._models import victim
 from robustxai._switches import own_switches
-from robustxai._validation import clip_k
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.certificates._words import in_words, mean, of_k
-from robustxai.ranking import RANKING, count_units, top_k_indices, top_k_mask, unit_scores
+from robustxai.ranking import RANKING, clip_k, count_units, top_k_indices, top_k_mask, unit_scores
 
 __all__ = ["SmoothedCertificate", "certify_smoothed_top_k"]
 

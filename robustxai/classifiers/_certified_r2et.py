@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, optional
-from robustxai._validation import clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CertifiedGap, ExplainedBatch
+from robustxai.ranking import clip_k
 from robustxai.training import Term
 
 __all__ = ["CertifiedR2ETClassifier"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from robustxai._arguments import NOT_NEGATIVE
-from robustxai._validation import clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz
+from robustxai.ranking import clip_k
 from robustxai.training import Term
 
 __all__ = ["CrossLipschitzClassifier"]

@@ -8,10 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE
-from robustxai._validation import clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
-from robustxai.ranking import RANKING
+from robustxai.ranking import RANKING, clip_k
 from robustxai.training import GapAdversary, Term
 
 __all__ = ["ExplanationATClassifier"]

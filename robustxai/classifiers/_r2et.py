@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from robustxai._arguments import NOT_NEGATIVE, POSITIVE, Choice, optional
-from robustxai._validation import clip_k
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
+from robustxai.ranking import clip_k
 from robustxai.training import Term
 
 __all__ = ["R2ETClassifier"]

@@ -12,7 +12,6 @@ from typing_extensions import Self
 from robustxai._arguments import COUNT, Each, Instance, Number, Rows, checked, optional
 from robustxai._frames import aligned, column_names, like, take
 from robustxai._models import EXPLANATIONS, named_rows, unwrap, victim
-from robustxai._validation import clip_k
 from robustxai.attacks import AttackResult, ERAttack
 from robustxai.attacks._victim import OPTIONAL_ATTACK, aimed
 from robustxai.inspection._check import AXES, ESTIMATORS, NAMES, pyplot
@@ -29,7 +28,7 @@ from robustxai.inspection._saliency_maps import (
 )
 from robustxai.inspection._text import fit_text
 from robustxai.metrics import precision_at_k
-from robustxai.ranking import RANKING, as_tensor, count_units, top_k_indices, unit_scores
+from robustxai.ranking import RANKING, as_tensor, clip_k, count_units, top_k_indices, unit_scores
 
 __all__ = ["SaliencyDisplay"]
 

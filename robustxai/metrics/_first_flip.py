@@ -9,9 +9,8 @@ import numpy as np
 
 from robustxai._arguments import COUNT, Either, Has, Numbers, Rows, checked
 from robustxai._frames import aligned
-from robustxai._validation import clip_k
 from robustxai.metrics._inputs import ranked_scores
-from robustxai.ranking import RANKING, top_k_mask
+from robustxai.ranking import RANKING, clip_k, top_k_mask
 
 _ATTRIBUTIONS = Either((Rows(), Has(("__next__",))), words="an iterable of attributions, one for each iteration")
 

@@ -8,9 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from robustxai._arguments import COUNT, Numbers, checked
-from robustxai._validation import clip_k
 from robustxai.metrics._inputs import ranked_scores
-from robustxai.ranking import RANKING, top_k_mask
+from robustxai.ranking import RANKING, clip_k, top_k_mask
 
 _PRECISION = Numbers(finite=False)
 

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
-from robustxai._validation import clip_k
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, plain_array, probabilities
-from robustxai.ranking import top_k_mask
+from robustxai.ranking import clip_k, top_k_mask
 
 
 def split_by_member(scores: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:

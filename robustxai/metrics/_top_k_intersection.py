@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from robustxai._arguments import COUNT, Numbers, checked
-from robustxai._validation import clip_k
 from robustxai.metrics._inputs import paired_scores
 from robustxai.metrics._precision_at_k import common_share
-from robustxai.ranking import RANKING
+from robustxai.ranking import RANKING, clip_k
 
 
 @checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), k=COUNT, ranking=RANKING)
