@@ -7,6 +7,7 @@ docstring or comment goes in.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import hashlib
 import importlib.metadata
@@ -322,8 +323,9 @@ class _Reader:
         if callable(getattr(value, "get_params", None)) and isinstance(getattr(value, "module_", None), nn.Module):
             # the history of a training has times, which are others in every run
             return self._each("fitted", (kind, sorted(value.get_params(deep=False).items()), value.module_))
+        reduce = copyreg.dispatch_table.get(kind)  # somebody else's knowledge of the class
         try:
-            state = value.__reduce_ex__(2)
+            state = value.__reduce_ex__(2) if reduce is None else reduce(value)
         except Exception as error:  # of any kind: a class says in its own way that it cannot be pickled
             raise TypeError(
                 f"The state of a {kind.__module__}.{kind.__qualname__} cannot be read, so that a result that depends "

@@ -4,6 +4,7 @@ import cmath
 import functools
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -93,6 +94,8 @@ DIFFERENT = {
     "partial": (functools.partial(number, 1), functools.partial(number, 2)),
     "cached function": (functools.lru_cache(lambda: 1), functools.lru_cache(lambda: 2)),
     "built-in functions of one name": (math.exp, cmath.exp),
+    "ufunc": (np.exp, np.tanh),
+    "pattern": (re.compile("a"), re.compile("b")),
     "bound method": (Plain(1).__init__, Plain(2).__init__),
     "classmethod": (classmethod(lambda cls: 1), classmethod(lambda cls: 2)),
     "property": (property(lambda self: 1), property(lambda self: 2)),

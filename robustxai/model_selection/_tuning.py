@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import optuna
 from joblib import Parallel, delayed
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 from sklearn.base import clone, is_classifier
+from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable
@@ -33,13 +38,21 @@ from robustxai._arguments import (
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.model_selection._batched_search import CV, ESTIMATOR, SCORING
+from robustxai.model_selection._choices import GivenStudy, Space
 from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
+from robustxai.model_selection._study import check_space, open_study
+from robustxai.model_selection._workers import Worker
 
 __all__ = ["tune"]
 
 _STORAGE = Either(
     (Text(), Has(("get_all_studies",)), Nothing()), words="the URL of a database, an optuna storage, or None"
 )
+_WITH_RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
+#: Attribute of a trial that has failed: the reason. A trial that was interrupted has none.
+_ERROR = "error"
+#: Seconds between two looks at the trials of other processes.
+_PAUSE = 0.5
 
 
 @checked(
@@ -82,7 +95,8 @@ def tune(
     """Tune an estimator by an Optuna study that asks for several trials at once and trains them in stacks.
 
     With a `storage` the study outlives the process: called again with the same name it goes on, and processes on
-    several machines that call it share its trials. What was in flight when a process was killed is lost, no more.
+    several machines that call it share its trials. What was in flight when a process was killed is lost, no more: the
+    next call fails those trials, which do not count, and samples new ones.
 
     Parameters
     ----------
@@ -90,11 +104,13 @@ def tune(
         A classifier of this library, or a pipeline that ends in one. It is cloned for every trial; one that cannot be
         stacked is fitted by itself and not pruned.
     space : mapping of str to optuna distribution
-        Parameter names, as in ``set_params``, and where to look for them.
+        Parameter names, as in ``set_params``, and where to look for them. Choices may be of any type whose content can
+        be read; the study that is returned has them as given, whatever the storage makes of them.
     X, y : array-likes of shape (n_samples, *features) and (n_samples,)
         Data that trials are cross-validated on.
     n_trials : int, default=50
-        Finished trials that the study is to have, those of earlier calls and other processes included.
+        Finished trials that the study is to have, those of earlier calls and other processes included: trials with a
+        result, pruned ones, and those that failed by an error of their own. Interrupted ones do not count.
     batch_size : int, default=8
         Trials that are asked for and trained together. More of them are quicker, and each learns less from the others.
     scoring : str, callable, list or dict, optional
@@ -108,7 +124,10 @@ def tune(
         How often, evenly over the training, the objective is measured and the pruner asked. With several objectives
         nothing is pruned, because Optuna does not know how.
     sampler : optuna sampler, optional
-        ``TPESampler`` with a constant liar by default, which spreads the trials of a batch out.
+        ``TPESampler`` with a constant liar by default, which spreads the trials of a batch out. Its draws belong to the
+        number of a trial, so that a study that is resumed samples anew, and as one that was never stopped. A sampler of
+        yours is reseeded where a process goes on with a study; processes that begin one together need samplers of
+        several seeds.
     pruner : optuna pruner, optional
         Optuna's median pruner by default.
     storage : str or optuna storage, optional
@@ -129,13 +148,18 @@ def tune(
     Raises
     ------
     ValueError
-        An empty space, an unknown name (with the nearest one), or an unknown objective.
+        An empty space, an unknown name (with the nearest one), an unknown objective, or a study whose trials have
+        another space.
+    TypeError
+        A choice whose content cannot be read.
     ConnectionError
-        A storage that cannot be reached.
+        A storage that cannot be reached. The message has no password.
 
     Notes
     -----
-    A trial that diverges fails, and the others go on. ``optuna_integration.OptunaSearchCV`` works with the estimators
+    A trial that diverges, cannot be fitted or has no objective (nan) fails, with the reason in its ``user_attrs`` under
+    "error", and the others go on; if that happens to all before one has a result, the error is raised. A metric that
+    raises an error beside others is nan. ``optuna_integration.OptunaSearchCV`` works with the estimators
     of this library too, a trial at a time.
 
     Examples
@@ -152,48 +176,80 @@ def tune(
     """
     X, y = indexable(X, y)
     trials = _Trials(estimator, space, X, y, scoring, objectives, cv, n_jobs)
-    study = _open_study(sampler, pruner, storage, study_name, trials.objectives, random_state, batch_size)
-    while (left := n_trials - _finished(study)) > 0:
-        batch = [study.ask(dict(space)) for _ in range(min(batch_size, left))]
-        try:
+    study = open_study(sampler, pruner, storage, study_name, trials.objectives, random_state, batch_size)
+    check_space(study, trials.space.asked)
+    with Worker(study) as worker:
+        while True:
+            n_elsewhere = worker.fail_abandoned()
+            left = n_trials - _finished(study)
+            if left <= 0:
+                break
+            size = min(batch_size, left - n_elsewhere)
+            if size <= 0:
+                time.sleep(_PAUSE)  # others run the last ones, and may die before they have finished
+                continue
+            batch = [worker.ask(trials.space.asked) for _ in range(size)]
             _run(study, batch, trials, n_reports if len(study.directions) == 1 else 1)
-        except BaseException:
-            running = {t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-            for trial in batch:
-                if trial.number in running:
-                    study.tell(trial, state=TrialState.FAIL)
-            raise
-    return study
+    return study if trials.space.is_plain else GivenStudy.of(study, trials.space)
 
 
 def _run(study: optuna.Study, batch: list[Trial], trials: _Trials, n_reports: int) -> None:
-    fits = {trial.number: trials.begin(trial.params) for trial in batch}
+    trials.data.clear()  # of earlier batches
+    fits = {trial.number: trials.begin(trials.space.params(trial.params)) for trial in batch}
     alive = list(batch)
+    failures: list[Exception] = []
     for report in range(1, n_reports + 1):
         trained = trials.train([fits[trial.number] for trial in alive], report / n_reports)
         fits.update(zip((trial.number for trial in alive), trained))
         scores = trials.score([fits[trial.number] for trial in alive])
         going_on = []
         for trial, metrics in zip(alive, scores):
-            if isinstance(metrics, Exception):
-                trial.set_user_attr("error", str(metrics))
-                study.tell(trial, state=TrialState.FAIL)
-                continue
-            values = [metrics[name] for name in trials.objectives or list(metrics)[:1]]
             last = report == n_reports or not trials.stacked(fits[trial.number])
-            if not last and len(study.directions) == 1:
-                trial.report(values[0], step=report)
-            for name, value in metrics.items():
-                trial.set_user_attr(name, value)
-            if last:
-                study.tell(trial, values)
-            elif trial.should_prune():
-                study.tell(trial, state=TrialState.PRUNED)
-            else:
-                going_on.append(trial)
+            with suppress(UpdateFinishedTrialError):  # somebody has held this process for dead
+                if isinstance(metrics, Exception):
+                    error: Exception | None = metrics
+                else:
+                    error = _book(study, trial, metrics, trials.objectives, report, last=last)
+                if error is not None:
+                    failures.append(error)
+                    trial.set_user_attr(_ERROR, str(error) or type(error).__name__)
+                    study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+                elif not last and trial.should_prune():
+                    study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+                elif not last:
+                    going_on.append(trial)
         alive = going_on
         if not alive:
             break
+    unexpected = [error for error in failures if not isinstance(error, DivergedError)]
+    if unexpected and len(failures) == len(batch) and not _finished(study, _WITH_RESULT):
+        raise unexpected[0]  # nothing has worked so far, and more of the same would not
+    for error in unexpected:
+        warnings.warn(f"A trial has failed: {type(error).__name__}: {error}", FitFailedWarning, stacklevel=3)
+
+
+def _book(
+    study: optuna.Study,
+    trial: Trial,
+    metrics: Mapping[str, float],
+    objectives: Sequence[str],
+    report: int,
+    *,
+    last: bool,
+) -> Exception | None:
+    """Write down what a trial is worth; the reason for which that is no result."""
+    for name, value in metrics.items():
+        trial.set_user_attr(name, value)
+    names = objectives or list(metrics)[:1]
+    values = [metrics[name] for name in names]
+    if last and any(math.isnan(value) for value in values):
+        missing = ", ".join(name for name, value in zip(names, values) if math.isnan(value))
+        return ValueError(f"There is no value of {missing} on one of the splits (nan).")
+    if last:
+        study.tell(trial, values, skip_if_finished=True)
+    elif len(study.directions) == 1:
+        trial.report(values[0], step=report)
+    return None
 
 
 class _Trials:
@@ -219,8 +275,9 @@ class _Trials:
                     f"or CategoricalDistribution([4, 8]); got {distribution!r}."
                 )
             clone(estimator).set_params(**{name: _any_value(distribution)})
+        self.space = Space(space)
         self.estimator = estimator
-        self.scorer = check_scoring(estimator, scoring)
+        self.scorer = check_scoring(estimator, scoring, raise_exc=False)
         self.objectives = [objectives] if isinstance(objectives, str) else list(objectives)
         self.n_jobs = n_jobs
         splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
@@ -232,7 +289,7 @@ class _Trials:
 
     def begin(self, params: dict[str, Any]) -> list[StackedFit]:
         """A fit for every split."""
-        estimators = [clone(self.estimator).set_params(**params) for _ in self.parts]
+        estimators = [clone(self.estimator).set_params(**clone(params, safe=False)) for _ in self.parts]
         fits, data = begin_fits([(e, part) for part, e in enumerate(estimators)], self.parts, self.watched)
         self.data |= data
         return fits
@@ -265,7 +322,9 @@ class _Trials:
         for group_number in range(len(groups)):
             parts = [found[group_number, part] for part in range(len(self.parts))]
             error = next((part for part in parts if isinstance(part, Exception)), None)
-            scores.append(error or {name: float(np.mean([part[name] for part in parts])) for name in parts[0]})
+            names = dict.fromkeys(name for part in parts if error is None for name in part)
+            means = {name: float(np.mean([part.get(name, math.nan) for part in parts])) for name in names}
+            scores.append(means if error is None else error)
             self._check_objectives(scores[-1])
         return scores
 
@@ -282,22 +341,35 @@ class _Trials:
 def _score(
     fits: Sequence[StackedFit], data: dict[Any, Any], part: tuple[Any, Any], test: tuple[Any, Any], scorer: Any
 ) -> list[dict[str, float] | Exception]:
-    """The metrics of every fit of a part on its test rows, or the DivergedError that ended it."""
+    """The metrics of every fit of a part on its test rows, or what ended it."""
     found: list[Any] = []
     for fit in fits:
         try:
             found.append(fit.fitted(data) if fit.members else fit.estimator.fit(*part))
-        except DivergedError as error:
+        except Exception as error:
             found.append(error)
-    alive = [number for number, outcome in enumerate(found) if not isinstance(outcome, DivergedError)]
+    alive = [number for number, outcome in enumerate(found) if not isinstance(outcome, Exception)]
     estimators = [found[number] for number in alive]
+    scores: list[Any] = []
     if hasattr(scorer, "score_together"):
-        scores = scorer.score_together(estimators, *test)
-    else:
-        scores = [scorer(estimator, *test) for estimator in estimators]
-    for number, score in zip(alive, scores):
-        found[number] = {k: float(v) for k, v in score.items()} if isinstance(score, dict) else {"score": score}
+        with suppress(Exception):  # raised again by the one that it is about
+            scores = scorer.score_together(estimators, *test)
+    for number, estimator, score in zip(alive, estimators, scores or [None] * len(alive)):
+        try:
+            found[number] = _as_metrics(scorer(estimator, *test) if score is None else score)
+        except Exception as error:
+            found[number] = error
     return found
+
+
+def _as_metrics(score: Any) -> dict[str, float]:
+    """Metrics by their names; nan for one of several that has raised an error, of which there is the text."""
+    if not isinstance(score, Mapping):
+        return {"score": float(score)}
+    for name, value in score.items():
+        if isinstance(value, str):
+            warnings.warn(f"The metric {name!r} failed and is nan on this split: {value}", UserWarning, stacklevel=4)
+    return {name: math.nan if isinstance(value, str) else float(value) for name, value in score.items()}
 
 
 def _any_value(distribution: BaseDistribution) -> Any:
@@ -305,42 +377,7 @@ def _any_value(distribution: BaseDistribution) -> Any:
     return choices[0] if choices else distribution.low
 
 
-def _finished(study: optuna.Study) -> int:
-    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    return len(study.get_trials(deepcopy=False, states=states))
-
-
-def _open_study(
-    sampler: Any, pruner: Any, storage: Any, name: str | None, objectives: list[str], seed: int | None, batch_size: int
-) -> optuna.Study:
-    if sampler is None:
-        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=batch_size > 1)
-    try:
-        study = optuna.create_study(
-            sampler=sampler,
-            pruner=pruner,
-            storage=_open_storage(storage),
-            study_name=name,
-            load_if_exists=True,
-            directions=["maximize"] * max(len(objectives), 1),
-        )
-    except Exception as error:
-        if storage is None:
-            raise
-        raise ConnectionError(
-            f"The storage {storage!r} cannot be used: {error}. Give the URL of a database that this machine reaches "
-            "(sqlite:///study.db, postgresql://user:password@host/name) or of a journal file (journal:///study.log)."
-        ) from error
-    if objectives:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(objectives)
-    return study
-
-
-def _open_storage(storage: Any) -> Any:
-    if isinstance(storage, str) and storage.startswith("journal:///"):
-        from optuna.storages.journal import JournalFileBackend
-
-        return optuna.storages.JournalStorage(JournalFileBackend(storage.removeprefix("journal:///")))
-    return storage
+def _finished(study: optuna.Study, states: tuple[TrialState, ...] = (*_WITH_RESULT, TrialState.FAIL)) -> int:
+    """How many trials have come to an end of their own: those that were interrupted have no error."""
+    trials = study.get_trials(deepcopy=False, states=states)
+    return sum(trial.state in _WITH_RESULT or _ERROR in trial.user_attrs for trial in trials)

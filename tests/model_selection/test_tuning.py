@@ -1,20 +1,27 @@
+import functools
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import traceback
+import warnings
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from robustxai import ExactHessianClassifier, R2ETClassifier
+from robustxai._fingerprint import fingerprint
 from robustxai.attacks import ERAttack
 from robustxai.model_selection import PrecisionAtKScorer, tune
 
@@ -131,7 +138,120 @@ def test_an_interrupted_batch_is_told_and_the_study_goes_on(data, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         tune(CLF, SPACE, *data, n_trials=4, scoring=interrupted, **options)
     study = tune(CLF, SPACE, *data, n_trials=4, **options)
-    assert states(study) == [TrialState.FAIL] * 2 + [TrialState.COMPLETE] * 2
+    assert states(study) == [TrialState.FAIL] * 2 + [TrialState.COMPLETE] * 4
+
+
+KILLS = """
+    import os, signal, sys, time
+    import numpy as np
+    import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from robustxai import VanillaClassifier
+    from robustxai.model_selection import tune
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    clf = VanillaClassifier(max_epochs=2, batch_size=32, module__hidden=(4,), device="cpu")
+    space = {"lr": FloatDistribution(1e-3, 1e-1), "module__hidden": CategoricalDistribution([(4,), (3, 3)])}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def blocked(write, after):
+        calls = []
+
+        def block(*args):
+            calls.append(args)
+            if len(calls) == after:
+                os.write(write, b"!")
+                time.sleep(600)
+
+        return block
+
+    def run(url, n_trials, block=lambda *args: None, at="score", sampler=None):
+        def scored(estimator, X, y):
+            if at == "score":
+                block()
+            return estimator.score(X, y)
+
+        for kind, name in ((optuna.Study, "add_trial"), (optuna.Study, "ask"), (optuna.Study, "tell")):
+            def wrapped(*args, _do=getattr(kind, name), _name=name, **kwargs):
+                result = _do(*args, **kwargs)
+                if at == _name:
+                    block()
+                return result
+
+            if at == name:
+                setattr(kind, name, wrapped)
+        options = {"storage": url, "study_name": "mine", "batch_size": 3, "cv": 2, "n_reports": 2, "sampler": sampler}
+        return tune(clf, space, X, y, n_trials=n_trials, scoring=scored, **options)
+
+    for url in sys.argv[1:]:
+        for at, after in (("score", 3), ("add_trial", 5), ("ask", 2), ("tell", 2), ("score", 11)):
+            read, write = os.pipe()
+            child = os.fork()
+            if not child:
+                run(url, 12, blocked(write, after), at, SAMPLER)
+                os._exit(0)
+            os.close(write)  # or a child that dies by itself would be waited for
+            assert os.read(read, 1) == b"!"
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        run(url, 12, sampler=SAMPLER)
+"""
+
+
+def assert_resumed(trials, n_trials):
+    """The asked number of results, nothing that runs or waits, and no parameters twice."""
+    assert sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials) == n_trials
+    assert {t.state for t in trials} <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
+    rates = [t.params["lr"] for t in trials if "lr" in t.params]
+    assert len(set(rates)) == len(rates) >= n_trials
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+@pytest.mark.parametrize(
+    ("url", "sampler"),
+    [
+        ("sqlite:///{}/study.db", "None"),
+        ("journal:///{}/study.log", "optuna.samplers.RandomSampler(seed=0)"),
+    ],
+)
+def test_killed_five_times_and_resumed(url, sampler, tmp_path):
+    """At every step of a trial: made, asked, half scored, told."""
+    url = url.format(tmp_path)
+    script = textwrap.dedent(KILLS).replace("SAMPLER", sampler)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script, url], check=True, timeout=120)
+    assert_resumed(_open_study_of(url).trials, 12)
+
+
+def _open_study_of(url):
+    if url.startswith("journal"):
+        backend = optuna.storages.journal.JournalFileBackend(url.removeprefix("journal:///"))
+        return optuna.load_study(study_name="mine", storage=optuna.storages.JournalStorage(backend))
+    return optuna.load_study(study_name="mine", storage=url)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("url", ["sqlite:///{}/study.db", "journal:///{}/study.log"])
+def test_killed_five_times_at_any_time(url, tmp_path):
+    url = url.format(tmp_path)
+    script = textwrap.dedent(KILLS).partition("for url in sys.argv")[0] + f"\nrun({url!r}, 40)"
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    rng = np.random.default_rng(0)
+    for kill in range(5):
+        process = subprocess.Popen(command)
+        deadline, finished = time.time() + 120, -1
+        while finished < 5 * (kill + 1) and time.time() < deadline and process.poll() is None:
+            time.sleep(0.3)
+            try:
+                finished = len(_open_study_of(url).get_trials(states=(TrialState.COMPLETE,)))
+            except Exception:  # it is just being made
+                continue
+        time.sleep(rng.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, timeout=300)
+    assert_resumed(_open_study_of(url).trials, 40)
 
 
 @pytest.mark.slow
@@ -170,6 +290,139 @@ def test_a_killed_process_loses_no_more_than_its_batch(data, tmp_path):
     after = {t.number: t.value for t in study.trials if t.state == TrialState.COMPLETE}
     assert {n: after[n] for n in before} == before
     assert len(after) == len(before) + 2
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+
+def double(x):
+    return 2 * x
+
+
+CHOICES = {
+    "tuples": [(8,), (8, 4)],
+    "nested": [[8, [4, (2,)]], (8, [4, (2,)]), ()],
+    "numbers of numpy": [np.int64(3), np.float32(0.1), np.float64(0.1), np.bool_(True)],
+    "equal and of several types": [1, True, 1.0, np.int64(1), "1", "True"],
+    "and zero": [0, False, None, 0.0, ""],
+    "plain": [None, True, 2, 0.5, "relu"],
+    "a text that looks like a tuple": ["(8,)", (8,)],
+    "sets and dicts": [{"a": 1}, {"a": 2}, frozenset({1, 2}), {3}, {}],
+    "classes": [torch.nn.ReLU, torch.nn.Tanh, Point, int],
+    "functions": [double, np.tanh, torch.relu, lambda x: x, lambda x: x + 1],
+    "closures": [functools.partial(double, 1), functools.partial(double, 2)],
+    "arrays": [np.zeros(3), np.ones(3), np.zeros(5000), np.r_[np.zeros(4999), 1.0]],
+    "tensors": [torch.zeros(2), torch.ones(2)],
+    "frames": [pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [1]})],
+    "estimators": [StandardScaler(), StandardScaler(with_mean=False), "passthrough"],
+    "objects": [Point(1), Point(2)],
+    "random states": [np.random.RandomState(0), np.random.RandomState(1)],
+    "ranges and bytes": [range(3), range(4), b"a", 1j],
+}
+
+
+class Keeper(ClassifierMixin, BaseEstimator):
+    """Remembers what it was given."""
+
+    def __init__(self, value=None):
+        self.value = value
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        *((name, "sqlite:///{}/study.db") for name in CHOICES),
+        *((name, "journal:///{}/study.log") for name in ("nested", "equal and of several types", "classes", "arrays")),
+        *((name, None) for name in ("nested", "equal and of several types", "arrays")),
+    ],
+)
+def test_a_storage_gives_choices_back_as_they_were_given(name, url, tmp_path):
+    choices, seen = CHOICES[name], []
+
+    def score(estimator, X, y):
+        seen.append(estimator.value)
+        return float(len(seen))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna's about choices of these types
+        space = {"value": CategoricalDistribution(choices)}
+    options = {"scoring": score, "cv": [(np.arange(4), np.arange(4))], "batch_size": 2, "study_name": "mine"}
+    options["storage"] = None if url is None else url.format(tmp_path)
+    for n_trials in (2, 6):  # the second time it is found again
+        study = tune(Keeper(), space, np.zeros((4, 1)), np.array([0, 1, 0, 1]), n_trials=n_trials, **options)
+    assert states(study) == [TrialState.COMPLETE] * 6
+    given = [trial.params["value"] for trial in study.trials]
+    assert list(map(fingerprint, given)) == list(map(fingerprint, seen[-6:]))
+    kinds = {(type(choice), fingerprint(choice)) for choice in choices}
+    assert {(type(value), fingerprint(value)) for value in given} <= kinds
+    assert fingerprint(study.best_params["value"]) == fingerprint(given[5])
+    assert fingerprint(study.best_trials[0].params["value"]) == fingerprint(given[5])
+    assert len(study.trials_dataframe()) == 6
+    assert list(map(fingerprint, study.best_trial.distributions["value"].choices)) == list(map(fingerprint, choices))
+
+
+def test_choices_that_a_storage_knows_are_left_alone(data, tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    study = tune(CLF, SPACE, *data, n_trials=1, cv=2, storage=url, study_name="mine")
+    assert type(study) is optuna.Study
+    assert optuna.load_study(study_name="mine", storage=url).trials[0].distributions == SPACE
+
+
+LABELS = """
+import numpy as np, torch
+from robustxai.model_selection._choices import _label
+
+def mine(x):
+    return {"a", "b", x}
+
+values = ((8, [4]), {"b", "a"}, np.float32(0.1), torch.nn.ReLU, mine, np.arange(9), lambda x: {"p", "q", "r"})
+print([_label(value) for value in values])
+"""
+
+
+def test_labels_are_the_same_in_another_process(capsys):
+    exec(LABELS, {"__name__": "__main__"})
+    here = capsys.readouterr().out
+    command, place = [sys.executable, "-c", LABELS], {**os.environ, "PYTHONHASHSEED": "1"}
+    assert subprocess.run(command, check=True, capture_output=True, text=True, env=place).stdout == here
+    assert "torch.nn.modules.activation.ReLU" in here
+
+
+def test_other_choices_under_the_same_name_are_refused(data, tmp_path):
+    options = {"n_trials": 1, "cv": 2, "storage": f"sqlite:///{tmp_path}/study.db", "study_name": "mine"}
+    tune(CLF, {"module__hidden": CategoricalDistribution([(8,), (4,)])}, *data, **options)
+    with pytest.raises(ValueError, match="another study_name"):
+        tune(CLF, {"module__hidden": CategoricalDistribution([(8,), (5,)])}, *data, **{**options, "n_trials": 2})
+
+
+@pytest.mark.parametrize(
+    ("storage", "secrets"),
+    [
+        ("postgresql://user:s3cret@nowhere.invalid:1/db", ["s3cret"]),
+        ("postgresql://user:s3%40cret@nowhere.invalid:1/db", ["s3%40cret", "s3@cret"]),
+        ("postgresql://user:s3@c/r?et@nowhere.invalid:1/db", ["s3@c", "r?et"]),
+        ("postgresql://nowhere.invalid:1/db?user=u&password=s3cret", ["s3cret"]),
+        ("postgresql://user:s3cret@host:port/db", ["s3cret"]),
+        ("mysql+pymysql://user:s3cret@nowhere.invalid:1/db", ["s3cret"]),
+        ("nonsense://user:s3cret@host/db", ["s3cret"]),
+        ("redis://:s3cret@host", ["s3cret"]),
+        ("sqlite+pysqlcipher://:s3cret@/nowhere/at/all.db", ["s3cret"]),
+    ],
+)
+def test_no_message_has_a_password(storage, secrets, data):
+    with pytest.raises(ConnectionError) as caught:
+        tune(CLF, SPACE, *data, n_trials=1, cv=2, storage=storage)
+    for secret in secrets:
+        assert secret not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
