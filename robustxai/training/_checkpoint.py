@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustxai._arguments import Number, PathName, check_arguments, checked
 from robustxai._files import read_sealed, write_sealed
@@ -121,12 +121,22 @@ def _with_state(net: NeuralNet) -> list[Any]:
 def _digest(net: NeuralNet, X: Any, y: Any) -> str:
     """What tells fits apart: parameters, first weights, data."""
     parameters = {
-        name: value
+        name: _readable(value)
         for name, value in net.get_params(deep=False).items()
         # what begins with an underscore is skorch's own, a set among it, whose order changes from process to process
         if name not in ("callbacks", "verbose") and not name.startswith(("callbacks__", "_"))
     }
     return fingerprint(sorted(parameters.items()), X, y, net.module_.state_dict())
+
+
+def _readable(value: Any) -> Any:
+    """A module whose class was made at run time, as that of a parametrized one, by what it prints and holds."""
+    if not isinstance(value, nn.Module):
+        return value
+    try:
+        return fingerprint(value)
+    except TypeError:
+        return [type(value).__qualname__, repr(value), value.state_dict()]
 
 
 def _global_streams(net: NeuralNet) -> dict[str, Tensor]:

@@ -245,6 +245,12 @@ class Net:
         return {"parameter": self.parameter, "verbose": object(), "callbacks": object(), "_own": object()}
 
 
+def parametrized(array):
+    layer = torch.nn.Linear(len(array), 1)
+    layer.load_state_dict({"weight": torch.tensor(array)[None], "bias": torch.zeros(1)})
+    return torch.nn.utils.parametrizations.weight_norm(layer)
+
+
 LONG = np.arange(5_000.0)
 CHANGED = LONG + (np.arange(5_000) == 2_500)  # the same repr
 
@@ -260,8 +266,9 @@ CHANGED = LONG + (np.arange(5_000) == 2_500)  # the same repr
         lambda a: a.astype(object),
         lambda a: Holder(a),
         lambda a: lambda x: x + a,
+        lambda a: parametrized(a),
     ],
-    ids=["array", "tensor", "nested", "module", "list", "objects", "holder", "function"],
+    ids=["array", "tensor", "nested", "module", "list", "objects", "holder", "function", "parametrized"],
 )
 def test_fits_are_told_apart_by_the_content_of_their_parameters(wrapped):
     one, again, other = (_digest(Net(wrapped(a)), LONG, LONG) for a in (LONG, LONG.copy(), CHANGED))
