@@ -127,7 +127,7 @@ def _machine() -> str:
     """The machine, since its last start, and the container: within it the number of a process means something."""
     parts = [socket.gethostname()]
     with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())
         parts.append(os.readlink("/proc/self/ns/pid"))
     return " ".join(parts)
 
@@ -135,7 +135,7 @@ def _machine() -> str:
 def _start_of(pid: int) -> str | None:
     """When a process was started, in ticks since the machine was; None of one that is gone, or where nobody tells."""
     try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return None
     return None if state in "ZX" else fields[18]
