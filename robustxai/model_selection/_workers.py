@@ -135,7 +135,8 @@ def _machine() -> str:
 def _start_of(pid: int) -> str | None:
     """When a process was started, in ticks since the machine was; None of one that is gone, or where nobody tells."""
     try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        # latin-1, because the name of a process may be any bytes
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
     except OSError:
         return None
     return None if state in "ZX" else fields[18]
