@@ -31,7 +31,6 @@ from robustxai._arguments import (
     Instance,
     Nothing,
     Number,
-    Rows,
     Text,
     check_arguments,
     optional,
@@ -44,7 +43,7 @@ __all__ = ["BatchedSearchCV"]
 #: What searches and studies take, as scikit-learn does.
 ESTIMATOR = Has(("fit", "set_params"), words="an estimator, such as R2ETClassifier() or a Pipeline that ends in one")
 CV = Either(
-    (Number(2, integer=True), Has(("split", "get_n_splits")), Has(("__next__",)), Rows(), Nothing()),
+    (Number(2, integer=True), Has(("split", "get_n_splits")), Has(("__iter__",)), Nothing()),
     words="a number of folds >= 2, a splitter, an iterable of splits, or None",
 )
 SCORING = Either(
