@@ -15,8 +15,11 @@ from robustxai._arguments import (
     COUNT,
     NORM,
     NOT_NEGATIVE,
+    Either,
     Function,
+    Has,
     Instance,
+    Nothing,
     Number,
     Numbers,
     Rows,
@@ -35,6 +38,8 @@ __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangen
 _ROUNDING = 1e-6
 
 _TENSOR = Instance(Tensor)
+_X = Has(("shape", "ndim", "dtype"), words="an array of shape (n_samples, *features)")
+_NAMES = Either((Rows(), Nothing()), words="a sequence of names or None")
 _SIDE = optional(Numbers(finite=False))
 _SCALE = Numbers(finite=False, words="a number, an array or a mapping of features to numbers")
 
@@ -116,6 +121,7 @@ class ThreatModel:
             if not (np.isfinite(scale).all() and (scale > 0).all()):
                 raise ValueError("scale must be positive and finite; freeze a feature instead of scaling it to 0.")
 
+    @checked(X=_X, feature_names=_NAMES)
     def resolve(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> ThreatModel:
         """The same threat model for inputs like `X` of shape (n, *features), without names.
 
@@ -147,6 +153,7 @@ class ThreatModel:
             changed["frozen"] = self._mask(X, names)
         return replace(self, **changed)
 
+    @checked(X=_X, feature_names=_NAMES)
     def bind(
         self, X: np.ndarray, feature_names: Sequence[str] | None = None, device: torch.device | str = "cpu"
     ) -> PerturbationSet:
@@ -180,11 +187,13 @@ class ThreatModel:
             unit=torch.tensor(unit, dtype=torch.float32, device=device),
         )
 
+    @checked(X=_X, feature_names=_NAMES)
     def clip(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> np.ndarray:
         """X moved into `bounds`, in its own dtype (float32 arithmetic can leave the box by one rounding)."""
         low, high = self.box(X, feature_names)
         return np.clip(X, low.astype(X.dtype), high.astype(X.dtype))
 
+    @checked(X=_X, feature_names=_NAMES)
     def box(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest values, each of shape (*features,), for inputs like `X` of shape (n, *features)."""
         low, high = replace(self, frozen=None, scale=None).resolve(X, feature_names).bounds or (-np.inf, np.inf)

@@ -21,6 +21,7 @@ from sklearn.utils import Bunch
 
 import robustxai
 from robustxai import _arguments as arguments
+from robustxai import inspection, nets, training
 from robustxai._arguments import (
     COUNT,
     FLAG,
@@ -248,6 +249,32 @@ def test_a_bad_call_is_refused_in_our_words(label):
             assert text.endswith((".", "?")), where
             assert len(text) < 1000, where
             assert "\n" not in text, where
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: nets.MLP(4, 0), ValueError, "MLP: n_classes must be a finite number >= 1, got 0."),
+        (lambda: nets.MLP(4, 2, hidden=(8, -1)), ValueError, r"MLP: hidden\[1\] must be a finite number >= 1, got -1."),
+        (lambda: nets.ResNet9((3, 8, 8), 2, width=-1), ValueError, "ResNet9: width must be a finite number >= 1"),
+        (lambda: nets.ConvNet(None, 2), TypeError, "ConvNet: in_shape must be a sequence"),
+        (lambda: inspection.FrontierDisplay.from_results(None), TypeError, "cells must be a pandas DataFrame .* None"),
+        (lambda: inspection.FrontierDisplay(pd.DataFrame(), k=8), ValueError, "points lacks the column 'auc'"),
+        (lambda: inspection.ThicknessDisplay({}, {}), ValueError, "rows must be a dict that is not empty"),
+        (lambda: robustxai.retrain(5, 5, [[1]], [1]), TypeError, "estimator must be the defense that trains"),
+        (
+            lambda: robustxai.retrain(robustxai.VanillaClassifier(), None, [[1]], [1], min_precision=math.nan),
+            ValueError, "retrain: min_precision must be a finite number >= 0 and <= 1, got nan",
+        ),
+        (lambda: training.ResumableCheckpoint("\0"), ValueError, "dirname must be a path, as a string that is neither"),
+        (lambda: training.ResumableCheckpoint("folder", every=0), ValueError, "every must be a positive number"),
+        (lambda: robustxai.VanillaClassifier(callbacks=3).fit([[1]], [1]), TypeError, "callbacks must be a list"),
+        (lambda: robustxai.VanillaClassifier(module=3).fit([[1]], [1]), TypeError, "module must be a name"),
+    ],
+)  # fmt: skip
+def test_what_users_reported(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
 
 
 # ------------------------------------------------------------------------------------------------ the constraints
