@@ -59,7 +59,9 @@ class BatchedSearchCV(BaseSearchCV):
     networks. Within a stack the weights of the penalties, k, learning rate, weight decay, softplus's beta, the seed and
     the fold may differ; architecture, batch size and number of epochs make stacks of their own. Each member draws its
     own batches from its own fold in the order in which it would draw them alone, so that its result is that of an
-    ordinary fit up to the rounding of float32. A candidate that cannot be stacked is fitted as ``GridSearchCV`` would.
+    ordinary fit up to the rounding of float32. A candidate that cannot be stacked is fitted as ``GridSearchCV`` would,
+    and ``why_not_stacked`` has the reason: callbacks of one's own, for instance, of which nobody knows what they touch
+    (skorch's early stopping, scoring of epochs, printing and most of its schedules are carried out in stacks).
 
     Parameters
     ----------

@@ -532,3 +532,33 @@ def test_an_unknown_metric_is_found_before_the_training(data):
     with pytest.raises(ValueError, match="rocauc"):
         BatchedSearchCV(pipe, LRS, scoring="rocauc").fit(*data)
     assert not seen
+
+
+class Listener:
+    """A callback of scikit-learn that keeps the names of the tasks."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **data):
+        self.tasks.append(("begin", context.task_name))
+
+    def on_fit_task_end(self, estimator, context, **data):
+        self.tasks.append(("end", context.task_name))
+
+
+@pytest.mark.skipif(not hasattr(GridSearchCV, "set_callbacks"), reason="scikit-learn has no callbacks yet")
+def test_callbacks_of_scikit_learn_hear_of_every_fit(data):
+    mine, theirs, halving = Listener(), Listener(), Listener()
+    BatchedSearchCV(CLF, {"lr": [0.01, 0.1]}, cv=2).set_callbacks(mine).fit(*data)
+    GridSearchCV(CLF, {"lr": [0.01, 0.1]}, cv=2).set_callbacks(theirs).fit(*data)
+    assert sorted(mine.tasks) == sorted(theirs.tasks)
+    BatchedSearchCV(CLF, {"lr": [0.01, 0.1]}, cv=2, n_rungs=2).set_callbacks(halving).fit(*data)
+    assert halving.tasks.count(("end", "candidate-split-evaluation")) == 6
+    assert halving.tasks.count(("begin", "rung")) == halving.tasks.count(("end", "rung")) == 2
