@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from sklearn.exceptions import UndefinedMetricWarning
@@ -25,6 +24,7 @@ from robustxai._arguments import (
     optional,
 )
 from robustxai._doubts import of_one_evaluation
+from robustxai._fingerprint import content_key
 from robustxai._frames import take
 from robustxai._models import EXPLANATIONS, victim
 from robustxai._short_repr import short_repr
@@ -56,12 +56,12 @@ __all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer",
 
 def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) -> list[dict[float, float]]:
     """Mean P@k by radius, a dict for every group of attacks that differ in nothing but their radius."""
-    groups: dict[str, dict[float, float]] = {}
+    groups: dict[Hashable, dict[float, float]] = {}
     for name, mean in means.items():
         attack = attacks[name]
         params = {key: value for key, value in attack.get_params(deep=False).items() if key != "estimator"}
         threat = params.pop("threat") or ThreatModel()
-        group = joblib.hash((type(attack), sorted(params.items()), replace(threat, epsilon=0.0)))
+        group = content_key(type(attack), sorted(params.items()), replace(threat, epsilon=0.0))
         groups.setdefault(group, {})[float(threat.epsilon)] = mean
     return list(groups.values())
 

@@ -152,9 +152,9 @@ class _Stack:
         starts: dict[Hashable, int] = {}
         end = 0
         self.first, self.n_rows = [], []
-        for member, (train, valid) in zip(members, self.splits):
-            # with a validation split of its own a member has rows of its own
-            key = member.rows if valid is None else id(member)
+        for member, (train, _) in zip(members, self.splits):
+            # with a split of its own a member has rows of its own
+            key = member.rows if member.split is None else id(member)
             if key not in parts:
                 parts[key], starts[key] = tensors_of(train), end
                 end += len(parts[key][0])

@@ -9,6 +9,7 @@ from skorch.callbacks import EarlyStopping, EpochScoring
 from skorch.dataset import Dataset, ValidSplit
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.data import Subset
 
 from robustxai import (
     CrossLipschitzClassifier,
@@ -103,6 +104,13 @@ def test_a_validation_split_and_early_stopping_freeze_members(parts):
     assert min(lengths) < 30
     assert len(set(lengths)) > 1
     assert_as_alone(estimators, parts[:1])
+
+
+def test_splits_without_validation_rows_are_the_members_own(parts):
+    def split(start):
+        return lambda dataset, y: (Subset(dataset, range(start, start + 60)), None)
+
+    assert_as_alone([VanillaClassifier(train_split=split(start), **SMALL) for start in (0, 30)], parts[:1])
 
 
 def test_training_goes_on_where_it_was_interrupted(parts):
