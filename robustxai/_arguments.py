@@ -435,13 +435,14 @@ class Function(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Has(Constraint):
-    """An object, not a class, with some attributes: what matters of an estimator of any library."""
+    """An object, neither a class nor text, with some attributes: what matters of an estimator of any library."""
 
     attributes: tuple[str, ...]
 
     def fault(self, value: Any) -> type[Exception] | None:
         """As `Constraint.fault`."""
-        fits = not isinstance(value, type) and all(hasattr(value, name) for name in self.attributes)
+        known = not isinstance(value, (type, str, bytes))  # text has methods of many names
+        fits = known and all(hasattr(value, name) for name in self.attributes)
         return None if fits else TypeError
 
     def says(self) -> str:
