@@ -28,7 +28,6 @@ from robustxai._arguments import (
     optional,
 )
 from robustxai._columns import by_feature, indices_of
-from robustxai._random import like_uniform
 from robustxai._short_repr import short_repr
 
 __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
@@ -350,8 +349,8 @@ def _length(rows: Tensor) -> Tensor:
     return length.reshape(-1, *(1,) * (rows.ndim - 1))
 
 
-@checked(direction=_TENSOR, batch_ndim=COUNT, generator=optional(Instance(torch.Generator)))
-def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, generator: torch.Generator | None = None) -> Tensor:
+@checked(direction=_TENSOR, batch_ndim=COUNT, noise=optional(_TENSOR))
+def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, noise: Tensor | None = None) -> Tensor:
     r"""Random vectors of length one perpendicular to `direction`, sample by sample.
 
     .. math:: \phi_\perp = u - \phi\, \frac{\langle u, \phi\rangle}{\|\phi\|_2^2}, \quad u_i \sim U(-1, 1),
@@ -363,8 +362,8 @@ def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, generator: torch.Ge
         :math:`\phi`; where it is zero, nothing is taken away from u.
     batch_ndim : int, default=1
         How many leading axes are batch axes.
-    generator : torch.Generator, optional
-        Source of u, on the device of `direction`; torch's global one by default.
+    noise : Tensor, optional
+        u, shaped like `direction`; by default drawn from torch's global generator.
 
     Returns
     -------
@@ -373,7 +372,7 @@ def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, generator: torch.Ge
     rows = direction.flatten(start_dim=batch_ndim).flatten(end_dim=-2)
     tiny = torch.finfo(rows.dtype).tiny
     unit = rows / _length(rows).clamp_min(tiny)
-    noise = 2 * like_uniform(rows, generator) - 1
+    noise = 2 * torch.rand_like(rows) - 1 if noise is None else noise.reshape(rows.shape)
     size = _length(noise)
     for _ in range(2):  # the second pass takes away what rounding left of the first
         noise = noise - unit * (noise * unit).sum(dim=1, keepdim=True)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from typing_extensions import Self
 
+from robustxai._all_or_nothing import all_or_nothing
 from robustxai._arguments import (
     COUNT,
     FLAG,
@@ -189,10 +190,11 @@ class AutoExplanationAttack(AttackTransformer):
 
     def _prepare(self, X: Any, epsilon: float | None = None) -> Self:
         """As `fit`, for a radius that may be another than that of the threat model."""
-        X = self._check_fit(X)
-        self.k_ = clip_k(self.k, count_units(X.shape[1:]))
-        self._warn_of_ball(X, epsilon)
-        warn_of_mismatch(self._victim, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
+        with all_or_nothing(self):
+            X = self._check_fit(X)
+            self.k_ = clip_k(self.k, count_units(X.shape[1:]))
+            self._warn_of_ball(X, epsilon)
+            warn_of_mismatch(self._victim, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
         return self
 
     def transform(self, X: Any) -> np.ndarray:

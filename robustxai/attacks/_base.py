@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._all_or_nothing import all_or_nothing
 from robustxai._arguments import COUNT, SEED
 from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
@@ -136,10 +137,11 @@ class BaseAttack(AttackTransformer):
         ValueError, TypeError
             No victim, or a parameter out of its range.
         """
-        X = self._check_fit(X)
-        self._adopt(X)
-        self._warn_of_ball(X)
-        warn_of_mismatch(self._victim, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
+        with all_or_nothing(self):
+            X = self._check_fit(X)
+            self._adopt(X)
+            self._warn_of_ball(X)
+            warn_of_mismatch(self._victim, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
         return self
 
     def _adopt(self, X: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from robustxai._all_or_nothing import all_or_nothing
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference
 from robustxai.ranking import unit_scores, unit_shape
@@ -42,13 +43,15 @@ class MassCentreAttack(GradientAttack):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """As in :class:`BaseAttack`; a ValueError for tables."""
-        n_axes = self._check_fit(X).ndim
-        if n_axes not in (3, 4):
-            raise ValueError(
-                "MassCentreAttack needs images, X of shape (n, height, width) or (n, channels, height, width): the "
-                f"columns of a table have no place, its saliency no centre, and a pair has two. Got {n_axes} axes."
-            )
-        return super().fit(X, y)
+        with all_or_nothing(self):
+            n_axes = self._check_fit(X).ndim
+            if n_axes not in (3, 4):
+                raise ValueError(
+                    "MassCentreAttack needs images, X of shape (n, height, width) or (n, channels, height, width): the "
+                    "columns of a table have no place, its saliency no centre, and a pair has two. "
+                    f"Got {n_axes} axes."
+                )
+            return super().fit(X, y)
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         return (mass_centre(attribution) - mass_centre(reference.attribution)).square().sum(dim=1)

@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._all_or_nothing import all_or_nothing
 from robustxai._arguments import COUNT, Constraint, Either, Instance, Nothing, check_arguments, optional
 from robustxai._doubts import spread_of, warn_of_ball
 from robustxai._frames import column_names, in_numbers, is_table, like
@@ -77,7 +78,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         ValueError, TypeError
             No victim, one that does not explain itself, or a parameter out of its range.
         """
-        self._warn_of_ball(self._check_fit(X))
+        with all_or_nothing(self):
+            self._warn_of_ball(self._check_fit(X))
         return self
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

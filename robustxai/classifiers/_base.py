@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 from torch import nn
 from typing_extensions import Self
 
+from robustxai._all_or_nothing import all_or_nothing
 from robustxai._arguments import (
     COUNT,
     FLAG,
@@ -42,13 +43,14 @@ from robustxai._doubts import warn_of_ball
 from robustxai._fingerprint import content_key
 from robustxai._frames import as_pandas, in_numbers, like
 from robustxai._models import module_of
+from robustxai._portable import available, pack, unpack
 from robustxai._random import RandomStreams
 from robustxai._switches import own_switches, trainable
 from robustxai._validation import nearest_name
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.exceptions import MismatchWarning, OverfittingWarning
 from robustxai.explainers import EXPLAINER, ExactAttribution, Explainer, resolve_explainer
-from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net
+from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net, copy_with_modules
 from robustxai.penalties import ExplainedBatch
 from robustxai.ranking import count_units
 from robustxai.training import (
@@ -58,6 +60,7 @@ from robustxai.training import (
     TensorBatches,
     Term,
     TrainingProgress,
+    check_module,
     draw_seed,
     small_net_threads,
     watch_held_out,
@@ -169,8 +172,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         not reach the input gradients inside of a loss.
     internal_batch_size : int, optional
         Rows of a batch that are computed at once, all by default. Where a batch with its second derivatives does not
-        fit into the memory, a smaller number gives the same training (but for batch normalisation, which sees the
-        parts), in more time.
+        fit into the memory, a smaller number gives the same training up to rounding, in more time: class weights and
+        what penalties draw included. A criterion that is neither a mean nor a sum over rows is refused with
+        NotImplementedError. Batch normalisation sees the parts, and dropout draws for them.
     **net_params
         Any skorch parameter by its skorch name: ``module``, ``module__hidden``, ``optimizer__weight_decay``,
         ``callbacks``, ``callbacks__lr_schedule=None``, ``train_split``, ``iterator_train``, ... ``module="auto"``, the
@@ -307,8 +311,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         DivergedError
             The loss stopped being finite; nothing of this fit is kept (a model of an earlier one stays).
         """
-        X, codes, classes = self._check_fit(X, y)
-        with own_switches():
+        with all_or_nothing(self), own_switches():
+            X, codes, classes = self._check_fit(X, y)
             watched = self._watch(X, codes, len(classes))
             nets = self._start(X, len(classes), watched)
             with small_net_threads(nets[-1].module_):
@@ -378,7 +382,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             return None
         if {"train_split", "callbacks", "compile"} & params.keys():
             return None
-        if isinstance(params.get("module"), nn.Module):  # skorch trains the very instance
+        if isinstance(params.get("module"), nn.Module):  # it may bring weights along, as `init` does
             return None
         own = (self.device, self.lr, self.batch_size, self.mixed_precision, self.internal_batch_size)
         asked = [params, self._module_params(), self._optimizer_params()]
@@ -405,6 +409,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         net.initialize()
         with net.own_draws():
             check_inputs(_unwrapped(net.module_), X)
+        if not type(_unwrapped(net.module_)).__module__.startswith("robustxai."):
+            check_module(_unwrapped(net.module_), X, n_classes)
         if self.init is not None:
             _load_weights(net.module_, self.init)
         if not self.warm_up:
@@ -502,7 +508,8 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             arguments = accepted_arguments(module, {**wanted, **self._module_params()})
             defaults |= {f"module__{name}": value for name, value in arguments.items()}
         defaults |= {f"optimizer__{name}": value for name, value in self._optimizer_params().items()}
-        merged = {**defaults, **params}
+        merged = {**defaults, **_copies({**params, "module": module})}
+        module = merged.pop("module")
         if merged["optimizer"] is torch.optim.Adam:
             merged.setdefault("optimizer__fused", True)  # one kernel for all weights: a quarter off a small net's step
         for name in ("iterator_train", "iterator_valid"):
@@ -646,17 +653,24 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             return torch.as_tensor(matches.argmax(axis=1), device=self.device_)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "net_")  # a fit that failed leaves n_features_in_ behind
+        return hasattr(self, "net_")
 
     def __sklearn_clone__(self) -> Self:
         copied = super().__sklearn_clone__()
         copied.init = self.init  # scikit-learn clones it too, and a clone has no weights to start from
         return copied
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        device = state.get("device_", torch.device("cpu"))
+        return {**pack(state), "net_": state["net_"]} if device.type != "cpu" else state
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(unpack(state))
         if "net_" in state:  # copied or unpickled, in the caller's inference mode perhaps
             trainable(self.net_.module_)
+            if not available(self.device_):
+                self._move(torch.device(self.net_.device))  # which is where skorch has put it
 
     def _validate_inputs(self, X: Any, dtype: Any = np.float32) -> np.ndarray:
         check_is_fitted(self)
@@ -731,6 +745,22 @@ def _load_weights(module: nn.Module, init: Any) -> None:
         _unwrapped(module).load_state_dict(copy.deepcopy(_unwrapped(source).state_dict()))
     except RuntimeError as error:
         raise ValueError(f"init does not fit the module that this classifier trains: {error}") from error
+
+
+def _copies(params: dict[str, Any]) -> dict[str, Any]:
+    """`params` with copies of what trains or is moved to a device: modules, criteria and what they are made of."""
+    memo: dict[int, Any] = {}  # one for all, so that what two arguments share stays shared
+    copies = dict(params)
+    for name, value in params.items():
+        if name.partition("__")[0] in ("module", "criterion"):
+            try:
+                copies[name] = copy_with_modules(value, memo)
+            except Exception as error:
+                raise TypeError(
+                    f"{name} cannot be copied ({type(error).__name__}: {error}), and a fit trains a copy. Pass a "
+                    "class, and what it needs as module__...: every fit then makes an instance of its own."
+                ) from error
+    return copies
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:

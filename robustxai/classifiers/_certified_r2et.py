@@ -159,14 +159,26 @@ class _Spread:
     #: Part of the training in which it was taken last, and the steps since then.
     last: int = field(default=-1, repr=False)
     steps: int = field(default=0, repr=False)
+    #: How many steps it stands for in this one.
+    due: int = field(default=0, repr=False)
+
+    @property
+    def n_rows(self) -> int | None:
+        """How many samples of a batch are bounded."""
+        return self.penalty.n_rows
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
+        if batch.first == 0:  # other parts of the batch do as the first one
+            self._begin_step(batch.progress)
+        return self.due * self.penalty(batch) if self.due else batch.x.new_zeros(1)
+
+    def _begin_step(self, progress: float) -> None:
         self.steps += 1
-        number = int(self.n * batch.progress + 1e-6)  # 3 of 15 steps are one of 5 parts, however they are rounded
-        if number == self.last and batch.progress < 1:
-            return batch.x.new_zeros(1)
-        steps, self.steps, self.last = self.steps, 0, number
-        return steps * self.penalty(batch)
+        number = int(self.n * progress + 1e-6)  # 3 of 15 steps are one of 5 parts, however they are rounded
+        if number == self.last and progress < 1:
+            self.due = 0
+        else:
+            self.due, self.steps, self.last = self.steps, 0, number
 
     def state_dict(self) -> dict[str, int]:
         """What a training that goes on in another process has to know."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -28,7 +27,7 @@ from robustxai._models import module_of, transformed
 from robustxai._switches import own_switches
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.explainers import resolve_explainer
-from robustxai.nets import fix_beta, softplus_surrogate
+from robustxai.nets import copy_with_modules, fix_beta, softplus_surrogate
 from robustxai.training import ExplanationGuard
 
 __all__ = ["retrain"]
@@ -133,7 +132,7 @@ def retrain(
     module, before = module_of(init, "init")
     X = as_pandas(transformed(X, before))
     with own_switches():
-        start = copy.deepcopy(module) if beta is None else fix_beta(softplus_surrogate(module, beta))
+        start = copy_with_modules(module) if beta is None else fix_beta(softplus_surrogate(module, beta))
     with in_numbers(X):
         check_X_y(X, y, allow_nd=True, dtype=np.float32)
     check_classification_targets(y)

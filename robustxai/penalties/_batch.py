@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -50,6 +50,9 @@ class ExplainedBatch:
     generator : torch.Generator, optional
         Source of what penalties draw, on the device of `x`; torch's global one by default.
     """
+
+    #: Position of the first of these rows in the batch of the training step, of which they may be a part.
+    first: int = 0
 
     @checked(explainer=Function(), progress=SHARE, ahead=Each(Function()))
     def __init__(
@@ -143,9 +146,22 @@ class ExplainedBatch:
         sizes = (self.x.shape[-2],) * (1 + len(self._ahead))
         return rows.split_with_sizes(sizes, dim=-2) if self._ahead else (rows,)
 
+    def draw(
+        self, sample: Callable[[tuple[int, ...], torch.Generator | None], Tensor], shape: Sequence[int], axis: int = 0
+    ) -> Tensor:
+        """``sample(shape, generator)``, random numbers of a shape whose axis number `axis` is that of the rows.
+
+        A batch that is computed in parts draws for all of its rows, and each part reads its own.
+        """
+        return sample(tuple(shape), self.generator)
+
+    def among_first(self, n_rows: int | None) -> int:
+        """How many of these rows are among the first `n_rows` of the batch, all where that is None."""
+        return len(self.x) if n_rows is None else min(n_rows, len(self.x))
+
     def randn_like(self, like: Tensor) -> Tensor:
         """Gaussian numbers in the shape of `like`; a stack draws them for each of its members from its own stream."""
-        return like_normal(like, self.generator)
+        return self.draw(lambda shape, generator: like_normal(like.new_empty(shape), generator), like.shape)
 
     @property
     def _up_to_scale(self) -> Explainer:
@@ -167,8 +183,11 @@ class Penalty(Protocol):
 
     One that does not itself differentiate in ``batch.x``, but only reads logits and attributions, may say so by a class
     attribute ``in_weights = True``: small MLPs then train two to three times as fast (:class:`MLPPasses`).
-    One that draws takes ``batch.generator`` or ``batch.randn_like``: torch's global generators are looked after in a
-    training too, but every operation of the step then costs some microseconds more.
+    One that looks at some rows of a batch alone, the first ``n_rows`` of them, says so by an attribute of that name,
+    asks ``batch.among_first(n_rows)`` which these are, and returns as many values.
+    One that draws takes ``batch.draw`` or ``batch.randn_like``: torch's global generators are looked after in a
+    training too, but every operation of the step then costs some microseconds more, and the parts of a batch
+    (``internal_batch_size``) draw other numbers than the whole.
     """
 
     def __call__(self, batch: ExplainedBatch) -> Tensor: ...

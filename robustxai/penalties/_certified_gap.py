@@ -100,8 +100,11 @@ class CertifiedGap:
             raise NotImplementedError("CertifiedGap ranks the units of one model's rows: no stacks of models.")
         network = read_network(batch.module, shape, live=True)
         explainer = check_explainer(batch.explainer, len(network.logits.bias))
-        x = batch.x[: self.n_rows].detach().flatten(start_dim=1)
-        target = batch.target[: self.n_rows]
+        n_rows = batch.among_first(self.n_rows)
+        x = batch.x[:n_rows].detach().flatten(start_dim=1)
+        target = batch.target[:n_rows]
+        if not len(x):  # a part of a batch that lies behind the rows that are bounded
+            return x.new_zeros(0)
         ball = Ball(x.new_full((len(x), 1), self.radius(batch.progress)), str(self.norm), x.shape[1])
         # at x itself the terms are exact, and their sum is the attribution in the units of the bounds
         here = enclose(network, explainer, x, target, None, ball, "affine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -139,7 +140,7 @@ class TangentDistillation:
             factors = (torch.arange(self.n_along).to(x) - self.n_along / 2) / max(self.n_along - 1, 1)
             on = x + factors.reshape(-1, *(1,) * x.ndim) * (4 * self.along * phi / largest)
             shape = (self.n_along, self.n_across, *x.shape)
-            noise = 4 * self.across * _uniform(shape, x, batch.generator)
+            noise = 4 * self.across * batch.draw(partial(_uniform, x), shape, axis=2)
             square = phi.square().sum(dim=flat, keepdim=True).clamp_min(SMALLEST_SCALE**2)
             inner = (noise * phi).sum(dim=tuple(a - x.ndim for a in flat), keepdim=True)
             return on, on[:, None] + noise - phi * (inner / square)
@@ -149,10 +150,13 @@ class TangentDistillation:
         phi = SmoothGrad(self.n_draws, std, "log_odds")(self.teacher, x, target)
         phi = phi / phi.abs().amax(dim=flat, keepdim=True).clamp_min(SMALLEST_SCALE)  # its square could underflow
         phi = phi / phi.square().sum(dim=flat, keepdim=True).sqrt().clamp_min(SMALLEST_SCALE)
-        on = x + self.along * _uniform(_of_samples((self.n_along,), x, flat), x, batch.generator) * phi
+        on = x + self.along * batch.draw(partial(_uniform, x), _of_samples((self.n_along,), x, flat), axis=1) * phi
         copies = (self.n_along, self.n_across)
-        noise = tangent_noise(phi.expand(*copies, *x.shape), batch_ndim=2 + batch.batch_ndim, generator=batch.generator)
-        deltas = _uniform(_of_samples(copies, x, flat), x, batch.generator)
+        every = phi.expand(*copies, *x.shape)
+        noise = tangent_noise(
+            every, batch_ndim=2 + batch.batch_ndim, noise=batch.draw(partial(_uniform, x), every.shape, axis=2)
+        )
+        deltas = batch.draw(partial(_uniform, x), _of_samples(copies, x, flat), axis=2)
         return on, on[:, None] + self.across * deltas * noise
 
 
@@ -161,7 +165,7 @@ def _of_samples(copies: tuple[int, ...], x: Tensor, flat: tuple[int, ...]) -> tu
     return (*copies, *x.shape[: x.ndim - len(flat)], *(1,) * len(flat))
 
 
-def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+def _uniform(like: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
     """Numbers in (-1, 1)."""
     return 2 * torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device) - 1
 

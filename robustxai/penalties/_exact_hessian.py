@@ -78,8 +78,10 @@ class ExactHessian:
             vectors = units.reshape(-1, *(1,) * batch.batch_ndim, *shape).expand(-1, *attribution.shape)
             scale = 1.0
         else:
-            draw = torch.randint(
-                2, (self.n_probes, *attribution.shape), generator=batch.generator, device=attribution.device
+            draw = batch.draw(
+                lambda shape, generator: torch.randint(2, shape, generator=generator, device=attribution.device),
+                (self.n_probes, *attribution.shape),
+                axis=1,
             )
             vectors, scale = (2 * draw - 1).to(attribution.dtype), 1 / self.n_probes
         squares = products(attribution, batch.x, vectors).square().sum(dim=0).sum(dim=feature_axes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class IGNorm:
             return self._size(batch, points.reshape(x.shape), self.n_attack_points).flatten()
 
         step_size = self.step_size if self.step_size is not None else self.epsilon * min(2.5 / self.n_steps, 1.0)
-        start = _inside(space, rows, batch.generator)
+        start = batch.draw(partial(_inside, space, rows), rows.shape)
         delta = ascend(objective, rows, space, n_steps=self.n_steps, step_size=step_size, start=start)
         return x + delta.reshape(x.shape)
 
@@ -174,8 +175,9 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.nn.functional.softplus(-log_odds(logits, labels))
 
 
-def _inside(space: PerturbationSet, x: Tensor, generator: torch.Generator | None) -> Tensor:
+def _inside(space: PerturbationSet, like: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
     """A perturbation for every row, uniform in the ball; the box is left to the ascent."""
+    x = like.new_empty(shape)
     draw = 2 * like_uniform(x, generator) - 1
     if space.norm == 2:
         draw = space.normalise(like_normal(x, generator))

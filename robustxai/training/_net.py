@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from operator import length_hint
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import CrossEntropyLoss
 
 from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Function, Instance, Number, Text, checked, optional
+from robustxai._portable import available, pack, unpack
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
@@ -25,6 +27,8 @@ from robustxai.penalties import Distillation, ExplainedBatch, Penalty, TangentDi
 from robustxai.training._adversary import LossAdversary
 from robustxai.training._foreign import is_ours, may_draw
 from robustxai.training._iterator import TensorBatches
+from robustxai.training._module_check import check_has_weights
+from robustxai.training._parts import PartOfBatch, check_sum, criterion_shares
 from robustxai.training._schedule import OneCycle
 
 __all__ = ["ObjectiveNet", "Stop", "Term"]
@@ -69,6 +73,18 @@ class _Plan(NamedTuple):
     one_evaluation: bool
 
 
+class _Part(NamedTuple):
+    """Some rows of a batch, and what their criterion counts in that of the batch."""
+
+    first: int
+    n_rows: int
+    share: float
+
+    def n_values(self, penalty: Penalty) -> int:
+        """How many values the penalty has for the batch."""
+        return min(getattr(penalty, "n_rows", None) or self.n_rows, self.n_rows)
+
+
 class Stop(Exception):
     """A callback asks for the end of the training."""
 
@@ -100,7 +116,8 @@ class ObjectiveNet(NeuralNetClassifier):
         inside of a loss.
     internal_batch_size : int, optional
         Rows that are computed at once, for batches that do not fit into the memory: their gradients add up to that of
-        the batch, of which the optimizer sees nothing else. Batch normalisation sees the parts.
+        the batch, of which the optimizer sees nothing else. A criterion that is neither a mean nor a sum over rows is
+        refused. Batch normalisation sees the parts, and dropout draws for them.
     streams : RandomStreams, optional
         Source of all that is drawn: first weights, order of the batches, penalties, dropout, callbacks. torch's global
         generators are then neither read nor moved, so that trainings in several threads do not disturb each other. By
@@ -156,6 +173,16 @@ class ObjectiveNet(NeuralNetClassifier):
             ("print_log", PrintLog()),
         ]
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()  # skorch sees to module, criterion and optimizer
+        return pack(state) if torch.device(self.device).type != "cpu" else state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(unpack(state))
+        for name in ("iterator_train__device", "iterator_valid__device"):
+            if name in vars(self) and not available(vars(self)[name]):
+                setattr(self, name, torch.device(self.device))
+
     def own_draws(self) -> AbstractContextManager[Any]:
         """A context in which whatever this thread draws comes from the net's own streams."""
         return nullcontext() if self.streams is None else self.streams.in_use()
@@ -164,6 +191,12 @@ class ObjectiveNet(NeuralNetClassifier):
         """Make module, optimizer and callbacks; a module draws its first weights."""
         with self.own_draws():
             return super().initialize()
+
+    def initialize_module(self) -> ObjectiveNet:
+        """Make the module; ValueError for one without anything to train."""
+        super().initialize_module()
+        check_has_weights(self.module_)
+        return self
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """The rows to train on and those to validate on, if any."""
@@ -284,42 +317,54 @@ class ObjectiveNet(NeuralNetClassifier):
         if self.iterator_train is not TensorBatches:  # whose batches lie on the device
             x, y = to_device((x, y), self.device)
         size = self.internal_batch_size or len(x)
-        if len(x) <= size:
-            return self._add_gradient(x, y)
-        parts = list(zip(x.split(size), y.split(size)))
-        shares = [len(part) / len(x) for part, _ in parts]
-        steps = [self._add_gradient(*part, share) for part, share in zip(parts, shares)]
-        return {
-            "loss": sum(share * step["loss"] for share, step in zip(shares, steps)),
-            "y_pred": torch.cat([step["y_pred"] for step in steps]),
-            "terms": {
-                name: sum(share * step["terms"][name] for share, step in zip(shares, steps))
-                for name in steps[0]["terms"]
-            },
-        }
+        return self._add_gradient(x, y) if len(x) <= size else self._add_gradient_in_parts(x, y, size)
 
-    def _add_gradient(self, x: Tensor, y: Tensor, share: float = 1.0) -> dict[str, Any]:
-        """Add the gradient of `share` times the loss of these rows to that of the weights."""
+    def _add_gradient_in_parts(self, x: Tensor, y: Tensor, size: int) -> dict[str, Any]:
+        """`_add_gradient` of a batch, `size` rows at a time; penalties draw what they draw for the whole."""
+        generator = (self._plan or self._make_plan()).generator
+        before = torch.empty(0) if generator is None else generator.get_state()
+        labels = y.split(size)
+        steps = []
+        for number, share in enumerate(criterion_shares(self.criterion_, labels)):
+            if generator is not None:
+                generator.set_state(before)
+            rows = slice(number * size, number * size + len(labels[number]))
+            steps.append(self._add_gradient(x[rows], y[rows], _Part(rows.start, len(x), share)))
+        total = {name: sum(step["terms"][name] for step in steps) for name in steps[0]["terms"]}
+        logits = torch.cat([step["y_pred"] for step in steps])
+        check_sum(self.criterion_, logits, y, total["cross_entropy"])
+        return {"loss": sum(step["loss"] for step in steps), "y_pred": logits, "terms": total}
+
+    def _add_gradient(self, x: Tensor, y: Tensor, part: _Part | None = None) -> dict[str, Any]:
+        """Add the gradient of the loss to that of the weights; of a `part`, of what it adds to that of its batch."""
         plan = self._plan or self._make_plan()
         if plan.in_x:
             x = x.detach().requires_grad_()
-        explained = ExplainedBatch(
+        explained = (ExplainedBatch if part is None else partial(PartOfBatch, first=part.first, n_rows=part.n_rows))(
             plan.module, x, self.explainer, y=y, progress=self.progress_, ahead=plan.ahead, generator=plan.generator
         )
         with _bfloat16(self.module_, x.device.type) if self.mixed_precision else nullcontext():
             logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
-            loss = self.get_loss(logits, y, X=x, training=True)
+            loss = self._criterion_of(logits, y, x, part)
             values = {"cross_entropy": loss.detach()}
             if self.criterion_weight != 1:
                 loss = self.criterion_weight * loss if self.criterion_weight else torch.zeros_like(loss)
             for term in plan.terms:
-                value = term.penalty(explained).mean()
+                value = term.penalty(explained)
+                value = value.mean() if part is None else value.sum() / part.n_values(term.penalty)
                 values[term.name] = value.detach()
                 loss = torch.add(loss, value, alpha=term.weight)
-        self.backward(loss if share == 1 else share * loss)
+        self.backward(loss)
         if isinstance(plan.module, MLPPasses):
             plan.module.backward()
         return {"loss": loss.detach(), "y_pred": logits.detach(), "terms": values}
+
+    def _criterion_of(self, logits: Tensor, y: Tensor, x: Tensor, part: _Part | None) -> Tensor:
+        if part is None:
+            return self.get_loss(logits, y, X=x, training=True)
+        if part.share == 0:  # no row counts, and the mean of none is NaN
+            return 0.0 * logits.sum()
+        return part.share * self.get_loss(logits, y, X=x, training=True)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss` to that of the weights; training on several machines does it its own way."""
