@@ -41,10 +41,11 @@ from robustxai.attacks._probability_change import CHANGE
 from robustxai.attacks._promotion import PromotionAttack
 from robustxai.attacks._radius import Lines, closing_directions
 from robustxai.attacks._random import RandomAttack
-from robustxai.attacks._result import AttackResult, strongest, warn_of_rise, warn_of_sameness, zero_rows
+from robustxai.attacks._result import AttackResult, lowest, warn_of_rise, warn_of_sameness, zero_rows
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
 from robustxai.attacks._top_k import TopKManipulation
 from robustxai.attacks._transformer import AttackTransformer
+from robustxai.attacks._unexplained import Lenient, asked_twice, lenient, unexplained_rows
 from robustxai.exceptions import EvaluationWarning
 from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import ThreatModel
@@ -266,8 +267,8 @@ class AutoExplanationAttack(AttackTransformer):
             if radius not in alone:
                 with own_switches():
                     result, doubts = self._ensemble(X, replace(self._threat(), epsilon=radius))
-                alone[radius] = float(result.precision_at_k.mean())
-                lowest = np.minimum(lowest, result.precision_at_k)
+                alone[radius] = result.mean_precision
+                lowest = np.fmin(lowest, result.precision_at_k)
                 for doubt in doubts:
                     doubted.setdefault(doubt, []).append(radius)
             columns[:, place] = lowest
@@ -407,7 +408,8 @@ class AutoExplanationAttack(AttackTransformer):
 
     def _doubts(self, best: AttackResult, results: list[AttackResult], without_derivative: bool) -> list[str]:
         """Why the figure is probably not what it seems; of `results` the first is the floor."""
-        attribution = np.asarray(best.attribution, dtype=np.float64).reshape(len(best.precision_at_k), -1)
+        known = ~np.isnan(best.precision_at_k)
+        attribution = np.asarray(best.attribution, dtype=np.float64).reshape(len(known), -1)[known]
         # by the largest entry first: the squares of a confident row's entries underflow
         largest = np.abs(attribution).max(axis=1, keepdims=True)
         direction = np.abs(attribution) / np.where(largest > 0, largest, 1.0)
@@ -418,13 +420,16 @@ class AutoExplanationAttack(AttackTransformer):
                 "every row has the same attribution up to its length, so that nothing can change its ranking. The "
                 "model is linear, or has collapsed: read P@k beside AUC and the figure of logistic regression."
             ]
-        zeros = zero_rows(best.attribution, best.attribution_adv)
-        doubts = [zeros] if zeros else []
+        said = [zero_rows(best.attribution, best.attribution_adv), unexplained_rows(np.isnan(best.precision_at_k))]
+        if isinstance(lenient(self._victim.explainer_), Lenient):
+            rows = self._as_fitted(np.asarray(best.X))
+            said.append(asked_twice(self._victim, rows, best.predicted, self.k_, self.ranking))
+        doubts = [one for one in said if one]
         floor, *others = results
         if not others or isinstance(self._victim, BlackBox):
             return doubts
         first = others[0]
-        masked = first.precision_at_k.mean() > floor.precision_at_k.mean() + 0.01
+        masked = first.mean_precision > floor.mean_precision + 0.01
         if without_derivative:
             doubts.append(("random directions find more than a gradient attack: " if masked else "") + NO_DERIVATIVE)
         elif masked:
@@ -452,13 +457,25 @@ def _say(what: str) -> None:
     warnings.warn(f"This P@k is probably not what it seems: {what}", EvaluationWarning, stacklevel=outside())
 
 
+#: What the strongest of two results takes from either, row by row.
+_BY_ROW = (
+    "X_adv",
+    "attribution_adv",
+    "precision_at_k",
+    "first_flip",
+    "last_gain",
+    "rejected",
+    "unexplained",
+    "probability_adv",
+)
+
+
 def _improved(best: AttackResult, result: AttackResult, rows: np.ndarray) -> AttackResult:
     """`best` with what `result` found for some of the rows, where that is lower."""
     part = best.of_rows(rows)
-    lower = strongest([part, result])
+    lower = lowest([part, result])
     merged: dict[str, Any] = {"n_iter": lower.n_iter}
-    by_row = ("X_adv", "attribution_adv", "precision_at_k", "first_flip", "last_gain", "rejected", "probability_adv")
-    for name in by_row:
+    for name in _BY_ROW:
         whole = getattr(best, name)
         values = np.array(whole)
         if name == "first_flip":  # censored rows at the larger budget

@@ -15,12 +15,21 @@ from robustxai._all_or_nothing import all_or_nothing
 from robustxai._arguments import COUNT, SEED
 from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
+from robustxai._validation import clip_k
+from robustxai.attacks._feasible import feasible
 from robustxai.attacks._probability_change import CHANGE, below_limit, target_probability
 from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
 from robustxai.attacks._transformer import AttackTransformer
+from robustxai.attacks._unexplained import (
+    Lenient,
+    asked_twice,
+    explained,
+    lenient,
+    precision_where_explained,
+    unexplained_rows,
+)
 from robustxai.exceptions import EvaluationWarning
-from robustxai.metrics import precision_at_k
 from robustxai.nets import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import RANKING, clip_k, count_units
@@ -169,12 +178,19 @@ class BaseAttack(AttackTransformer):
             X_adv, trace = self._attack(self._validate(rows))
             seen = [self._as_fitted(part) for part in (rows, X_adv)]
             labels = self._victim.predict(seen[0])
-            attribution, attribution_adv = (np.asarray(self._victim.explain(part, y=labels)) for part in seen)
-            precision = precision_at_k(attribution, attribution_adv, self.k_, ranking=self.ranking)
+            attribution, failed = explained(self._victim, seen[0], labels)
+            attribution_adv, failed_adv = explained(self._victim, seen[1], labels)
+            if failed_adv.any():  # there is nothing to compare with: the row counts as not moved
+                back = failed_adv & ~failed
+                X_adv[back], attribution_adv[back] = np.asarray(seen[0])[back], attribution[back]
+                seen[1] = self._as_fitted(X_adv)
+            precision = precision_where_explained(attribution, attribution_adv, self.k_, self.ranking)
             before, after = self._probabilities(seen)
-        zeros = zero_rows(attribution, attribution_adv)
-        if zeros:
-            warnings.warn(f"This P@k is probably not what it seems: {zeros}", EvaluationWarning, stacklevel=2)
+            doubts = [zero_rows(attribution, attribution_adv), unexplained_rows(failed)]
+            if isinstance(lenient(self._victim.explainer_), Lenient):
+                doubts.append(asked_twice(self._victim, seen[0], labels, self.k_, self.ranking))
+        for doubt in filter(None, doubts):
+            warnings.warn(f"This P@k is probably not what it seems: {doubt}", EvaluationWarning, stacklevel=2)
         return AttackResult(
             self._given_back(X, rows, X_adv),
             self._given_back(X, rows, attribution),
@@ -184,6 +200,7 @@ class BaseAttack(AttackTransformer):
             int(self.max_iter),
             last_gain=trace.last_gain.cpu().numpy(),
             rejected=trace.rejected.cpu().numpy(),
+            unexplained=trace.unexplained.cpu().numpy() + failed + failed_adv,
             X=self._given_back(X, rows, rows),
             k=self.k_,
             ranking=self.ranking,
@@ -227,7 +244,7 @@ class BaseAttack(AttackTransformer):
                 delta, trace = self._search(followed, surrogate, space, generator, x[part], target[part])
                 deltas.append(delta)
                 traces.append(trace)
-        X_adv = threat.clip(X + torch.cat(deltas).cpu().numpy().astype(X.dtype))
+        X_adv = feasible(X, torch.cat(deltas).cpu().numpy(), threat)
         # x + delta is rounded anew in the dtype of X: where that alone crosses a limit of the prediction, stay at X
         changed = (self._predicted(X_adv) != target).cpu().numpy()
         if self.max_probability_change is not None:
@@ -247,7 +264,7 @@ class BaseAttack(AttackTransformer):
         target: Tensor,
     ) -> tuple[Tensor, Trace]:
         """Best perturbation of every row of one chunk, and what happened on the way."""
-        explainer = self._victim.explainer_
+        explainer = lenient(self._victim.explainer_)
         graph = self._needs_graph and surrogate is None
         points, found, logits = observe(module, explainer, x, target, graph)
         reference = Reference.of(found, self.k_, self.ranking)
@@ -270,6 +287,9 @@ class BaseAttack(AttackTransformer):
             search.delta = space.project(self._propose(search, iteration), search.x)
             points, found, logits = observe(search.module, explainer, search.x + search.delta, search.target, graph)
             search.logits, search.kept = logits, search.keeps_prediction(logits)
+            if isinstance(explainer, Lenient):
+                search.kept &= ~explainer.failed
+                trace.unexplained[search.index] += explainer.failed
             objective = self._objective(found.relative_to(search.reference.log_scale), search.reference)
             overlap = search.reference.overlap(search.reference.rank(found.direction.detach()))
             search.overlap = overlap

@@ -10,6 +10,7 @@ from torch import Tensor
 from robustxai._arguments import POSITIVE, Number
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
 from robustxai.attacks._search import Search, observe
+from robustxai.attacks._unexplained import Lenient
 
 __all__ = ["NESAttack"]
 
@@ -53,10 +54,15 @@ class NESAttack(BoundaryMarginAttack):
         total = torch.zeros_like(search.delta)
         for _ in range(self.n_queries // 2):
             direction = search.space.random_direction(search.generator)
+            pair, said = torch.zeros_like(total), torch.ones_like(search.kept)
             for side in (1.0, -1.0):
                 probe = search.x + search.delta + side * length * direction
                 _, found, _ = observe(search.module, search.explainer, probe, search.target, graph=False)
                 attribution = found.relative_to(search.reference.log_scale)
                 value = self._objective(attribution.detach(), search.reference)
-                total += side * value.reshape(-1, *(1,) * (total.ndim - 1)) * direction
+                pair += side * value.reshape(-1, *(1,) * (total.ndim - 1)) * direction
+                if isinstance(search.explainer, Lenient):
+                    said &= ~search.explainer.failed
+                    search.trace.unexplained[search.index] += search.explainer.failed
+            total += torch.where(said.reshape(-1, *(1,) * (total.ndim - 1)), pair, 0.0)
         return total

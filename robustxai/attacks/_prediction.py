@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from robustxai._switches import own_switches
+from robustxai.attacks._feasible import feasible
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.explainers import log_odds
 from robustxai.nets import channels_last
@@ -68,4 +69,4 @@ class PredictionAttack(AttackTransformer):
                     start=start,
                 )
                 deltas.append(delta)
-        return threat.clip(X + torch.cat(deltas).cpu().numpy().astype(X.dtype))
+        return feasible(X, torch.cat(deltas).cpu().numpy(), threat)

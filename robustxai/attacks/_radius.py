@@ -11,8 +11,8 @@ from torch import Tensor
 
 from robustxai._frames import like
 from robustxai.attacks._search import observe
+from robustxai.attacks._unexplained import precision_where_explained
 from robustxai.explainers import Explainer
-from robustxai.metrics import precision_at_k
 from robustxai.perturbation import ThreatModel
 from robustxai.ranking import unit_scores
 
@@ -97,7 +97,8 @@ class Lines:
         """Whether the top-k set at `points` is another than that of their `rows`."""
         there = like(self.X, points)
         found = np.asarray(self.estimator.explain(there, y=self.labels[rows]))
-        other = precision_at_k(self.attribution[rows], found, self.k, ranking=self.ranking) < 1
+        # NaN, where there is no explanation, is no change
+        other = precision_where_explained(self.attribution[rows], found, self.k, self.ranking) < 1
         if self.keep_prediction:
             other &= self.estimator.predict(there) == self.labels[rows]
         if self.max_probability_change is not None:

@@ -20,7 +20,7 @@ from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.metrics import between_rows_precision
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["AttackResult", "strongest", "warn_of_rise", "warn_of_sameness", "zero_rows"]
+__all__ = ["AttackResult", "lowest", "strongest", "warn_of_rise", "warn_of_sameness", "zero_rows"]
 
 #: How much a mean P@k may rise with the radius before something is said.
 _TOLERANCE = 0.01
@@ -56,6 +56,9 @@ class AttackResult:
     rejected : ndarray of shape (n_samples,), or None
         Share of the iterates that changed the prediction (or its probability by more than the limit of the attack)
         and so did not count.
+    unexplained : ndarray of int of shape (n_samples,), or None
+        Calls of the explainer that gave NaN or infinity for the row or for a point near it: they count as points that
+        the attack may not use. Where a row itself has no explanation, its P@k is NaN.
     X : array or DataFrame, or None
         The inputs, as the victim sees them.
     k : int, or None
@@ -79,6 +82,7 @@ class AttackResult:
     targets_in_top_k: np.ndarray | None = None
     last_gain: np.ndarray | None = None
     rejected: np.ndarray | None = None
+    unexplained: np.ndarray | None = None
     X: Any = None
     k: int | None = None
     ranking: str | None = None
@@ -88,10 +92,16 @@ class AttackResult:
     probability_adv: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        mean, kept = np.mean(self.precision_at_k), int(np.sum(self.precision_at_k == 1))
+        mean, kept = self.mean_precision, int(np.sum(self.precision_at_k == 1))
         of_k = "P@k" if self.k is None else f"P@{self.k}"
         rows = len(self.precision_at_k)
         return f"AttackResult({rows} rows, mean {of_k} {mean:.3f}, {kept} rows with their whole top set)"
+
+    @property
+    def mean_precision(self) -> float:
+        """Mean P@k over the rows that have an explanation; NaN where none has."""
+        known = self.precision_at_k[~np.isnan(self.precision_at_k)]
+        return float(known.mean()) if len(known) else float("nan")
 
     def of_rows(self, rows: slice | np.ndarray) -> AttackResult:
         """What was found in some of the rows."""
@@ -147,6 +157,9 @@ class AttackResult:
         rows, precision = len(self.precision_at_k), self.precision_at_k
         if not rows:
             return "No row was attacked."
+        precision = precision[~np.isnan(precision)]
+        if not len(precision):
+            return f"None of {_count(rows, 'row')} has an explanation: all are NaN or infinite."
         top = "top set" if self.k is None else f"top {self.k}"
         of_k = "P@k" if self.k is None else f"P@{self.k}"
         names = unit_names(self.attribution, feature_names)
@@ -157,8 +170,13 @@ class AttackResult:
         whole, lost = int((precision == 1).sum()), int((precision == 0).sum())
         lines.append(
             f"{of_k}: mean {mean:.3f}, median {median:.3f}, lowest {lowest:.3f}. "
-            f"{whole} of {rows} keep their {top}, {lost} keep nothing of it."
+            f"{whole} of {len(precision)} keep their {top}, {lost} keep nothing of it."
         )
+        if len(precision) < rows:
+            lines.append(f"{_count(rows - len(precision), 'row')} without an explanation left out of these figures.")
+        if self.unexplained is not None and self.unexplained.any():
+            calls, hit = int(self.unexplained.sum()), int((self.unexplained > 0).sum())
+            lines.append(f"{_count(calls, 'explanation')} in {_count(hit, 'row')} held NaN or infinity.")
         if self.k is not None:
             for verb, found in zip(("left", "entered"), self._moved()):
                 counts = Counter(names[unit] for row in found for unit in row).most_common(3)
@@ -198,7 +216,14 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
     """
     for other in results[1:]:
         _check_comparable(results[0], other)
-    choice = np.argmin([r.precision_at_k for r in results], axis=0)
+    return lowest(results)
+
+
+def lowest(results: Sequence[AttackResult]) -> AttackResult:
+    """`strongest` of results that are known to be of the same rows of one classifier, whose explainer may be random."""
+    precisions = np.stack([r.precision_at_k for r in results])
+    choice = np.where(np.isnan(precisions), np.inf, precisions).argmin(axis=0)
+    counted = [r.unexplained for r in results if r.unexplained is not None]
 
     def pick(name: str) -> Any:
         first = getattr(results[0], name)
@@ -213,11 +238,12 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
         X_adv=pick("X_adv"),
         attribution=results[0].attribution,
         attribution_adv=pick("attribution_adv"),
-        precision_at_k=np.min([r.precision_at_k for r in results], axis=0),
+        precision_at_k=np.fmin.reduce(precisions),
         first_flip=np.min(flips, axis=0),
         n_iter=n_iter,
         last_gain=pick("last_gain") if traced else None,
         rejected=pick("rejected") if traced else None,
+        unexplained=np.sum(counted, axis=0) if len(counted) == len(results) else None,
         probability_adv=pick("probability_adv") if all(r.probability_adv is not None for r in results) else None,
         threat=results[0].threat if len({joblib.hash(r.threat) for r in results}) == 1 else None,
         **{name: getattr(results[0], name) for name in ("X", "k", "ranking", "predicted", "probability")},
@@ -236,9 +262,11 @@ def _check_comparable(first: AttackResult, other: AttackResult) -> None:
         pairs.append((first.X, other.X, 0.0))
     for here, there, tolerance in pairs:
         before, after = np.asarray(here), np.asarray(_in_order(here, there))
-        size = np.abs(before).max(initial=0.0)
-        if before.shape != after.shape or not np.allclose(before, after, rtol=tolerance, atol=tolerance * size):
-            raise ValueError(f"The results are of different rows or classifiers. {cure}")
+        size = np.nanmax(np.abs(before), initial=0.0)
+        if before.shape != after.shape or not np.allclose(
+            before, after, rtol=tolerance, atol=tolerance * size, equal_nan=True
+        ):
+            raise ValueError(f"The results are of different rows or classifiers (or of a random explainer). {cure}")
 
 
 def warn_of_rise(precision: Mapping[float, float], cure: str) -> None:
@@ -306,7 +334,9 @@ def warn_of_sameness(attribution: Any, k: int, ranking: str = "magnitude") -> No
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
     """
-    between = between_rows_precision(attribution, k, ranking=ranking)
+    rows = np.asarray(attribution)
+    rows = rows[np.isfinite(rows).reshape(len(rows), -1).all(axis=1)]
+    between = between_rows_precision(rows, k, ranking=ranking) if len(rows) > 1 else 0.0
     if between > _SAME:
         warnings.warn(
             "This P@k is probably not what it seems: without any attack, two different rows have "

@@ -109,22 +109,26 @@ class Trace:
         Last iteration that lowered P@k; 0 where none did.
     rejected : Tensor
         Share of the iterates that changed the prediction, or its probability by more than the limit.
+    unexplained : Tensor of int
+        Iterates without an explanation: NaN or infinity.
     """
 
     first_flip: Tensor
     last_gain: Tensor
     rejected: Tensor
+    unexplained: Tensor
 
     @classmethod
     def start(cls, n: int, max_iter: int, device: torch.device | str = "cpu") -> Trace:
         """Before the first iteration."""
         flips = torch.full((n,), max_iter + 1, device=device)
-        return cls(flips, torch.zeros_like(flips), torch.zeros(n, dtype=torch.float32, device=device))
+        none = torch.zeros_like(flips)
+        return cls(flips, none, torch.zeros(n, dtype=torch.float32, device=device), none.clone())
 
     @classmethod
     def cat(cls, parts: list[Trace]) -> Trace:
         """The rows of several chunks, one after the other."""
-        columns = zip(*((p.first_flip, p.last_gain, p.rejected) for p in parts))
+        columns = zip(*((p.first_flip, p.last_gain, p.rejected, p.unexplained) for p in parts))
         return cls(*(torch.cat(column) for column in columns))
 
 

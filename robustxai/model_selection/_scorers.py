@@ -186,6 +186,8 @@ class PrecisionAtKScorer:
             k = _ranked_k(self.attack.k, result.attribution)
             warn_of_sameness(result.attribution, k, self.attack.ranking)
         return [float(result.precision_at_k.mean()) for result in results]
+            warn_of_sameness(result.attribution, k, self.attack.ranking, stacklevel=4)
+        return [result.mean_precision for result in results]
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,9 +410,9 @@ class RobustnessScorer:
         worst = strongest(list(results.values()))
         first = next(iter(attacks.values()))
         threat = first.threat if first.threat is not None else ThreatModel()
-        scores["precision_at_k"] = float(worst.precision_at_k.mean())
+        scores["precision_at_k"] = worst.mean_precision
         named = {**{name: result for name, result in results.items() if name}, **references}
-        means = {name: float(result.precision_at_k.mean()) for name, result in named.items()}
+        means = {name: result.mean_precision for name, result in named.items()}
         scores |= {f"precision_at_k_{name}": mean for name, mean in means.items()}
         scores |= _individuality(worst, scores["precision_at_k"], first)
         for precision in _by_radius({**attacks, **self.reference}, means):

@@ -1,0 +1,110 @@
+"""Explanations that fail in some calls, and explanations that differ from call to call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robustxai._frames import take
+from robustxai.explainers import Explainer
+from robustxai.metrics import precision_at_k
+
+__all__ = ["Lenient", "asked_twice", "explained", "lenient", "precision_where_explained", "unexplained_rows"]
+
+#: Rows that are explained twice to see whether an explainer is random.
+_ASKED = 8
+#: What differs less than this, relative to the largest entry of its row, is rounding.
+_ROUNDING = 1e-4
+
+
+class Lenient:
+    """An explainer whose attributions with NaN or infinity are counted and become zeros.
+
+    Attributes
+    ----------
+    failed : BoolTensor of shape (n,)
+        The rows without an explanation in the last call.
+    """
+
+    def __init__(self, explainer: Explainer) -> None:
+        self.explainer = explainer
+        self.failed = torch.zeros(0, dtype=torch.bool)
+
+    def __call__(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> Tensor:
+        """The attribution of class `target` at `x`, shaped like x."""
+        attribution = self.explainer(module, x, target, logits=logits, create_graph=create_graph)
+        self.failed = ~torch.isfinite(attribution.detach()).flatten(start_dim=1).all(dim=1)
+        if not bool(self.failed.any()):
+            return attribution
+        return torch.where(self.failed.reshape(-1, *(1,) * (x.ndim - 1)), 0.0, attribution)
+
+
+def lenient(explainer: Explainer) -> Explainer:
+    """`explainer`, which may fail in some rows unless it is one of the library's, or knows its scale as these do."""
+    known = type(explainer).__module__.startswith("robustxai.explainers.") or hasattr(explainer, "scaled")
+    return explainer if known else Lenient(explainer)
+
+
+def explained(victim: Any, rows: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Attribution of `labels` at `rows`, and which rows have none even when they are asked for once more."""
+    attribution = np.array(victim.explain(rows, y=labels))
+    failed = _failed(attribution)
+    if failed.any():
+        again = np.flatnonzero(failed)
+        attribution[again] = np.asarray(victim.explain(take(rows, again), y=np.asarray(labels)[again]))
+        failed = _failed(attribution)
+    return attribution, failed
+
+
+def precision_where_explained(before: np.ndarray, after: np.ndarray, k: int, ranking: str) -> np.ndarray:
+    """P@k of every row; NaN where the explanation holds NaN or infinity."""
+    missing = _failed(before) | _failed(after)
+    precision = np.full(len(before), np.nan)
+    if not missing.all():
+        precision[~missing] = precision_at_k(before[~missing], after[~missing], k, ranking=ranking)
+    return precision
+
+
+def asked_twice(victim: Any, rows: Any, labels: Any, k: int, ranking: str) -> str:
+    """Say how far two explanations of the same rows differ; empty where they do not.
+
+    For explainers that are not the library's: its own draw the same numbers in every call.
+    """
+    few = take(rows, np.arange(min(len(rows), _ASKED)))
+    said = np.asarray(labels)[:_ASKED]
+    first, second = (np.asarray(victim.explain(few, y=said), dtype=np.float64) for _ in range(2))
+    there = ~(_failed(first) | _failed(second))
+    if not there.any():
+        return ""
+    first, second = (part[there].reshape(int(there.sum()), -1) for part in (first, second))
+    size = np.abs(first).max(axis=1, keepdims=True)
+    if not (np.abs(first - second) > _ROUNDING * size).any():
+        return ""
+    shape = (int(there.sum()), *np.shape(few)[1:])
+    overlap = float(precision_at_k(first.reshape(shape), second.reshape(shape), k, ranking=ranking).mean())
+    return (
+        f"the explainer is random: two explanations of the same rows have a P@{k} of {overlap:.2f}, without any "
+        "attack. What is measured is its own noise and the attack's effect together. Give it a fixed seed or more "
+        "samples."
+    )
+
+
+def unexplained_rows(failed: np.ndarray) -> str:
+    """Say how many rows have no explanation; empty where all have one."""
+    if not failed.any():
+        return ""
+    first = int(failed.argmax())
+    return (
+        f"{failed.sum()} of {len(failed)} rows have no explanation (NaN or infinity; the first is row {first}). Their "
+        "P@k is NaN, and they are left out of means."
+    )
+
+
+def _failed(attribution: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(np.asarray(attribution, dtype=np.float64)).reshape(len(attribution), -1)
+    return np.asarray(~finite.all(axis=1))
