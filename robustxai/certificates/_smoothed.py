@@ -247,11 +247,14 @@ def _membership(draws: torch.Tensor, k: int, sigma: float, alpha: float) -> tupl
 
 def _pairwise(draws: torch.Tensor, k: int, sigma: float, alpha: float) -> tuple[np.ndarray, ...]:
     n_draws, n_units = draws.shape
-    wins = torch.stack([(draws[:, [unit]] > draws).sum(dim=0) for unit in range(n_units)]).numpy()
-    score = wins.sum(axis=1) / (n_draws * max(n_units - 1, 1))
+    # how many units a unit beats in all draws: its place among the sorted ones. All pairs would be a matrix of them
+    below = sum(torch.searchsorted(draw.sort().values, draw) for draw in draws)
+    score = np.asarray(below) / (n_draws * max(n_units - 1, 1))
     top, rest = _divide(score, k)
     level = alpha / max(len(top) * len(rest), 1)
-    radii = sigma * norm.ppf(_lower(wins[np.ix_(top, rest)], n_draws, level))
+    others = draws[:, rest]
+    wins = torch.stack([(draws[:, [unit]] > others).sum(dim=0) for unit in top]).numpy()
+    radii = sigma * norm.ppf(_lower(wins, n_draws, level))
     return top, radii.clip(min=0), score
 
 

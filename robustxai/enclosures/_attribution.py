@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robustxai.enclosures._activations import Tanh
+from robustxai.enclosures._axes import axes_seen, directions_seen
 from robustxai.enclosures._enclosure import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
 from robustxai.enclosures._forms import Ball, Form
 from robustxai.enclosures._network import Network
@@ -91,7 +92,13 @@ def enclose(
         A key of ``METHODS``.
     """
     form, follow = METHODS[method]
-    axes = None if scale is None else torch.diag(scale)[None]  # the same for all rows
+    axes = None
+    if scale is not None:
+        directions = None
+        if isinstance(explainer, (Gradient, SmoothGrad)):  # the others read x itself as well
+            directions = directions_seen(network, scale)
+        axes = axes_seen(scale, directions)
+        ball = ball.seen_through(directions)
     point = form.exact(ball, x, axes)
     heads, sign = heads_of(network, explainer.output, target)
     if isinstance(explainer, (Gradient, GradientTimesInput)):

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustxai.enclosures._attribution import heads_of, mixing
+from robustxai.enclosures._axes import axes_seen, directions_seen
 from robustxai.enclosures._enclosure import backward, forward
 from robustxai.enclosures._forms import Ball, Box
 from robustxai.enclosures._network import Network
@@ -26,6 +27,8 @@ __all__ = ["Curvature", "Directions"]
 _HALVINGS = 4
 #: Entries of the largest array of a part of the directions: a few of them fit into a processor's cache.
 _MAX_ENTRIES = 2**17
+#: With more features the 1-norm of a Hessian-vector product is bounded by its length.
+_MOST_FEATURES = 1024
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,15 @@ class Curvature:
         matrices = [network.layers[number - 1].inputs.weights[0] for number in self.fed]
         self.entry = torch.cat(matrices or [x.new_zeros(0, len(scale))]) * scale
         self.gram = (self.entry @ self.entry.T).abs()
-        axes = torch.diag(scale)[None]
+        directions = directions_seen(network, scale)
+        self.axes, self.seen = axes_seen(scale, directions), ball.seen_through(directions)
+        #: Row sums of |W|, and what a length in the units of `entry` is multiplied by to exceed the norm.
+        self.row_norms, self.factor = self.entry.abs().sum(dim=1), None
+        if directions is not None and (ball.norm == "2" or len(scale) > _MOST_FEATURES):
+            self.entry = self.entry @ directions  # of the same length along any mixture of its rows
+            self.factor = None if ball.norm == "2" else len(scale) ** 0.5
         # one head stands alone, and the factor before it is none of a bound's business
-        whole = point if len(self.heads) == 1 else forward(network, Box.exact(ball, x, axes), follow=True)
+        whole = point if len(self.heads) == 1 else forward(network, Box.exact(self.seen, x, self.axes), follow=True)
         self.mixing = [mixing(whole, head, sign, mixed=len(self.heads) > 1) for head in self.heads]
         self.sizes = torch.stack(
             [high.flatten() * g.abs().amax(dim=1) for g, (_, high) in zip(self.gradients, self.mixing)]
@@ -187,7 +196,7 @@ class Curvature:
         """G of every head and direction within that share of the radius, (heads, n)."""
         rows, row = directions.row.unique(return_inverse=True)
         known = self._derivatives(rows, share)
-        widest = max([len(self.scale), *(len(layer.inputs.bias) for layer in self.network.layers)])
+        widest = max([self.entry.shape[1], *(len(layer.inputs.bias) for layer in self.network.layers)])
         size = max(1, _MAX_ENTRIES // widest)
         parts = [
             self._part(Directions(row[i], directions.feature[i], directions.weight[i]), known)
@@ -196,8 +205,7 @@ class Curvature:
         return torch.cat(parts, dim=1)
 
     def _derivatives(self, rows: Tensor, share: float) -> _Derivatives:
-        ball = Ball(share * self.ball.radius[rows], self.ball.norm, self.ball.d)
-        passed = forward(self.network, Box.exact(ball, self.x[rows], torch.diag(self.scale)[None]), follow=True)
+        passed = forward(self.network, Box.exact(self.seen.of_rows(rows, share), self.x[rows], self.axes), follow=True)
         activations = [layer.activation for layer in self.network.layers]
         slopes = [f.slope_range(*ends) for f, ends in zip(activations, passed.ranges)]
         bends = [f.bend_range(*ends) for f, ends in zip(activations, passed.ranges)]
@@ -268,11 +276,16 @@ class Curvature:
         r"""Bound on ``|W^T (middle + e)|_*`` for all :math:`|e| \le` half, with W the matrix of the units that x feeds.
 
         The 1-norm of a sum is at most the sum of the 1-norms; with m = W^T middle, the 2-norm squared is
-        :math:`\|m\|^2 + 2 (W m) \cdot e + e^\top W W^\top e`.
+        :math:`\|m\|^2 + 2 (W m) \cdot e + e^\top W W^\top e`. Of more than 1,024 features the 1-norm of m is taken to
+        be :math:`\sqrt n\, \|m\|`, a quarter too much for what is spread evenly, because m itself costs as much for
+        each of the k (n - k) pairs as there are features.
         """
         m = middle @ self.entry
         if self.ball.norm != "2":
-            return m.abs().sum(dim=1) + half @ self.entry.abs().sum(dim=1)
+            rest = half @ self.row_norms
+            if self.factor is None:
+                return m.abs().sum(dim=1) + rest
+            return torch.minimum(self.factor * m.norm(dim=1), middle.abs() @ self.row_norms) + rest
         cross = ((m @ self.entry.T).abs() * half).sum(dim=1)
         return (m.square().sum(dim=1) + 2 * cross + ((half @ self.gram) * half).sum(dim=1)).sqrt()
 

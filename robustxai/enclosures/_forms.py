@@ -13,7 +13,7 @@ final bound.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import torch
@@ -23,20 +23,52 @@ from typing_extensions import Self
 __all__ = ["Ball", "Box", "Form", "Zonotope"]
 
 _names = count()
+#: Entries of what is computed at once where a ball has a basis.
+_MAX_ENTRIES = 2**21
 
 
 @dataclass(frozen=True)
 class Ball:
-    """``{delta : ||delta||_p <= radius}`` for p = 2 or infinity, delta of length d; radius of shape (rows, 1)."""
+    r"""``{delta : ||delta||_p <= radius}`` for p = 2 or infinity, delta of length d; radius of shape (rows, 1).
+
+    With an orthonormal `basis` Q of shape (d, m), linear parts are matrices of :math:`\delta' = Q^\top \delta`: of
+    the 2-norm, its range is the ball in m dimensions; of the other, :math:`\max A Q^\top \delta` is asked for.
+    """
 
     radius: Tensor
     norm: str
     d: int
+    basis: Tensor | None = None
+
+    def seen_through(self, basis: Tensor | None) -> Ball:
+        """The same ball for linear parts in delta'."""
+        return self if basis is None else replace(self, basis=basis)
+
+    def of_rows(self, rows: Tensor, share: float = 1.0) -> Ball:
+        """The ball of some of the rows, with a share of the radius."""
+        return replace(self, radius=share * self.radius[rows])
 
     def width(self, A: Tensor) -> Tensor:
         """``max A delta`` over the ball, row by row of A: radius times the dual norm. (..., d) -> (...)."""
-        dual = A.norm(dim=-1) if self.norm == "2" else A.abs().sum(dim=-1)
-        return self.radius * dual
+        return self.radius * self._dual(A)
+
+    def widths(self, A: Tensor, B: Tensor) -> Tensor:
+        """``max (A_i - B_j) delta`` over the ball; (rows, k, m) and (rows, l, m) -> (rows, k, l)."""
+        if self.basis is None or self.norm == "2":
+            return torch.stack([self.width(A[:, i : i + 1] - B) for i in range(A.shape[1])], dim=1)
+        mine = (A @ self.basis.T).expand(len(B), -1, -1)
+        size = max(1, _MAX_ENTRIES // (len(B) * len(self.basis)))
+        parts = [torch.cdist(mine, part @ self.basis.T, p=1.0) for part in B.split(size, dim=1)]
+        return self.radius[..., None] * torch.cat(parts, dim=2)
+
+    def _dual(self, A: Tensor) -> Tensor:
+        if self.norm == "2":
+            return A.norm(dim=-1)
+        if self.basis is None:
+            return A.abs().sum(dim=-1)
+        rows = A.reshape(-1, A.shape[-1])
+        size = max(1, _MAX_ENTRIES // len(self.basis))
+        return torch.cat([(part @ self.basis.T).abs().sum(dim=-1) for part in rows.split(size)]).reshape(A.shape[:-1])
 
     def product(self, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
         """Range of ``(A delta)(B delta)``, row by row.

@@ -109,7 +109,7 @@ def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool 
     for key, old in before.items():
         if not torch.equal(old, read.state_dict()[key]):
             raise NotImplementedError(f"{name} changes its buffer {key!r} when it is called.")
-    return Network(int(math.prod(feature_shape)), reading.layers, value.affine)
+    return Network(int(math.prod(feature_shape)), reading.layers, value.affine.written_out())
 
 
 def _refuse_changed_gradients(module: nn.Module) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robustxai.enclosures._activations import ReLU, Softplus, Tanh
-from robustxai.enclosures._symbol import Affine, Reading, Symbol, Value, flat, handles, operation_name
+from robustxai.enclosures._symbol import Affine, Identity, Reading, Symbol, Value, flat, handles, operation_name
 
 __all__: list[str] = []
 
@@ -30,7 +30,10 @@ def _linear(read: Reading, input: Any, weight: Any, bias: Any = None) -> Symbol:
     value = read.of(input)
     if len(value.shape) != 1:
         return read.linear(partial(F.linear, weight=weight, bias=bias), input)
-    weights = {source: weight @ columns for source, columns in value.affine.weights.items()}
+    weights = {
+        source: weight if isinstance(columns, Identity) else weight @ columns
+        for source, columns in value.affine.weights.items()
+    }
     return read.symbol(Value(Affine(weights, F.linear(value.affine.bias, weight, bias)), (len(weight),)))
 
 
@@ -122,8 +125,8 @@ def _add(read: Reading, input: Any, other: Any, *, alpha: Any = 1) -> Symbol:
         a, b = read.of(input), read.of(other)
         if a.shape != b.shape:
             raise NotImplementedError(f"No certificate knows sums that broadcast, {a.shape} and {b.shape}.")
-        weights = dict(a.affine.weights)
-        for source, weight in b.affine.weights.items():
+        weights = a.affine.written_out().weights
+        for source, weight in b.affine.written_out().weights.items():
             weights[source] = weights[source] + alpha * weight if source in weights else alpha * weight
         return read.symbol(Value(Affine(weights, a.affine.bias + alpha * b.affine.bias), a.shape))
     if isinstance(input, Symbol):
@@ -165,7 +168,7 @@ def _entrywise(read: Reading, symbol: Any, factor: Any, shift: Any) -> Symbol:
     """``factor * symbol + shift`` for numbers, or tensors with one entry for each of a row."""
     value = read.of(symbol)
     column = factor[:, None] if isinstance(factor, Tensor) else factor
-    weights = {source: weight * column for source, weight in value.affine.weights.items()}
+    weights = {source: weight * column for source, weight in value.affine.written_out().weights.items()}
     return read.symbol(Value(Affine(weights, value.affine.bias * factor + shift), value.shape))
 
 

@@ -81,8 +81,9 @@ class Pairs:
         bounds = []
         for sign in self.other_signs:
             others = [_Scores(term, self.other, sign) for term in terms]
+            widths = [a.widths(b) for a, b in zip(members, others)]
             rows = [
-                _mixed([a.above(b, number) for a, b in zip(members, others)], mixing)
+                _mixed([a.above(b, number, w) for a, b, w in zip(members, others, widths)], mixing)
                 for number in range(self.member.shape[2])
             ]
             bounds.append(torch.stack(rows, dim=1))
@@ -164,15 +165,21 @@ class _Scores:
         elif isinstance(phi, Box):
             self.box = summed(phi.e[..., None], sign.abs()).squeeze(-1)
 
-    def above(self, others: _Scores, number: int) -> Tensor:
+    def widths(self, others: _Scores) -> Tensor | None:
+        """How much the linear parts of all differences of scores can be over the ball, (rows, k, n - k)."""
+        if self.linear is None or others.linear is None:
+            return None
+        return self.ball.widths(self.linear, others.linear)
+
+    def above(self, others: _Scores, number: int, widths: Tensor | None) -> Tensor:
         """Lower bound of the score of that number minus every one of the others', (rows, n - k)."""
 
         def gap(mine: Tensor, theirs: Tensor) -> Tensor:
             return mine[:, number : number + 1] - theirs
 
         bound = gap(self.centre, others.centre)
-        if self.linear is not None and others.linear is not None:
-            bound = bound - self.ball.width(gap(self.linear, others.linear))
+        if widths is not None:
+            bound = bound - widths[:, number]
         for mine, theirs in zip(self.symbols, others.symbols):
             bound = bound - gap(mine, theirs).abs().sum(dim=-1)
         for (mine, error), (theirs, _) in zip(self.errors, others.errors):

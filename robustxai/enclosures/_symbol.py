@@ -18,12 +18,39 @@ from torch import Tensor, nn
 
 from robustxai.enclosures._activations import Activation
 
-__all__ = ["Affine", "Layer", "Reading", "Symbol", "Value", "flat", "handles", "operation_name"]
+__all__ = ["Affine", "Identity", "Layer", "Reading", "Symbol", "Value", "dense", "flat", "handles", "operation_name"]
 
 #: Entries of the largest weight matrix (1 GB in float64); convolutions become matrices here.
 _MAX_ENTRIES = 2**27
 #: Rows of a symbol. An operation must treat them alike, which is tried with rows that differ.
 _N_ROWS = 3
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The identity matrix of size n, which is not written out where something multiplies it."""
+
+    n: int
+    like: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the matrix."""
+        return self.n, self.n
+
+    def dense(self) -> Tensor:
+        """The matrix."""
+        if self.n**2 > _MAX_ENTRIES:
+            raise NotImplementedError(
+                f"An operation on {self.n:,} entries is too large for a certificate, which holds it as a matrix. A "
+                "linear layer may stand there, or sums of what is smaller."
+            )
+        return torch.eye(self.n, dtype=self.like.dtype, device=self.like.device)
+
+
+def dense(matrix: Tensor | Identity) -> Tensor:
+    """A matrix with its entries."""
+    return matrix.dense() if isinstance(matrix, Identity) else matrix
 
 
 @dataclass(frozen=True)
@@ -37,12 +64,18 @@ class Affine:
     bias : Tensor of shape (n_out,)
     """
 
-    weights: dict[int, Tensor]
+    weights: dict[int, Any]
     bias: Tensor
 
     def select(self, index: Tensor) -> Affine:
         """The outputs of these numbers."""
-        return Affine({source: weight[index] for source, weight in self.weights.items()}, self.bias[index])
+        if len(index) == len(self.bias) and torch.equal(index, torch.arange(len(index), device=index.device)):
+            return self  # entries in their order: a new shape
+        return Affine({source: dense(weight)[index] for source, weight in self.weights.items()}, self.bias[index])
+
+    def written_out(self) -> Affine:
+        """With all entries of all matrices."""
+        return Affine({source: dense(weight) for source, weight in self.weights.items()}, self.bias)
 
 
 @dataclass(frozen=True)
@@ -167,7 +200,7 @@ class Reading:
                     f"A layer of {n_out:,} units fed by {weight.shape[1]:,} is too large for a certificate, which "
                     "holds it as a matrix."
                 )
-            images = function(weight.T.reshape(-1, *value.shape)) - origin
+            images = function(dense(weight).T.reshape(-1, *value.shape)) - origin
             weights[source] = images.reshape(len(images), n_out).T.contiguous()
         bias = function(value.affine.bias.reshape(1, *value.shape)).reshape(n_out)
         return self.symbol(Value(Affine(weights, bias), tuple(origin.shape[1:])))
@@ -203,7 +236,7 @@ class Reading:
     def activate(self, activation: Activation, symbol: Symbol) -> Symbol:
         """A new layer."""
         value = self.of(symbol)
-        self.layers.append(Layer(value.affine, activation))
+        self.layers.append(Layer(value.affine.written_out(), activation))
         n = len(value.affine.bias)
         return self.symbol(Value(Affine({len(self.layers): self.eye(n)}, self.zeros(n)), value.shape))
 
@@ -234,9 +267,9 @@ class Reading:
                 f"{self.name}."
             ) from error
 
-    def eye(self, n: int) -> Tensor:
+    def eye(self, n: int) -> Identity:
         """The identity."""
-        return torch.eye(n, dtype=self.like.dtype, device=self.like.device)
+        return Identity(n, self.like)
 
     def zeros(self, *shape: int) -> Tensor:
         """Zeros."""
@@ -260,7 +293,7 @@ def _stacked(parts: list[Affine]) -> Affine:
     sources = {source: weight.shape[1] for part in parts for source, weight in part.weights.items()}
     weights = {}
     for source, n_in in sources.items():
-        blocks = [p.weights.get(source, p.bias.new_zeros(len(p.bias), n_in)) for p in parts]
+        blocks = [dense(p.weights.get(source, p.bias.new_zeros(len(p.bias), n_in))) for p in parts]
         weights[source] = torch.cat(blocks)
     return Affine(weights, bias)
 
