@@ -15,7 +15,6 @@ from robustxai._all_or_nothing import all_or_nothing
 from robustxai._arguments import COUNT, SEED
 from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
-from robustxai._validation import clip_k
 from robustxai.attacks._feasible import feasible
 from robustxai.attacks._probability_change import CHANGE, below_limit, target_probability
 from robustxai.attacks._result import AttackResult, zero_rows

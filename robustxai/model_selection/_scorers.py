@@ -185,8 +185,6 @@ class PrecisionAtKScorer:
         for result in results:
             k = _ranked_k(self.attack.k, result.attribution)
             warn_of_sameness(result.attribution, k, self.attack.ranking)
-        return [float(result.precision_at_k.mean()) for result in results]
-            warn_of_sameness(result.attribution, k, self.attack.ranking, stacklevel=4)
         return [result.mean_precision for result in results]
 
 

@@ -15,6 +15,8 @@ from robustxai.penalties._lanczos import leading_eigenvector
 __all__ = ["ExactHessian", "products"]
 
 _NORMS = ("fro", "spectral")
+#: Entries of all products together: 4 GB in float32.
+_MAX_ENTRIES = 2**30
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class ExactHessian:
             scale = 1.0
         elif self.n_probes is None:
             shape = attribution.shape[batch.batch_ndim :]
+            _check_size(attribution, shape.numel())
             units = torch.eye(shape.numel(), dtype=attribution.dtype, device=attribution.device)
             vectors = units.reshape(-1, *(1,) * batch.batch_ndim, *shape).expand(-1, *attribution.shape)
             scale = 1.0
@@ -110,6 +113,21 @@ class ExactHessian:
             tol=self.tol,
             max_iter=self.n_iter,
             by_magnitude=True,
+        )
+
+
+def _check_size(attribution: Tensor, n: int) -> None:
+    """ValueError where all products with H together do not fit into a usual memory; their graph takes several times it.
+
+    A part of them at a time would be no help: the graph of all of them is kept for the derivative in the weights.
+    """
+    entries = n * attribution.numel()
+    if entries > _MAX_ENTRIES:
+        size = entries * attribution.element_size() / 1e9
+        raise ValueError(
+            f"The exact Hessian norm of {attribution.numel() // n:,} rows with {n:,} features takes {n:,} products of "
+            f"{size:.3g} GB together in every step. Use n_probes (32 random products: unbiased, with a relative error "
+            "of at most 1/8), norm='spectral', EstimatedHessianClassifier, or a smaller internal_batch_size."
         )
 
 

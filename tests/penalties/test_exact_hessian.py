@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from torch.autograd.functional import hessian
 
+from robustxai import ExactHessianClassifier
 from robustxai.explainers import Gradient
 from robustxai.nets import MLP
 from robustxai.penalties import ExactHessian, ExplainedBatch
@@ -108,3 +110,12 @@ def test_no_curvature_is_zero_with_finite_gradients(options, activation, x):
 def test_wrong_arguments_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ExactHessian(**wrong)
+
+
+def test_what_no_memory_holds_is_refused_with_the_way_out():
+    X = np.zeros((64, 10_000), dtype=np.float32)
+    X[:, 0] = np.arange(64) % 2
+    with pytest.raises(ValueError, match=r"64 rows with 10,000 features .* 25.6 GB .*n_probes"):
+        ExactHessianClassifier(batch_size=64, max_epochs=1, module__hidden=(4,)).fit(X, X[:, 0])
+    for way in ({"n_probes": 2}, {"norm": "spectral", "n_iter": 2, "tol": 1.0}):
+        ExactHessianClassifier(batch_size=64, max_epochs=1, module__hidden=(4,), **way).fit(X, X[:, 0])
