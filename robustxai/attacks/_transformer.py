@@ -181,8 +181,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         return threat, threat.bind(X, device=self._victim.device_)
 
     def _frozen_module(self) -> nn.Module:
-        """A copy of the victim's module, in evaluation mode and without gradients of its weights."""
-        return frozen(self._victim.module_)
+        """A copy of the victim's module, in evaluation mode, in float32 and without gradients of its weights."""
+        return frozen(self._victim.module_).float()
 
     def _rows_at_once(self, module: nn.Module, x: Tensor) -> int:
         return rows_at_once(module, x) if self.batch_size is None else int(self.batch_size)

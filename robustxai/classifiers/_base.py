@@ -576,8 +576,15 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     @property
     def module_(self) -> nn.Module:
-        """The fitted torch module: inputs of shape (n, *features) to logits (n, n_classes)."""
-        return self.net_.module_
+        """The fitted torch module: inputs of shape (n, *features) to logits (n, n_classes).
+
+        In evaluation mode whenever it is asked for here, whatever was done to it, or to `net_`, in between: dropout is
+        off, and batch normalization uses its statistics. To call it in training mode, hold it and call its ``train``.
+        """
+        module = self.net_.module_
+        if any(part.training for part in module.modules()):
+            module.eval()
+        return module
 
     @property
     def explainer_(self) -> Explainer:
@@ -683,8 +690,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         return _plain(X)
 
     def _forward(self, X: np.ndarray) -> torch.Tensor:
+        module = self.module_
+        dtype = next((w.dtype for w in module.parameters() if w.is_floating_point()), torch.float32)
         with own_switches(), torch.no_grad():
-            return self._in_chunks(self.module_, X)
+            return self._in_chunks(lambda rows: module(rows.to(dtype)), X)
 
     def _in_chunks(self, function: Callable[..., torch.Tensor], X: np.ndarray, *others: torch.Tensor) -> torch.Tensor:
         """`function` of X, and of `others` row by row, a bounded number of rows at a time."""

@@ -143,4 +143,4 @@ class ExactAttribution:
             except (RuntimeError, TypeError):  # a forward that asks for float32, say
                 self._double = None
         dtype = next((w.dtype for w in self.module.parameters() if w.is_floating_point()), torch.float32)
-        return scaled_attribution(self.explainer, self.module, x.to(dtype), target)
+        return scaled_attribution(self.explainer, self.module, x.to(dtype).detach().requires_grad_(), target)

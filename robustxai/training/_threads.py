@@ -23,13 +23,19 @@ _SMALL = 100_000
 _counts = threading.Lock()
 
 
-def _renew_lock() -> None:
+def _begin_child() -> None:
+    """Let a forked process compute: the threads of its parent are not in it.
+
+    The runtime of OpenMP waits for them for ever once the parent has used several. A count of one asks for none.
+    """
     global _counts
     _counts = threading.Lock()
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)  # the thread that held it is not in the child
+    os.register_at_fork(after_in_child=_begin_child)
 
 
 @contextmanager
