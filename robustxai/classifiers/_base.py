@@ -50,7 +50,8 @@ from robustxai._validation import nearest_name
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.exceptions import MismatchWarning, OverfittingWarning
 from robustxai.explainers import EXPLAINER, ExactAttribution, Explainer, resolve_explainer
-from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net, copy_with_modules
+from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net
+from robustxai.nets._copy import copy_with_modules
 from robustxai.penalties import ExplainedBatch
 from robustxai.ranking import count_units
 from robustxai.training import (
@@ -60,11 +61,11 @@ from robustxai.training import (
     TensorBatches,
     Term,
     TrainingProgress,
-    check_module,
     draw_seed,
     small_net_threads,
     watch_held_out,
 )
+from robustxai.training._module_check import check_module
 
 __all__ = ["BaseExplainableClassifier"]
 

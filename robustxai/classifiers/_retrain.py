@@ -27,7 +27,8 @@ from robustxai._models import module_of, transformed
 from robustxai._switches import own_switches
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.explainers import resolve_explainer
-from robustxai.nets import copy_with_modules, fix_beta, softplus_surrogate
+from robustxai.nets import fix_beta, softplus_surrogate
+from robustxai.nets._copy import copy_with_modules
 from robustxai.training import ExplanationGuard
 
 __all__ = ["retrain"]

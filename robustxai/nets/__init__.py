@@ -11,7 +11,6 @@ from robustxai.nets._activation import (
 )
 from robustxai.nets._auto import AUTO_NETS, NETS, choose_net
 from robustxai.nets._conv import ConvNet
-from robustxai.nets._copy import copy_with_modules
 from robustxai.nets._frozen import channels_last, frozen
 from robustxai.nets._graph import GraphNet
 from robustxai.nets._held_statistics import held_statistics, layers_of_the_batch
@@ -40,7 +39,6 @@ __all__ = [
     "check_inputs",
     "check_shape",
     "choose_net",
-    "copy_with_modules",
     "fix_beta",
     "frozen",
     "has_piecewise_linear",

@@ -5,7 +5,6 @@ from robustxai.training._checkpoint import ResumableCheckpoint
 from robustxai.training._guard import ExplanationGuard
 from robustxai.training._held_out import HeldOut, Schedule, watch_held_out
 from robustxai.training._iterator import TensorBatches, batch_size_of
-from robustxai.training._module_check import check_module
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle
@@ -29,7 +28,6 @@ __all__ = [
     "Term",
     "TrainingProgress",
     "batch_size_of",
-    "check_module",
     "draw_seed",
     "seeded",
     "small_net_threads",

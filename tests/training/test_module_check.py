@@ -7,7 +7,7 @@ from sklearn.datasets import make_classification
 from torch import nn
 
 from robustxai import R2ETClassifier, VanillaClassifier
-from robustxai.training import check_module
+from robustxai.training._module_check import check_module
 
 
 @pytest.fixture(scope="module")
