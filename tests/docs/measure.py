@@ -1,4 +1,4 @@
-"""Small measurements that the pages quote: ``python -m tests.docs.measure linear individuality datasets``.
+"""Small measurements that the pages quote: ``python -m tests.docs.measure linear datasets``.
 
 Each name writes ``docs/results/<name>.csv``. Seconds for ``linear``, minutes for the others, which need the data sets
 (docs/datasets.md).
@@ -6,7 +6,6 @@ Each name writes ``docs/results/<name>.csv``. Seconds for ``linear``, minutes fo
 
 import sys
 import warnings
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,6 @@ from sklearn.svm import SVC
 from robustxai import LinearClassifier
 from robustxai._files import write_csv
 from robustxai.attacks import RandomAttack
-from robustxai.benchmark import Cell
-from robustxai.benchmark._cell import prepare_rows
 from robustxai.datasets import (
     load_abide,
     load_adult,
@@ -68,35 +65,6 @@ def linear():
                     "n_rows": len(X_test),
                     "accuracy": clf.score(X_test, y_test[: len(X_test)]),
                     "precision_at_k_random": attack.run(X_test).precision_at_k.mean(),
-                }
-
-
-def individuality():
-    """How alike the top-8 sets of the 1,000 test rows are that results.csv attacks, on one split.
-
-    For as long as results.csv has no such columns: a benchmark of the present version writes them for every defense.
-    """
-    for data in ("compas", "bank", "adult"):
-        for defence in ("vanilla", "softplus", "r2et"):
-            for seed in SEEDS[:1]:
-                cell = Cell(data, defence, seed, ())
-                X_train, X_test, y_train, _ = prepare_rows(cell)
-                clf = cell.estimator().fit(X_train, y_train)
-                scores = np.abs(np.asarray(clf.explain(X_test[:1000])))
-                inside = np.argsort(-scores, axis=1)[:, :8]
-                n = len(inside)
-                counts = np.bincount(inside.ravel(), minlength=scores.shape[1])
-                sets = Counter(tuple(sorted(row)) for row in inside)
-                yield {
-                    "data": data,
-                    "defence": defence,
-                    "seed": seed,
-                    "k": 8,
-                    "n_rows": n,
-                    # over all ordered pairs of different rows: a feature in c top sets is shared by c (c - 1) of them
-                    "between_rows_precision": (counts * (counts - 1)).sum() / (n * (n - 1) * 8),
-                    "distinct_top_k_sets": len(sets),
-                    "commonest_top_k_share": max(sets.values()) / n,
                 }
 
 
@@ -149,7 +117,7 @@ def datasets():
         yield {"name": f"{name}_larger_class", "value": max(np.mean(y), 1 - np.mean(y))}
 
 
-MEASUREMENTS = {"linear": linear, "individuality": individuality, "datasets": datasets}
+MEASUREMENTS = {"linear": linear, "datasets": datasets}
 
 
 def main(names):

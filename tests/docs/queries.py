@@ -171,7 +171,7 @@ def less(a: list[float], b: list[float]) -> list[float]:
     return [x - y for x, y in zip(a, b, strict=True)]
 
 
-#: Short name -> column, of results.csv and, before its next run, of individuality.csv.
+#: Short name -> column of results.csv.
 _INDIVIDUALITY = {
     "between": "between_rows_precision",
     "sets": "distinct_top_k_sets",
@@ -182,11 +182,10 @@ _INDIVIDUALITY = {
 def individuality(name: str, data: Any, defence: Any) -> Any:
     """How alike the top sets of different rows are: P@k between rows, number of sets, share of the commonest."""
     column = _INDIVIDUALITY[name]
-    source = "results" if column in csv("results") else "individuality"
-    if isinstance(data, str) and isinstance(defence, str):
-        table = csv(source)
+    if isinstance(data, str) and isinstance(defence, str):  # NaN of what has no explanation
+        table = csv("results")
         return float(table.loc[(table["data"] == data) & (table["defence"] == defence), column].mean())
-    return means(source, column, data=data, defence=defence)
+    return means("results", column, data=data, defence=defence)
 
 
 def linear(explainer: Any, data: Any) -> Any:
