@@ -157,7 +157,7 @@ def named_parameters(thing):
 
 
 @pytest.mark.parametrize(
-    ("label", "thing"), [(label, thing) for label, thing, _ in CALLABLES], ids=lambda v: str(v)[:60]
+    ("label", "thing"), [(label, thing) for label, thing, _ in CALLABLES], ids=[label for label, _, _ in CALLABLES]
 )
 def test_everything_says_what_its_arguments_may_be(label, thing):
     if label in RECORDS:
@@ -171,7 +171,7 @@ def test_everything_says_what_its_arguments_may_be(label, thing):
 
 
 @pytest.mark.parametrize(
-    ("label", "thing"), [(label, thing) for label, thing, _ in CALLABLES], ids=lambda v: str(v)[:60]
+    ("label", "thing"), [(label, thing) for label, thing, _ in CALLABLES], ids=[label for label, _, _ in CALLABLES]
 )
 def test_every_default_is_allowed_by_its_own_constraint(label, thing):
     parameters = named_parameters(thing)
