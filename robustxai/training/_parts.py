@@ -63,8 +63,9 @@ def criterion_shares(criterion: Any, parts: Sequence[Tensor]) -> list[float]:
     if getattr(criterion, "reduction", "mean") == "sum":
         return [1.0] * len(parts)
     sizes = torch.tensor([float(len(part)) for part in parts], dtype=torch.float64)
-    if type(criterion) in (nn.CrossEntropyLoss, nn.NLLLoss):
-        sizes = torch.stack([_divisor(criterion, part) for part in parts])
+    known = type(criterion) in (nn.CrossEntropyLoss, nn.NLLLoss)
+    if known and (criterion.weight is not None or criterion.ignore_index >= 0):  # else no label has to be looked at
+        sizes = torch.stack([_divisor(criterion, part) for part in parts]).cpu()
     return (sizes / sizes.sum()).tolist()
 
 
@@ -93,4 +94,4 @@ def _divisor(criterion: Any, labels: Tensor) -> Tensor:
     weights = torch.ones_like(labels, dtype=torch.float64)
     if criterion.weight is not None:
         weights = criterion.weight.double()[labels.where(counted, 0)]
-    return (weights * counted).sum().cpu()
+    return (weights * counted).sum()
