@@ -83,7 +83,7 @@ def test_everything_on_a_gpu(on_the_cpu):
     """Float32 rounds otherwise there: probabilities agree to a thousandth, and few rows change a top set."""
     found = tour("gpu")
     assert set(found) == set(NAMES)
-    for name, line in found.items():
+    for line in found.values():
         assert "error" not in line, line["error"]
     for name in ("fit", "predict_proba", "SoftplusClassifier", "WeightDecayClassifier", "class weights", "stack"):
         np.testing.assert_allclose(found[name]["value"], on_the_cpu[name]["value"], atol=1e-3, err_msg=name)
