@@ -592,6 +592,8 @@ class Rows(Constraint):
 
     def sentence(self, name: str, value: Any) -> str:
         """As `Constraint.sentence`."""
+        if hasattr(value, "collect") and hasattr(value, "lazy"):
+            return f"{name} is a lazy table without rows; collect it first, for instance by {name}.collect()."
         shape = getattr(value, "shape", None)
         got = f"shape {tuple(shape)}" if isinstance(shape, tuple) else _kind(value)
         got = f"complex numbers of {got}" if "complex" in str(getattr(value, "dtype", "")) else got

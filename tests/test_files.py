@@ -176,7 +176,8 @@ def faults(call):
     name = function.attr if method else getattr(function, "id", "")
     arguments = [ast.unparse(argument) for argument in call.args]
     options = {option.arg: ast.unparse(option.value) for option in call.keywords}
-    if name in _WRITING and arguments and not {"file", "buffer"} & set(arguments):
+    into_memory = {"file", "buffer"} & set(arguments) or ast.unparse(function) == "pickler.dump"  # made of a buffer
+    if name in _WRITING and arguments and not into_memory:
         yield "may write to a path"
     if name in _TO_PATHS or (name in ("write_text", "write_bytes") and method):
         yield "writes to a path"

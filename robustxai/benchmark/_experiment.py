@@ -24,7 +24,6 @@ from robustxai._arguments import (
     Instance,
     PathName,
     Rows,
-    Text,
     check_arguments,
     checked,
     optional,
@@ -105,7 +104,7 @@ class Experiment:
     out=PathName(),
     run=optional(Function()),
     n_jobs=N_JOBS,
-    scheduler=optional(Text()),
+    scheduler=optional(Instance(str)),
     fresh=FLAG,
     progress=optional(Function()),
 )

@@ -129,10 +129,10 @@ def captum_explainer(name: str, *, output: str = "logit", random_state: int = 0,
 
     Examples
     --------
-    >>> captum_explainer("DeepLfit")
+    >>> captum_explainer("DeepLfit")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: name='DeepLfit' is not known. Did you mean 'DeepLift'?
+    ValueError: captum_explainer: name='DeepLfit' is not known. Did you mean 'DeepLift'? Valid names: ...
     """
     return CaptumExplainer(name, output, random_state, kwargs)
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from robustxai._arguments import COUNT, Either, Has, Numbers, Rows, checked
+from robustxai._arguments import COUNT, Either, Has, Instance, Numbers, Rows, checked
 from robustxai._frames import aligned
 from robustxai.metrics._inputs import ranked_scores
 from robustxai.ranking import RANKING, clip_k, top_k_mask
 
-_ATTRIBUTIONS = Either((Rows(), Has(("__next__",))), words="an iterable of attributions, one for each iteration")
+_ATTRIBUTIONS = Either(
+    (Rows(), Instance((list, tuple)), Has(("__next__",))), words="an iterable of attributions, one for each iteration"
+)
 
 
 @checked(attributions=_ATTRIBUTIONS, reference=Numbers(finite=False), k=COUNT, ranking=RANKING)
