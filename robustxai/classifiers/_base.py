@@ -604,7 +604,10 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         return self.net_.history
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities, shape (n_samples, n_classes), columns as in `classes_`."""
+        """Class probabilities, shape (n_samples, n_classes), columns as in `classes_`.
+
+        A row alone has the result that it has in company, to a relative 1e-6: float32 sums are ordered by the batch.
+        """
         logits = self._forward(self._validate_inputs(X))
         # float64, so that the rows of very confident predictions still sum to one
         return logits.double().softmax(dim=-1).cpu().numpy()
