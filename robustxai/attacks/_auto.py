@@ -423,7 +423,8 @@ class AutoExplanationAttack(AttackTransformer):
         said = [zero_rows(best.attribution, best.attribution_adv), unexplained_rows(np.isnan(best.precision_at_k))]
         if isinstance(lenient(self._victim.explainer_), Lenient):
             rows = self._as_fitted(np.asarray(best.X))
-            said.append(asked_twice(self._victim, rows, best.predicted, self.k_, self.ranking))
+            found = np.asarray(best.attribution)
+            said.append(asked_twice(self._victim, rows, best.predicted, found, self.k_, self.ranking))
         doubts = [one for one in said if one]
         floor, *others = results
         if not others or isinstance(self._victim, BlackBox):

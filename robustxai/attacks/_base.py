@@ -187,7 +187,7 @@ class BaseAttack(AttackTransformer):
             before, after = self._probabilities(seen)
             doubts = [zero_rows(attribution, attribution_adv), unexplained_rows(failed)]
             if isinstance(lenient(self._victim.explainer_), Lenient):
-                doubts.append(asked_twice(self._victim, seen[0], labels, self.k_, self.ranking))
+                doubts.append(asked_twice(self._victim, seen[0], labels, attribution, self.k_, self.ranking))
         for doubt in filter(None, doubts):
             warnings.warn(f"This P@k is probably not what it seems: {doubt}", EvaluationWarning, stacklevel=2)
         return AttackResult(

@@ -70,23 +70,20 @@ def precision_where_explained(before: np.ndarray, after: np.ndarray, k: int, ran
     return precision
 
 
-def asked_twice(victim: Any, rows: Any, labels: Any, k: int, ranking: str) -> str:
-    """Say how far two explanations of the same rows differ; empty where they do not.
+def asked_twice(victim: Any, rows: Any, labels: Any, said: np.ndarray, k: int, ranking: str) -> str:
+    """Say how far another explanation of the first rows is from what was `said` of them; empty where it is the same.
 
     For explainers that are not the library's: its own draw the same numbers in every call.
     """
     few = take(rows, np.arange(min(len(rows), _ASKED)))
-    said = np.asarray(labels)[:_ASKED]
-    first, second = (np.asarray(victim.explain(few, y=said), dtype=np.float64) for _ in range(2))
+    first = np.asarray(said, dtype=np.float64)[:_ASKED]
+    second = np.asarray(victim.explain(few, y=np.asarray(labels)[:_ASKED]), dtype=np.float64)
     there = ~(_failed(first) | _failed(second))
-    if not there.any():
-        return ""
-    first, second = (part[there].reshape(int(there.sum()), -1) for part in (first, second))
-    size = np.abs(first).max(axis=1, keepdims=True)
+    first, second = first[there], second[there]
+    size = np.abs(first).max(axis=tuple(range(1, first.ndim)), keepdims=True, initial=0.0)
     if not (np.abs(first - second) > _ROUNDING * size).any():
         return ""
-    shape = (int(there.sum()), *np.shape(few)[1:])
-    overlap = float(precision_at_k(first.reshape(shape), second.reshape(shape), k, ranking=ranking).mean())
+    overlap = float(precision_at_k(first, second, k, ranking=ranking).mean())
     return (
         f"the explainer is random: two explanations of the same rows have a P@{k} of {overlap:.2f}, without any "
         "attack. What is measured is its own noise and the attack's effect together. Give it a fixed seed or more "

@@ -11,8 +11,7 @@ from robustxai.metrics._ball import DISTRIBUTION, RandomState
 from robustxai.metrics._paths import mean_along_paths, mean_gap, ordered_fraction
 from robustxai.ranking import RANKING
 
-
-@checked(
+_checked = checked(
     X=Rows(),
     k=COUNT,
     epsilon=NOT_NEGATIVE,
@@ -23,6 +22,9 @@ from robustxai.ranking import RANKING
     random_state=SEED,
     return_std_error=FLAG,
 )
+
+
+@_checked
 def ranking_thickness(
     estimator: Any,
     X: Any,
@@ -119,17 +121,7 @@ def ranking_thickness(
     )
 
 
-@checked(
-    X=Rows(),
-    k=COUNT,
-    epsilon=NOT_NEGATIVE,
-    distribution=DISTRIBUTION,
-    n_draws=COUNT,
-    n_points=COUNT,
-    ranking=RANKING,
-    random_state=SEED,
-    return_std_error=FLAG,
-)
+@_checked
 def relaxed_thickness(
     estimator: Any,
     X: Any,
