@@ -15,14 +15,16 @@ from robustxai.ranking import RANKING
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 PERCENTS = tuple(percent / 100 for percent in range(1, 101))
 
-
-@checked(
+_checked = checked(
     X=Rows(),
     attribution=optional(Numbers(finite=False)),
     baseline=optional(Numbers()),
     ks=COUNTS,
     ranking=RANKING,
 )
+
+
+@_checked
 def comprehensiveness(
     estimator: Any,
     X: Any,
@@ -82,13 +84,7 @@ def comprehensiveness(
     return _mean_change(Removal.prepare(estimator, X, attribution, baseline, ranking), ks, keep_top=False)
 
 
-@checked(
-    X=Rows(),
-    attribution=optional(Numbers(finite=False)),
-    baseline=optional(Numbers()),
-    ks=COUNTS,
-    ranking=RANKING,
-)
+@_checked
 def sufficiency(
     estimator: Any,
     X: Any,
@@ -135,13 +131,7 @@ def sufficiency(
     return _mean_change(Removal.prepare(estimator, X, attribution, baseline, ranking), ks, keep_top=True)
 
 
-@checked(
-    X=Rows(),
-    attribution=optional(Numbers(finite=False)),
-    baseline=optional(Numbers()),
-    ks=COUNTS,
-    ranking=RANKING,
-)
+@_checked
 def decision_flip_fraction(
     estimator: Any,
     X: Any,
