@@ -133,8 +133,8 @@ def aligned(
             second = second[columns]
         else:
             second = nw.from_native(second, eager_only=True).select(columns).to_native()
-    labelled = (pd.DataFrame, pd.Series)
-    both = isinstance(first, labelled) and isinstance(second, labelled)
+    labeled = (pd.DataFrame, pd.Series)
+    both = isinstance(first, labeled) and isinstance(second, labeled)
     if by_rows and both and not first.index.equals(second.index):
         _check_same_labels(first.index, second.index, "row labels", names)
         second = second.loc[first.index]

@@ -30,7 +30,16 @@ from torch import nn
 
 from robustxai._frames import as_pandas, is_table
 
-__all__ = ["EXPLANATIONS", "GRADIENTS", "check_model", "module_of", "named_rows", "transformed", "unwrap", "victim"]
+__all__ = [
+    "EXPLANATIONS",
+    "GRADIENTS",
+    "check_model",
+    "module_of",
+    "named_rows",
+    "resolve_model",
+    "transformed",
+    "unwrap",
+]
 
 #: What a model must have to be explained point by point.
 EXPLANATIONS = ("classes_", "predict_proba", "explain")
@@ -38,13 +47,13 @@ EXPLANATIONS = ("classes_", "predict_proba", "explain")
 GRADIENTS = ("module_", "device_", "explainer_", "gradient")
 
 _BLACK_BOX = (
-    "robustxai.attacks.BlackBox(model, explainer) makes a victim of any fitted classifier with an explanation; "
+    "robustxai.attacks.BlackBox(model, explainer) wraps any fitted classifier with an explanation; "
     "NESAttack, RandomAttack and AutoExplanationAttack attack it."
 )
 _FIRST = "Pass one, for instance VanillaClassifier().fit(X, y)."
 
 
-def victim(estimator: Any, X: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX) -> tuple[Any, Any]:
+def resolve_model(estimator: Any, X: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX) -> tuple[Any, Any]:
     """The classifier that is explained, and X as it sees it.
 
     Parameters
@@ -104,7 +113,7 @@ def unwrap(
 ) -> tuple[Any, list[Any]]:
     """The classifier that is explained, and the fitted transformers before it, outermost first.
 
-    Parameters and errors as in :func:`victim`; `role` follows the name of a model that is not fitted.
+    Parameters and errors as in :func:`resolve_model`; `role` follows the name of a model that is not fitted.
     """
     model, before, path = estimator, [], "model"
     while True:
@@ -141,7 +150,7 @@ def check_model(estimator: Any, *, needs: Iterable[str], what: str) -> Any:
 def module_of(init: Any, what: str) -> tuple[nn.Module, list[Any]]:
     """The torch module of a fitted classifier, Pipeline, search, skorch net or module, and the transformers before it.
 
-    Raises TypeError or NotFittedError, as :func:`victim`, of anything that has no weights.
+    Raises TypeError or NotFittedError, as :func:`resolve_model`, of anything that has no weights.
     """
     if isinstance(init, nn.Module):
         return init, []

@@ -25,10 +25,10 @@ from robustxai._files import file_name, write_csv, write_text, written_at_once
 from robustxai.benchmark import (
     ATTACKS,
     DATA,
-    DEFENCES,
+    DEFENSES,
     SHAPES,
     STANDARD_ATTACKS,
-    STANDARD_DEFENCES,
+    STANDARD_DEFENSES,
     ATEXEfficacy,
     ATEXImages,
     Bracket,
@@ -42,7 +42,7 @@ from robustxai.benchmark import (
     paper_markdown,
     run_experiment,
     shapes_markdown,
-    summarise,
+    summarize,
     write_tables,
 )
 from robustxai.benchmark._atex_images import EPSILONS
@@ -73,7 +73,7 @@ console = Console()
 messages = Console(stderr=True)
 
 #: Options that take several names, one after the other.
-_LISTS = ("--data", "--defences", "--attacks", "--tables", "--figures", "--drop", "--na-values")
+_LISTS = ("--data", "--defenses", "--attacks", "--tables", "--figures", "--drop", "--na-values")
 #: Without the ensemble, which takes twice as long as the rest of the demo.
 _QUICK_ATTACKS = tuple(name for name in STANDARD_ATTACKS if name != "auto")
 _SCHEDULER_HELP = (
@@ -168,8 +168,8 @@ def demo(
 @app.command()
 def benchmark(
     data: Annotated[list[str], typer.Option(help=f"Table: {', '.join(DATA)} or FILE.csv (last column = label).")],
-    defences: Annotated[
-        list[str], typer.Option(help=f"Any of {', '.join(DEFENCES)}; {len(STANDARD_DEFENCES)} of them by default.")
+    defenses: Annotated[
+        list[str], typer.Option(help=f"Any of {', '.join(DEFENSES)}; {len(STANDARD_DEFENSES)} of them by default.")
     ] = [],  # noqa: B006
     attacks: Annotated[
         list[str], typer.Option(help=f"Any of {', '.join(ATTACKS)}; {len(STANDARD_ATTACKS)} of them by default.")
@@ -193,10 +193,10 @@ def benchmark(
         "robustxai-benchmark"
     ),
 ) -> None:
-    """Run defences against attacks on real tables; names of a list are separated by spaces or commas."""
-    defence_names, attack_names = _names(defences, STANDARD_DEFENCES), _names(attacks, STANDARD_ATTACKS)
+    """Run defenses against attacks on real tables; names of a list are separated by spaces or commas."""
+    defense_names, attack_names = _names(defenses, STANDARD_DEFENSES), _names(attacks, STANDARD_ATTACKS)
     tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
-    experiment = Experiment(tables, defence_names, attack_names, seeds, k, epsilon, norm, max_iter, rows, certify)
+    experiment = Experiment(tables, defense_names, attack_names, seeds, k, epsilon, norm, max_iter, rows, certify)
     _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
 
 
@@ -347,8 +347,8 @@ def bracket(
     data: Annotated[
         list[str], typer.Option(help=f"Any of {', '.join(DATA)}, or FILE.csv; all tables by default.")
     ] = [],  # noqa: B006
-    defences: Annotated[
-        list[str], typer.Option(help=f"Any of {', '.join(DEFENCES)}; {len(Bracket.defences)} of them by default.")
+    defenses: Annotated[
+        list[str], typer.Option(help=f"Any of {', '.join(DEFENSES)}; {len(Bracket.defenses)} of them by default.")
     ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 3,
     rows: Annotated[int, typer.Option(help="Test rows that are certified and attacked.")] = 100,
@@ -366,7 +366,7 @@ def bracket(
 ) -> None:
     """Bracket the true P@8 of models on real tables: proven from below, attacked from above, at five radii."""
     tables = _tables(_names(data, _BRACKET_DATA), target, drop, na_values, sep, encoding, drop_unlabeled)
-    study = Bracket(tables, _names(defences, Bracket.defences), seeds, n_rows=rows)
+    study = Bracket(tables, _names(defenses, Bracket.defenses), seeds, n_rows=rows)
     with _stoppable(fresh=False), _progress() as progress, _notes():
         results, failed = _finished(
             lambda: study.run(out, n_jobs=n_jobs, scheduler=scheduler, progress=_reporter(progress))
@@ -413,7 +413,7 @@ def _reporter(progress: Progress) -> Callable[[int, int, dict[str, Any]], None]:
     task = progress.add_task("starting", total=None)
 
     def show(finished: int, total: int, row: dict[str, Any]) -> None:
-        model = next(row[name] for name in ("defence", "method", "arm") if name in row)
+        model = next(row[name] for name in ("defense", "method", "arm") if name in row)
         latest = f"{escape(row['data'])} · {model} · seed {row['seed']}"
         description = "done" if finished == total else latest
         progress.update(task, completed=finished, total=total, description=description)
@@ -442,7 +442,7 @@ def _point_to_warnings(rows: pd.DataFrame, csv: Path) -> None:
         return
     doubtful = rows[rows["warning"].fillna("") != ""]
     if len(doubtful):
-        names = {data: ", ".join(dict.fromkeys(own["defence"])) for data, own in doubtful.groupby("data", sort=False)}
+        names = {data: ", ".join(dict.fromkeys(own["defense"])) for data, own in doubtful.groupby("data", sort=False)}
         which = "; ".join(f"{data}: {models}" for data, models in names.items())
         text = f"note: some figures are probably not what they seem ({which}); the column 'warning' of {csv} says why."
         messages.print(text, markup=False, soft_wrap=True)
@@ -484,14 +484,14 @@ def _rich_table(name: str, cells: pd.DataFrame) -> Table:
     title = f"{escape(name)}: epsilon {first['epsilon']:g}, mean over {seeds} seed{'s' if seeds > 1 else ''}"
     # narrow on purpose: it must be readable in a terminal of 80 columns
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    table.add_column("defence", no_wrap=True)
+    table.add_column("defense", no_wrap=True)
     shown = [column for column in _SHOWN if column in cells]
     for column in shown:
         heading = COLUMNS[column][0].format(k=first["k"]).replace(" ", "\n")
         table.add_column(heading, justify="right", no_wrap=True)
-    for (_, defence), row in summarise(cells).iterrows():
+    for (_, defense), row in summarize(cells).iterrows():
         values = [(row[column, "mean"], COLUMNS[column][1]) for column in shown]
-        table.add_row(str(defence), *("-" if pd.isna(value) else f"{value:.{digits}f}" for value, digits in values))
+        table.add_row(str(defense), *("-" if pd.isna(value) else f"{value:.{digits}f}" for value, digits in values))
     return table
 
 

@@ -63,7 +63,7 @@ class ThreatModel:
     frozen : sequence of int, of str, or a boolean mask, optional
         Features that may not be changed, by index, name or mask (age, sex, ...).
     scale : float, array of shape (*features,) or mapping, optional
-        s, one unit of every feature, for data that is not standardised. Of single features, by name or index:
+        s, one unit of every feature, for data that is not standardized. Of single features, by name or index:
         ``{"age": 10}``; the unit of all others is 1 then.
 
     Raises
@@ -259,7 +259,7 @@ class PerturbationSet:
         # x is inside the box up to float32 rounding; min/max keep 0 feasible when it is not
         return (steps * self.unit).clamp((self.low - x).clamp_max(0.0), (self.high - x).clamp_min(0.0))
 
-    def normalise(self, gradient: Tensor) -> Tensor:
+    def normalize(self, gradient: Tensor) -> Tensor:
         """`gradient` divided row by row by its length over the free features; zero where that is zero."""
         length = _length(gradient * self.unit)
         return torch.where(length > torch.finfo(gradient.dtype).tiny, gradient / length, 0.0)

@@ -62,9 +62,9 @@ FOLDERS = [
         if not m.name.split(".")[1].startswith("_")
     ),
 ]
-#: Not for users' arguments: the command line reads text, errors carry what is raised, and enclosures are the inside of
+#: Not for users' arguments: the command line reads text, errors carry what is raised, and bounds are the inside of
 #: certificates, which check for them.
-LEFT_OUT = {"robustxai.cli", "robustxai.enclosures", "robustxai.exceptions"}
+LEFT_OUT = {"robustxai.cli", "robustxai.bounds", "robustxai.exceptions"}
 
 #: Arguments that are data, models or parts of a running computation. What they may be depends on what is done with
 #: them, and is said there.

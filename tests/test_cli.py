@@ -59,10 +59,10 @@ def one_sentence(text):
     return last.removeprefix("error: ")
 
 
-def test_help_names_every_data_set_defence_and_attack():
+def test_help_names_every_data_set_defense_and_attack():
     result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, ["benchmark", "--help"])
     assert result.exit_code == 0
-    for name in (*DATA, *cli.DEFENCES, *cli.ATTACKS, "FILE.csv"):
+    for name in (*DATA, *cli.DEFENSES, *cli.ATTACKS, "FILE.csv"):
         assert name in result.output
     assert CliRunner().invoke(cli.app, ["demo", "--help"]).exit_code == 0
 
@@ -70,7 +70,7 @@ def test_help_names_every_data_set_defence_and_attack():
 def test_the_module_is_a_program_that_resumes(tmp_path):
     out = tmp_path / "results"
     command = [sys.executable, "-m", "robustxai.cli", "benchmark", "--data", "breast_cancer"]
-    command += ["--defences", "logistic_regression,vanilla", *SMALL, "--out", str(out)]
+    command += ["--defenses", "logistic_regression,vanilla", *SMALL, "--out", str(out)]
     first = subprocess.run(command, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     assert "logistic_regression" in first.stdout
@@ -88,14 +88,14 @@ def test_the_module_is_a_program_that_resumes(tmp_path):
     assert table == again
 
     cells = pd.read_csv(out / "results.csv", dtype={"norm": str})
-    assert set(cells["defence"]) == {"logistic_regression", "vanilla"}
+    assert set(cells["defense"]) == {"logistic_regression", "vanilla"}
     assert (out / "results.md").read_text(encoding="utf-8").startswith("### breast_cancer (30 features, epsilon 0.5")
     assert (out / "frontier-breast_cancer.png").read_bytes().startswith(b"\x89PNG")
     printed = {name: values[:4] for name, *values in table}
     assert len(printed) == 2
     shown = {"roc_auc": 4, "precision_at_k": 3, "between_rows_precision": 3, "certified_precision_at_k": 3}
     for _, row in cells.iterrows():
-        assert printed[row["defence"]] == [f"{row[name]:.{digits}f}" for name, digits in shown.items()]
+        assert printed[row["defense"]] == [f"{row[name]:.{digits}f}" for name, digits in shown.items()]
 
 
 def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path):
@@ -106,14 +106,14 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
         raise ValueError("that is all")
 
     monkeypatch.setattr(cli, "run_experiment", record)
-    names = [["--defences", "vanilla,r2et"], ["--defences", "vanilla", "--defences", "r2et"]]
+    names = [["--defenses", "vanilla,r2et"], ["--defenses", "vanilla", "--defenses", "r2et"]]
     rest = ["--seeds", "3", "--k", "4", "--epsilon", "0.1", "--norm", "inf", "--max-iter", "7", "--rows", "9"]
-    for defences in names:
-        arguments = ["benchmark", "--data", "adult,bank", *defences, *rest, "--n-jobs", "2", "--out", str(tmp_path)]
+    for defenses in names:
+        arguments = ["benchmark", "--data", "adult,bank", *defenses, *rest, "--n-jobs", "2", "--out", str(tmp_path)]
         CliRunner().invoke(cli.app, arguments)
     (first, options), (second, _) = seen
     assert first == second
-    assert (first.data, first.defences, first.attacks) == (("adult", "bank"), ("vanilla", "r2et"), cli.STANDARD_ATTACKS)
+    assert (first.data, first.defenses, first.attacks) == (("adult", "bank"), ("vanilla", "r2et"), cli.STANDARD_ATTACKS)
     assert (first.seeds, first.k, first.epsilon, first.norm) == (3, 4, 0.1, "inf")
     assert (first.max_iter, first.n_attacked) == (7, 9)
     assert (options["n_jobs"], options["fresh"]) == (2, False)
@@ -148,7 +148,7 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence_and_exit_code_2(
 ):
     pytest.importorskip("distributed")
     monkeypatch.setattr(_scheduler, "_PATIENCE", 0.3)
-    arguments = ["--data", "breast_cancer", "--defences", "vanilla", *SMALL, "--scheduler", address]
+    arguments = ["--data", "breast_cancer", "--defenses", "vanilla", *SMALL, "--scheduler", address]
     code, text = main("benchmark", *arguments, "--out", tmp_path)
     assert code == 2
     assert one_sentence(text).startswith(message)
@@ -167,7 +167,7 @@ def test_every_study_goes_to_the_scheduler(main, monkeypatch, tmp_path, command)
 
 def test_a_scheduler_without_dask_is_one_sentence_that_names_the_extra(main, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    arguments = ["--data", "breast_cancer", "--defences", "vanilla", *SMALL, "--scheduler", "tcp://host:8786"]
+    arguments = ["--data", "breast_cancer", "--defenses", "vanilla", *SMALL, "--scheduler", "tcp://host:8786"]
     code, text = main("benchmark", *arguments, "--out", tmp_path)
     assert code == 2
     assert "pip install 'robustxai[distributed]'" in one_sentence(text)
@@ -178,7 +178,7 @@ def test_a_scheduler_without_dask_is_one_sentence_that_names_the_extra(main, mon
     [
         (["--data", "adult", "bank", "--seeds", "2"], ["--data", "adult", "--data", "bank", "--seeds", "2"]),
         (["paper", "r2et", "--tables", "1", "2"], ["paper", "r2et", "--tables", "1", "--tables", "2"]),
-        (["--defences", "a,b", "--attacks", "c", "d"], ["--defences", "a,b", "--attacks", "c", "--attacks", "d"]),
+        (["--defenses", "a,b", "--attacks", "c", "d"], ["--defenses", "a,b", "--attacks", "c", "--attacks", "d"]),
         (["demo", "--out", "x"], ["demo", "--out", "x"]),
     ],
 )
@@ -198,7 +198,7 @@ def test_the_demo_is_the_whole_table_on_the_shipped_data(monkeypatch, tmp_path):
     assert isinstance(result.exception, ValueError)
     ((experiment, options),) = seen
     assert experiment.data == ("breast_cancer",)
-    assert experiment.defences == cli.STANDARD_DEFENCES
+    assert experiment.defenses == cli.STANDARD_DEFENSES
     assert {*experiment.attacks, "auto"} == set(cli.STANDARD_ATTACKS)
     assert "auto" not in experiment.attacks  # or it would take twice as long
     assert experiment.certify
@@ -209,8 +209,8 @@ def test_the_demo_is_the_whole_table_on_the_shipped_data(monkeypatch, tmp_path):
 
 def test_the_table_in_the_terminal_has_both_ends_of_the_bracket_in_80_columns():
     rows = [
-        dict.fromkeys(COLUMNS, 0.25) | {"defence": defence, "data": "adult", "seed": 0, "k": 8, "epsilon": 0.5}
-        for defence in ("softplus_weight_decay", "r2et")
+        dict.fromkeys(COLUMNS, 0.25) | {"defense": defense, "data": "adult", "seed": 0, "k": 8, "epsilon": 0.5}
+        for defense in ("softplus_weight_decay", "r2et")
     ]
     cells = pd.DataFrame(rows)
     cells.loc[0, "certified_precision_at_k"] = np.nan
@@ -234,7 +234,7 @@ def test_a_csv_of_trees_alone_has_a_table_and_no_figure(tmp_path, main):
     path = tmp_path / "mine [a].csv"
     frame.to_csv(path, index=False)
     out = tmp_path / "out [b]"
-    code, text = main("benchmark", "--data", path, "--defences", "gradient_boosting", *SMALL, "--out", out)
+    code, text = main("benchmark", "--data", path, "--defenses", "gradient_boosting", *SMALL, "--out", out)
     assert code == 0
     assert "mine [a]: epsilon 0.5" in text
     assert f"Written: {out / 'results.csv'}, {out / 'results.md'}" in text
@@ -243,7 +243,7 @@ def test_a_csv_of_trees_alone_has_a_table_and_no_figure(tmp_path, main):
 
 def test_without_matplotlib_there_is_no_figure_and_a_word_about_it(tmp_path, main, monkeypatch):
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
-    arguments = ("--data", "breast_cancer", "--defences", "logistic_regression", *SMALL, "--out", tmp_path)
+    arguments = ("--data", "breast_cancer", "--defenses", "logistic_regression", *SMALL, "--out", tmp_path)
     code, text = main("benchmark", *arguments)
     assert code == 0
     assert "pip install 'robustxai[plot]'" in text
@@ -284,7 +284,7 @@ def test_the_image_experiment_has_a_figure_per_data_set(monkeypatch, tmp_path):
     ("arguments", "message"),
     [
         (["--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
-        (["--defences", "vanila"], "There is no defence 'vanila'. Did you mean 'vanilla'?"),
+        (["--defenses", "vanila"], "There is no defense 'vanila'. Did you mean 'vanilla'?"),
         (["--attacks", "er,boundry"], "There is no attack 'boundry'. Did you mean 'boundary'?"),
         (["--epsilon", "-1"], "epsilon must be a finite number >= 0, got -1.0."),
         (["--seeds", "0"], "seeds must be a finite number >= 1, got 0."),
@@ -396,7 +396,7 @@ def test_images_and_graphs_have_experiments_of_their_own(monkeypatch, tmp_path, 
     ("arguments", "message"),
     [
         (["--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
-        (["--defences", "gradient_boosting"], "gradient_boosting has no explanations of its own"),
+        (["--defenses", "gradient_boosting"], "gradient_boosting has no explanations of its own"),
         (["--rows", "0"], "n_rows must be a finite number >= 1, got 0."),
     ],
 )
@@ -409,12 +409,12 @@ def test_bad_input_to_bracket_is_one_sentence_and_exit_code_2(main, tmp_path, ar
 
 def test_bracket_writes_tables_and_a_figure_per_data_set(monkeypatch, tmp_path):
     seen = []
-    rows = pd.DataFrame({"data": ["bank", "compas"], "defence": "vanilla", "seed": 0, "epsilon": 0.1, "k": 8})
+    rows = pd.DataFrame({"data": ["bank", "compas"], "defense": "vanilla", "seed": 0, "epsilon": 0.1, "k": 8})
     rows = rows.assign(n_rows=9, n_features=20, warning="")
     columns = (*_bracket_tables._POINT_COLUMNS, *_bracket_tables._RADIUS_COLUMNS, *_bracket_tables._MODEL)
     rows = rows.assign(**{column: 0.5 for _, column, _ in columns if column != "gap"})
     monkeypatch.setattr(cli.Bracket, "run", lambda self, out, **options: seen.append((self, options)) or rows)
-    arguments = ["bracket", "--data", "bank,compas", "--defences", "vanilla", "--seeds", "2", "--rows", "9"]
+    arguments = ["bracket", "--data", "bank,compas", "--defenses", "vanilla", "--seeds", "2", "--rows", "9"]
     result = CliRunner().invoke(cli.app, [*arguments, "--n-jobs", "2", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     ((study, options),) = seen
@@ -429,7 +429,7 @@ def test_bracket_writes_tables_and_a_figure_per_data_set(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("data", "reason"), [("bank", "there is nothing to download"), ("adult", "no network here")])
 def test_absent_data_are_one_sentence_that_says_what_to_do(main, nowhere, tmp_path, data, reason):
-    code, text = main("benchmark", "--data", data, "--defences", "vanilla", *SMALL, "--out", tmp_path / "out")
+    code, text = main("benchmark", "--data", data, "--defenses", "vanilla", *SMALL, "--out", tmp_path / "out")
     assert code == 2
     sentence = one_sentence(text)
     assert sentence.startswith(f"The {data} data are not on this machine")
@@ -469,7 +469,7 @@ def test_tables_go_to_one_stream_and_all_else_to_the_other(monkeypatch, capsys, 
     frame = frame.assign(t=np.arange(80) % 2)
     frame.to_csv(tmp_path / "good.csv", index=False, sep=";")
     frame.assign(a=np.inf).to_csv(tmp_path / "bad.csv", index=False)
-    arguments = ["--data", str(tmp_path / "bad.csv"), str(tmp_path / "good.csv"), "--defences", "logistic_regression"]
+    arguments = ["--data", str(tmp_path / "bad.csv"), str(tmp_path / "good.csv"), "--defenses", "logistic_regression"]
     arguments += [*SMALL, "--k", "1", "--no-certify", "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["robustxai", "benchmark", *arguments])
     with pytest.raises(SystemExit) as stop:
@@ -515,7 +515,7 @@ def test_pipes_take_utf_8_whatever_the_machine_says(monkeypatch, encoding):
 
 def test_ctrl_c_keeps_finished_cells_and_the_same_command_goes_on(tmp_path):
     out = tmp_path / "out"
-    arguments = ["benchmark", "--data", "breast_cancer", "--defences", "logistic_regression,softplus", *SMALL]
+    arguments = ["benchmark", "--data", "breast_cancer", "--defenses", "logistic_regression,softplus", *SMALL]
     arguments += ["--seeds", "3", "--out", str(out)]
     process = subprocess.Popen(
         [sys.executable, "-m", "robustxai.cli", *arguments],

@@ -81,7 +81,7 @@ class _Display:
 
 
 def _rows(seed):
-    return pd.DataFrame({"data": "t", "defence": ["a", "b"], "seed": 0, "k": 1, "epsilon": 0.5, "norm": "2"}).assign(
+    return pd.DataFrame({"data": "t", "defense": ["a", "b"], "seed": 0, "k": 1, "epsilon": 0.5, "norm": "2"}).assign(
         n_features=3, roc_auc=[0.1 * seed, 0.25]
     )
 

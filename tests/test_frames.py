@@ -44,7 +44,7 @@ KINDS = {
     "pyarrow": lambda X: pa.table({name: X[name].to_numpy() for name in X.columns}),
 }
 TYPES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.Table}
-TABULAR = [kind for kind in ATTACKS if kind.__name__ != "MassCentreAttack"]
+TABULAR = [kind for kind in ATTACKS if kind.__name__ != "CenterOfMassAttack"]
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from robustxai.attacks import BoundaryMarginAttack
 
 
 class Grandparent(InheritedParamsMixin, BaseEstimator):
-    def __init__(self, data=None, *, colour="red", **unknown):
+    def __init__(self, data=None, *, color="red", **unknown):
         self._refuse(unknown)
         self.data = data
-        self.colour = colour
+        self.color = color
 
 
 class Parent(Grandparent):
@@ -30,20 +30,20 @@ class Child(Parent):
 
 
 def test_a_class_has_the_parameters_of_its_ancestors_and_its_own_defaults():
-    expected = {"data": None, "colour": "red", "size": 2, "weight": 0.5}
+    expected = {"data": None, "color": "red", "size": 2, "weight": 0.5}
     assert {name: p.default for name, p in inspect.signature(Child).parameters.items()} == expected
     assert Child().get_params() == expected
-    assert Parent().get_params() == {"data": None, "colour": "red", "size": 1}
+    assert Parent().get_params() == {"data": None, "color": "red", "size": 1}
     assert next(iter(inspect.signature(Child).parameters)) == "data"
 
 
 def test_they_survive_set_params_and_clone():
-    changed = Child(3, colour="blue").set_params(size=7)
-    assert clone(changed).get_params() == {"data": 3, "colour": "blue", "size": 7, "weight": 0.5}
+    changed = Child(3, color="blue").set_params(size=7)
+    assert clone(changed).get_params() == {"data": 3, "color": "blue", "size": 7, "weight": 0.5}
 
 
 def test_an_unknown_one_is_refused_with_the_nearest():
-    with pytest.raises(TypeError, match=r"Child has no parameter 'color'\. Did you mean 'colour'\?"):
+    with pytest.raises(TypeError, match=r"Child has no parameter 'color'\. Did you mean 'color'\?"):
         Child(color="blue")
 
 

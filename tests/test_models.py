@@ -23,7 +23,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from robustxai import R2ETClassifier, SoftplusClassifier, VanillaClassifier, retrain
-from robustxai._models import victim
+from robustxai._models import resolve_model
 from robustxai.attacks import BlackBox, ERAttack
 from robustxai.exceptions import EvaluationWarning
 from robustxai.inspection import SaliencyDisplay
@@ -96,7 +96,9 @@ def test_every_nesting_is_looked_into(caller, name, nested, clf, table):
     np.testing.assert_allclose(call(model, X.iloc[::9], y[::9]), call(clf, seen, y[::9]), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("caller", [name for name in (*ATTACKED, *EXPLAINED, *PREDICTED) if name != "MassCentreAttack"])
+@pytest.mark.parametrize(
+    "caller", [name for name in (*ATTACKED, *EXPLAINED, *PREDICTED) if name != "CenterOfMassAttack"]
+)
 def test_a_pipeline_is_what_its_last_step_is_at_what_the_others_make_of_X(caller, nested, clf, table):
     X, y = table
     rows, labels = X.iloc[::5], y[::5]
@@ -379,7 +381,7 @@ def test_an_object_of_the_users_own_with_the_right_attributes_is_taken(table):
 
     X, _ = table
     own = Own()
-    assert victim(own, X, needs=("predict_proba",), what="This")[0] is own
+    assert resolve_model(own, X, needs=("predict_proba",), what="This")[0] is own
     np.testing.assert_array_equal(prediction_sensitivity(own, X, X), 0.0)
     with pytest.raises(TypeError, match="Own has no 'explain'"):
         comprehensiveness(own, X)

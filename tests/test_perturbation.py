@@ -181,10 +181,10 @@ def test_the_ascent_step_has_length_one_and_no_other_step_climbs_higher(case, se
 
 @examples
 @given(cases(boxes=(False,), norms=(2,)), st.sampled_from([1e-30, 1e-36, 1.0, 1e30]))
-def test_normalising_gives_unit_length_over_the_free_features_whatever_the_magnitude(case, magnitude):
+def test_normalizing_gives_unit_length_over_the_free_features_whatever_the_magnitude(case, magnitude):
     """A float32 square underflows below 1e-19 and overflows above 1e19."""
     gradient = (case.delta + np.sign(case.delta)) * magnitude
-    unit = case.space.normalise(tensor(gradient)).numpy().astype(float)
+    unit = case.space.normalize(tensor(gradient)).numpy().astype(float)
     lengths = np.linalg.norm(unit * case.scale * ~case.frozen, axis=1)
     alive = (gradient[:, ~case.frozen] != 0).any(axis=1)
     np.testing.assert_allclose(lengths[alive], 1.0, rtol=ULP)
@@ -199,7 +199,7 @@ def test_normalising_gives_unit_length_over_the_free_features_whatever_the_magni
 def test_a_gradient_of_zero_gives_no_step_and_no_nan(norm):
     space = ThreatModel(norm=norm).bind(np.zeros((2, D)))
     gradient = torch.tensor([[0.0] * D, [1e-30, 0.0, -2e-30, 0.0, 0.0]])
-    for result in (space.normalise(gradient), space.ascent(gradient)):
+    for result in (space.normalize(gradient), space.ascent(gradient)):
         assert torch.isfinite(result).all()
         assert (result[0] == 0).all()
         assert (result[1] != 0).any()
@@ -255,7 +255,7 @@ def test_images_keep_their_shape_and_a_mask_freezes_pixels_of_all_channels():
 
 
 def test_scale_is_the_unit_of_a_feature():
-    """The same attack in metres and in millimetres."""
+    """The same attack in meters and in millimeters."""
     delta, factor = np.array([[3.0, -1.0, 2.0, 0.5, 4.0]]), np.array([1.0, 1000.0, 1.0, 0.001, 10.0])
     plain = ThreatModel(epsilon=1.5).bind(delta)
     scaled = ThreatModel(epsilon=1.5, scale=factor).bind(delta)

@@ -4,10 +4,10 @@ from robustxai.attacks._auto import AutoExplanationAttack
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
+from robustxai.attacks._center_of_mass import CenterOfMassAttack
 from robustxai.attacks._er import ERAttack
 from robustxai.attacks._fgsm import FGSM
 from robustxai.attacks._gradient import GradientAttack
-from robustxai.attacks._mass_centre import MassCentreAttack
 from robustxai.attacks._mse import MSEAttack
 from robustxai.attacks._multi_objective import MultiObjectiveAttack
 from robustxai.attacks._nes import NESAttack
@@ -28,10 +28,10 @@ __all__ = [
     "BaseAttack",
     "BlackBox",
     "BoundaryMarginAttack",
+    "CenterOfMassAttack",
     "ERAttack",
     "GradientAttack",
     "MSEAttack",
-    "MassCentreAttack",
     "MultiObjectiveAttack",
     "NESAttack",
     "PromotionAttack",

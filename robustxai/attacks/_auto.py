@@ -46,8 +46,8 @@ from robustxai.attacks._soft_overlap import SoftOverlapAttack
 from robustxai.attacks._top_k import TopKManipulation
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.attacks._unexplained import Lenient, asked_twice, lenient, unexplained_rows
+from robustxai.engine import has_piecewise_linear, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
-from robustxai.nets import has_piecewise_linear, softplus_surrogate
 from robustxai.perturbation import ThreatModel
 from robustxai.ranking import RANKING, clip_k, count_units
 
@@ -93,7 +93,7 @@ PRESETS: dict[str, list[Member]] = {
         *_restarts(4, 100),
     ],
 }
-#: What is added where the victim's explanation has no derivative of its own: gradients are those of a stand-in there.
+#: What is added where the estimator's explanation has no derivative of its own: a surrogate gives the gradients there.
 _WITHOUT_DERIVATIVE: dict[str, list[Member]] = {
     "fast": [(NESAttack, {"max_iter": 10})],
     "standard": [(NESAttack, {"max_iter": 30})],
@@ -110,12 +110,12 @@ class AutoExplanationAttack(AttackTransformer):
     Random directions set the floor; then come all attacks of the library that lower P@k, promotion of single outsiders
     and random restarts, each on the rows that still resist. ReLU networks are attacked through a smooth stand-in and,
     as they are, without gradients (:class:`NESAttack`); a :class:`BlackBox` without gradients only. Every perturbation
-    is evaluated on the victim itself and keeps its prediction.
+    is evaluated on the target estimator itself and keeps its prediction.
 
     Parameters
     ----------
     estimator : fitted classifier, BlackBox, Pipeline or search
-        The victim. It is used as it is. Of a Pipeline the last step is attacked, as in :class:`BaseAttack`.
+        The target estimator. It is used as it is. Of a Pipeline the last step is attacked, as in :class:`BaseAttack`.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more units than that.
     threat : ThreatModel, optional
@@ -186,7 +186,7 @@ class AutoExplanationAttack(AttackTransformer):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Check the parameters, the victim and X of shape (n_samples, *features); nothing is learned."""
+        """Check the parameters, the target estimator and X of shape (n_samples, *features); nothing is learned."""
         return self._prepare(X)
 
     def _prepare(self, X: Any, epsilon: float | None = None) -> Self:
@@ -195,7 +195,7 @@ class AutoExplanationAttack(AttackTransformer):
             X = self._check_fit(X)
             self.k_ = clip_k(self.k, count_units(X.shape[1:]))
             self._warn_of_ball(X, epsilon)
-            warn_of_mismatch(self._victim, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
+            warn_of_mismatch(self._target_estimator, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -295,7 +295,7 @@ class AutoExplanationAttack(AttackTransformer):
         Parameters
         ----------
         X : array-like of shape (n_samples, *features)
-            Centres.
+            Centers.
         max_epsilon : float, optional
             Where the search begins; that of the threat model by default.
         n_levels : int, default=15
@@ -316,7 +316,7 @@ class AutoExplanationAttack(AttackTransformer):
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
         POSITIVE.check("max_epsilon", epsilon, "AutoExplanationAttack.minimum_radius")  # of the threat model too
         lines = Lines(
-            self._victim,
+            self._target_estimator,
             self._as_fitted(X),
             threat,
             self.k_,
@@ -341,13 +341,13 @@ class AutoExplanationAttack(AttackTransformer):
     def _on_lines(self, X: Any, lines: Lines, threat: ThreatModel) -> np.ndarray:
         """The radius on the best of the straight lines; infinite where there is no derivative to follow."""
         best = np.full(len(lines.start), np.inf)
-        if isinstance(self._victim, BlackBox):
+        if isinstance(self._target_estimator, BlackBox):
             return best
         module = self._followed_module()
-        ball = threat.bind(self._validate(X), device=self._victim.device_)
+        ball = threat.bind(self._validate(X), device=self._target_estimator.device_)
         low, high = (np.asarray(bound.cpu(), dtype=np.float64) for bound in (ball.low, ball.high))
         x, target = self._tensor(self._validate(X)), self._predicted(self._validate(X))
-        for gradient in closing_directions(module, self._victim.explainer_, x, target, self.k_, self.ranking):
+        for gradient in closing_directions(module, self._target_estimator.explainer_, x, target, self.k_, self.ranking):
             steps = np.asarray(ball.ascent(-gradient).cpu(), dtype=np.float64)
             best = np.minimum(best, lines.along(steps, low, high, threat.epsilon))
         return best
@@ -355,11 +355,11 @@ class AutoExplanationAttack(AttackTransformer):
     # ---------------------------------------------------------------- the ensemble
 
     def _members(self, without_derivative: bool) -> Iterator[Member]:
-        black_box = isinstance(self._victim, BlackBox)
+        black_box = isinstance(self._target_estimator, BlackBox)
         for member in PRESETS[self.preset]:
             if not black_box or member[0] is RandomAttack:
                 yield member
-        if black_box or without_derivative or has_piecewise_linear(self._victim.module_):
+        if black_box or without_derivative or has_piecewise_linear(self._target_estimator.module_):
             yield from _WITHOUT_DERIVATIVE[self.preset]
 
     def _followed_module(self) -> nn.Module:
@@ -369,11 +369,11 @@ class AutoExplanationAttack(AttackTransformer):
 
     def _lacks_derivative(self, X: Any) -> bool:
         """Whether gradient attacks have nothing to follow, be it on a stand-in."""
-        if isinstance(self._victim, BlackBox):
+        if isinstance(self._target_estimator, BlackBox):
             return False
         module = self._followed_module()
         rows = self._validate(take(X, np.arange(min(len(X), N_ASKED))))
-        return lacks_derivative(module, self._victim.explainer_, self._tensor(rows), self._predicted(rows))
+        return lacks_derivative(module, self._target_estimator.explainer_, self._tensor(rows), self._predicted(rows))
 
     def _ensemble(self, X: Any, threat: ThreatModel) -> tuple[AttackResult, list[str]]:
         """The lowest of all members, and what is doubtful about it."""
@@ -385,7 +385,7 @@ class AutoExplanationAttack(AttackTransformer):
             options = {**params}
             seed = (self.random_state + options.pop("seed", 0)) % 2**32
             member = attack(
-                self._victim,
+                self._target_estimator,
                 k=self.k,
                 threat=threat,
                 ranking=self.ranking,
@@ -421,13 +421,13 @@ class AutoExplanationAttack(AttackTransformer):
                 "model is linear, or has collapsed: read P@k beside AUC and the figure of logistic regression."
             ]
         said = [zero_rows(best.attribution, best.attribution_adv), unexplained_rows(np.isnan(best.precision_at_k))]
-        if isinstance(lenient(self._victim.explainer_), Lenient):
+        if isinstance(lenient(self._target_estimator.explainer_), Lenient):
             rows = self._as_fitted(np.asarray(best.X))
             found = np.asarray(best.attribution)
-            said.append(asked_twice(self._victim, rows, best.predicted, found, self.k_, self.ranking))
+            said.append(asked_twice(self._target_estimator, rows, best.predicted, found, self.k_, self.ranking))
         doubts = [one for one in said if one]
         floor, *others = results
-        if not others or isinstance(self._victim, BlackBox):
+        if not others or isinstance(self._target_estimator, BlackBox):
             return doubts
         first = others[0]
         masked = first.mean_precision > floor.mean_precision + 0.01

@@ -28,8 +28,8 @@ from robustxai.attacks._unexplained import (
     precision_where_explained,
     unexplained_rows,
 )
+from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
-from robustxai.nets import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import RANKING, clip_k, count_units
 from robustxai.training import draw_seed, small_net_threads
@@ -48,8 +48,8 @@ class BaseAttack(AttackTransformer):
     Parameters
     ----------
     estimator : fitted classifier, Pipeline or search
-        The victim. It is used as it is, and ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline
-        the last step is attacked, as :class:`AttackTransformer` describes.
+        The target estimator. ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline the last
+        step is attacked, as :class:`AttackTransformer` describes.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more features than that.
     threat : ThreatModel, optional
@@ -124,32 +124,32 @@ class BaseAttack(AttackTransformer):
         """
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
-        """What the attacker maximises, shape (n,); also decides between iterates of equal P@k.
+        """What the attacker maximizes, shape (n,); also decides between iterates of equal P@k.
 
         `attribution`, of shape (n, *features), is in the units of each row's clean one (``reference.log_scale``).
         """
         return -reference.mean_gap(reference.rank(attribution))
 
-    def _check_victim(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
-        """Warn where the attack cannot find anything in this victim; called once, with the first chunk of rows."""
+    def check_target(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
+        """Warn where the attack cannot find anything; called once, with the first chunk of rows."""
 
     # ---------------------------------------------------------------- scikit-learn
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Check the parameters, the victim and X of shape (n_samples, *features); nothing is learned.
+        """Check the parameters, the target estimator and X of shape (n_samples, *features); nothing is learned.
 
         Raises
         ------
         NotFittedError
-            The victim is not fitted.
+            The target estimator is not fitted.
         ValueError, TypeError
-            No victim, or a parameter out of its range.
+            No target estimator, or a parameter out of its range.
         """
         with all_or_nothing(self):
             X = self._check_fit(X)
             self._adopt(X)
             self._warn_of_ball(X)
-            warn_of_mismatch(self._victim, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
+            warn_of_mismatch(self._target_estimator, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
         return self
 
     def _adopt(self, X: np.ndarray) -> None:
@@ -176,9 +176,9 @@ class BaseAttack(AttackTransformer):
         with own_switches():
             X_adv, trace = self._attack(self._validate(rows))
             seen = [self._as_fitted(part) for part in (rows, X_adv)]
-            labels = self._victim.predict(seen[0])
-            attribution, failed = explained(self._victim, seen[0], labels)
-            attribution_adv, failed_adv = explained(self._victim, seen[1], labels)
+            labels = self._target_estimator.predict(seen[0])
+            attribution, failed = explained(self._target_estimator, seen[0], labels)
+            attribution_adv, failed_adv = explained(self._target_estimator, seen[1], labels)
             if failed_adv.any():  # there is nothing to compare with: the row counts as not moved
                 back = failed_adv & ~failed
                 X_adv[back], attribution_adv[back] = np.asarray(seen[0])[back], attribution[back]
@@ -186,8 +186,8 @@ class BaseAttack(AttackTransformer):
             precision = precision_where_explained(attribution, attribution_adv, self.k_, self.ranking)
             before, after = self._probabilities(seen)
             doubts = [zero_rows(attribution, attribution_adv), unexplained_rows(failed)]
-            if isinstance(lenient(self._victim.explainer_), Lenient):
-                doubts.append(asked_twice(self._victim, seen[0], labels, attribution, self.k_, self.ranking))
+            if isinstance(lenient(self._target_estimator.explainer_), Lenient):
+                doubts.append(asked_twice(self._target_estimator, seen[0], labels, attribution, self.k_, self.ranking))
         for doubt in filter(None, doubts):
             warnings.warn(f"This P@k is probably not what it seems: {doubt}", EvaluationWarning, stacklevel=2)
         return AttackResult(
@@ -211,9 +211,9 @@ class BaseAttack(AttackTransformer):
 
     def _probabilities(self, points: list[Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Of the class predicted at the first points, there and at the second ones."""
-        if not hasattr(self._victim, "predict_proba"):
+        if not hasattr(self._target_estimator, "predict_proba"):
             return None, None
-        before, after = (np.asarray(self._victim.predict_proba(rows)) for rows in points)
+        before, after = (np.asarray(self._target_estimator.predict_proba(rows)) for rows in points)
         places = np.arange(len(before)), before.argmax(axis=1)
         return before[places], after[places]
 
@@ -235,7 +235,7 @@ class BaseAttack(AttackTransformer):
         with small_net_threads(module):
             size = self._rows_at_once(module, x)
             first = torch.arange(min(len(x), size), device=x.device)
-            self._check_victim(of_rows(module, first), surrogate, x[first], target[first])
+            self.check_target(of_rows(module, first), surrogate, x[first], target[first])
             for part in torch.arange(len(x), device=x.device).split(size):
                 # the same draws for each chunk: rows do not depend on how they are divided
                 generator = torch.Generator().manual_seed(seed)
@@ -263,7 +263,7 @@ class BaseAttack(AttackTransformer):
         target: Tensor,
     ) -> tuple[Tensor, Trace]:
         """Best perturbation of every row of one chunk, and what happened on the way."""
-        explainer = lenient(self._victim.explainer_)
+        explainer = lenient(self._target_estimator.explainer_)
         graph = self._needs_graph and surrogate is None
         points, found, logits = observe(module, explainer, x, target, graph)
         reference = Reference.of(found, self.k_, self.ranking)

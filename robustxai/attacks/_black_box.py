@@ -24,7 +24,7 @@ class BlackBox(ClassifierMixin, BaseEstimator):
     """A fitted classifier and a way to explain it, of which nothing is known but the answers.
 
     Attacks that ask for no gradient (:class:`NESAttack`, :class:`RandomAttack`, :class:`AutoExplanationAttack`) take it
-    as their victim. The others find nothing here.
+    as their target. The others find nothing here.
 
     Parameters
     ----------

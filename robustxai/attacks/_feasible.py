@@ -23,7 +23,7 @@ def feasible(X: np.ndarray, delta: np.ndarray, threat: ThreatModel) -> np.ndarra
     Parameters
     ----------
     X, delta : ndarray of shape (n_samples, *features)
-        Centres, and perturbations that are in the threat model up to rounding; zero in frozen features.
+        Centers, and perturbations that are in the threat model up to rounding; zero in frozen features.
     threat : ThreatModel
         Resolved: without names.
     """

@@ -22,7 +22,7 @@ class FGSM(PredictionAttack):
     Parameters
     ----------
     estimator : fitted classifier
-        The victim.
+        The target estimator.
     threat : ThreatModel, optional
         What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     batch_size : int, optional

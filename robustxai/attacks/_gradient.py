@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from robustxai._arguments import FLAG, NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._search import Reference, Search, observe
+from robustxai.engine import of_rows, set_beta
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import Explainer
-from robustxai.nets import of_rows, set_beta
 from robustxai.perturbation import input_gradient
 
 __all__ = ["NO_DERIVATIVE", "N_ASKED", "GradientAttack", "lacks_derivative"]
@@ -37,7 +37,7 @@ class GradientAttack(BaseAttack):
         d_t = \text{unit ascent direction of } v_t = \mu\, v_{t-1} + \nabla_\delta O / \|\nabla_\delta O\|
 
     * The first step has length epsilon. At the clean input the gradient of a sum of gaps is a Hessian-vector product,
-      so this is the optimal point of the linearised ranking; later steps shrink from 0.3 to 0.01 epsilon.
+      so this is the optimal point of the linearized ranking; later steps shrink from 0.3 to 0.01 epsilon.
     * Where the objective is stationary at the clean input, as a distance from itself is, the walk starts along
       :math:`J^\top I(x)`, with J the Jacobian of the explanation: the direction that changes its length fastest. What
       is best beyond depends on the sign, so that each row walks both ways from x, a few iterations each, and goes on
@@ -64,8 +64,8 @@ class GradientAttack(BaseAttack):
     Warns
     -----
     EvaluationWarning
-        The explanation of the victim has no derivative to follow although explanations differ between rows: ReLUs that
-        are no modules, an explainer that is constant around every input.
+        The explanation has no derivative to follow although explanations differ between rows: ReLUs that are not
+        modules, an explainer that is constant around every input.
     """
 
     #: Whether the slope comes from a derivative of the explanation.
@@ -106,15 +106,15 @@ class GradientAttack(BaseAttack):
         return "last" if self.keep == "last" else self._goal
 
     def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
-        """What the attacker maximises, shape (n,), differentiable in `attribution` of shape (n, *features)."""
+        """What the attacker maximizes, shape (n,), differentiable in `attribution` of shape (n, *features)."""
         raise NotImplementedError
 
-    def _check_victim(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
+    def check_target(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
         differentiated = module if surrogate is None else surrogate
-        if self._needs_graph and lacks_derivative(differentiated, self._victim.explainer_, x, target):
+        if self._needs_graph and lacks_derivative(differentiated, self._target_estimator.explainer_, x, target):
             warnings.warn(f"This P@k is probably not what it seems: {NO_DERIVATIVE}", EvaluationWarning, stacklevel=4)
 
-    def _scalarise(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
+    def _scalarize(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
         """What the gradient is taken of, shape (n,): the objective, or its sum with a term of the logits.
 
         `objective` and `logits` are those of the latest iterate, on the surrogate where there is one; ``search.logits``
@@ -136,7 +136,7 @@ class GradientAttack(BaseAttack):
 
     def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
         state, space = search.extra, search.space
-        gradient = space.normalise(self._slope(search, iteration, points, objective))
+        gradient = space.normalize(self._slope(search, iteration, points, objective))
         still = gradient.flatten(start_dim=1).abs().sum(dim=1) == 0
         if iteration == 0:
             state["anchor"] = search.delta
@@ -175,8 +175,8 @@ class GradientAttack(BaseAttack):
         module = search.module if search.surrogate is None else search.surrogate
         points, found, _ = observe(module, search.explainer, search.x, search.target, graph=True)
         attribution = found.direction
-        fixed = search.space.normalise(attribution.detach())
-        start = search.space.normalise(input_gradient((attribution * fixed).flatten(start_dim=1).sum(dim=1), points))
+        fixed = search.space.normalize(attribution.detach())
+        start = search.space.normalize(input_gradient((attribution * fixed).flatten(start_dim=1).sum(dim=1), points))
         return torch.where(_per_row((start != 0).flatten(start_dim=1).any(dim=1), start), start, draw)
 
     def _turn(self, search: Search, objective: Tensor, back: bool) -> None:
@@ -200,11 +200,11 @@ class GradientAttack(BaseAttack):
             state[name] = torch.where(_per_row(chosen, state[name]), other[name], state[name])
 
     def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
-        """Gradient of what `_scalarise` makes of the objective at the latest iterate, shaped like x."""
+        """Gradient of what `_scalarize` makes of the objective at the latest iterate, shaped like x."""
         logits = search.logits
         if search.surrogate is not None:
             points, objective, logits = self._on_surrogate(search.surrogate, search, iteration)
-        return input_gradient(self._scalarise(search, objective, logits), points)
+        return input_gradient(self._scalarize(search, objective, logits), points)
 
     def _step_length(self, iteration: int, max_iter: int, epsilon: float) -> float:
         if self.step_size is not None:

@@ -29,7 +29,7 @@ class MultiObjectiveAttack(GradientAttack):
 
     with h as in :class:`ERAttack` (as a share of the clean gap, so that a weight means the same at any length of the
     gradient), p the softmax output, z the logits, c the class predicted at x and m `max_probability_change` (1 where
-    none is given). Each row minimises
+    none is given). Each row minimizes
 
     * "descent_ascent": :math:`\lambda_0 g_0 + \lambda_1 g_1`, then
       :math:`\lambda \leftarrow [\lambda + (g_0, 10^{-4} g_1)]_+`, divided by its sum;
@@ -78,7 +78,7 @@ class MultiObjectiveAttack(GradientAttack):
         scale = torch.where(clean > noise.clamp_min(torch.finfo(clean.dtype).tiny), clean, 1.0)
         return -reference.mean_gap(reference.rank(attribution)) / scale
 
-    def _scalarise(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
+    def _scalarize(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
         state = search.extra
         if self.weighting == "lagrangian":
             multiplier = state.setdefault("multiplier", torch.ones_like(objective.detach()))

@@ -12,8 +12,8 @@ from torch import Tensor
 from robustxai._switches import own_switches
 from robustxai.attacks._feasible import feasible
 from robustxai.attacks._transformer import AttackTransformer
+from robustxai.engine import channels_last
 from robustxai.explainers import log_odds
-from robustxai.nets import channels_last
 from robustxai.perturbation import PerturbationSet, ascend
 from robustxai.training import small_net_threads
 
@@ -24,7 +24,7 @@ class PredictionAttack(AttackTransformer):
     r"""Base of the attacks on predictions: steepest ascent on the cross-entropy of the predicted class, or of labels.
 
     The log-odds m stand for it, which is ``softplus(-m)``: the same direction, and only the direction of a gradient
-    makes a step. The gradient of the cross-entropy itself rounds to 0 where the victim is confident.
+    makes a step. The gradient of the cross-entropy itself rounds to 0 where the target estimator is confident.
 
     A subclass says how many steps of which length there are, and where they start (`_plan`). The last point is
     returned, whatever is predicted there.

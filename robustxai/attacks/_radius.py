@@ -53,7 +53,7 @@ class Lines:
     Parameters
     ----------
     estimator : fitted classifier or BlackBox
-        The victim.
+        The target estimator.
     X : array-like of shape (n_samples, *features)
         Rows.
     threat : ThreatModel

@@ -60,7 +60,7 @@ class AttackResult:
         Calls of the explainer that gave NaN or infinity for the row or for a point near it: they count as points that
         the attack may not use. Where a row itself has no explanation, its P@k is NaN.
     X : array or DataFrame, or None
-        The inputs, as the victim sees them.
+        The inputs, as the target estimator sees them.
     k : int, or None
         Size of the top sets, after clipping.
     ranking : {"magnitude", "signed"}, or None

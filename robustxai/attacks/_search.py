@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from robustxai.attacks._probability_change import below_limit, target_probability
+from robustxai.engine import of_rows
 from robustxai.explainers import Explainer, ScaledAttribution, scaled_attribution
-from robustxai.nets import of_rows
 from robustxai.perturbation import PerturbationSet
 from robustxai.ranking import top_k_mask, unit_scores
 

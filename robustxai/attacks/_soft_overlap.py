@@ -31,6 +31,6 @@ class SoftOverlapAttack(GradientAttack):
         scores = scores / scores.abs().mean(dim=1, keepdim=True).clamp_min(tiny)
         k, fixed = reference.k, scores.detach()
         boundary = highest(fixed, k, min(k + 1, scores.shape[1])).mean(dim=1, keepdim=True)
-        centred = fixed - fixed.mean(dim=1, keepdim=True)
-        width = 0.1 * centred.square().mean(dim=1, keepdim=True).sqrt().clamp_min(tiny)
+        centerd = fixed - fixed.mean(dim=1, keepdim=True)
+        width = 0.1 * centerd.square().mean(dim=1, keepdim=True).sqrt().clamp_min(tiny)
         return -(torch.sigmoid((scores - boundary) / width) * reference.top).sum(dim=1)

@@ -1,4 +1,4 @@
-"""One attack on many victims at once."""
+"""One attack on many estimators at once."""
 
 from __future__ import annotations
 
@@ -19,53 +19,52 @@ from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._result import AttackResult
-from robustxai.attacks._rows_at_once import MOST_ROWS
-from robustxai.attacks._victim import aimed
+from robustxai.attacks._retarget import retarget
 from robustxai.classifiers import BaseExplainableClassifier
+from robustxai.engine import MOST_ROWS, StackedMLP, StackRows, has_piecewise_linear, of_rows
 from robustxai.explainers import ExactAttribution, Gradient
-from robustxai.nets import StackedMLP, StackRows, has_piecewise_linear, of_rows
 from robustxai.ranking import as_tensor, count_units
 from robustxai.training import small_net_threads
 
 __all__ = ["run_together"]
 
 
-def run_together(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
-    """What ``attack.run`` finds on every victim, from one search through a stack of their networks.
+def run_together(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
+    """What ``attack.run`` finds on every estimator, from one search through a stack of their networks.
 
-    Draws are the same for every row and rows do not depend on each other, so that a victim's result is what it is alone
+    Draws are the same for every row and rows do not depend on each other, so that a estimator's result is what it is alone
     up to the rounding of float32.
 
     Parameters
     ----------
     attack : attack
-        Its `estimator` is replaced by the victims.
-    victims : sequence of (fitted classifier, X of shape (n_samples, n_features))
+        Its `estimator` is replaced by the estimators.
+    estimators : sequence of (fitted classifier, X of shape (n_samples, n_features))
         Each with its own rows.
 
     Returns
     -------
     list of AttackResult
-        One for each victim.
+        One for each estimator.
 
     Raises
     ------
     NotImplementedError
-        Victims or attacks that have to be run one by one; the message says why.
+        Estimators or attacks that have to be run one by one; the message says why.
     """
     if not isinstance(attack, (GradientAttack, RandomAttack)) or type(attack)._search is not BaseAttack._search:
         raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
-        raise NotImplementedError("an attack draws anew for every victim unless random_state is a number")
+        raise NotImplementedError("an attack draws anew for every estimator unless random_state is a number")
     with own_switches():
-        together = _Together(victims)  # refuses what cannot be stacked, before anything is asked of the victims
-    for classifier, _ in victims:
+        together = _Together(estimators)  # refuses what cannot be stacked, before anything is asked of the estimators
+    for classifier, _ in estimators:
         n_units = count_units(classifier.feature_means_.shape)
         k = min(int(attack.k), max(n_units - 1, 1))
         warn_of_mismatch(classifier, f"The {type(attack).__name__}", k=k, ranking=attack.ranking)
     with own_switches():
-        attack = aimed(attack, together)
-    parts = [X for _, X in victims]
+        attack = retarget(attack, together)
+    parts = [X for _, X in estimators]
     if all(isinstance(part, pd.DataFrame) for part in parts):
         rows = pd.concat(parts)
     else:
@@ -76,13 +75,13 @@ def run_together(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list
 
 
 class _Together(BaseEstimator):
-    """Many fitted classifiers as the victim of one attack: its rows are those of the first, of the second, and so on.
+    """Many fitted classifiers as the target of one attack: its rows are those of the first, of the second, and so on.
 
     Labels are class indices.
     """
 
-    def __init__(self, victims: Sequence[tuple[Any, Any]]) -> None:
-        classifiers = [classifier for classifier, _ in victims]
+    def __init__(self, estimators: Sequence[tuple[Any, Any]]) -> None:
+        classifiers = [classifier for classifier, _ in estimators]
         for classifier in classifiers:
             if not isinstance(classifier, BaseExplainableClassifier):
                 raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
@@ -90,10 +89,10 @@ class _Together(BaseEstimator):
                 raise NotImplementedError("networks with ReLUs are attacked through a stand-in, each its own")
         self.explainer_ = classifiers[0].explainer_
         if not isinstance(self.explainer_, Gradient) or any(c.explainer_ != self.explainer_ for c in classifiers):
-            raise NotImplementedError("victims of one attack have one explainer, the gradient")
+            raise NotImplementedError("estimators of one attack have one explainer, the gradient")
         self.device_ = classifiers[0].device_
         self.feature_scales_ = getattr(classifiers[0], "feature_scales_", None)
-        owner = torch.repeat_interleave(torch.tensor([len(X) for _, X in victims]))
+        owner = torch.repeat_interleave(torch.tensor([len(X) for _, X in estimators]))
         stack = StackedMLP([classifier.module_ for classifier in classifiers])
         self.module_ = StackRows(stack, owner).to(self.device_)
 

@@ -1,4 +1,4 @@
-"""What attacks on explanations and on predictions share: a scikit-learn transformer around a fitted victim."""
+"""What attacks on explanations and on predictions share: a scikit-learn transformer around a fitted estimator."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from robustxai._doubts import spread_of, warn_of_ball
 from robustxai._frames import column_names, in_numbers, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
-from robustxai.attacks._rows_at_once import rows_at_once
-from robustxai.nets import frozen
+from robustxai.engine import frozen, rows_at_once
 from robustxai.perturbation import PerturbationSet, ThreatModel
 
 __all__ = ["AttackTransformer"]
@@ -32,17 +31,16 @@ _LOOKED_AT = 1000
 
 
 class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Base of all attacks: parameters and inputs are checked, the victim is kept, nothing is learned.
+    """Base of all attacks: parameters and inputs are checked, the target estimator is kept, nothing is learned.
 
     A subclass names its own parameters in ``__init__``, hands the rest on, and says in `transform` where the inputs go.
 
     Parameters
     ----------
     estimator : fitted classifier, Pipeline or search
-        The victim. It is used as it is, and ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline
-        the last step is attacked: X comes in the columns that the Pipeline takes, and the threat model, the perturbed
-        inputs and the attributions are in the features that the last step sees, by the names that
-        ``pipe[:-1].get_feature_names_out()`` gives where X has column names. Measure them on ``pipe[-1]``.
+        The target estimator. ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline the last
+        step is attacked: X comes in the columns that the Pipeline takes. The threat model, the perturbed inputs and the
+        attributions are in the features that the last step sees, by the names that ``pipe[:-1].get_feature_names_out()`` gives where X has column names. Measure them on ``pipe[-1]``.
     threat : ThreatModel, optional
         What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     batch_size : int, optional
@@ -65,18 +63,18 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         self.threat = threat
         self.batch_size = batch_size
 
-    #: What the victim must have.
+    #: What the target estimator must have.
     _needs: ClassVar[tuple[str, ...]] = ("predict", "explain", "encode_target", "module_", "device_", "explainer_")
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Check the parameters, the victim and X of shape (n_samples, *features); nothing is learned.
+        """Check the parameters, the target estimator and X of shape (n_samples, *features); nothing is learned.
 
         Raises
         ------
         NotFittedError
-            The victim is not fitted.
+            The target estimator is not fitted.
         ValueError, TypeError
-            No victim, one that does not explain itself, or a parameter out of its range.
+            No target estimator, one that does not explain itself, or a parameter out of its range.
         """
         with all_or_nothing(self):
             self._warn_of_ball(self._check_fit(X))
@@ -87,16 +85,16 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         return super().get_feature_names_out(None if self._before else input_features)
 
     def __sklearn_clone__(self) -> Self:
-        # clone() would strip the victim of its weights, and an attack on an untrained network measures nothing
+        # clone() would drop the weights of the estimator, and an attack on an untrained network measures nothing
         params = self.get_params(deep=False)
-        victim = params.pop("estimator")
-        return type(self)(victim, **{name: copy.deepcopy(value) for name, value in params.items()})
+        estimator = params.pop("estimator")
+        return type(self)(estimator, **{name: copy.deepcopy(value) for name, value in params.items()})
 
     def _check_fit(self, X: Any) -> np.ndarray:
         """X as an array, once the parameters are found in order."""
         self._check_params()
         rows = self._seen(X)
-        self._check_column_order(rows, getattr(self._victim, "feature_names_in_", None))
+        self._check_column_order(rows, getattr(self._target_estimator, "feature_names_in_", None))
         with in_numbers(rows):
             return validate_data(self, rows, dtype=[np.float64, np.float32], allow_nd=True)
 
@@ -104,7 +102,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         """Warn where the threat model is tiny or huge beside the data."""
         threat, names = self._threat(), getattr(self, "feature_names_in_", None)
         unit = replace(threat, bounds=None).bind(X[:_LOOKED_AT], names).unit.cpu().numpy()
-        spread = spread_of(self._victim, X)
+        spread = spread_of(self._target_estimator, X)
         radius = threat.epsilon if epsilon is None else epsilon
         warn_of_ball("epsilon", radius, spread, norm=threat.norm, unit=unit, names=names)
 
@@ -116,28 +114,28 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         unwrap(self.estimator, needs=self._needs, what=type(self).__name__, role=" under attack")
 
     @property
-    def _victim(self) -> Any:
+    def _target_estimator(self) -> Any:
         """The classifier that is attacked: the estimator, or the last step of a Pipeline."""
         return unwrap(self.estimator, needs=(), what=type(self).__name__)[0]
 
     @property
     def _before(self) -> list[Any]:
-        """The fitted transformers that stand before the victim."""
+        """The fitted transformers that stand before the target estimator."""
         return unwrap(self.estimator, needs=(), what=type(self).__name__)[1]
 
     def _seen(self, X: Any) -> Any:
-        """X as the victim sees it, a pandas DataFrame or an array."""
+        """X as the target estimator sees it, a pandas DataFrame or an array."""
         return named_rows(X, self._before)
 
     def _validate(self, rows: Any) -> np.ndarray:
-        """Rows as the victim sees them as an array."""
+        """Rows as the target estimator sees them as an array."""
         self._check_column_order(rows, getattr(self, "feature_names_in_", None))
         with in_numbers(rows):
             return validate_data(self, rows, reset=False, dtype=[np.float64, np.float32], order="C", allow_nd=True)
 
     @staticmethod
     def _check_column_order(rows: Any, names: Any) -> None:
-        """Raise where the columns are not those that the victim was fitted with, in its order."""
+        """Raise where the columns are not those that the target estimator was fitted with, in its order."""
         columns = column_names(rows)
         if columns is None or names is None or columns == list(names):
             return
@@ -152,24 +150,24 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         )
 
     def _as_fitted(self, rows: Any) -> Any:
-        """`rows` as the victim takes them without a warning: with names if it was fitted with names, else without."""
-        names = getattr(self._victim, "feature_names_in_", None)
+        """Return `rows` as the estimator takes them without a warning: with names if it was fitted with names."""
+        names = getattr(self._target_estimator, "feature_names_in_", None)
         if names is None:
             return np.asarray(rows)
         return rows if is_table(rows) else pd.DataFrame(rows, columns=getattr(self, "feature_names_in_", names))
 
     def _given_back(self, X: Any, rows: Any, values: Any) -> Any:
-        """Array `values` of the shape of `rows`, what the victim sees of X, in the kind of container that X is."""
+        """Array `values` of the shape of `rows`, what the estimator sees of X, in the kind of container that X is."""
         template = X if is_table(X) else rows
         return like(template, np.asarray(values), column_names(rows))
 
     def _predicted(self, X: np.ndarray, y: Any = None) -> Tensor:
-        """Class indices of `y`, or those that the victim predicts (it has its feature names back), shape (n,)."""
-        return self._victim.encode_target(self._as_fitted(X.astype(np.float32)), y)
+        """Class indices of `y`, or those that the estimator predicts (with its feature names), shape (n,)."""
+        return self._target_estimator.encode_target(self._as_fitted(X.astype(np.float32)), y)
 
     def _probability(self, X: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """The victim's probability of the classes with the indices `target`, shape (n,)."""
-        proba = self._victim.predict_proba(self._as_fitted(X.astype(np.float32)))
+        """The target estimator's probability of the classes with the indices `target`, shape (n,)."""
+        proba = self._target_estimator.predict_proba(self._as_fitted(X.astype(np.float32)))
         return np.asarray(proba, dtype=np.float64)[np.arange(len(X)), target]
 
     def _threat(self) -> ThreatModel:
@@ -178,14 +176,14 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     def _bind(self, X: np.ndarray) -> tuple[ThreatModel, PerturbationSet]:
         """The threat model, without names, and its set for inputs like X."""
         threat = self._threat().resolve(X, getattr(self, "feature_names_in_", None))
-        return threat, threat.bind(X, device=self._victim.device_)
+        return threat, threat.bind(X, device=self._target_estimator.device_)
 
     def _frozen_module(self) -> nn.Module:
-        """A copy of the victim's module, in evaluation mode, in float32 and without gradients of its weights."""
-        return frozen(self._victim.module_).float()
+        """Copy the estimator's module, in evaluation mode, in float32 and without gradients of its weights."""
+        return frozen(self._target_estimator.module_).float()
 
     def _rows_at_once(self, module: nn.Module, x: Tensor) -> int:
         return rows_at_once(module, x) if self.batch_size is None else int(self.batch_size)
 
     def _tensor(self, X: np.ndarray) -> Tensor:
-        return torch.tensor(X, dtype=torch.float32, device=self._victim.device_)
+        return torch.tensor(X, dtype=torch.float32, device=self._target_estimator.device_)

@@ -50,13 +50,13 @@ def lenient(explainer: Explainer) -> Explainer:
     return explainer if known else Lenient(explainer)
 
 
-def explained(victim: Any, rows: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+def explained(estimator: Any, rows: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     """Attribution of `labels` at `rows`, and which rows have none even when they are asked for once more."""
-    attribution = np.array(victim.explain(rows, y=labels))
+    attribution = np.array(estimator.explain(rows, y=labels))
     failed = _failed(attribution)
     if failed.any():
         again = np.flatnonzero(failed)
-        attribution[again] = np.asarray(victim.explain(take(rows, again), y=np.asarray(labels)[again]))
+        attribution[again] = np.asarray(estimator.explain(take(rows, again), y=np.asarray(labels)[again]))
         failed = _failed(attribution)
     return attribution, failed
 
@@ -70,14 +70,14 @@ def precision_where_explained(before: np.ndarray, after: np.ndarray, k: int, ran
     return precision
 
 
-def asked_twice(victim: Any, rows: Any, labels: Any, said: np.ndarray, k: int, ranking: str) -> str:
+def asked_twice(estimator: Any, rows: Any, labels: Any, said: np.ndarray, k: int, ranking: str) -> str:
     """Say how far another explanation of the first rows is from what was `said` of them; empty where it is the same.
 
     For explainers that are not the library's: its own draw the same numbers in every call.
     """
     few = take(rows, np.arange(min(len(rows), _ASKED)))
     first = np.asarray(said, dtype=np.float64)[:_ASKED]
-    second = np.asarray(victim.explain(few, y=np.asarray(labels)[:_ASKED]), dtype=np.float64)
+    second = np.asarray(estimator.explain(few, y=np.asarray(labels)[:_ASKED]), dtype=np.float64)
     there = ~(_failed(first) | _failed(second))
     first, second = first[there], second[there]
     size = np.abs(first).max(axis=tuple(range(1, first.ndim)), keepdims=True, initial=0.0)

@@ -1,4 +1,4 @@
-"""Experiments as data: which defences, attacks, tables and seeds; run, resumed, and put into tables."""
+"""Experiments as data: which defenses, attacks, tables and seeds; run, resumed, and put into tables."""
 
 from robustxai.benchmark._atex_efficacy import (
     ARMS,
@@ -19,17 +19,17 @@ from robustxai.benchmark._r2et_methods import METHODS
 from robustxai.benchmark._r2et_paper import R2ETPaper, Study, figure_of_merit
 from robustxai.benchmark._r2et_shapes import SHAPE_METHODS, R2ETShapes, ShapeCell, run_shape_cell
 from robustxai.benchmark._r2et_tables import paper_markdown, reference_aucs
-from robustxai.benchmark._registry import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
+from robustxai.benchmark._registry import ATTACKS, DATA, DEFENSES, STANDARD_ATTACKS, STANDARD_DEFENSES
 from robustxai.benchmark._shape_data import SHAPES
 from robustxai.benchmark._shape_tables import shapes_markdown
-from robustxai.benchmark._table import summarise, to_markdown, write_tables
+from robustxai.benchmark._table import summarize, to_markdown, write_tables
 from robustxai.benchmark._user_table import UserTable
 
 __all__ = [
     "ARMS",
     "ATTACKS",
     "DATA",
-    "DEFENCES",
+    "DEFENSES",
     "IMAGE_ARMS",
     "IMAGE_ATTACKS",
     "METHODS",
@@ -37,7 +37,7 @@ __all__ = [
     "SHAPE_METHODS",
     "SIZES",
     "STANDARD_ATTACKS",
-    "STANDARD_DEFENCES",
+    "STANDARD_DEFENSES",
     "ATEXEfficacy",
     "ATEXImages",
     "BaseCell",
@@ -68,7 +68,7 @@ __all__ = [
     "run_image_cell",
     "run_shape_cell",
     "shapes_markdown",
-    "summarise",
+    "summarize",
     "to_markdown",
     "write_tables",
 ]

@@ -1,4 +1,4 @@
-"""Section 4.4 of the ATEX paper, as data: does adversarial training work better on a model that ATEX has stabilised?"""
+"""Section 4.4 of the ATEX paper, as data: does adversarial training work better on a model that ATEX has stabilized?"""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class EfficacyCell(BaseCell):
     ----------
     data : str
         Name of a table.
-    defence : {"atex", "atex_code", "plain", "adversarial", "logistic_regression"}
+    defense : {"atex", "atex_code", "plain", "adversarial", "logistic_regression"}
         What the iterations are: ATEX as printed, at its defaults, with the pretrained classifier as the teacher; ATEX
         as in its published code; cross-entropy; cross-entropy at FGSM samples. Logistic regression has none.
     seed : int
@@ -88,7 +88,7 @@ class EfficacyCell(BaseCell):
     """
 
     data: str
-    defence: str
+    defense: str
     seed: int
     iterations: int
     epsilon: float = 0.1
@@ -98,7 +98,7 @@ class EfficacyCell(BaseCell):
 
     _constraints = {
         "data": Text(),
-        "defence": Choice((*ARMS, "logistic_regression")),
+        "defense": Choice((*ARMS, "logistic_regression")),
         "seed": INTEGER_SEED,
         "iterations": Number(0, integer=True),
         "epsilon": NOT_NEGATIVE,
@@ -108,7 +108,7 @@ class EfficacyCell(BaseCell):
     }
 
     def _label(self) -> str:
-        return f"efficacy-{self.data}-{self.defence}-{self.seed}-{self.iterations}"
+        return f"efficacy-{self.data}-{self.defense}-{self.seed}-{self.iterations}"
 
     def _depends_on(self) -> Any:
         estimators = (_teacher(self.seed), *(kind() for kind in _KINDS))
@@ -153,31 +153,31 @@ def _continue(
     return kind(init=model, module=copy.deepcopy(model.module_), **params).fit(X, y)
 
 
-def _stabilised(cell: EfficacyCell) -> BaseExplainableClassifier:
+def _stabilized(cell: EfficacyCell) -> BaseExplainableClassifier:
     """The model after its iterations, before any adversarial training on top."""
     X, _, y, _ = _rows(cell.data, cell.seed, cell.n_train, cell.n_attacked)
-    if cell.defence == "logistic_regression":
+    if cell.defense == "logistic_regression":
         return LinearClassifier(random_state=cell.seed).fit(X, y)
     teacher = _pretrained(cell.data, cell.seed, cell.n_train, cell.n_attacked)
     if cell.iterations == 0:
         return teacher
     params = {"random_state": cell.seed, "max_epochs": cell.iterations, **_CONSTANT_RATE}
-    if cell.defence == "atex":
+    if cell.defense == "atex":
         return _continue(ATEXClassifier, teacher, X, y, **params)
-    if cell.defence == "atex_code":
+    if cell.defense == "atex_code":
         return _continue(ATEXClassifier, teacher, X, y, **_PUBLISHED_CODE, **params)
-    if cell.defence == "plain":
+    if cell.defense == "plain":
         return _continue(VanillaClassifier, teacher, X, y, **params)
     return _continue(AdversarialTrainingClassifier, teacher, X, y, epsilon=cell.epsilon, **params)
 
 
 @checked(cell=Instance(EfficacyCell))
 def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
-    """Stabilise, train adversarially in both ways and measure; the cell's fields and every metric in one flat dict."""
+    """Stabilize, train adversarially in both ways and measure; the cell's fields and every metric in one flat dict."""
     X, X_test, y, y_test = _rows(cell.data, cell.seed, cell.n_train, cell.n_attacked)
     threat = ThreatModel(cell.epsilon, norm="inf", bounds=(0.0, 1.0))
     start = time.perf_counter()
-    model = _stabilised(cell)
+    model = _stabilized(cell)
     samples = FGSM(model, threat=threat).fit(X).transform(X, y)
     params: dict[str, Any] = {"random_state": cell.seed, "max_epochs": cell.epochs}
     stages = {
@@ -297,7 +297,7 @@ _COLUMNS = (
 )
 
 
-@checked(results=Table(("data", "defence", "seed", "iterations", "epsilon", "majority"), source="ATEXEfficacy.run"))
+@checked(results=Table(("data", "defense", "seed", "iterations", "epsilon", "majority"), source="ATEXEfficacy.run"))
 def efficacy_markdown(results: pd.DataFrame) -> str:
     """One table per data set and radius in Markdown, in per cent: mean ± s.d. over seeds.
 
@@ -316,10 +316,10 @@ def efficacy_markdown(results: pd.DataFrame) -> str:
             f"A constant prediction has {majority:.1f} under any attack.",
             "",
         ]
-        iterated = table["defence"] != "logistic_regression"
+        iterated = table["defense"] != "logistic_regression"
         start = table[iterated & (table["iterations"] == 0)].drop_duplicates("seed").set_index("seed")
         lines = [headings, ["---"] * len(headings), *([_line("none", start, start, columns)] if len(start) else [])]
-        others = table[~iterated | (table["iterations"] > 0)].groupby(["defence", "iterations"], sort=False)
+        others = table[~iterated | (table["iterations"] > 0)].groupby(["defense", "iterations"], sort=False)
         for (arm, _), rows in others:
             lines.append(_line(str(arm).replace("_", " "), rows.set_index("seed"), start, columns))
         parts += [*("| " + " | ".join(line) + " |" for line in lines), ""]

@@ -65,7 +65,7 @@ class ImageCell(BaseCell):
     """One model of images, attacked at every radius in every way.
 
     Pixels lie in [0, 1]. The arms that are tuned go on from the weights of the softplus classifier of the same seed;
-    "plain" is its own cross-entropy for as many passes, which tells a defence from more training.
+    "plain" is its own cross-entropy for as many passes, which tells a defense from more training.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
 from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._cell import Cell, prepare_rows
 from robustxai.benchmark._experiment import run_cells
-from robustxai.benchmark._registry import DEFENCES
+from robustxai.benchmark._registry import DEFENSES
 from robustxai.benchmark._user_table import TABLES, Data, UserTable, announce, key, stem
 from robustxai.certificates import certified_radius, certify_top_k
 from robustxai.exceptions import EvaluationWarning, FailedCellsError
@@ -53,7 +53,7 @@ _PRESETS = ("standard", "fast")
 _MAX_RADIUS = 2.0
 #: Radii that the attack tries from there down, each 0.8 of the one before: the last is 0.012.
 _LEVELS = 24
-#: Steps of the papers' attack from the centre to the edge of the ball.
+#: Steps of the papers' attack from the center to the edge of the ball.
 _PAPER_STEPS = 200
 
 
@@ -61,14 +61,14 @@ _PAPER_STEPS = 200
 class BracketCell(BaseCell):
     """One model, trained once, with its bracket at every radius.
 
-    Rows are split, imputed, scaled and encoded as in :class:`Cell`; the defence is at its defaults.
+    Rows are split, imputed, scaled and encoded as in :class:`Cell`; the defense is at its defaults.
 
     Parameters
     ----------
     data : str or UserTable
         Name of a table, or a user's file.
-    defence : str
-        Name from ``DEFENCES``; its model must explain itself.
+    defense : str
+        Name from ``DEFENSES``; its model must explain itself.
     seed : int
         Of the split and of the training.
     epsilons : tuple of float
@@ -80,7 +80,7 @@ class BracketCell(BaseCell):
     """
 
     data: Data
-    defence: str
+    defense: str
     seed: int
     epsilons: tuple[float, ...]
     k: int = 8
@@ -91,7 +91,7 @@ class BracketCell(BaseCell):
 
     _constraints = {
         "data": Instance((str, UserTable)),
-        "defence": Text(),
+        "defense": Text(),
         "seed": INTEGER_SEED,
         "epsilons": Each(POSITIVE, least=1),
         "k": COUNT,
@@ -106,7 +106,7 @@ class BracketCell(BaseCell):
 
     def model(self) -> Cell:
         """The cell that trains the model."""
-        return Cell(self.data, self.defence, self.seed, (), k=self.k, n_attacked=self.n_rows)
+        return Cell(self.data, self.defense, self.seed, (), k=self.k, n_attacked=self.n_rows)
 
 
 @checked(cell=Instance(BracketCell))
@@ -212,7 +212,7 @@ def _check_order(proven: np.ndarray, found: np.ndarray, what: str, cell: Bracket
     if len(wrong):
         row = wrong[0]
         raise AssertionError(
-            f"{cell.data}, {cell.defence}, seed {cell.seed}: the proven {what} of row {row} is {proven[row]:.6g}, but "
+            f"{cell.data}, {cell.defense}, seed {cell.seed}: the proven {what} of row {row} is {proven[row]:.6g}, but "
             f"an attack found {found[row]:.6g} ({len(wrong)} of {len(proven)} rows). Certificate or attack is wrong."
         )
 
@@ -230,8 +230,8 @@ class Bracket:
     ----------
     data : tuple of str or UserTable
         Names of tables, or users' files.
-    defences : tuple of str
-        Names from ``DEFENCES`` whose models explain themselves.
+    defenses : tuple of str
+        Names from ``DEFENSES`` whose models explain themselves.
     seeds : int, default=3
         Seeds 0 ... seeds-1, each with its own split.
     epsilons : tuple of float, default=(0.05, 0.1, 0.25, 0.5, 1.0)
@@ -244,12 +244,12 @@ class Bracket:
     Raises
     ------
     ValueError
-        An unknown name (the message has the nearest valid one), a defence without explanations, or a number out of its
+        An unknown name (the message has the nearest valid one), a defense without explanations, or a number out of its
         range.
     """
 
     data: tuple[Data, ...] = ("adult", "bank", "compas", "breast_cancer")
-    defences: tuple[str, ...] = (
+    defenses: tuple[str, ...] = (
         "logistic_regression",
         "vanilla",
         "weight_decay",
@@ -266,7 +266,7 @@ class Bracket:
 
     _constraints = {
         "data": TABLES,
-        "defences": Each(Choice(DEFENCES, kind="defence"), least=1),
+        "defenses": Each(Choice(DEFENSES, kind="defense"), least=1),
         "seeds": COUNT,
         "epsilons": Each(POSITIVE, least=1, called="epsilon"),
         "k": COUNT,
@@ -275,14 +275,14 @@ class Bracket:
 
     def __post_init__(self) -> None:
         check_arguments(self, "")
-        for defence in self.defences:
-            if not hasattr(DEFENCES[defence](self.k, 0), "explain"):
-                raise ValueError(f"{defence} has no explanations of its own, so that there is nothing to bracket.")
+        for defense in self.defenses:
+            if not hasattr(DEFENSES[defense](self.k, 0), "explain"):
+                raise ValueError(f"{defense} has no explanations of its own, so that there is nothing to bracket.")
 
     def cells(self) -> list[BracketCell]:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
         rest = (tuple(self.epsilons), self.k, self.n_rows)
-        grid = product(self.data, range(self.seeds), self.defences)
+        grid = product(self.data, range(self.seeds), self.defenses)
         cells = {(key(d), s, m): BracketCell(d, m, s, *rest) for d, s, m in reversed(list(grid))}
         return list(reversed(cells.values()))  # a table given twice counts once
 

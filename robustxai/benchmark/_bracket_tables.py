@@ -42,7 +42,7 @@ _RADIUS_COLUMNS = (
 
 @checked(
     results=Table(
-        ("data", "defence", "seed", "epsilon", "attacked", "certified", "n_features", "n_rows", "k"),
+        ("data", "defense", "seed", "epsilon", "attacked", "certified", "n_features", "n_rows", "k"),
         source="Bracket.run",
     )
 )
@@ -63,20 +63,20 @@ def bracket_markdown(results: pd.DataFrame) -> str:
         first = table.iloc[0]
         seeds = table["seed"].nunique()
         about = f"{first['n_features']} features, {seeds} seed{'s' if seeds > 1 else ''}, {first['n_rows']} rows each"
-        models = table.drop_duplicates(["defence", "seed"])
+        models = table.drop_duplicates(["defense", "seed"])
         parts += [f"### {data} ({about})", "", f"P@{first['k']}:", ""]
-        parts += [*_table(table, ["defence", "epsilon"], (*_POINT_COLUMNS, *_MODEL)), "", "Medians over rows:", ""]
-        parts += [*_table(models, ["defence"], (*_RADIUS_COLUMNS, *_MODEL)), ""]
+        parts += [*_table(table, ["defense", "epsilon"], (*_POINT_COLUMNS, *_MODEL)), "", "Medians over rows:", ""]
+        parts += [*_table(models, ["defense"], (*_RADIUS_COLUMNS, *_MODEL)), ""]
     return "\n".join(parts)
 
 
 @checked(
-    results=Table(("defence", "epsilon", "certified", "attacked"), source="Bracket.run"),
-    defences=Named(Instance(str)),
+    results=Table(("defense", "epsilon", "certified", "attacked"), source="Bracket.run"),
+    defenses=Named(Instance(str)),
     epsilons=Each(NOT_NEGATIVE),
 )
 def bracket_summary(
-    results: pd.DataFrame, defences: Mapping[str, str], epsilons: Sequence[float] = (0.1, 0.25, 0.5)
+    results: pd.DataFrame, defenses: Mapping[str, str], epsilons: Sequence[float] = (0.1, 0.25, 0.5)
 ) -> str:
     """One small table in Markdown: AUC, B, and the mean certified and attacked P@k between which the true one lies.
 
@@ -84,19 +84,19 @@ def bracket_summary(
     ----------
     results : DataFrame
         Rows of one data set, as :meth:`Bracket.run` returns them.
-    defences : mapping of str to str
-        Name of a defence to the label of its line, in the order of the lines.
+    defenses : mapping of str to str
+        Name of a defense to the label of its line, in the order of the lines.
     epsilons : sequence of float, default=(0.1, 0.25, 0.5)
         Radii, one column each.
     """
     models = {name: heading for heading, name, _ in _MODEL if name in ("roc_auc", "between_rows_precision")}
     models = {name: heading for name, heading in models.items() if name in results}
-    means = results.groupby(["defence", "epsilon"])[[*models, "certified", "attacked"]].mean()
+    means = results.groupby(["defense", "epsilon"])[[*models, "certified", "attacked"]].mean()
     lines = [["", *models.values(), *(f"epsilon {epsilon:g}" for epsilon in epsilons)]]
     lines.append(["---"] * len(lines[0]))
     digits = {name: digits for _, name, digits in _MODEL}
-    for defence, label in defences.items():
-        points = [means.loc[(defence, epsilon)] for epsilon in epsilons]
+    for defense, label in defenses.items():
+        points = [means.loc[(defense, epsilon)] for epsilon in epsilons]
         ends = [f"{point['certified']:.3f} to {point['attacked']:.3f}" for point in points]
         lines.append([label, *(f"{points[0][name]:.{digits[name]}f}" for name in models), *ends])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,4 +1,4 @@
-"""One cell of an experiment: one defence on one table with one seed."""
+"""One cell of an experiment: one defense on one table with one seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from robustxai._arguments import COUNT, FLAG, INTEGER_SEED, NOT_NEGATIVE, Choice, Each, Instance, OneOf, Text, checked
 from robustxai.benchmark._base_cell import BaseCell
-from robustxai.benchmark._registry import ATTACKS, DEFENCES
+from robustxai.benchmark._registry import ATTACKS, DEFENSES
 from robustxai.benchmark._user_table import Data, UserTable, identity, load, stem
 from robustxai.classifiers import retrain
 from robustxai.datasets import make_preprocessor
@@ -36,13 +36,13 @@ PART = Choice(("test", "validation"))
 
 @dataclass(frozen=True)
 class Cell(BaseCell):
-    """One defence on one table with one seed.
+    """One defense on one table with one seed.
 
     The protocol: the rows are split 75 : 25, stratified, by the seed; features are imputed, scaled to [0, 1] and
-    one-hot encoded by what the training part shows; the defence is trained at its defaults with the same seed; AUC and
+    one-hot encoded by what the training part shows; the defense is trained at its defaults with the same seed; AUC and
     accuracy are those of the whole test part, the rest of its first `n_attacked` rows.
 
-    `attacks` count towards the lowest P@k; `reference_attacks` are only reported. `params` changes the defence's
+    `attacks` count towards the lowest P@k; `reference_attacks` are only reported. `params` changes the defense's
     hyper-parameters. `part` "validation" leaves the test rows alone: the training part is split again, 75 : 25.
 
     `certify` adds ``certified_precision_at_k``, what is proven of the attacked rows at the same radius; it is left out
@@ -53,7 +53,7 @@ class Cell(BaseCell):
     """
 
     data: Data
-    defence: str
+    defense: str
     seed: int
     attacks: tuple[str, ...]
     k: int = 8
@@ -71,7 +71,7 @@ class Cell(BaseCell):
 
     _constraints = {
         "data": Instance((str, UserTable)),
-        "defence": Text(),
+        "defense": Text(),
         "seed": INTEGER_SEED,
         "attacks": Each(Text()),
         "k": COUNT,
@@ -89,7 +89,7 @@ class Cell(BaseCell):
     }
 
     def _label(self) -> str:
-        return f"{stem(self.data)}-{self.defence}-{self.seed}"
+        return f"{stem(self.data)}-{self.defense}-{self.seed}"
 
     def _depends_on(self) -> Any:
         return (
@@ -101,16 +101,16 @@ class Cell(BaseCell):
         )
 
     def built(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """The attacks of these names, each of which still lacks its victim."""
+        """The attacks of these names, each of which still lacks its estimator."""
         return {name: ATTACKS[name](self.k, self.threat(), self.max_iter, self.seed) for name in names}
 
     def estimator(self) -> Any:
         """The unfitted estimator."""
-        return DEFENCES[self.defence](self.k, self.seed).set_params(**dict(self.params))
+        return DEFENSES[self.defense](self.k, self.seed).set_params(**dict(self.params))
 
     def old_estimator(self) -> Any:
         """The unfitted vanilla model that is retrained."""
-        return DEFENCES["vanilla"](self.k, self.seed).set_params(**dict(self.start_params))
+        return DEFENSES["vanilla"](self.k, self.seed).set_params(**dict(self.start_params))
 
     def threat(self) -> ThreatModel:
         """The threat model: features are scaled to [0, 1], and there they must stay."""

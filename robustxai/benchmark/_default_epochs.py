@@ -24,7 +24,7 @@ from sklearn.model_selection import train_test_split
 
 from robustxai._files import written_at_once
 from robustxai.benchmark._experiment import run_cells
-from robustxai.benchmark._registry import DATA, DEFENCES
+from robustxai.benchmark._registry import DATA, DEFENSES
 from robustxai.datasets import make_preprocessor
 from robustxai.exceptions import OverfittingWarning
 from robustxai.metrics import roc_auc
@@ -104,8 +104,8 @@ class EpochsCell:
         Name from ``SIZES``.
     n_train, seed : int
         How many rows, and which.
-    defence : str
-        Name from ``DEFENCES``.
+    defense : str
+        Name from ``DEFENSES``.
     schedule : {"eighth", "quarter", "old", "default"}
         Number of epochs: the old default, a part of it, or ``max_epochs="auto"``.
     """
@@ -113,15 +113,15 @@ class EpochsCell:
     data: str
     n_train: int
     seed: int
-    defence: str
+    defense: str
     schedule: str
 
     @property
     def name(self) -> str:
         """File name of the result; the digest changes with anything that could change the numbers."""
-        params = repr(sorted(DEFENCES[self.defence](8, self.seed).get_params().items()))
+        params = repr(sorted(DEFENSES[self.defense](8, self.seed).get_params().items()))
         digest = hashlib.sha256(json.dumps([_PROTOCOL, asdict(self), params]).encode()).hexdigest()[:12]
-        return f"epochs-{self.data}-{self.n_train}-{self.defence}-{self.schedule}-{self.seed}-{digest}.json"
+        return f"epochs-{self.data}-{self.n_train}-{self.defense}-{self.schedule}-{self.seed}-{digest}.json"
 
 
 @lru_cache(maxsize=1)
@@ -146,7 +146,7 @@ def split_rows(data: str, n_train: int, seed: int) -> tuple[np.ndarray, np.ndarr
 def run_epochs_cell(cell: EpochsCell) -> dict[str, Any]:
     """Train and measure."""
     X_train, X_test, y_train, y_test = split_rows(cell.data, cell.n_train, cell.seed)
-    estimator = DEFENCES[cell.defence](8, cell.seed)
+    estimator = DEFENSES[cell.defense](8, cell.seed)
     old = estimator._n_epochs(len(X_train))
     if cell.schedule != "default":
         share = {"eighth": 8, "quarter": 4, "old": 1}[cell.schedule]
@@ -185,7 +185,7 @@ def epochs_markdown(table: pd.DataFrame) -> str:
     """
     keys = ["data", "n_train", "n_features"]
     table = table.assign(n_features=table.groupby(["data", "n_train"])["n_features"].transform("max"))
-    means = table.groupby([*keys, "defence", "schedule"], sort=False)[["log_loss", "roc_auc", "warned"]].mean()
+    means = table.groupby([*keys, "defense", "schedule"], sort=False)[["log_loss", "roc_auc", "warned"]].mean()
     names = [(d, s) for d in _CLASSIFIERS for s in SCHEDULES]
     header = ["table", "rows", "features", "logistic regression", *(f"{d}, {s}" for d, s in names)]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
@@ -212,21 +212,21 @@ def _figure(table: pd.DataFrame, path: Path) -> None:
         ax.set_axis_off()
     for (data, n_train), ax in zip(sizes, axes):
         rows = table[(table["data"] == data) & (table["n_train"] == n_train)]
-        base = rows[rows["defence"] == "logistic_regression"]["log_loss"].mean()
+        base = rows[rows["defense"] == "logistic_regression"]["log_loss"].mean()
         ax.axhline(base, color="0.4", linestyle="--", label="logistic regression")
-        for color, defence in zip(("tab:blue", "tab:orange"), _CLASSIFIERS):
-            own = rows[rows["defence"] == defence]
+        for color, defense in zip(("tab:blue", "tab:orange"), _CLASSIFIERS):
+            own = rows[rows["defense"] == defense]
             curve = own[own["schedule"] != "default"].groupby("max_epochs")["log_loss"].mean()
-            ax.plot(curve.index, curve, "o-", color=color, markersize=3, label=f"{defence}, fixed epochs")
+            ax.plot(curve.index, curve, "o-", color=color, markersize=3, label=f"{defense}, fixed epochs")
             chosen = own[own["schedule"] == "default"]
             ax.plot(
-                chosen["max_epochs"], chosen["log_loss"], "*", color=color, markersize=9, label=f"{defence}, default"
+                chosen["max_epochs"], chosen["log_loss"], "*", color=color, markersize=9, label=f"{defense}, default"
             )
         ax.set_title(f"{data}, {n_train:,} rows", fontsize=9)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.minorticks_off()
-        epochs = sorted({*rows[rows["defence"] != "logistic_regression"]["max_epochs"]})
+        epochs = sorted({*rows[rows["defense"] != "logistic_regression"]["max_epochs"]})
         ax.set_xticks([epochs[0], epochs[-1]], [str(epochs[0]), str(epochs[-1])])
         ticks = [base, rows["log_loss"].max()]
         ax.set_yticks(ticks, [f"{tick:.2f}" for tick in ticks])

@@ -32,7 +32,7 @@ from robustxai._files import check_place, write_text, written_at_once
 from robustxai._fingerprint import read_once
 from robustxai.benchmark._cell import TEXT_NORM, Cell, run_cell
 from robustxai.benchmark._cell_file import check_row, read_row, sealed_row
-from robustxai.benchmark._registry import ATTACKS, DEFENCES, STANDARD_ATTACKS, STANDARD_DEFENCES
+from robustxai.benchmark._registry import ATTACKS, DEFENSES, STANDARD_ATTACKS, STANDARD_DEFENSES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import TABLES, Data, announce, is_file, key, labels
 from robustxai.exceptions import AlteredFileError, AlteredFileWarning, DataNotFoundError, FailedCellsError
@@ -49,8 +49,8 @@ class Experiment:
     data : tuple of str or UserTable
         Names from ``DATA``, paths of tables, or paths with options. A file is known by its content: two with the same
         name stay apart, and copies of one are one.
-    defences, attacks : tuple of str
-        Names from ``DEFENCES`` and ``ATTACKS``.
+    defenses, attacks : tuple of str
+        Names from ``DEFENSES`` and ``ATTACKS``.
     seeds : int, default=5
         Seeds 0 ... seeds-1, each with its own split.
     k, epsilon, norm, max_iter, n_attacked
@@ -65,7 +65,7 @@ class Experiment:
     """
 
     data: tuple[Data, ...]
-    defences: tuple[str, ...] = STANDARD_DEFENCES
+    defenses: tuple[str, ...] = STANDARD_DEFENSES
     attacks: tuple[str, ...] = STANDARD_ATTACKS
     seeds: int = 5
     k: int = 8
@@ -77,7 +77,7 @@ class Experiment:
 
     _constraints = {
         "data": TABLES,
-        "defences": Each(Choice(DEFENCES, kind="defence"), least=1),
+        "defenses": Each(Choice(DEFENSES, kind="defense"), least=1),
         "attacks": Each(Choice(ATTACKS, kind="attack"), least=1),
         "seeds": COUNT,
         "k": COUNT,
@@ -94,7 +94,7 @@ class Experiment:
     def cells(self) -> list[Cell]:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
         rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_attacked)
-        grid = product(self.data, range(self.seeds), self.defences)
+        grid = product(self.data, range(self.seeds), self.defenses)
         cells = {(key(d), s, m): Cell(d, m, s, *rest, certify=self.certify) for d, s, m in reversed(list(grid))}
         return list(reversed(cells.values()))  # a table given twice counts once
 
@@ -250,7 +250,7 @@ _SHOWN = 3
 
 def _in_words(cell: Any) -> str:
     """A cell as a sentence names it."""
-    model = next((getattr(cell, name) for name in ("defence", "method", "arm") if hasattr(cell, name)), None)
+    model = next((getattr(cell, name) for name in ("defense", "method", "arm") if hasattr(cell, name)), None)
     return str(cell.name) if model is None else f"{model} with seed {cell.seed}"
 
 

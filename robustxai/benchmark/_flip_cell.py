@@ -23,7 +23,7 @@ class FlipCell(BaseCell):
 
     Parameters
     ----------
-    data, defence, seed, params, k, n_attacked
+    data, defense, seed, params, k, n_attacked
         As in :class:`Cell`.
     epsilon : float, default=0.5
         Radius of the thickness.
@@ -32,7 +32,7 @@ class FlipCell(BaseCell):
     """
 
     data: str
-    defence: str
+    defense: str
     seed: int
     params: Params = ()
     k: int = 8
@@ -43,7 +43,7 @@ class FlipCell(BaseCell):
 
     _constraints = {
         "data": Text(),
-        "defence": Text(),
+        "defense": Text(),
         "seed": INTEGER_SEED,
         "params": Instance(tuple),
         "k": COUNT,
@@ -62,7 +62,7 @@ class FlipCell(BaseCell):
     def model(self) -> Cell:
         """The cell that trains the model."""
         attacks = ("er_paper",)
-        return Cell(self.data, self.defence, self.seed, attacks, self.k, self.epsilon, params=self.params)
+        return Cell(self.data, self.defense, self.seed, attacks, self.k, self.epsilon, params=self.params)
 
 
 def run_flip_cell(cell: FlipCell) -> dict[str, Any]:

@@ -21,21 +21,21 @@ class Method:
 
     Parameters
     ----------
-    defence : str
-        Name in ``DEFENCES``.
+    defense : str
+        Name in ``DEFENSES``.
     candidates : tuple of parameters
         For training from random weights; empty where the paper only retrains.
     retrained : tuple of pairs of parameters
-        For retraining from the vanilla model: of the defence, and of :func:`robustxai.classifiers.retrain`. Empty
+        For retraining from the vanilla model: of the defense, and of :func:`robustxai.classifiers.retrain`. Empty
         where the paper does not retrain.
     """
 
-    defence: str
+    defense: str
     candidates: tuple[Params, ...] = ((),)
     retrained: tuple[tuple[Params, Params], ...] = ()
 
 
-#: Methods that bear a name of the paper, or extend one, and are not the paper's: gaps are normalised by the length of
+#: Methods that bear a name of the paper, or extend one, and are not the paper's: gaps are normalized by the length of
 #: the attribution and the Hessian norm is relative, where Eq. 6 has plain gaps and the plain norm. The paper's figures
 #: stand in rows of their own.
 LIBRARY_FORMS = frozenset({"R2ET\\H", "R2ET-mm\\H", "R2ET", "R2ET-mm", "R2ET-d"})

@@ -22,7 +22,7 @@ from robustxai.benchmark._registry import DATA
 __all__ = ["STABLE", "UNCONSTRAINED", "R2ETPaper", "Study", "figure_of_merit"]
 
 #: A method's name and one of its cells.
-Labelled = tuple[str, Any]
+Labeled = tuple[str, Any]
 #: (data set, method) -> the winner.
 Choice = dict[tuple[str, str], Cell]
 
@@ -134,9 +134,9 @@ class R2ETPaper:
     ) -> Study:
         """Run or resume everything under `out`; `options` as in :func:`run_cells`."""
 
-        def rows(labelled: list[Labelled], **more: Any) -> pd.DataFrame:
-            table = run_cells([cell for _, cell in labelled], out, **options, **more)
-            return table.assign(method=[name for name, _ in labelled])
+        def rows(labeled: list[Labeled], **more: Any) -> pd.DataFrame:
+            table = run_cells([cell for _, cell in labeled], out, **options, **more)
+            return table.assign(method=[name for name, _ in labeled])
 
         search, finalists, means = self._race(self.search_cells(), rows)
         free = [name in UNCONSTRAINED for name, _ in finalists]
@@ -156,8 +156,8 @@ class R2ETPaper:
         return Study(search, pd.concat(tests, ignore_index=True), again, single)
 
     def _race(
-        self, candidates: list[Labelled], rows: Callable[[list[Labelled]], pd.DataFrame]
-    ) -> tuple[pd.DataFrame, list[Labelled], pd.DataFrame]:
+        self, candidates: list[Labeled], rows: Callable[[list[Labeled]], pd.DataFrame]
+    ) -> tuple[pd.DataFrame, list[Labeled], pd.DataFrame]:
         """All candidates on the first validation split, the best of each method on the others too.
 
         Returns all rows, the finalists with their cells of the first split, and their means over the splits.
@@ -172,7 +172,7 @@ class R2ETPaper:
             means[column] = np.mean([part[column].to_numpy() for part in parts], axis=0)
         return pd.concat([first, *parts[1:]], ignore_index=True), finalists, means
 
-    def search_cells(self) -> list[Labelled]:
+    def search_cells(self) -> list[Labeled]:
         """The candidates of every method, on the validation part of split 0."""
         return [
             (name, self._search_cell(data, name, params=params))
@@ -180,7 +180,7 @@ class R2ETPaper:
             for params in METHODS[name].candidates
         ]
 
-    def retraining_cells(self, vanilla: dict[str, Params]) -> list[Labelled]:
+    def retraining_cells(self, vanilla: dict[str, Params]) -> list[Labeled]:
         """The candidates of every method for retraining the vanilla model with these parameters."""
         return [
             (
@@ -194,9 +194,9 @@ class R2ETPaper:
         ]
 
     def _search_cell(self, data: str, name: str, **fields: Any) -> Cell:
-        return Cell(data, METHODS[name].defence, 0, k=self.k, epsilon=self.epsilon, **fields, **_SEARCH)
+        return Cell(data, METHODS[name].defense, 0, k=self.k, epsilon=self.epsilon, **fields, **_SEARCH)
 
-    def test_cells(self, winners: Choice) -> list[Labelled]:
+    def test_cells(self, winners: Choice) -> list[Labeled]:
         """The winners on every seed's test rows."""
         fields: dict[str, Any] = {"part": "test", "max_iter": 100, "n_attacked": self.n_attacked, **_TEST}
         return [
@@ -204,16 +204,16 @@ class R2ETPaper:
             for seed, ((_, name), winner) in product(range(self.seeds), winners.items())
         ]
 
-    def flip_cells(self, winners: Choice) -> list[Labelled]:
+    def flip_cells(self, winners: Choice) -> list[Labeled]:
         """The winners on split 0, row by row, for Figure 3."""
         return [
-            (name, FlipCell(data, winner.defence, 0, params=winner.params, k=self.k, n_attacked=self.n_attacked))
+            (name, FlipCell(data, winner.defense, 0, params=winner.params, k=self.k, n_attacked=self.n_attacked))
             for (data, name), winner in winners.items()
             if name != "Logistic regression"  # its ranking never flips
         ]
 
 
-def best_of_each(candidates: list[Labelled], results: pd.DataFrame, n: int = 2) -> list[int]:
+def best_of_each(candidates: list[Labeled], results: pd.DataFrame, n: int = 2) -> list[int]:
     """Places of the candidates that any rule may choose: of each method the n best of each rule, with some slack."""
     kept: set[int] = set()
     rows = results.reset_index(drop=True)
@@ -227,7 +227,7 @@ def best_of_each(candidates: list[Labelled], results: pd.DataFrame, n: int = 2) 
     return sorted(kept)
 
 
-def most_stable(candidates: list[Labelled], results: pd.DataFrame) -> Choice:
+def most_stable(candidates: list[Labeled], results: pd.DataFrame) -> Choice:
     """The candidate with the highest P@k among those within a point of the best vanilla AUC; one of each method.
 
     Differences within the standard error of P@k count as none: of such candidates the one with the highest AUC wins.
@@ -241,7 +241,7 @@ def most_stable(candidates: list[Labelled], results: pd.DataFrame) -> Choice:
     return winners
 
 
-def most_accurate(candidates: list[Labelled], results: pd.DataFrame, floor: float = 0.0) -> Choice:
+def most_accurate(candidates: list[Labeled], results: pd.DataFrame, floor: float = 0.0) -> Choice:
     """The candidate with the highest AUC among those with P@k of at least `floor`; a method without one is left out."""
     winners: Choice = {}
     for (data, name), group, _ in _groups(candidates, results):
@@ -251,7 +251,7 @@ def most_accurate(candidates: list[Labelled], results: pd.DataFrame, floor: floa
     return winners
 
 
-def _groups(candidates: list[Labelled], results: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame, float]]:
+def _groups(candidates: list[Labeled], results: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame, float]]:
     """(data set, method), its rows with their cells, and the best AUC of Vanilla there."""
     rows = results.assign(cell=[cell for _, cell in candidates])
     for data, table in rows.groupby("data", sort=False):

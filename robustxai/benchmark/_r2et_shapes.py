@@ -35,7 +35,7 @@ from robustxai.perturbation import ThreatModel
 
 __all__ = ["SHAPE_METHODS", "R2ETShapes", "ShapeCell", "run_shape_cell"]
 
-#: Rows of the tables: the paper's names, and the defences behind them.
+#: Rows of the tables: the paper's names, and the defenses behind them.
 SHAPE_METHODS: dict[str, type[BaseExplainableClassifier]] = {
     "Logistic regression": LinearClassifier,
     "Vanilla": VanillaClassifier,

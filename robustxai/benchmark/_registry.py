@@ -40,10 +40,10 @@ from robustxai.perturbation import ThreatModel
 __all__ = [
     "ATTACKS",
     "DATA",
-    "DEFENCES",
+    "DEFENSES",
     "SHIPPED",
     "STANDARD_ATTACKS",
-    "STANDARD_DEFENCES",
+    "STANDARD_DEFENSES",
     "changed_entries",
     "set_changed_entries",
 ]
@@ -52,7 +52,7 @@ __all__ = [
 _SOFTPLUS: dict[str, Any] = {"module__activation": "softplus", "module__beta": 1.0}
 #: Estimators at their defaults: ``(k, seed) -> unfitted estimator``. Gradient-boosted trees have no gradient to
 #: explain or attack; they stand in the table for the AUC that a table allows.
-DEFENCES: dict[str, Callable[[int, int], Any]] = {
+DEFENSES: dict[str, Callable[[int, int], Any]] = {
     "logistic_regression": lambda k, seed: LinearClassifier(random_state=seed),
     "gradient_boosting": lambda k, seed: HistGradientBoostingClassifier(random_state=seed),
     "vanilla": lambda k, seed: VanillaClassifier(random_state=seed),
@@ -75,7 +75,7 @@ DEFENCES: dict[str, Callable[[int, int], Any]] = {
     "atex": lambda k, seed: ATEXClassifier(random_state=seed),
 }
 #: What a benchmark runs unless other names are given.
-STANDARD_DEFENCES = (
+STANDARD_DEFENSES = (
     "logistic_regression",
     "gradient_boosting",
     "vanilla",
@@ -138,7 +138,7 @@ DATA: dict[str, Callable[[], tuple[pd.DataFrame, pd.Series]]] = {
     "breast_cancer": _breast_cancer,
 }
 
-_REGISTRIES: dict[str, dict[str, Any]] = {"ATTACKS": ATTACKS, "DATA": DATA, "DEFENCES": DEFENCES}
+_REGISTRIES: dict[str, dict[str, Any]] = {"ATTACKS": ATTACKS, "DATA": DATA, "DEFENSES": DEFENSES}
 #: The entries that come with the library; the dicts themselves may be added to, and changed, at run time.
 SHIPPED: dict[str, dict[str, Any]] = {name: dict(entries) for name, entries in _REGISTRIES.items()}
 

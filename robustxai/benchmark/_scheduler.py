@@ -181,7 +181,7 @@ def _with_row(
                 raise ValueError(
                     f"In another process, {name} would be another cell: something that it depends on was changed in "
                     "this one only (a default or a method of a class, a preset). Register what you changed under a "
-                    "name of its own in ATTACKS, DEFENCES or DATA, which all processes are told of; or use n_jobs=1."
+                    "name of its own in ATTACKS, DEFENSES or DATA, which all processes are told of; or use n_jobs=1."
                 )
         return cell, run(cell)
     except Exception as error:
@@ -381,7 +381,7 @@ def _run_there(cell: Keepable, name: str, run: Run, changed: Changed | None = No
                     f"On the worker {host}, {name} would be another cell: its version of robustxai, or its copy of a "
                     "file that the cell reads, is not the one here; or a class or a preset was changed here at run "
                     "time. Install the same versions on all machines, name files by a path that all of them have, and "
-                    "register your own attacks, defences and tables under names of their own."
+                    "register your own attacks, defenses and tables under names of their own."
                 )
             return run(cell)
     except OSError as error:

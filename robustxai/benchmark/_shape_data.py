@@ -1,4 +1,4 @@
-"""The R2ET paper's data beyond tables: pairs of digits, colour images, pairs of connectomes, and how each is learnt."""
+"""The R2ET paper's data beyond tables: pairs of digits, color images, pairs of connectomes, and how each is learnt."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _digit_pairs(seed: int, part: str, size: dict[str, int]) -> Rows:
     return train.X, test.X, train.y, test.y
 
 
-def _colour_images(seed: int, part: str, size: dict[str, int]) -> Rows:
+def _color_images(seed: int, part: str, size: dict[str, int]) -> Rows:
     """Images of the classes that are asked for; the validation part is held out from the training images."""
     options: dict[str, Any] = {"classes": ("deer", "ship"), "return_X_y": True, "random_state": seed}
     X, y = load_cifar10(subset="train", **options)
@@ -154,7 +154,7 @@ SHAPES: dict[str, Shape] = {
         weights=_weights(beta=10.0, decay=1e-4, hessian=0.05, gap=0.01, relative=0.03, minimal=0.03),
     ),
     "cifar10": Shape(
-        _colour_images,
+        _color_images,
         "cifar10",
         {
             "small": {

@@ -9,7 +9,7 @@ import pandas as pd
 from robustxai._arguments import PathName, Table, checked
 from robustxai._files import write_csv, write_text
 
-__all__ = ["COLUMNS", "summarise", "to_markdown", "write_tables"]
+__all__ = ["COLUMNS", "summarize", "to_markdown", "write_tables"]
 
 #: Column of the cells -> (heading, decimals). Stability first, what it is worth nothing without right beside it: B is
 #: the P@k between the explanations of two different rows, "sets" how many different top-k sets the rows have,
@@ -39,22 +39,22 @@ COLUMNS: dict[str, tuple[str, int]] = {
     "fit_seconds": ("fit s", 1),
 }
 
-_CELLS = Table(("data", "defence"), source="run_experiment")
+_CELLS = Table(("data", "defense"), source="run_experiment")
 
 
 @checked(cells=_CELLS)
-def summarise(cells: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, one row per data set and defence.
+def summarize(cells: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, one row per data set and defense.
 
     Returns
     -------
     DataFrame
-        Indexed by (data, defence) in the order of `cells`; columns are pairs (metric, "mean" | "sd"). What one of the
+        Indexed by (data, defense) in the order of `cells`; columns are pairs (metric, "mean" | "sd"). What one of the
         seeds has not (a corrected P@k where all rows have one top-k set, say) is nan: a mean over the others would be
-        of other models than its neighbours in the row.
+        of other models than its neighbors in the row.
     """
     metrics = [name for name in COLUMNS if name in cells]
-    groups = cells.groupby(["data", "defence"], sort=False)[metrics]
+    groups = cells.groupby(["data", "defense"], sort=False)[metrics]
     parts = {
         "mean": groups.agg(lambda values: values.mean(skipna=False)),
         "sd": groups.agg(lambda values: values.std(ddof=1, skipna=False)),
@@ -66,7 +66,7 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
 @checked(cells=_CELLS)
 def to_markdown(cells: pd.DataFrame) -> str:
     """The tables of all data sets in Markdown, values as mean ± s.d."""
-    table = summarise(cells)
+    table = summarize(cells)
     lines: list[str] = []
     for data, rows in table.groupby(level="data", sort=False):
         subset = cells[cells["data"] == data]
@@ -76,11 +76,11 @@ def to_markdown(cells: pd.DataFrame) -> str:
             f"### {data} ({first['n_features']} features, epsilon {first['epsilon']:g} in l{first['norm']}, "
             f"{subset['seed'].nunique()} seeds)",
             "",
-            "| defence | " + " | ".join(COLUMNS[m][0].format(k=first["k"]) for m in metrics) + " |",
+            "| defense | " + " | ".join(COLUMNS[m][0].format(k=first["k"]) for m in metrics) + " |",
             "|---|" + "---|" * len(metrics),
         ]
-        for (_, defence), row in rows.iterrows():
-            lines.append(f"| {defence} | " + " | ".join(_cell(row, m) for m in metrics) + " |")
+        for (_, defense), row in rows.iterrows():
+            lines.append(f"| {defense} | " + " | ".join(_cell(row, m) for m in metrics) + " |")
         lines.append("")
     return "\n".join(lines)
 

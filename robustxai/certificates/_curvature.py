@@ -11,8 +11,8 @@ from torch import Tensor
 
 from robustxai._models import GRADIENTS, unwrap
 from robustxai._switches import own_switches
+from robustxai.bounds import Activation, Network, Softplus, Tanh, check_reading, read_network
 from robustxai.certificates._problem import SMOOTHED_WAY
-from robustxai.enclosures import Activation, Network, Softplus, Tanh, check_reading, read_network
 from robustxai.explainers import Gradient
 
 __all__ = ["curvature_bound"]
@@ -61,9 +61,9 @@ def curvature_bound(estimator: Any) -> float:
     module, explainer = model.module_, model.explainer_
     if not isinstance(explainer, Gradient) or explainer.output not in ("probability", "logit"):
         raise NotImplementedError(f"curvature_bound knows the probability's and the logit's gradient, not {explainer}.")
-    centre = torch.from_numpy(np.asarray(model.feature_means_, dtype=np.float64))
-    network = read_network(module, centre.shape)
-    check_reading(network, module, centre[None], 1.0, torch.ones(centre.numel(), dtype=torch.float64))
+    center = torch.from_numpy(np.asarray(model.feature_means_, dtype=np.float64))
+    network = read_network(module, center.shape)
+    check_reading(network, module, center[None], 1.0, torch.ones(center.numel(), dtype=torch.float64))
     weights, skip = _chain(network, type(module).__name__)
     slopes = [_suprema(layer.activation) for layer in network.layers]
     norms = [torch.linalg.matrix_norm(w, ord=2) for w in weights]

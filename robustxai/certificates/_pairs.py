@@ -12,7 +12,7 @@ def proven_overlap(proven: Tensor) -> Tensor:
     """How many members of the top set must stay, from the pairs that are proven to keep their order.
 
     If m members R are out and m others A are in, no pair of R x A can be proven. So in the graph of the unproven pairs
-    each of these 2 m units has at least m neighbours: it survives when units with fewer are taken away one after the
+    each of these 2 m units has at least m neighbors: it survives when units with fewer are taken away one after the
     other. The largest m that leaves m units on either side bounds the number of members that can be lost.
 
     Parameters

@@ -15,19 +15,19 @@ from robustxai._columns import by_feature
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import column_names, in_numbers
 from robustxai._models import GRADIENTS, named_rows, transformed, unwrap
-from robustxai.certificates._pairs import proven_overlap
-from robustxai.enclosures import (
+from robustxai.bounds import (
     MAX_CHANNELS,
     METHODS,
     Ball,
     Curvature,
     Network,
     Pairs,
+    bound_attribution,
     check_explainer,
     check_reading,
-    enclose,
     read_network,
 )
+from robustxai.certificates._pairs import proven_overlap
 from robustxai.explainers import Gradient
 from robustxai.ranking import clip_k, count_units, top_k_mask, unit_scores
 
@@ -155,7 +155,9 @@ class Problem:
             return self._curved(rows, radius, pairs, torch.zeros(shape, dtype=torch.bool), whole=False)
         with torch.no_grad():
             ball = self._ball(radius)
-            terms = enclose(self.network, self.explainer, self.x[rows], self.target[rows], self.scale, ball, method)
+            terms = bound_attribution(
+                self.network, self.explainer, self.x[rows], self.target[rows], self.scale, ball, method
+            )
             # terms are known up to a factor: what they resolve is measured by what they say at x
             sizes = [term.mixing[1] * term.phi.c.abs().amax(dim=1)[:, None, None] for term in terms]
             return pairs.bounds(terms) > self._slack(torch.stack(sizes).sum(dim=0)[:, None])

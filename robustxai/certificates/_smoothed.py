@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_random_state
 from robustxai._arguments import COUNT, NOT_NEGATIVE, POSITIVE, SEED, Choice, Number, Rows, checked
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import aligned, column_names, in_numbers, like
-from robustxai._models import victim
+from robustxai._models import resolve_model
 from robustxai._switches import own_switches
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
@@ -136,7 +136,7 @@ def certify_smoothed_top_k(
         y=label)`` with the label that it predicts at the row. A callable gets points of shape (m, *features) and
         returns attributions of that shape: any model, any explainer.
     X : array-like of shape (n_samples, *features)
-        Centres.
+        Centers.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more units than that.
     epsilon : float, default=0.25
@@ -175,7 +175,7 @@ def certify_smoothed_top_k(
     True
     """
     if not _is_function(estimator):
-        estimator, X = victim(
+        estimator, X = resolve_model(
             estimator, X, needs=("predict", "explain"), what="certify_smoothed_top_k", way=SMOOTHED_WAY
         )
     with in_numbers(X):

@@ -103,10 +103,10 @@ def certify_top_k(
     estimator : fitted classifier, Pipeline or search
         Of a Pipeline, the last step is certified at what the other steps make of X: `epsilon`, `scale` and the ranked
         features are those that it sees. Its network may have linear layers, convolutions, average pooling, batch
-        normalisation, sums and the activations softplus, sigmoid, tanh and ReLU; its explainer may be ``Gradient``,
+        normalization, sums and the activations softplus, sigmoid, tanh and ReLU; its explainer may be ``Gradient``,
         ``GradientTimesInput``, ``IntegratedGradients`` or ``SmoothGrad``.
     X : array-like or DataFrame of shape (n_samples, *features)
-        Centres of the balls.
+        Centers of the balls.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more units than that.
     epsilon : float, default=0.25

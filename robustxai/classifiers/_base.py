@@ -77,7 +77,7 @@ _CHUNK_ENTRIES = 2**20
 _AUTO_STEPS = 2000
 #: Rows of a table of which ``max_epochs="auto"`` holds some out to watch: fewer tell nothing, more do not overfit.
 _WATCHED_ROWS = (50, 50_000)
-#: With fewer rows the defence itself is watched, with more a plain training, which all of a search have in common.
+#: With fewer rows the defense itself is watched, with more a plain training, which all of a search have in common.
 _OWN_ROWS = 500
 #: What is tried on held-out rows, from the shortest training on: share of all epochs, least number of steps, decay
 #: times the number of rows, and the largest decay. Under a larger one few rows make smooth networks constant.
@@ -91,7 +91,7 @@ _SCHEDULES = (
 #: risen by this much from its lowest value. A few rows that are hard for every network do not make it rise.
 _FAR_TIMES, _FAR_ABOVE, _RISEN = 2.0, 0.1, 0.05
 #: Rows are padded to a multiple of this: BLAS sums a few rows in another order, and the last entries of an array miss
-#: the vectorised loop, whose softplus rounds otherwise. A row's result is then independent of its company.
+#: the vectorized loop, whose softplus rounds otherwise. A row's result is then independent of its company.
 _BLOCK = 32
 
 
@@ -129,7 +129,7 @@ _ROWS = "an integer number of rows >= 1, or -1 for all"
 class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     """Base of the classifiers: a scikit-learn estimator that owns a skorch net.
 
-    A defence subclasses it, names its hyper-parameters in ``__init__`` and returns its regularisers from `_terms`.
+    A defense subclasses it, names its hyper-parameters in ``__init__`` and returns its regularizers from `_terms`.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         "auto" takes the GPU if there is one; else a torch device name. Both this and `explainer` may be changed by
         ``set_params`` after `fit` and take effect at once; all other parameters wait for the next `fit`.
     random_state : int, RandomState or None, default=0
-        Seed of initialisation and batch order. A fixed default: an audit must be repeatable without asking.
+        Seed of initialization and batch order. A fixed default: an audit must be repeatable without asking.
     max_epochs : int or "auto", default="auto"
         Passes over the data. "auto" takes as many as 2,000 steps need, but no less than 15 and no more than 200. On
         tables of 50 to 50,000 rows it first looks whether that overfits: a fifth of the rows, stratified, is held out,
@@ -151,14 +151,14 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         longest whose held-out loss is within 0.01 of the lowest is the schedule by which this classifier is then
         trained **on all rows**; `schedule_` says which. No row is lost, and the seed does not matter to the choice.
         Nothing is held out where `max_epochs` is a number, or with `init`, ``train_split``, ``callbacks``, ``compile``
-        or a module instance; a weight decay that is given (``optimizer__weight_decay``, or that of a defence) stays,
+        or a module instance; a weight decay that is given (``optimizer__weight_decay``, or that of a defense) stays,
         and only the epochs are chosen. docs/results/default-epochs.md has the evidence.
     lr : float, default=0.005
         Peak learning rate of Adam.
     batch_size : int, default=128
         Rows per step; -1 for all.
     warm_up : int, default=0
-        Epochs of plain cross-entropy before the defence's own training begins, with a learning-rate schedule of their
+        Epochs of plain cross-entropy before the defense's own training begins, with a learning-rate schedule of their
         own. Some penalties, :class:`R2ETClassifier` with ``gap="distance"`` for one, ruin a network that knows nothing
         yet, and are cheap for one that does.
     init : fitted classifier, Pipeline or search, skorch net, nn.Module or None, default=None
@@ -175,14 +175,14 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Rows of a batch that are computed at once, all by default. Where a batch with its second derivatives does not
         fit into the memory, a smaller number gives the same training up to rounding, in more time: class weights and
         what penalties draw included. A criterion that is neither a mean nor a sum over rows is refused with
-        NotImplementedError. Batch normalisation sees the parts, and dropout draws for them.
+        NotImplementedError. Batch normalization sees the parts, and dropout draws for them.
     **net_params
         Any skorch parameter by its skorch name: ``module``, ``module__hidden``, ``optimizer__weight_decay``,
         ``callbacks``, ``callbacks__lr_schedule=None``, ``train_split``, ``iterator_train``, ... ``module="auto"``, the
         default, goes by the shape of X (:func:`robustxai.nets.choose_net`): MLP for tables, ConvNet for images,
         GraphNet for adjacency matrices, Siamese for pairs; "mlp", "conv", "resnet9", "graph" and "siamese" are these
         and ResNet9 by name. A module class gets what its ``__init__`` names of
-        ``n_features``, ``in_shape``, ``n_classes`` and what the defence asks for (``activation``, ``beta``); its
+        ``n_features``, ``in_shape``, ``n_classes`` and what the defense asks for (``activation``, ``beta``); its
         methods ``check_inputs(X)`` and ``check_shape(shape)``, if it has them, refuse data with a ValueError before
         training and in use. ``compile=True`` (and
         ``compile__mode`` etc.) trains through ``torch.compile`` where no penalty needs second derivatives; the
@@ -202,7 +202,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     feature_range_ : ndarray of shape (2, *features)
         Lowest and highest value of every feature in the training inputs.
     k_, ranking_ : int and str
-        Size of the top set that was trained for, after clipping, and what was ranked; of defences with such parameters.
+        Size of the top set that was trained for, after clipping, and what was ranked; of defenses with such parameters.
     history_ : skorch History
         One row per epoch. Where rows were held out to choose the epochs, ``held_out_train_loss`` and ``held_out_loss``
         are the cross-entropies of that plain training; with a ``train_split`` of yours there is ``valid_loss``.
@@ -224,7 +224,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     #: The net that trains: a subclass trains in another way, such as on several GPUs.
     _net_class: ClassVar[type[ObjectiveNet]] = ObjectiveNet
 
-    #: What a defence changes in the default module's arguments; ``module__...`` overrides it.
+    #: What a defense changes in the default module's arguments; ``module__...`` overrides it.
     _module_defaults: ClassVar[dict[str, Any]] = {"activation": "relu"}
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
@@ -276,7 +276,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     # ---------------------------------------------------------------- hooks
 
     def _terms(self, n_units: int) -> list[Term]:
-        """The regularisers of this defence for inputs with `n_units` ranked units."""
+        """The regularizers of this defense for inputs with `n_units` ranked units."""
         return []
 
     def _adversary(self) -> Callable[[ExplainedBatch], torch.Tensor] | None:
@@ -284,19 +284,19 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         return None
 
     def _module_params(self) -> dict[str, Any]:
-        """Arguments of the default module that this defence asks for."""
+        """Arguments of the default module that this defense asks for."""
         return dict(self._module_defaults)
 
     def _optimizer_params(self) -> dict[str, Any]:
-        """Arguments of the optimizer that this defence asks for."""
+        """Arguments of the optimizer that this defense asks for."""
         return {}
 
     def _ball(self) -> tuple[str, float, Any] | None:
-        """Name and value of the radius in which this defence trains, and its norm, if it does so in a ball."""
+        """Name and value of the radius in which this defense trains, and its norm, if it does so in a ball."""
         return None
 
     def _trained_for(self) -> dict[str, Any]:
-        """What is ranked in training: `k` and `ranking`, where a defence has them."""
+        """What is ranked in training: `k` and `ranking`, where a defense has them."""
         return {name: getattr(self, name) for name in ("k", "ranking") if name in self._get_param_names()}
 
     # ---------------------------------------------------------------- fit
@@ -373,7 +373,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         return list(dict.fromkeys(schedules))
 
     def _watches_itself(self, n_rows: int) -> bool:
-        """Whether the defence's own training is watched: with few rows it stands less decay than a plain one."""
+        """Whether the defense's own training is watched: with few rows it stands less decay than a plain one."""
         return n_rows < _OWN_ROWS and not self.warm_up
 
     def _watch_key(self, n_rows: int) -> Hashable:
@@ -394,14 +394,14 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         return content_key(type(self)._net_classes["module"], own, *(sorted(names.items()) for names in asked))
 
     def _weight_decay_is_given(self) -> bool:
-        """Whether somebody has decided on the weight decay: the user, the defence or another optimizer than Adam."""
+        """Whether somebody has decided on the weight decay: the user, the defense or another optimizer than Adam."""
         params = self._net_params()
         adam = params.get("optimizer", self._net_classes["optimizer"]) is torch.optim.Adam
         names = {"optimizer__weight_decay", "optimizer__param_groups"}
         return not adam or bool(names & params.keys()) or "weight_decay" in self._optimizer_params()
 
     def _start(self, X: np.ndarray, n_classes: int, watched: HeldOut | None = None) -> list[ObjectiveNet]:
-        """The initialised nets that train one after the other, each from the weights of the one before."""
+        """The initialized nets that train one after the other, each from the weights of the one before."""
         device = resolve_device(self.device)
         streams = RandomStreams(draw_seed(self.random_state))
         changes = {} if watched is None else watched.schedule.changes
@@ -629,7 +629,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             Explain these classes instead of the predicted ones.
         explainer : str or Explainer, optional
             Explain in this way, for this call alone; by default as the parameter `explainer` says. What was trained
-            for does not change: a defence makes the explanations stable that it was trained with.
+            for does not change: a defense makes the explanations stable that it was trained with.
 
         Returns
         -------

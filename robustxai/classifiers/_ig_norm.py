@@ -1,4 +1,4 @@
-"""Robust attribution regularisation (IG-NORM and IG-SUM-NORM)."""
+"""Robust attribution regularization (IG-NORM and IG-SUM-NORM)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class IGNormClassifier(BaseExplainableClassifier):
 
     with :math:`\mathrm{IG}^\ell` the integrated gradients of the cross-entropy from x to x', and s their l1 norm
     (IG-NORM) or their sum plus :math:`\beta` times that norm (IG-SUM-NORM). They sum to
-    :math:`\mathrm{CE}(x^*) - \mathrm{CE}(x)`, so with :math:`\lambda = 1` IG-SUM-NORM minimises
+    :math:`\mathrm{CE}(x^*) - \mathrm{CE}(x)`, so with :math:`\lambda = 1` IG-SUM-NORM minimizes
     :math:`\mathrm{CE}(x^*) + \beta \|\mathrm{IG}^\ell\|_1`. See :class:`robustxai.penalties.IGNorm`.
 
     Parameters
@@ -47,7 +47,7 @@ class IGNormClassifier(BaseExplainableClassifier):
     bounds : (low, high) or mapping, optional
         Box that :math:`x^*` must stay in, each side a number or an array of shape (*features,): ``(0, 1)`` for features
         scaled so. Of single features by name, as in :class:`robustxai.perturbation.ThreatModel`. None by default, for X
-        may be standardised.
+        may be standardized.
     n_points : int, default=10
         m, the points of the path in the penalty. Published is 50, for images; on COMPAS and Adult 10 points gave the
         norm that 500 give within 0.1 % at a radius of 0.01, and within 5 % at 0.1.

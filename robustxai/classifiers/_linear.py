@@ -22,7 +22,7 @@ class LinearClassifier(BaseExplainableClassifier):
     .. math:: z(x) = W x + b, \qquad \nabla_x p_c(x) \propto w_c - w_{c'} \quad \text{(two classes)}
 
     With two classes the gradient of the predicted class has one direction everywhere, up to its sign, so that a ranking
-    by magnitude is the same for every row and no attack can change it: the AUC of a defence is worth what it has above
+    by magnitude is the same for every row and no attack can change it: the AUC of a defense is worth what it has above
     this one's. With three classes or more the probabilities weigh the rows of :math:`W`, and with contributions
     (gradient x input, integrated gradients) the row itself does: there a linear model is not stable either
     (docs/results/README.md has figures).

@@ -46,9 +46,9 @@ class R2ETClassifier(BaseExplainableClassifier):
         :class:`robustxai.penalties.RankingGap`.
     n_pairs : int or None, default=4
         k' of the minimal and anchored forms, at most k; None for k, as in the paper.
-    gap : {"normalised", "linear", "exponential", "hinge", "distance"}, default="normalised"
+    gap : {"normalized", "linear", "exponential", "hinge", "distance"}, default="normalized"
         "linear" is Eq. 6 as printed, which a network can satisfy by growing its gradient. "exponential" and "hinge"
-        replace minus the gap h by exp(-h) and max(0, margin - h), on normalised scores; see the penalty's page.
+        replace minus the gap h by exp(-h) and max(0, margin - h), on normalized scores; see the penalty's page.
         "distance" measures a gap by how far away, to first order, it closes, :math:`h / \\|\\nabla h\\|_2`, takes the
         least over the minimal pairs, and leaves alone what is further off than `radius`
         (:class:`robustxai.penalties.CrossLipschitz`, the loss that the paper takes over from Hein and Andriushchenko
@@ -93,7 +93,7 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     _constraints = {
         **RankingGap._constraints,
-        "gap": Choice(("normalised", "linear", "exponential", "hinge", "distance")),
+        "gap": Choice(("normalized", "linear", "exponential", "hinge", "distance")),
         "lambda_gap": NOT_NEGATIVE,
         "lambda_hessian": NOT_NEGATIVE,
         "radius": POSITIVE,
@@ -109,7 +109,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         lambda_hessian: float = 0.015,
         pairs: str = "minimal",
         n_pairs: int | None = 4,
-        gap: str = "normalised",
+        gap: str = "normalized",
         margin: float = 1.0,
         radius: float = 0.5,
         ranking: str = "magnitude",

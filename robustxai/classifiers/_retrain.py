@@ -26,8 +26,8 @@ from robustxai._frames import as_pandas, in_numbers
 from robustxai._models import module_of, transformed
 from robustxai._switches import own_switches
 from robustxai.classifiers._base import BaseExplainableClassifier
+from robustxai.engine import fix_beta, softplus_surrogate
 from robustxai.explainers import resolve_explainer
-from robustxai.nets import fix_beta, softplus_surrogate
 from robustxai.nets._copy import copy_with_modules
 from robustxai.training import ExplanationGuard
 
@@ -78,7 +78,7 @@ def retrain(
     Parameters
     ----------
     estimator : classifier of this library
-        The defence and its hyper-parameters; its network is replaced by a copy of that of `init`. It is not changed.
+        The defense and its hyper-parameters; its network is replaced by a copy of that of `init`. It is not changed.
     init : fitted classifier, Pipeline or search, skorch net or nn.Module
         The model to start from and to stay close to; inputs to logits, classes in sorted order. It is not changed. Of a
         Pipeline the last step is retrained, on what the other steps, which stay as they are, make of X.

@@ -1,4 +1,4 @@
-"""Smooth-surface regularisation (SSR)."""
+"""Smooth-surface regularization (SSR)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SSRClassifier(BaseExplainableClassifier):
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)]
         + \lambda\, \mathbb{E}\,[\lambda_{\max}(\nabla_x^2\, \mathrm{CE})]
 
-    The paper writes :math:`(1 - a)\, \mathrm{CE} + a s\, \lambda_{\max}`; divided by 1 - a, which no minimiser
+    The paper writes :math:`(1 - a)\, \mathrm{CE} + a s\, \lambda_{\max}`; divided by 1 - a, which no minimizer
     notices, that is :math:`\lambda = a s / (1 - a)`.
 
     Parameters

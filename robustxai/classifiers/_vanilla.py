@@ -8,7 +8,7 @@ __all__ = ["VanillaClassifier"]
 
 
 class VanillaClassifier(BaseExplainableClassifier):
-    r"""A ReLU network trained on the cross-entropy, with no defence: the line that every defence has to beat.
+    r"""A ReLU network trained on the cross-entropy, with no defense: the line that every defense has to beat.
 
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)]
 

@@ -14,18 +14,18 @@ from robustxai.datasets._base import HOME, PathLike, fetch
 
 __all__ = ["load_abide"]
 
-_LICENCE = """Edges are Pearson correlations between the mean signals of the 116 regions of the AAL atlas at rest
+_LICENSE = """Edges are Pearson correlations between the mean signals of the 116 regions of the AAL atlas at rest
 (band-pass filtered, global signal removed); about half of them are negative. Subjects are sorted by identifier, so that
 labels come in runs: shuffle, and stratify by label.
 Source: Autism Brain Imaging Data Exchange I, Preprocessed Connectomes Project; A. Di Martino et al. (2014), C. Craddock
-et al. (2013). Licence: CC BY-NC-SA 3.0, for non-commercial use only."""
+et al. (2013). License: CC BY-NC-SA 3.0, for non-commercial use only."""
 
 _DESCR = {
-    "nyu": f"ABIDE I, one site (NYU): 182 brain networks of 116 nodes; control 103, autism 79.\n{_LICENCE}",
+    "nyu": f"ABIDE I, one site (NYU): 182 brain networks of 116 nodes; control 103, autism 79.\n{_LICENSE}",
     "multisite": (
         "ABIDE I, four sites: 319 brain networks of 116 nodes; control 159, autism 160.\n"
         "Sites: UM_1 108, USM 101, Yale 56, KKI 54. They differ: stratify by site too, or hold one out.\n"
-        f"No subject is in the set of one site as well.\n{_LICENCE}"
+        f"No subject is in the set of one site as well.\n{_LICENSE}"
     ),
 }
 

@@ -16,7 +16,7 @@ __all__ = ["load_cifar10"]
 _DESCR = """CIFAR-10, a subset of 20,000 photographs (train 15,000, test 5,000), 32 x 32 pixels, three channels.
 Each of the ten classes has 1,500 training and 500 test images. The test part is not the standard one (1,000 images of
 the original test batch, 4,000 of training batch 5): accuracies do not compare with published ones.
-Source: A. Krizhevsky (2009), University of Toronto; no licence is stated, the author asks for the citation."""
+Source: A. Krizhevsky (2009), University of Toronto; no license is stated, the author asks for the citation."""
 
 _SOURCE = ImageSource(
     name="cifar10",

@@ -15,7 +15,7 @@ __all__ = ["load_compas"]
 _DESCR = """COMPAS two-year recidivism, 6,172 of 7,214 defendants in Broward County, Florida, after ProPublica's filter.
 Label `two_year_recid`: no 3,363, yes 2,809. 12 features, 8 of them numeric, none of them missing.
 Left out: `is_recid`, which gives the label away, and the outputs of the COMPAS score itself.
-Source: ProPublica, J. Larson, S. Mattu, L. Kirchner and J. Angwin (2016); no licence is stated.
+Source: ProPublica, J. Larson, S. Mattu, L. Kirchner and J. Angwin (2016); no license is stated.
 The labels are arrests, not offences, and carry the bias of policing: for method comparison, not for deployment."""
 
 

@@ -15,7 +15,7 @@ __all__ = ["load_fashion_mnist"]
 
 _DESCR = """Fashion-MNIST, 70,000 pictures of clothes (train 60,000, test 10,000), 28 x 28 pixels, one channel.
 Each of the ten classes has 6,000 training and 1,000 test images.
-Source: H. Xiao, K. Rasul and R. Vollgraf (2017), arXiv:1708.07747, MIT licence (Zalando SE)."""
+Source: H. Xiao, K. Rasul and R. Vollgraf (2017), arXiv:1708.07747, MIT license (Zalando SE)."""
 
 _SOURCE = ImageSource(
     name="fashion_mnist",

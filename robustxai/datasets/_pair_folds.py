@@ -55,8 +55,8 @@ def pair_folds(
 ) -> Iterator[PairFold]:
     """Split the samples, not the pairs, and pair them in each part: three folds train, one validates, one tests.
 
-    Pairs that are split at random have their members on both sides, and a network then recognises subjects where it
-    should recognise classes. Here every sample belongs to one part: of a validation or test pair, only the second
+    Pairs that are split at random have their members on both sides, and a network then recognizes subjects where it
+    should recognize classes. Here every sample belongs to one part: of a validation or test pair, only the second
     member is a training item, as a new patient is compared with known ones [1]_. Every sample is in the test part of
     one fold and in the validation part of another.
 

@@ -43,7 +43,7 @@ class SmoothGrad:
     Notes
     -----
     The draws depend on `random_state` and on the shape of a sample only, and all rows, calls and devices share them.
-    A row's explanation is therefore a fixed differentiable function of the row: an attack cannot gain, nor a defence
+    A row's explanation is therefore a fixed differentiable function of the row: an attack cannot gain, nor a defense
     hide, by resampling, and whatever is certified for the function holds for the next call too. The points are not
     clipped to the range of the data, where the mean would lose its derivative.
 

@@ -14,7 +14,7 @@ Of results of a search or a benchmark:
 ========================== ==============================================================================
 ``ParetoDisplay``          what one metric of a search costs in another
 ``CandidatesDisplay``      AUC against P@k for every candidate of every method
-``FrontierDisplay``        AUC against P@k, one point per defence
+``FrontierDisplay``        AUC against P@k, one point per defense
 ``BracketDisplay``         certified and attacked P@k against epsilon
 ``EfficacyDisplay``        FGSM accuracy after adversarial training against the iterations before it
 ========================== ==============================================================================

@@ -27,7 +27,7 @@ _MODEL = {"roc_auc": ("AUC", 3), "comprehensiveness": ("COMP", 2), "between_rows
 
 
 class BracketDisplay:
-    """The bracket of the true P@k against the radius, one panel per defence, for one data set.
+    """The bracket of the true P@k against the radius, one panel per defense, for one data set.
 
     The true P@k lies in the shaded area. A narrow one says that P@k is known; a line above it, that the attack which
     drew it overstates. The title of a panel has the AUC, the comprehensiveness and B of the model (what the top-k sets
@@ -37,50 +37,50 @@ class BracketDisplay:
     Parameters
     ----------
     points : DataFrame
-        Indexed by ``defence`` and ``epsilon``, with columns ``certified``, ``attacked``, ``er_paper`` and ``random``.
+        Indexed by ``defense`` and ``epsilon``, with columns ``certified``, ``attacked``, ``er_paper`` and ``random``.
     models : DataFrame
-        Indexed by ``defence``, with columns ``roc_auc``, ``comprehensiveness`` and, where it is known,
+        Indexed by ``defense``, with columns ``roc_auc``, ``comprehensiveness`` and, where it is known,
         ``between_rows_precision``.
     k : int
         Size of the top set, for the label of the axis.
 
     Attributes
     ----------
-    axes_ : ndarray of Axes, one per defence, after `plot`
+    axes_ : ndarray of Axes, one per defense, after `plot`
     figure_ : matplotlib Figure, after `plot`
     """
 
-    @checked(points=Table(tuple(_LINES), index=("defence", "epsilon")), models=Table(index=("defence",)), k=COUNT)
+    @checked(points=Table(tuple(_LINES), index=("defense", "epsilon")), models=Table(index=("defense",)), k=COUNT)
     def __init__(self, points: pd.DataFrame, *, models: pd.DataFrame, k: int) -> None:
         self.points = points
         self.models = models
         self.k = k
 
     @classmethod
-    @checked(rows=Table(("data", "defence", "epsilon", "k", *_LINES), source="Bracket.run"), axes=AXES)
+    @checked(rows=Table(("data", "defense", "epsilon", "k", *_LINES), source="Bracket.run"), axes=AXES)
     def from_results(cls, rows: pd.DataFrame, *, axes: Any = None) -> Self:
         """Plot the rows of one data set, as ``Bracket.run`` returns them; means over seeds.
 
         Parameters
         ----------
         rows : DataFrame
-            One row per defence, seed and epsilon.
+            One row per defense, seed and epsilon.
         axes : array of Axes, optional
             As in :meth:`plot`.
         """
         check_one_data_set(cls, rows)
-        points = rows.groupby(["defence", "epsilon"], sort=False)[list(_LINES)].mean()
-        models = rows.groupby("defence", sort=False)[[name for name in _MODEL if name in rows]].mean()
+        points = rows.groupby(["defense", "epsilon"], sort=False)[list(_LINES)].mean()
+        models = rows.groupby("defense", sort=False)[[name for name in _MODEL if name in rows]].mean()
         return cls(points, models=models, k=int(rows["k"].iloc[0])).plot(axes=axes)
 
     @checked(axes=AXES)
     def plot(self, *, axes: Any = None) -> Self:
-        """Draw on `axes`, one per defence, or on a new figure.
+        """Draw on `axes`, one per defense, or on a new figure.
 
         Parameters
         ----------
         axes : array of Axes, optional
-            As many as there are defences, of any shape.
+            As many as there are defenses, of any shape.
         """
         plt = pyplot()
 

@@ -62,10 +62,10 @@ class CandidatesDisplay:
         if ax is None:
             _, ax = plt.subplots(figsize=(8.4, 4.6), layout="constrained")
         for number, (name, rows) in enumerate(self.candidates.groupby("method", sort=False)):
-            # ten colours, then their light twins: more methods than a person tells apart by colour alone
-            colour = plt.colormaps["tab20"](2 * number % 20 + (number // 10) % 2)
+            # ten colors, then their light twins: more methods than a person tells apart by color alone
+            color = plt.colormaps["tab20"](2 * number % 20 + (number // 10) % 2)
             # the first named lie on top: the linear model's single point must not vanish under a curve
-            style = {"color": colour, "marker": "os^DvPX*<>hdp8"[number % 14], "zorder": 100 - number}
+            style = {"color": color, "marker": "os^DvPX*<>hdp8"[number % 14], "zorder": 100 - number}
             best = pareto_front(rows)
             ax.plot(best["roc_auc"], best["precision_at_k"], **style, label=str(name), linewidth=1.2, markersize=7)
             ax.scatter(rows["roc_auc"], rows["precision_at_k"], **style, s=14, alpha=0.35)

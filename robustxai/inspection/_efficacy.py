@@ -32,7 +32,7 @@ class EfficacyDisplay:
     Parameters
     ----------
     points : DataFrame
-        Indexed by ``data``, ``training``, ``defence`` and ``iterations``, with columns ``accuracy`` and
+        Indexed by ``data``, ``training``, ``defense`` and ``iterations``, with columns ``accuracy`` and
         ``accuracy_sd``.
     majority : Series
         Accuracy of a constant prediction, by data set; may be empty.
@@ -48,7 +48,7 @@ class EfficacyDisplay:
     """
 
     @checked(
-        points=Table(("accuracy", "accuracy_sd"), index=("data", "training", "defence", "iterations")),
+        points=Table(("accuracy", "accuracy_sd"), index=("data", "training", "defense", "iterations")),
         majority=Instance(pd.Series),
         reference=Instance(pd.Series),
         epsilon=NOT_NEGATIVE,
@@ -60,16 +60,16 @@ class EfficacyDisplay:
         self.epsilon = epsilon
 
     @classmethod
-    @checked(cells=Table(("data", "defence", "seed", "iterations", "epsilon"), source="ATEXEfficacy.run"), axes=AXES)
+    @checked(cells=Table(("data", "defense", "seed", "iterations", "epsilon"), source="ATEXEfficacy.run"), axes=AXES)
     def from_results(cls, cells: pd.DataFrame, *, axes: Any = None) -> Self:
         """Plot the cells of one radius, as ``ATEXEfficacy.run`` returns them, or of a study of one's own.
 
         Parameters
         ----------
         cells : DataFrame
-            One row per model, of tables or images alike, with columns ``data``, ``defence``, ``seed``, ``iterations``,
+            One row per model, of tables or images alike, with columns ``data``, ``defense``, ``seed``, ``iterations``,
             ``epsilon``, and ``fgsm_accuracy_samples``, ``fgsm_accuracy_online`` or both. With a column ``majority``,
-            the accuracy of a constant prediction is drawn; the defence ``"logistic_regression"`` is drawn as a level.
+            the accuracy of a constant prediction is drawn; the defense ``"logistic_regression"`` is drawn as a level.
         axes : array of Axes, optional
             As in :meth:`plot`.
         """
@@ -78,12 +78,12 @@ class EfficacyDisplay:
         trainings = [column for column in _TRAININGS if column in cells]
         if not trainings:
             raise ValueError(f"EfficacyDisplay needs at least one of the columns {list(_TRAININGS)}.")
-        long = cells.melt(["data", "defence", "seed", "iterations"], trainings, "training", "accuracy")
-        linear = long["defence"] == "logistic_regression"
+        long = cells.melt(["data", "defense", "seed", "iterations"], trainings, "training", "accuracy")
+        linear = long["defense"] == "logistic_regression"
         reference = long[linear].groupby(["data", "training"], sort=False)["accuracy"].mean()
         lines = long[~linear]
         split_effect = lines.groupby(["data", "training", "seed"])["accuracy"].transform("mean")
-        keys = ["data", "training", "defence", "iterations"]
+        keys = ["data", "training", "defense", "iterations"]
         groups = lines.assign(paired=lines["accuracy"] - split_effect).groupby(keys, sort=False)
         points = pd.DataFrame({"accuracy": groups["accuracy"].mean(), "accuracy_sd": groups["paired"].std(ddof=1)})
         known = cells if "majority" in cells else cells.iloc[:0].assign(majority=0.0)
@@ -128,7 +128,7 @@ class EfficacyDisplay:
     def _panel(self, ax: Any, name: Any, training: str) -> None:
         lines = self.points.fillna(0.0).reset_index()
         lines = lines[(lines["data"] == name) & (lines["training"] == training)]
-        arms = lines.groupby("defence", sort=False)
+        arms = lines.groupby("defense", sort=False)
         for number, (arm, line) in enumerate(arms):
             ax.errorbar(
                 line["iterations"].to_numpy() + 0.08 * (number - (len(arms) - 1) / 2),

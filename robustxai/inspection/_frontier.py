@@ -15,18 +15,18 @@ __all__ = ["FrontierDisplay"]
 
 
 class FrontierDisplay:
-    """Stability against AUC, one point per defence with the spread over seeds.
+    """Stability against AUC, one point per defense with the spread over seeds.
 
-    Every seed has its own split, and a split moves the AUC of all defences together; the horizontal bar is the standard
-    deviation of what is left when the mean of all defences in the same split is taken out.
+    Every seed has its own split, and a split moves the AUC of all defenses together; the horizontal bar is the standard
+    deviation of what is left when the mean of all defenses in the same split is taken out.
 
     Up and right is better. Logistic regression of two classes, explained by its gradient, has P@k = 1 whatever its AUC:
-    compare how far right of it a defence is at the same height.
+    compare how far right of it a defense is at the same height.
 
     Parameters
     ----------
     points : DataFrame
-        Indexed by defence, with columns ``auc``, ``auc_sd``, ``precision``, ``precision_sd`` and, where it is known,
+        Indexed by defense, with columns ``auc``, ``auc_sd``, ``precision``, ``precision_sd`` and, where it is known,
         ``between``: B, the P@k between the explanations of two different rows, which then stands in the legend.
     k : int
         Size of the top set, for the label of the axis.
@@ -45,12 +45,12 @@ class FrontierDisplay:
         self.reference_auc = reference_auc
 
     @classmethod
-    @checked(cells=Table(("data", "seed", "defence", "roc_auc", "precision_at_k", "k"), source="run_experiment"), ax=AX)
+    @checked(cells=Table(("data", "seed", "defense", "roc_auc", "precision_at_k", "k"), source="run_experiment"), ax=AX)
     def from_results(cls, cells: pd.DataFrame, *, ax: Any = None) -> Self:
         """Plot the cells of one data set, as ``run_experiment`` returns them."""
         check_one_data_set(cls, cells)
         split_effect = cells.groupby("seed")["roc_auc"].transform("mean")
-        groups = cells.assign(paired_auc=cells["roc_auc"] - split_effect).groupby("defence", sort=False)
+        groups = cells.assign(paired_auc=cells["roc_auc"] - split_effect).groupby("defense", sort=False)
         points = pd.DataFrame(
             {
                 "auc": groups["roc_auc"].mean(),

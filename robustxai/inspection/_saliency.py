@@ -11,13 +11,13 @@ from typing_extensions import Self
 
 from robustxai._arguments import COUNT, Each, Instance, Number, Rows, checked, optional
 from robustxai._frames import aligned, column_names, like, take
-from robustxai._models import EXPLANATIONS, named_rows, unwrap, victim
+from robustxai._models import EXPLANATIONS, named_rows, resolve_model, unwrap
 from robustxai.attacks import AttackResult, ERAttack
-from robustxai.attacks._victim import OPTIONAL_ATTACK, aimed
+from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
 from robustxai.inspection._check import AXES, ESTIMATORS, NAMES, pyplot
 from robustxai.inspection._raw import inside_the_data, raw_values
 from robustxai.inspection._saliency_maps import (
-    COLOURS,
+    COLORS,
     SMALL,
     check_drawable,
     draw_input,
@@ -44,7 +44,7 @@ _ROWS = optional(Each(Number(integer=True), least=1, words="a list of at least o
 class SaliencyDisplay:
     """Explanations before and after an attack, with the top-k units marked (the R2ET paper's Figure 4).
 
-    One line of panels for every row: the input, its map, the perturbed input and the map there. The greys of a map are
+    One line of panels for every row: the input, its map, the perturbed input and the map there. The grays of a map are
     the scores of all units. Its top-k units are red where they are in both top sets, and blue where they are in this
     one alone; darker is higher in rank. Maps and bars before and after have scales of their own, because rankings have
     none. The members of a pair of images stand side by side, graphs are shown as matrices.
@@ -300,9 +300,9 @@ class SaliencyDisplay:
         found: list[tuple[np.ndarray, ...]] = []
         raw: list[list[np.ndarray]] = []
         for estimator in estimators.values():
-            model, seen = victim(estimator, chosen, needs=("predict", *EXPLANATIONS), what="SaliencyDisplay")
-            aim = aimed(attack, estimator, k)
-            everything = victim(estimator, X, needs=("predict",), what="SaliencyDisplay")[1]
+            model, seen = resolve_model(estimator, chosen, needs=("predict", *EXPLANATIONS), what="SaliencyDisplay")
+            aim = retarget(attack, estimator, k)
+            everything = resolve_model(estimator, X, needs=("predict",), what="SaliencyDisplay")[1]
             if aim.threat is None:
                 aim.set_params(threat=inside_the_data(model, everything))
             result = aim.run(chosen)
@@ -450,7 +450,7 @@ class SaliencyDisplay:
         )
         for side, (ax, top, inputs) in enumerate(zip(line, tops, written)):
             here = np.isin(union, top)
-            shade = [COLOURS["both"] if b else COLOURS["here"] if h else "Greys" for b, h in zip(both, here)]
+            shade = [COLORS["both"] if b else COLORS["here"] if h else "Greys" for b, h in zip(both, here)]
             depth = np.where(here, 0.75, 0.3)
             # axes cannot show numbers near the end of float64; the title tells the size
             unit = np.abs(values[side][union]).max()
@@ -476,7 +476,7 @@ class SaliencyDisplay:
         from matplotlib.patches import Patch
 
         entries = [("both", 0.75, f"in both top {k}"), ("here", 0.75, f"in this top {k} alone")]
-        handles = [Patch(color=plt.colormaps[COLOURS[which]](depth), label=text) for which, depth, text in entries]
+        handles = [Patch(color=plt.colormaps[COLORS[which]](depth), label=text) for which, depth, text in entries]
         if table:
             handles.append(Patch(color=plt.colormaps["Greys"](0.3), label="in the other alone"))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small", frameon=False)

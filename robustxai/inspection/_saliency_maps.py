@@ -9,10 +9,10 @@ import numpy as np
 
 from robustxai.ranking import as_tensor, unit_scores, unit_shape
 
-__all__ = ["COLOURS", "SMALL", "check_drawable", "draw_input", "draw_map", "is_table", "picture_shape", "size_note"]
+__all__ = ["COLORS", "SMALL", "check_drawable", "draw_input", "draw_map", "is_table", "picture_shape", "size_note"]
 
-#: Which top sets hold a unit -> its colour map: darker is more important.
-COLOURS = {"both": "Reds", "here": "Blues"}
+#: Which top sets hold a unit -> its color map: darker is more important.
+COLORS = {"both": "Reds", "here": "Blues"}
 #: A marked unit is at least this share of the picture's longer side, so that it can be seen in a large one.
 _SMALLEST_MARK = 1 / 55
 
@@ -51,7 +51,7 @@ def picture_shape(feature_shape: Sequence[int]) -> tuple[int, int]:
 def draw_input(ax: Any, x: np.ndarray, others: np.ndarray) -> None:
     """Draw one input; `others` are all that are to be drawn on the same scale."""
     low, high = float(others.min()), float(others.max())
-    if x.ndim == 2:  # signed weights are told apart by colour
+    if x.ndim == 2:  # signed weights are told apart by color
         limit = max(abs(low), abs(high)) or 1.0
         style = {"cmap": "RdBu_r", "vmin": -limit} if low < 0 else {"cmap": "Greys", "vmin": 0.0}
         ax.imshow(x, **style, vmax=limit, interpolation="nearest")
@@ -70,7 +70,7 @@ def draw_input(ax: Any, x: np.ndarray, others: np.ndarray) -> None:
 def draw_map(
     ax: Any, attribution: np.ndarray, top: np.ndarray | None = None, kept: np.ndarray | None = None, *, ranking: str
 ) -> None:
-    """Draw one map: the scores of all units in grey, and over them the top set, darker for a higher rank.
+    """Draw one map: the scores of all units in gray, and over them the top set, darker for a higher rank.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def draw_map(
     depth = np.linspace(0.95, 0.5, len(top))
     for which, marked in (("both", kept), ("here", ~kept)):
         squares = [Rectangle((c - side / 2, r - side / 2), side, side) for r, c in zip(rows[marked], columns[marked])]
-        colours = colormaps[COLOURS[which]](depth[marked])
-        ax.add_collection(PatchCollection(squares, facecolors=colours, linewidths=0, label=which), autolim=False)
+        colors = colormaps[COLORS[which]](depth[marked])
+        ax.add_collection(PatchCollection(squares, facecolors=colors, linewidths=0, label=which), autolim=False)
 
 
 def _beside(x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from typing_extensions import Self
 
 from robustxai._arguments import FLAG, Choice, Instance, Named, Number, Numbers, Rows, checked, optional
-from robustxai._models import GRADIENTS, unwrap, victim
+from robustxai._models import GRADIENTS, resolve_model, unwrap
 from robustxai.attacks import BlackBox
 from robustxai.explainers import ExactAttribution, Gradient, SmoothGrad
 from robustxai.inspection._check import AX, ESTIMATORS, pyplot
@@ -138,7 +138,7 @@ class SmoothnessDisplay:
         reference : fitted classifier, optional
             The model whose SmoothGrad all explanations are compared with. By default each with that of its own model,
             which says how much there is to be smoothed; the paper compares with the normally trained model's, which
-            says too how far a defence has moved away from it.
+            says too how far a defense has moved away from it.
         ranking : {"magnitude", "signed"}, default="magnitude"
             Whether maps of magnitudes are compared.
         score : {"accuracy", "roc_auc"}, default="accuracy"
@@ -158,7 +158,7 @@ class SmoothnessDisplay:
                 if isinstance(one, BlackBox):
                     raise TypeError(f"SmoothGrad needs the gradient of a model, which a BlackBox ({name!r}) lacks.")
             needs = ("predict", "explain", "encode_target", *GRADIENTS)
-            model, rows = victim(estimator, X, needs=needs, what="SmoothnessDisplay")
+            model, rows = resolve_model(estimator, X, needs=needs, what="SmoothnessDisplay")
             teacher = model
             if reference is not None:
                 teacher, _ = unwrap(reference, needs=needs, what="SmoothnessDisplay's reference")

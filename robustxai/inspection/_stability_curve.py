@@ -30,7 +30,7 @@ from robustxai._doubts import of_one_evaluation
 from robustxai._frames import in_numbers, take
 from robustxai.attacks import AutoExplanationAttack, RandomAttack
 from robustxai.attacks._result import warn_of_rise
-from robustxai.attacks._victim import OPTIONAL_ATTACK, aimed
+from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
 from robustxai.inspection._check import AX, ESTIMATORS, ByName, pyplot
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.inspection._text import fit_text, legend_beside
@@ -176,7 +176,7 @@ class StabilityCurveDisplay:
                 raise ValueError(f"There is no classifier in the list of {name!r}.")
             for model in models:
                 rows = take(X, slice(n_attacked))
-                aim = aimed(attack, model, k)
+                aim = retarget(attack, model, k)
                 attacked.setdefault(name, []).append(_curve(aim, rows, radii))
                 if random:
                     options = {"k": aim.k, "threat": aim.threat, "ranking": aim.ranking}
@@ -278,15 +278,15 @@ class StabilityCurveDisplay:
         names = self.points.index.unique("model")
         for number, name in enumerate(names):
             line = self.points.loc[name].sort_index()
-            radii, colour = line.index.to_numpy(dtype=float), f"C{number}"
-            style = {"color": colour, "marker": "os^DvPX*"[number % 8], "markersize": 5, "linewidth": 1.4}
+            radii, color = line.index.to_numpy(dtype=float), f"C{number}"
+            style = {"color": color, "marker": "os^DvPX*"[number % 8], "markersize": 5, "linewidth": 1.4}
             ax.plot(radii, line["attacked"].to_numpy(), **style, label=self._label(name), zorder=3)
             low, high = (line["attacked"] + sign * line["attacked_sd"] for sign in (-1, 1))
             if line["attacked_sd"].notna().any():
-                ax.fill_between(radii, low.clip(0, 1), high.clip(0, 1), color=colour, alpha=0.15, linewidth=0)
+                ax.fill_between(radii, low.clip(0, 1), high.clip(0, 1), color=color, alpha=0.15, linewidth=0)
             for column, linestyle in (("random", ":"), ("certified", "--")):
                 if line[column].notna().any():
-                    ax.plot(radii, line[column].to_numpy(), color=colour, linestyle=linestyle, linewidth=1.0)
+                    ax.plot(radii, line[column].to_numpy(), color=color, linestyle=linestyle, linewidth=1.0)
         for column, label, linestyle in (("random", "random directions", ":"), ("certified", "certified", "--")):
             if self.points[column].notna().any():
                 ax.plot([], [], color="0.4", linestyle=linestyle, linewidth=1.0, label=label)

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, Each, Instance, Named, Rows, Table, Text, checked, optional
 from robustxai.attacks import ERAttack
-from robustxai.attacks._victim import OPTIONAL_ATTACK, aimed
+from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
 from robustxai.inspection._check import ESTIMATORS, check_one_data_set, pyplot
 from robustxai.inspection._text import fit_text
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
@@ -122,7 +122,7 @@ class ThicknessDisplay:
         draws: dict[str, Any] = {"epsilon": epsilon, "n_draws": n_draws, "n_points": n_points}
         rows, correlations = {}, {}
         for name, estimator in estimators.items():
-            aim = aimed(attack, estimator, k)
+            aim = retarget(attack, estimator, k)
             result = aim.run(X)
             values = {
                 "thickness": ranking_thickness(estimator, X, aim.k_, ranking=aim.ranking, **draws),

@@ -1,4 +1,4 @@
-"""Distance between the centres of mass of two saliency maps."""
+"""Distance between the centers of mass of two saliency maps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from robustxai.metrics._inputs import paired_scores
 
 @checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False))
 def center_of_mass_distance(attribution: Any, attribution_adv: Any) -> np.ndarray:
-    r"""How far, in pixels, the centre of a saliency map has moved.
+    r"""How far, in pixels, the center of a saliency map has moved.
 
     .. math:: \|C(a) - C(a')\|_2, \qquad C(a) = \frac{\sum_{p} s_p \, p}{\sum_p s_p}
 
     over the pixels p = (row, column), with s the magnitude of the attribution summed over channels. Ghorbani's attack
-    maximises it; it tells whether an explanation points to another place rather than to other pixels of one place.
+    maximizes it; it tells whether an explanation points to another place rather than to other pixels of one place.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def center_of_mass_distance(attribution: Any, attribution_adv: Any) -> np.ndarra
     Returns
     -------
     ndarray of shape (n_samples,)
-        Values in [0, the diagonal of the image]; NaN where either map is zero, which has no centre.
+        Values in [0, the diagonal of the image]; NaN where either map is zero, which has no center.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def center_of_mass_distance(attribution: Any, attribution_adv: Any) -> np.ndarra
     if len(shape) not in (3, 4):
         raise ValueError(f"center_of_mass_distance needs images, (n, h, w) or (n, c, h, w); got {shape}.")
     places = torch.cartesian_prod(*(torch.arange(size, dtype=torch.float64, device="cpu") for size in shape[-2:]))
-    centres = []
+    centers = []
     for scores in paired_scores(attribution, attribution_adv, "magnitude"):
         mass = scores.double().cpu()
         mass = mass / mass.amax(dim=1, keepdim=True)  # tiny attributions keep their digits; a zero map becomes NaN
-        centres.append(mass @ places / mass.sum(dim=1, keepdim=True))
-    return torch.linalg.vector_norm(centres[0] - centres[1], dim=1).numpy()
+        centers.append(mass @ places / mass.sum(dim=1, keepdim=True))
+    return torch.linalg.vector_norm(centers[0] - centers[1], dim=1).numpy()

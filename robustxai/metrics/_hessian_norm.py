@@ -38,7 +38,7 @@ def hessian_norm(
 
     * ``"fro"``: :math:`\|H\|_F`; ``"spectral"``: the largest singular value. Both are exact up to `max_exact`
       features (one backward pass each), and beyond that estimated by random probes.
-    * ``"estimated"``: the finite difference of the Est-H defence, :math:`\|(a(x + \kappa v) - a(x)) / \kappa\|_2`
+    * ``"estimated"``: the finite difference of the Est-H defense, :math:`\|(a(x + \kappa v) - a(x)) / \kappa\|_2`
       with :math:`v = \mathrm{sign}(a(x)) / \|\mathrm{sign}(a(x))\|_2`: curvature in one direction, two explanations.
 
     A ReLU network has zero second derivatives almost everywhere; a small value then says nothing about stability.

@@ -1,8 +1,8 @@
 """What the metrics ask of data and of a fitted estimator.
 
 No metric imports a classifier. A *fitted estimator* is a Pipeline or search whose last step explains itself, of which
-the last step is measured at what the other steps make of X (:func:`robustxai._models.victim`), or any object with these
-attributes:
+the last step is measured at what the other steps make of X (:func:`robustxai._models.resolve_model`), or any object
+with these attributes:
 
 * ``classes_`` and ``predict_proba(X)``, probabilities of shape (n_samples, n_classes);
 * ``explain(X, y)``, attributions shaped like X for the class labels y;
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from robustxai._frames import aligned, in_numbers, like
-from robustxai._models import EXPLANATIONS, GRADIENTS, victim
+from robustxai._models import EXPLANATIONS, GRADIENTS, resolve_model
 from robustxai.ranking import unit_scores
 
 #: What is said of fitted classifiers that do not explain themselves.
@@ -44,7 +44,7 @@ def chunks(n_items: int, elements_per_item: int) -> Iterator[slice]:
 def explained(estimator: Any, X: Any, what: str, *, gradients: bool = False) -> tuple[Any, Any]:
     """The model that is explained, and X as it sees it, for the metric named `what`."""
     needs = ("predict_proba", *GRADIENTS) if gradients else EXPLANATIONS
-    return victim(estimator, X, needs=needs, what=what, way=OTHER_MODELS)
+    return resolve_model(estimator, X, needs=needs, what=what, way=OTHER_MODELS)
 
 
 def plain_array(X: Any, name: str = "X") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Means over segments from each sample to random neighbours, and what is averaged at one point of them."""
+"""Means over segments from each sample to random neighbors, and what is averaged at one point of them."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ def mean_along_paths(
     if return_std_error and n_draws < 2:
         raise ValueError(f"n_draws must be at least 2 for a standard error, got {n_draws}.")
     estimator, X = explained(estimator, X, "The thickness")
-    centres = plain_array(X)
-    shape, n_features = centres.shape[1:], math.prod(centres.shape[1:])
+    centers = plain_array(X)
+    shape, n_features = centers.shape[1:], math.prod(centers.shape[1:])
     sample = displacement_sampler(n_features, epsilon, distribution, random_state)
     target = probabilities(estimator, X).argmax(axis=1)
-    reference = explained_scores(estimator, X, centres, target, ranking)
+    reference = explained_scores(estimator, X, centers, target, ranking)
     k = checked_k(k, reference.shape[-1])
     member = top_k_mask(reference, k)
     warn_of_mismatch(estimator, "The thickness", k=k, ranking=ranking)
     length = epsilon if distribution == "uniform" else epsilon * math.sqrt(n_features)
     cure = "a Pipeline with a StandardScaler"
-    warn_of_ball("epsilon", length, spread_of(estimator, centres), names=getattr(X, "columns", None), cure=cure)
+    warn_of_ball("epsilon", length, spread_of(estimator, centers), names=getattr(X, "columns", None), cure=cure)
 
-    flat = centres.reshape(len(centres), 1, n_features)
+    flat = centers.reshape(len(centers), 1, n_features)
     times = (np.arange(n_points)[:, None] + 0.5) / n_points
-    values = np.empty(len(centres) * n_draws)
+    values = np.empty(len(centers) * n_draws)
     for part in chunks(len(values), n_points * n_features):
         rows = np.arange(part.start, part.stop) // n_draws
         path = flat[rows] + times * sample(len(rows))[:, None]
         owner = rows.repeat(n_points)
-        points = path.reshape(len(owner), *shape).astype(centres.dtype)
+        points = path.reshape(len(owner), *shape).astype(centers.dtype)
         scores = explained_scores(estimator, X, points, target[owner], ranking)
         values[part] = at_point(scores, member[owner]).numpy().reshape(-1, n_points).mean(axis=1)
     per_draw = values.reshape(-1, n_draws)

@@ -59,13 +59,13 @@ def rank_correlation(scores: Tensor, scores_adv: Tensor) -> np.ndarray:
     """Spearman's rho of each row."""
     bounds, bounds_adv = rank_bounds(scores), rank_bounds(scores_adv)
     n_units = scores.shape[-1]
-    # twice the centred ranks, which are integers: a row of ties is exactly zero
+    # twice the centerd ranks, which are integers: a row of ties is exactly zero
     return linear_correlation(bounds[0] + bounds[1] - n_units, bounds_adv[0] + bounds_adv[1] - n_units)
 
 
-def linear_correlation(centred: Tensor, centred_adv: Tensor) -> np.ndarray:
+def linear_correlation(centerd: Tensor, centerd_adv: Tensor) -> np.ndarray:
     """Cosine of the angle between the rows, NaN where one of them is zero."""
-    a, b = (v.double() for v in (centred, centred_adv))
+    a, b = (v.double() for v in (centerd, centerd_adv))
     # each divided by its largest entry, so that squares neither underflow nor overflow; 0 / 0 is the NaN we want
     a, b = (v / v.abs().amax(dim=-1, keepdim=True) for v in (a, b))
     # one root of the product, so that a row with itself gives exactly 1

@@ -13,7 +13,7 @@ from robustxai._arguments import POSITIVE, Numbers, checked, optional
 from robustxai.metrics._inputs import chunks, of_one_shape, plain_array
 from robustxai.ranking import RANKING
 
-#: Pixels on either side of the centre, 3.5 standard deviations of 1.5: the window of 11 x 11 of the paper.
+#: Pixels on either side of the center, 3.5 standard deviations of 1.5: the window of 11 x 11 of the paper.
 _RADIUS, _SIGMA = 5, 1.5
 
 

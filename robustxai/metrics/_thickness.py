@@ -1,4 +1,4 @@
-"""Ranking thickness: the probability that a top-k unit stays above the rest on the way to a neighbour."""
+"""Ranking thickness: the probability that a top-k unit stays above the rest on the way to a neighbor."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ranking_thickness(
     random_state: RandomState = 0,
     return_std_error: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    r"""Probability that a top-k unit stays at or above another one between x and a random neighbour.
+    r"""Probability that a top-k unit stays at or above another one between x and a random neighbor.
 
     .. math::
 
@@ -59,11 +59,11 @@ def ranking_thickness(
         Size of the top-k set, as in :func:`precision_at_k`.
     epsilon : float, default=0.5
         For "uniform" the radius of the l2 ball, for "gaussian" the standard deviation of every coordinate, in the
-        units of X. These are different sizes: a Gaussian neighbour lies at about epsilon * sqrt(n_features).
+        units of X. These are different sizes: a Gaussian neighbor lies at about epsilon * sqrt(n_features).
     distribution : {"uniform", "gaussian"}, default="uniform"
-        Law of the neighbour x'. The default is the ball in which attacks and certificates work.
+        Law of the neighbor x'. The default is the ball in which attacks and certificates work.
     n_draws : int, default=50
-        Neighbours per sample. The paper names no number; at 50 the standard error is at most .5 / sqrt(50) = .07,
+        Neighbors per sample. The paper names no number; at 50 the standard error is at most .5 / sqrt(50) = .07,
         for a value in [0, 1], and an order smaller for most inputs.
     n_points : int, default=10
         Points on each segment. The midpoint rule is then off by at most max|s''| / 2400 for a smooth integrand, well
@@ -135,7 +135,7 @@ def relaxed_thickness(
     random_state: RandomState = 0,
     return_std_error: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    r"""Mean gap between a top-k unit and another one between x and a random neighbour.
+    r"""Mean gap between a top-k unit and another one between x and a random neighbor.
 
     .. math::
 
@@ -144,7 +144,7 @@ def relaxed_thickness(
 
     This is :func:`ranking_thickness` without the indicator, in the units of the attribution: scaling the explanation
     scales it, so that it compares points of one model rather than models. The pair mean at one point is the mean
-    score inside T minus the mean outside. :func:`thickness_bounds` encloses it.
+    score inside T minus the mean outside. :func:`thickness_bounds` bounds it.
 
     Parameters
     ----------

@@ -121,15 +121,15 @@ def thickness_bounds(
     estimator, X = explained(estimator, X, "thickness_bounds")
     if form != "valid" or curvature is None:
         check_model(estimator, needs=GRADIENTS, what="thickness_bounds without a proven curvature")
-    centres = plain_array(X)
-    n_features = math.prod(centres.shape[1:])
+    centers = plain_array(X)
+    n_features = math.prod(centers.shape[1:])
     target = probabilities(estimator, X).argmax(axis=1)
-    scores = explained_scores(estimator, X, centres, target, ranking)
+    scores = explained_scores(estimator, X, centers, target, ranking)
     n_units = scores.shape[-1]
     k = checked_k(k, n_units)
     warn_of_mismatch(estimator, "The thickness", k=k, ranking=ranking)
     cure = "a Pipeline with a StandardScaler"
-    warn_of_ball("epsilon", epsilon, spread_of(estimator, centres), names=getattr(X, "columns", None), cure=cure)
+    warn_of_ball("epsilon", epsilon, spread_of(estimator, centers), names=getattr(X, "columns", None), cure=cure)
     order = top_k_indices(scores, n_units)
     ordered = scores.double().gather(-1, order)
     gap = (ordered[:, :k].mean(dim=-1) - ordered[:, k:].mean(dim=-1)).numpy()
@@ -139,7 +139,7 @@ def thickness_bounds(
         slope = math.sqrt(2) * proven
     else:
         here, slope, lengths = _sampled_slopes(
-            estimator, centres, target, order, k, epsilon, 0 if proven is not None else n_draws, ranking, random_state
+            estimator, centers, target, order, k, epsilon, 0 if proven is not None else n_draws, ranking, random_state
         )
     if form == "valid":
         return gap - epsilon / 2 * slope, gap + epsilon / 2 * slope
@@ -155,7 +155,7 @@ def _checked_curvature(curvature: float | np.ndarray, n_samples: int) -> np.ndar
 
 def _sampled_slopes(
     estimator: Any,
-    centres: np.ndarray,
+    centers: np.ndarray,
     target: np.ndarray,
     order: Tensor,
     k: int,
@@ -165,18 +165,18 @@ def _sampled_slopes(
     random_state: RandomState,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pair means of ||H_i - H_j|| at x, of its largest value seen, and of the largest ||H_i|| + ||H_j|| seen."""
-    shape, n_features, n_units = centres.shape[1:], math.prod(centres.shape[1:]), order.shape[-1]
+    shape, n_features, n_units = centers.shape[1:], math.prod(centers.shape[1:]), order.shape[-1]
     sample = displacement_sampler(n_features, epsilon, "uniform", random_state)
-    here, largest, lengths = (np.empty(len(centres)) for _ in range(3))
-    for part in chunks(len(centres), n_features * (n_units + n_draws)):
+    here, largest, lengths = (np.empty(len(centers)) for _ in range(3))
+    for part in chunks(len(centers), n_features * (n_units + n_draws)):
         n_rows = part.stop - part.start
         steps = sample(n_rows * n_draws).reshape(n_rows, n_draws, *shape)
-        centre = module_batch(estimator, centres[part])
-        classes = torch.as_tensor(target[part], device=centre.device)
-        rows = order[part].to(centre.device)
+        center = module_batch(estimator, centers[part])
+        classes = torch.as_tensor(target[part], device=center.device)
+        rows = order[part].to(center.device)
         pair_sup = row_sup = None
         for draw in range(n_draws + 1):
-            point = centre if draw == 0 else centre + torch.as_tensor(steps[:, draw - 1]).to(centre)
+            point = center if draw == 0 else center + torch.as_tensor(steps[:, draw - 1]).to(center)
             matrix = jacobian(estimator, point, classes, lambda a: unit_scores(a, ranking))[1].double()
             matrix = matrix.gather(1, rows[:, :, None].expand_as(matrix))
             pair, row = _pair_distances(matrix, k), matrix.norm(dim=-1)

@@ -26,14 +26,14 @@ from robustxai._arguments import (
 from robustxai._doubts import of_one_evaluation
 from robustxai._fingerprint import content_key
 from robustxai._frames import take
-from robustxai._models import EXPLANATIONS, victim
+from robustxai._models import EXPLANATIONS, resolve_model
 from robustxai._short_repr import short_repr
 from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
 from robustxai.attacks._result import warn_of_rise, warn_of_sameness
-from robustxai.attacks._rows_at_once import MOST_ROWS
+from robustxai.attacks._retarget import ATTACK, retarget
 from robustxai.attacks._together import run_together
-from robustxai.attacks._victim import ATTACK, aimed
 from robustxai.certificates import certify_top_k
+from robustxai.engine import MOST_ROWS
 from robustxai.metrics import (
     adversarial_auc,
     between_rows_precision,
@@ -66,16 +66,16 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
     return list(groups.values())
 
 
-def _victim(estimator: Any, X: Any) -> tuple[Any, Any]:
+def _target_estimator(estimator: Any, X: Any) -> tuple[Any, Any]:
     """The classifier that is scored, and X as it sees it."""
-    return victim(estimator, X, needs=("predict", *EXPLANATIONS), what="The score")
+    return resolve_model(estimator, X, needs=("predict", *EXPLANATIONS), what="The score")
 
 
-def _run_on_all(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
+def _run_on_all(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
     """What the attack finds on each of (classifier, X), several at a time where that can be and pays."""
     groups: list[list[tuple[Any, Any]]] = []
     size = 0  # rows of the last group
-    for classifier, X in victims:
+    for classifier, X in estimators:
         # a CPU is busy with the rows that an attack searches at once: more of them would only leave its cache
         on_gpu = str(getattr(classifier, "device_", "cpu")).startswith("cuda")
         if not groups or (size + len(X) > (attack.batch_size or MOST_ROWS) and not on_gpu):
@@ -86,18 +86,18 @@ def _run_on_all(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[
     return [result for group in groups for result in _run_on_group(attack, group)]
 
 
-def _run_on_group(attack: BaseAttack, victims: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
-    """In one search, if victims and attack are of that kind and memory allows."""
-    if len(victims) > 1:
+def _run_on_group(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
+    """In one search, if estimators and attack are of that kind and memory allows."""
+    if len(estimators) > 1:
         try:
-            return run_together(attack, victims)
+            return run_together(attack, estimators)
         except NotImplementedError:
             pass
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-            half = len(victims) // 2
-            return _run_on_group(attack, victims[:half]) + _run_on_group(attack, victims[half:])
-    return [aimed(attack, classifier).run(X) for classifier, X in victims]
+            half = len(estimators) // 2
+            return _run_on_group(attack, estimators[:half]) + _run_on_group(attack, estimators[half:])
+    return [retarget(attack, classifier).run(X) for classifier, X in estimators]
 
 
 def _ranked_k(k: int, attribution: Any) -> int:
@@ -181,7 +181,7 @@ class PrecisionAtKScorer:
             return self._score_together(estimators, X)
 
     def _score_together(self, estimators: Sequence[Any], X: Any) -> list[float]:
-        results = _run_on_all(self.attack, [_victim(estimator, X) for estimator in estimators])
+        results = _run_on_all(self.attack, [_target_estimator(estimator, X) for estimator in estimators])
         for result in results:
             k = _ranked_k(self.attack.k, result.attribution)
             warn_of_sameness(result.attribution, k, self.attack.ranking)
@@ -229,7 +229,7 @@ class ThicknessScorer:
         """Score a fitted estimator on X; `y` is not used."""
         thickness = ranking_thickness if self.kind == "indicator" else relaxed_thickness
         values = thickness(
-            *_victim(estimator, X),
+            *_target_estimator(estimator, X),
             self.k,
             epsilon=self.epsilon,
             distribution=self.distribution,
@@ -305,7 +305,7 @@ class CertifiedPrecisionScorer:
             ranking=self.ranking,
             method=self.method,
         )
-        model, rows = _victim(estimator, X)
+        model, rows = _target_estimator(estimator, X)
         attribution = model.explain(rows)
         warn_of_sameness(attribution, _ranked_k(self.k, attribution), self.ranking)
         return float(certificate.precision_at_k.mean())
@@ -386,13 +386,13 @@ class RobustnessScorer:
             return self._score_together(estimators, X, y)
 
     def _score_together(self, estimators: Sequence[Any], X: Any, y: Any) -> list[dict[str, float]]:
-        victims = [_victim(estimator, X) for estimator in estimators]
-        attacked = [(clf, take(rows, slice(self.max_samples))) for clf, rows in victims]
+        estimators = [_target_estimator(estimator, X) for estimator in estimators]
+        attacked = [(clf, take(rows, slice(self.max_samples))) for clf, rows in estimators]
         results = {name: _run_on_all(attack, attacked) for name, attack in self._attacks().items()}
         references = {name: _run_on_all(attack, attacked) for name, attack in self.reference.items()}
         return [
             self._scores(clf, rows, y, *({name: r[i] for name, r in group.items()} for group in (results, references)))
-            for i, (clf, rows) in enumerate(victims)
+            for i, (clf, rows) in enumerate(estimators)
         ]
 
     def _attacks(self) -> Mapping[str, BaseAttack]:

@@ -96,7 +96,7 @@ def begin_fits(
     parts: Sequence[tuple[Any, Any]],
     watched: dict[Hashable, HeldOut | None] | None = None,
 ) -> tuple[list[StackedFit], dict[Hashable, Rows]]:
-    """Check and initialise every fit, on the CPU's clock of an ordinary one.
+    """Check and initialize every fit, on the CPU's clock of an ordinary one.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ def tune(
     scoring : str, callable, list or dict, optional
         As in scikit-learn; higher is better. The estimator's own score by default.
     objectives : sequence of str, default=()
-        Metrics of a `scoring` with several that are maximised, one or more; their names are kept in the study. Every
+        Metrics of a `scoring` with several that are maximized, one or more; their names are kept in the study. Every
         metric of a trial is in its ``user_attrs``, as a mean over the splits.
     cv : int, splitter or iterable, optional
         As in scikit-learn; five stratified folds by default. It is asked once, so that all trials see the same splits.

@@ -32,7 +32,7 @@ class GraphNet(ShapedNet):
 
     with :math:`H_0 = S`: the features of a node are its weights to all others (its connectivity profile). Graphs are
     fully described by A, have the same nodes in the same order, and no mask. The layers are PyTorch Geometric's
-    ``DenseGraphConv``, with features projected before they are summed over neighbours: the same, with fewer products.
+    ``DenseGraphConv``, with features projected before they are summed over neighbors: the same, with fewer products.
 
     The network reads the symmetric part of A, so that its input gradients are symmetric and an edge has one
     attribution, in both of its entries, even where an attack has moved one of them alone.

@@ -16,13 +16,13 @@ __all__ = ["ResNet9"]
 
 
 class ResNet9(ShapedNet):
-    r"""Eight 3 x 3 convolutions with batch normalisation, two residual blocks, and a linear layer.
+    r"""Eight 3 x 3 convolutions with batch normalization, two residual blocks, and a linear layer.
 
     .. math:: h_1 = B_2(B_1(x)), \quad h_2 = h_1 + R_1(h_1), \quad h_3 = B_4(B_3(h_2)), \quad h_4 = h_3 + R_2(h_3),
         \quad z(x) = W\,\mathrm{pool}(h_4) + b
 
     with widths w, 2w (pooled) and 2w, 2w for :math:`R_1`, then 4w and 8w (both pooled) and 8w, 8w for :math:`R_2`;
-    each block is convolution, batch normalisation, activation. The last pooling takes the whole image that is left: 4
+    each block is convolution, batch normalization, activation. The last pooling takes the whole image that is left: 4
     x 4 places for the 32 x 32 pixels of the published code.
 
     Parameters
@@ -48,7 +48,7 @@ class ResNet9(ShapedNet):
 
     Notes
     -----
-    Batch normalisation makes a training row's logits depend on the other rows of its batch. Penalties see the
+    Batch normalization makes a training row's logits depend on the other rows of its batch. Penalties see the
     evaluation mode: :class:`robustxai.penalties.ExplainedBatch`.
 
     References

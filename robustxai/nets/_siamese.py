@@ -116,7 +116,7 @@ class Siamese(ShapedNet):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of shape (*batch, n_classes) for x of shape (*batch, *in_shape)."""
         batch = x.shape[: x.ndim - len(self.in_shape)]
-        # one call: batch normalisation in the encoder sees both members with the same statistics
+        # one call: batch normalization in the encoder sees both members with the same statistics
         embedded = self.encoder(x.reshape(-1, *self.in_shape[1:])).reshape(*batch, 2, -1)
         first, second = embedded.unbind(dim=-2)
         return self.head(torch.cat([(first - second).square(), first * second], dim=-1))
@@ -143,7 +143,7 @@ def _make_encoder(encoder: Any, wanted: dict[str, Any], params: dict[str, Any]) 
 
 def _width(encoder: nn.Module, member: tuple[int, ...]) -> int:
     """Number of outputs of the encoder: a module of the user's own need not have what was asked for."""
-    trial = copy.deepcopy(encoder).eval()  # a look at it must not count for batch normalisation
+    trial = copy.deepcopy(encoder).eval()  # a look at it must not count for batch normalization
     parameter = next(trial.parameters(), torch.empty(0))
     with torch.no_grad():
         return int(trial(parameter.new_zeros(1, *member)).shape[-1])

@@ -1,4 +1,4 @@
-"""Regularisers, one a file: a function of an explained batch that returns one value per sample, to be minimised."""
+"""Regularizers, one a file: a function of an explained batch that returns one value per sample, to be minimized."""
 
 from robustxai.penalties._batch import ExplainedBatch, Penalty
 from robustxai.penalties._certified_gap import CertifiedGap

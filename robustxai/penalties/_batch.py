@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from robustxai._arguments import SHARE, Each, Function, checked
 from robustxai._random import like_normal
+from robustxai.engine import MLPPasses, steady
 from robustxai.explainers import Explainer
-from robustxai.nets import MLPPasses
-from robustxai.penalties._steady import steady
 
 __all__ = ["SMALLEST_SCALE", "ExplainedBatch", "Penalty", "PenaltyAtPoint", "safe_sqrt"]
 
@@ -24,11 +23,11 @@ SMALLEST_SCALE = 1e-12
 class ExplainedBatch:
     """Inputs with their logits and, on first use, their attribution with its graph.
 
-    In a training step, batch normalisation takes its statistics from the batch: a row's logits depend on its company,
+    In a training step, batch normalization takes its statistics from the batch: a row's logits depend on its company,
     their gradient is not the explanation that the fitted model will give, and every pass moves the running statistics.
     So the cross-entropy alone reads `logits`, from the network as it trains; `module`, `explained_logits`, `target` and
     all attributions are those of running statistics, which they leave alone. One forward pass serves both in networks
-    without batch normalisation, others pay for a second one.
+    without batch normalization, others pay for a second one.
 
     Parameters
     ----------
@@ -78,7 +77,7 @@ class ExplainedBatch:
 
     @cached_property
     def module(self) -> nn.Module:
-        """The network for passes of penalties and adversaries: what batch normalisation knows of batches is held."""
+        """The network for passes of penalties and adversaries: what batch normalization knows of batches is held."""
         return steady(self._trained)
 
     @cached_property
@@ -88,7 +87,7 @@ class ExplainedBatch:
 
     @cached_property
     def explained_logits(self) -> Tensor:
-        """``module(x)``, for all that differentiates in `x`; `logits` but for batch normalisation."""
+        """``module(x)``, for all that differentiates in `x`; `logits` but for batch normalization."""
         return self.logits if self.module is self._trained else self.module(self.x)
 
     @cached_property
@@ -179,7 +178,7 @@ def safe_sqrt(square: Tensor) -> Tensor:
 
 
 class Penalty(Protocol):
-    """A regulariser: an explained batch in, one value per sample out, to be minimised. Weights act outside.
+    """A regularizer: an explained batch in, one value per sample out, to be minimized. Weights act outside.
 
     One that does not itself differentiate in ``batch.x``, but only reads logits and attributions, may say so by a class
     attribute ``in_weights = True``: small MLPs then train two to three times as fast (:class:`MLPPasses`).

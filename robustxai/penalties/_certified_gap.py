@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NORM_NAME, NOT_NEGATIVE, check_arguments, optional
-from robustxai.enclosures import Ball, check_explainer, enclose, pair_bounds, read_network
+from robustxai.bounds import Ball, bound_attribution, check_explainer, pair_bounds, read_network
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._ranking_gap import boundary_pairs
 from robustxai.ranking import RANKING, boundary_sets, count_units, unit_scores
@@ -107,7 +107,7 @@ class CertifiedGap:
             return x.new_zeros(0)
         ball = Ball(x.new_full((len(x), 1), self.radius(batch.progress)), str(self.norm), x.shape[1])
         # at x itself the terms are exact, and their sum is the attribution in the units of the bounds
-        here = enclose(network, explainer, x, target, None, ball, "affine")
+        here = bound_attribution(network, explainer, x, target, None, ball, "affine")
         attribution = torch.stack([term.mixing[0].squeeze(-1) * term.phi.c for term in here]).sum(dim=0)
         scale = attribution.abs().mean(dim=1)
         n_units = count_units(shape)
@@ -116,7 +116,7 @@ class CertifiedGap:
         n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
         scores = unit_scores(attribution.detach().unflatten(1, shape), self.ranking)
         top, rest = boundary_sets(scores, self.k, n_pairs)
-        terms = enclose(network, explainer, x, target, torch.ones_like(x[0]), ball, "affine")
+        terms = bound_attribution(network, explainer, x, target, torch.ones_like(x[0]), ball, "affine")
         bounds = pair_bounds(terms, top, rest, attribution.detach().sign(), self.ranking, x.shape[1] // n_units)
         ranked = scale > SMALLEST_SCALE  # where a network of dead ReLUs says nothing there is no order to be kept
         bounds = bounds / torch.where(ranked, scale, 1.0)[:, None, None]

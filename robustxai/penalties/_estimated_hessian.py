@@ -24,7 +24,7 @@ class EstimatedHessian:
     Parameters
     ----------
     kappa : float, default=1e-2
-        Step of the difference, in units of x. Small against the scale of standardised or [0, 1] features and large
+        Step of the difference, in units of x. Small against the scale of standardized or [0, 1] features and large
         enough that float32 rounding (about 1e-7 / kappa) stays far below the norm.
 
     Notes

@@ -180,7 +180,7 @@ def _inside(space: PerturbationSet, like: Tensor, shape: tuple[int, ...], genera
     x = like.new_empty(shape)
     draw = 2 * like_uniform(x, generator) - 1
     if space.norm == 2:
-        draw = space.normalise(like_normal(x, generator))
+        draw = space.normalize(like_normal(x, generator))
         share = torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device)
         radius = share ** (1 / max(x[0].numel(), 1))
         draw = draw * radius.view(-1, *(1,) * (x.ndim - 1))

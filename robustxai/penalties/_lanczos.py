@@ -121,7 +121,7 @@ def _tridiagonal(diagonal: list[Tensor], beside: list[Tensor]) -> Tensor:
     if beside:
         off = torch.stack(beside, dim=1)
         matrix = matrix + torch.diag_embed(off, offset=1) + torch.diag_embed(off, offset=-1)
-    return matrix.nan_to_num(0.0, 0.0, 0.0)  # the product of such a sample tells; its neighbours must not suffer
+    return matrix.nan_to_num(0.0, 0.0, 0.0)  # the product of such a sample tells; its neighbors must not suffer
 
 
 def _length(rows: Tensor) -> Tensor:

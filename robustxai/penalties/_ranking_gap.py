@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optional
+from robustxai.engine import known_gradient
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
-from robustxai.penalties._known_gradient import known_gradient
 from robustxai.ranking import RANKING, boundary_sets, top_k_set, unit_scores
 
 __all__ = ["RankingGap"]
 
 _PAIRS = ("all", "minimal", "anchor")
-_GAPS = ("normalised", "linear", "exponential", "hinge")
+_GAPS = ("normalized", "linear", "exponential", "hinge")
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class RankingGap:
         differ, and each is the mean over its own pairs (2k' - 1 of the anchored form).
     n_pairs : int, optional
         k'; default and at most k, and at most the number of units outside the top-k.
-    gap : {"normalised", "linear", "exponential", "hinge"}, default="normalised"
+    gap : {"normalized", "linear", "exponential", "hinge"}, default="normalized"
         "linear" ranks the attribution as it is, as the paper prints it: a network can satisfy it by scaling its
         gradient up, and training collapses. The others divide each attribution by its own mean magnitude, so that
         only the shape of the explanation counts: a margin or an exponential of raw scores could be had by scale too,
-        and a confident sample, whose gradient vanishes, would count as all ties. "normalised" has l(h) = -h.
+        and a confident sample, whose gradient vanishes, would count as all ties. "normalized" has l(h) = -h.
         "exponential" and "hinge" turn from gaps that are wide already to those that are about to close.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
@@ -67,7 +67,7 @@ class RankingGap:
     k: int
     pairs: str = "all"
     n_pairs: int | None = None
-    gap: str = "normalised"
+    gap: str = "normalized"
     ranking: str = "magnitude"
     margin: float = 1.0
 
@@ -90,7 +90,7 @@ class RankingGap:
         n_units = scores.shape[-1]
         if self.k >= n_units:  # a single unit: there is no pair
             return scores.sum(dim=-1) * 0.0
-        if self.gap in ("linear", "normalised"):
+        if self.gap in ("linear", "normalized"):
             return known_gradient(*self._linear(scores.detach(), scores))
         scores = scores / mean_magnitude(scores)
         return self._exponential(scores) if self.gap == "exponential" else self._hinge(scores)
@@ -106,7 +106,7 @@ class RankingGap:
             inside, outside = boundary_sets(scores, self.k, n_pairs)
             shares = torch.zeros_like(scores).scatter_(-1, inside, -1 / n_pairs).scatter_(-1, outside, 1 / n_pairs)
         value = (shares * scores).sum(dim=-1, keepdim=True)
-        if self.gap == "normalised":
+        if self.gap == "normalized":
             scale = mean_magnitude(scores)
             value /= scale
             # a magnitude has slope 1 in itself; where it is 0 that of the attribution's magnitude is 0

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import POSITIVE, check_arguments
+from robustxai.engine import known_gradient
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
-from robustxai.penalties._known_gradient import known_gradient
 
 __all__ = ["RelativeHessian"]
 
 
 @dataclass(frozen=True)
 class RelativeHessian:
-    r"""Difference quotient of the normalised attribution in a random direction, per sample.
+    r"""Difference quotient of the normalized attribution in a random direction, per sample.
 
     .. math::
         \frac{1}{\kappa} \bigl\| \hat I(x + \kappa u) - \hat I(x) \bigr\|_2, \qquad

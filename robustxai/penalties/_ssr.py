@@ -1,4 +1,4 @@
-"""Smooth-surface regularisation (SSR): the largest eigenvalue of the loss's Hessian."""
+"""Smooth-surface regularization (SSR): the largest eigenvalue of the loss's Hessian."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, Choice, check_arguments
-from robustxai.nets import is_piecewise_linear
+from robustxai.engine import is_piecewise_linear
 from robustxai.penalties._batch import ExplainedBatch
 from robustxai.penalties._exact_hessian import products
 from robustxai.penalties._lanczos import leading_eigenvector
@@ -52,7 +52,7 @@ class SSR:
 
     Notes
     -----
-    The published code factors A by its eigenvectors with clipped eigenvalues and averages W over colour channels.
+    The published code factors A by its eigenvectors with clipped eigenvalues and averages W over color channels.
     B above is exact: :math:`A = (I - p 1^\top) \operatorname{diag}(p) (I - 1 p^\top)`.
 
     References
@@ -101,6 +101,6 @@ def _closed(batch: ExplainedBatch) -> Tensor:
         ],
         dim=-1,
     )
-    centred = slopes - slopes @ log_p.exp().unsqueeze(-1)
-    factor = centred * (log_p / 2).exp().unsqueeze(-2)
+    centerd = slopes - slopes @ log_p.exp().unsqueeze(-1)
+    factor = centerd * (log_p / 2).exp().unsqueeze(-2)
     return torch.linalg.eigvalsh(factor.transpose(-1, -2) @ factor)[..., -1]

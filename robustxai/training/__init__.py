@@ -1,4 +1,4 @@
-"""The skorch net that minimises a sum of penalties, its adversaries, batch iterator, schedule, seeds and threads."""
+"""The skorch net that minimizes a sum of penalties, its adversaries, batch iterator, schedule, seeds and threads."""
 
 from robustxai.training._adversary import GapAdversary, LossAdversary
 from robustxai.training._checkpoint import ResumableCheckpoint

@@ -31,7 +31,7 @@ class ExplanationGuard(Callback):
         \mathrm{AUC}_\text{new} \ge \mathrm{AUC}_\text{old} - a_\max
 
     Training stops at the first epoch that is not. What remains are the weights of the admissible epoch with the lowest
-    training loss: the one that has gone farthest with the defence's own objective.
+    training loss: the one that has gone farthest with the defense's own objective.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ def check_module(module: nn.Module, X: np.ndarray, n_classes: int) -> None:
     Parameters
     ----------
     module : nn.Module
-        Initialised. Its mode, its weights and torch's random generators are as before when the check has ended.
+        Initialized. Its mode, its weights and torch's random generators are as before when the check has ended.
     X : ndarray of shape (n_samples, *features)
         Training inputs.
     n_classes : int
@@ -117,7 +117,7 @@ def _check_logits(name: str, logits: Any, rows: Tensor, n_classes: int) -> None:
     values = logits.detach()
     if not bool(torch.isfinite(values).all()):
         raise ValueError(
-            f"{name} returns NaN or infinity for rows of X before it is trained. Standardise the features, or look at "
+            f"{name} returns NaN or infinity for rows of X before it is trained. Standardize the features, or look at "
             "its weights."
         )
     last = _last_operation(logits)

@@ -20,9 +20,9 @@ from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Function, Inst
 from robustxai._portable import available, pack, unpack
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
+from robustxai.engine import MLPPasses
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
-from robustxai.nets import MLPPasses
 from robustxai.penalties import Distillation, ExplainedBatch, Penalty, TangentDistillation
 from robustxai.training._adversary import LossAdversary
 from robustxai.training._foreign import is_ours, may_draw
@@ -38,7 +38,7 @@ _FIRST_ORDER = (Distillation, TangentDistillation, LossAdversary)
 
 
 class Term(NamedTuple):
-    """One regulariser of an objective: the column it is logged under, its weight and the penalty itself."""
+    """One regularizer of an objective: the column it is logged under, its weight and the penalty itself."""
 
     name: str
     weight: float
@@ -90,7 +90,7 @@ class Stop(Exception):
 
 
 class ObjectiveNet(NeuralNetClassifier):
-    r"""A skorch net that minimises
+    r"""A skorch net that minimizes
 
     .. math:: \frac{1}{B} \sum_b \Bigl[ w_0\, \mathrm{CE}(z(x_b), y_b) + \sum_t w_t\, P_t(x_b) \Bigr]
 
@@ -117,7 +117,7 @@ class ObjectiveNet(NeuralNetClassifier):
     internal_batch_size : int, optional
         Rows that are computed at once, for batches that do not fit into the memory: their gradients add up to that of
         the batch, of which the optimizer sees nothing else. A criterion that is neither a mean nor a sum over rows is
-        refused. Batch normalisation sees the parts, and dropout draws for them.
+        refused. Batch normalization sees the parts, and dropout draws for them.
     streams : RandomStreams, optional
         Source of all that is drawn: first weights, order of the batches, penalties, dropout, callbacks. torch's global
         generators are then neither read nor moved, so that trainings in several threads do not disturb each other. By
@@ -444,7 +444,7 @@ class ObjectiveNet(NeuralNetClassifier):
             raise DivergedError(
                 f"Training diverged in epoch {len(self.history)}: {', '.join(bad)} not finite "
                 f"(lr={self.lr:g}, weights of the penalties: {weights}). "
-                "Lower lr or the weights, or standardise the features."
+                "Lower lr or the weights, or standardize the features."
             )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robustxai._arguments import Each, Instance, Number, checked, optional
 from robustxai._switches import own_switches
-from robustxai.nets import StackedMLP
+from robustxai.engine import StackedMLP
 from robustxai.training._iterator import batch_size_of, tensors_of
 from robustxai.training._net import ObjectiveNet, Stop
 from robustxai.training._schedule import OneCycle
@@ -34,7 +34,7 @@ class Member:
     Attributes
     ----------
     net : ObjectiveNet
-        Initialised; its module and its optimizer are up to date whenever no stack is at work, its `streams` are those
+        Initialized; its module and its optimizer are up to date whenever no stack is at work, its `streams` are those
         of the member.
     rows : hashable
         Which of the data sets it learns from.

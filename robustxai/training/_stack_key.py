@@ -8,8 +8,8 @@ from typing import Any
 from skorch.dataset import Dataset
 from torch import nn
 
+from robustxai.engine import StackedMLP
 from robustxai.explainers import Gradient
-from robustxai.nets import StackedMLP
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, RankingGap, RelativeHessian
 from robustxai.training._iterator import TensorBatches, batch_size_of
 from robustxai.training._net import ObjectiveNet, Term
@@ -60,7 +60,7 @@ def stack_key(net: ObjectiveNet) -> Hashable:
         if type(term.penalty) not in _STACKABLE:  # a subclass may compute anything
             raise NotImplementedError(f"a stack does not know the penalty {type(term.penalty).__name__}")
     if not _is_plain_cross_entropy(net.criterion_):
-        raise NotImplementedError("a stack minimises the plain cross-entropy")
+        raise NotImplementedError("a stack minimizes the plain cross-entropy")
     own = net.get_params(deep=False)
     if net.iterator_train is not TensorBatches or not own.get("iterator_train__shuffle"):
         raise NotImplementedError("a stack draws its batches by TensorBatches, shuffled")

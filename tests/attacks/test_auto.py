@@ -358,18 +358,18 @@ def test_a_list_of_radii_is_needed(smooth, table, epsilons, error):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
-@pytest.mark.parametrize(("defence", "margin"), [("softplus", 0.02), ("vanilla", 0.20)])
+@pytest.mark.parametrize(("defense", "margin"), [("softplus", 0.02), ("vanilla", 0.20)])
 @pytest.mark.parametrize("epsilon", [0.25, 0.5])
-def test_the_ensemble_beats_the_attack_of_the_papers_by_a_margin(defence, margin, epsilon):
+def test_the_ensemble_beats_the_attack_of_the_papers_by_a_margin(defense, margin, epsilon):
     """Adult; the papers' attack is the summed gap in equal steps to the edge of the ball, last iterate."""
-    cell = Cell("adult", defence, 0, ())
+    cell = Cell("adult", defense, 0, ())
     X_train, X_test, y_train, _ = prepare_rows(cell)
     clf, X = cell.estimator().fit(X_train, y_train), X_test[:300]
     options = {"k": 8, "threat": ThreatModel(epsilon, bounds=(0, 1))}
     paper = ERAttack(clf, max_iter=200, step_size=epsilon / 200, momentum=0.0, keep="last", **options).run(X)
     standard = AutoExplanationAttack(clf, **options).run(X).precision_at_k.mean()
     assert standard <= paper.precision_at_k.mean() - margin
-    if defence == "vanilla":  # and so do 200 random points
+    if defense == "vanilla":  # and so do 200 random points
         random = RandomAttack(clf, max_iter=200, **options).run(X)
         assert random.precision_at_k.mean() < paper.precision_at_k.mean()
         assert standard < random.precision_at_k.mean()

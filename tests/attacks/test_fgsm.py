@@ -9,8 +9,8 @@ from .conftest import Victim
 
 
 @pytest.mark.parametrize("norm", [2, "inf"])
-@pytest.mark.parametrize("labelled", [False, True])
-def test_on_a_linear_model_it_is_one_step_in_closed_form(norm, labelled):
+@pytest.mark.parametrize("labeled", [False, True])
+def test_on_a_linear_model_it_is_one_step_in_closed_form(norm, labeled):
     """grad CE = sum_j p_j w_j - w_c."""
     rng = np.random.default_rng(0)
     weights, X, epsilon = rng.normal(size=(3, 5)), rng.normal(size=(20, 5)), 0.4
@@ -18,7 +18,7 @@ def test_on_a_linear_model_it_is_one_step_in_closed_form(norm, labelled):
     layer.weight.data = torch.tensor(weights, dtype=torch.float32)
     victim = Victim(layer)
     victim.classes_ = np.array(["a", "b", "c"])
-    y = rng.choice(victim.classes_, size=20) if labelled else None
+    y = rng.choice(victim.classes_, size=20) if labeled else None
     X_adv = FGSM(victim, threat=ThreatModel(epsilon, norm=norm)).fit(X).transform(X, y)
     for x, moved, label in zip(X, X_adv, victim.predict(X) if y is None else y):
         logits = weights @ x

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import robustxai.attacks
-from robustxai.attacks import AutoExplanationAttack, BaseAttack, GradientAttack, MassCentreAttack
+from robustxai.attacks import AutoExplanationAttack, BaseAttack, CenterOfMassAttack, GradientAttack
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.perturbation import ThreatModel
 
@@ -21,9 +21,9 @@ from .conftest import ATTACKS, PREDICTION_ATTACKS, Victim, every_attack
 def test_no_attack_is_forgotten_here():
     public = {getattr(robustxai.attacks, name) for name in robustxai.attacks.__all__}
     attacks = {c for c in public if isinstance(c, type) and issubclass(c, AttackTransformer)}
-    # MassCentreAttack takes no tables: its own file has the common tests on images
+    # CenterOfMassAttack takes no tables: its own file has the common tests on images
     known = {*ATTACKS, *PREDICTION_ATTACKS, AutoExplanationAttack}
-    assert attacks - {BaseAttack, GradientAttack, MassCentreAttack} == known
+    assert attacks - {BaseAttack, GradientAttack, CenterOfMassAttack} == known
 
 
 # scikit-learn compares to 1e-7, where float32 is known to 1e-7 of a step: hence a small radius

@@ -11,7 +11,7 @@ from sklearn.datasets import load_wine
 from sklearn.preprocessing import MinMaxScaler
 
 from robustxai import R2ETClassifier, SoftplusClassifier, VanillaClassifier
-from robustxai.attacks import AutoExplanationAttack, BlackBox, MassCentreAttack, NESAttack, RandomAttack
+from robustxai.attacks import AutoExplanationAttack, BlackBox, CenterOfMassAttack, NESAttack, RandomAttack
 from robustxai.attacks._probability_change import below_limit, target_probability
 from robustxai.attacks._together import run_together
 from robustxai.exceptions import EvaluationWarning
@@ -79,9 +79,9 @@ def test_images(wine):
 
     victim = Victim(Flat())
     options = {"k": 4, "threat": ThreatModel(2.0), "max_iter": 12}
-    free = MassCentreAttack(victim, **options).run(images)
+    free = CenterOfMassAttack(victim, **options).run(images)
     limit = changes(victim, images, free.X_adv).max() / 2
-    limited = MassCentreAttack(victim, max_probability_change=limit, **options).run(images)
+    limited = CenterOfMassAttack(victim, max_probability_change=limit, **options).run(images)
     assert changes(victim, images, limited.X_adv).max() <= limit
     assert (limited.X_adv != images).any()
 

@@ -9,7 +9,7 @@ from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
 from robustxai import SoftplusClassifier, VanillaClassifier
-from robustxai.attacks import PGD, AutoExplanationAttack, GradientAttack, MassCentreAttack, MSEAttack, RandomAttack
+from robustxai.attacks import PGD, AutoExplanationAttack, CenterOfMassAttack, GradientAttack, MSEAttack, RandomAttack
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
 
@@ -145,7 +145,7 @@ def test_no_iteration_is_evaluated_twice(softplus, monkeypatch):
             module, "observe", lambda *args, observe=observe, **kw: (calls.append(1), observe(*args, **kw))[1]
         )
     clf, X, k = softplus
-    monkeypatch.setattr(MSEAttack, "_check_victim", lambda *args: None)
+    monkeypatch.setattr(MSEAttack, "check_target", lambda *args: None)
     MSEAttack(clf, k=k, threat=ThreatModel(0.01), max_iter=20).run(X)
     assert len(calls) == 20 + 1 + 1
 
@@ -180,7 +180,7 @@ def test_images_start_from_the_direction_of_their_explanation_too():
             return Victim().module_(x.flatten(start_dim=1))
 
     options = {"k": 4, "threat": ThreatModel(2.0), "max_iter": 10}
-    found = [MassCentreAttack(Victim(Flat()), random_state=s, **options).run(images).X_adv for s in range(3)]
+    found = [CenterOfMassAttack(Victim(Flat()), random_state=s, **options).run(images).X_adv for s in range(3)]
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
     assert (found[0] != images).any()

@@ -12,18 +12,18 @@ def test_the_objective_is_that_of_the_docstring(explained, k, ranking):
     values, gradient = objective(SoftOverlapAttack(), clean, moved, k, ranking)
     score = np.abs if ranking == "magnitude" else np.array
 
-    def normalised(attribution):
+    def normalized(attribution):
         s = score(attribution)
         return s / (sum(abs(v) for v in s) / 6)
 
     for row in range(len(clean)):
         top, _ = sets(score(clean[row]), k)
-        now = normalised(moved[row])
+        now = normalized(moved[row])
         descending = sorted(now, reverse=True)
         boundary, width = (descending[k - 1] + descending[k]) / 2, 0.1 * np.std(now)
 
         def naive(attribution, top=top, boundary=boundary, width=width):
-            return -sum(1 / (1 + np.exp(-(normalised(attribution)[i] - boundary) / width)) for i in top)
+            return -sum(1 / (1 + np.exp(-(normalized(attribution)[i] - boundary) / width)) for i in top)
 
         np.testing.assert_allclose(values[row], naive(moved[row]), rtol=1e-9)
         # the boundary and the width have no gradient: they stand still in the difference quotient

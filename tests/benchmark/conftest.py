@@ -21,8 +21,8 @@ def table(tmp_path):
 @pytest.fixture
 def small(table):
     """Four cells that take a fraction of a second each."""
-    defences = ("logistic_regression", "softplus")
-    return Experiment((str(table),), defences, ("er", "random"), seeds=2, k=3, max_iter=4, n_attacked=20)
+    defenses = ("logistic_regression", "softplus")
+    return Experiment((str(table),), defenses, ("er", "random"), seeds=2, k=3, max_iter=4, n_attacked=20)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def computed(monkeypatch):
         calls.append(cell)
         return {
             "data": "loans",
-            "defence": cell.defence,
+            "defense": cell.defense,
             "seed": cell.seed,
             "k": cell.k,
             "roc_auc": 0.5 + 0.01 * len(calls),

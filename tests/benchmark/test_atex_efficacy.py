@@ -43,7 +43,7 @@ def test_iteration_0_is_the_same_in_every_arm_to_the_bit():
     rows = []
     for arm in ITERATED:
         _atex_efficacy._pretrained.cache_clear()
-        rows.append(run_efficacy_cell(replace(CELL, defence=arm, iterations=0)))
+        rows.append(run_efficacy_cell(replace(CELL, defense=arm, iterations=0)))
     for row in rows[1:]:
         assert {name: row[name] for name in METRICS} == {name: rows[0][name] for name in METRICS}
 
@@ -51,7 +51,7 @@ def test_iteration_0_is_the_same_in_every_arm_to_the_bit():
 def test_the_arms_differ_after_an_iteration_and_start_from_one_model():
     teacher = _atex_efficacy._pretrained("breast_cancer", 0, 200, 80)
     before = weights(teacher).clone()
-    models = [_atex_efficacy._stabilised(replace(CELL, defence=arm)) for arm in ITERATED]
+    models = [_atex_efficacy._stabilized(replace(CELL, defense=arm)) for arm in ITERATED]
     assert torch.equal(weights(teacher), before)
     for number, model in enumerate(models):
         assert len(model.history_) == CELL.iterations
@@ -64,15 +64,15 @@ def test_the_arms_differ_after_an_iteration_and_start_from_one_model():
 
 @pytest.mark.parametrize("arm", ITERATED)
 def test_an_iteration_continues_the_one_before(arm):
-    shorter, longer = (_atex_efficacy._stabilised(replace(CELL, defence=arm, iterations=n)) for n in (1, 3))
+    shorter, longer = (_atex_efficacy._stabilized(replace(CELL, defense=arm, iterations=n)) for n in (1, 3))
     assert longer.history_[0]["train_loss"] == shorter.history_[0]["train_loss"]
 
 
 def test_figures_are_those_of_the_models():
-    row = run_efficacy_cell(replace(CELL, defence="logistic_regression", iterations=0))
+    row = run_efficacy_cell(replace(CELL, defense="logistic_regression", iterations=0))
     X, X_test, _, y_test = _atex_efficacy._rows("breast_cancer", 0, 200, 80)
     assert (len(X), len(X_test)) == (200, 80)
-    model = _atex_efficacy._stabilised(replace(CELL, defence="logistic_regression", iterations=0))
+    model = _atex_efficacy._stabilized(replace(CELL, defense="logistic_regression", iterations=0))
     attack = FGSM(model, threat=ThreatModel(0.05, norm="inf", bounds=(0.0, 1.0))).fit(X)
     moved = attack.transform(X_test, y_test)
     assert moved.min() >= 0
@@ -92,7 +92,7 @@ def test_adversarial_training_raises_fgsm_accuracy_online():
 
 
 def test_the_name_has_every_field():
-    changes = {"data": "compas", "defence": "plain", "seed": 1, "iterations": 3, "epsilon": 0.2}
+    changes = {"data": "compas", "defense": "plain", "seed": 1, "iterations": 3, "epsilon": 0.2}
     changes |= {"epochs": 3, "n_train": 100, "n_attacked": 50}
     names = {CELL.name, *(replace(CELL, **{name: value}).name for name, value in changes.items())}
     assert len(names) == len(changes) + 1
@@ -100,7 +100,7 @@ def test_the_name_has_every_field():
 
 def test_the_whole_in_small_and_again(study, tmp_path):
     seen = []
-    results = study.run(tmp_path, progress=lambda done, total, row: seen.append((done, total, row["defence"])))
+    results = study.run(tmp_path, progress=lambda done, total, row: seen.append((done, total, row["defense"])))
     assert len(results) == len(study.cells()) == 2 * (4 * 2 + 1) == seen[-1][1]
     assert np.isfinite(results[METRICS]).all(axis=None)
     assert results[METRICS].ge(0).all(axis=None)
@@ -113,12 +113,12 @@ def test_the_whole_in_small_and_again(study, tmp_path):
     assert len(list((tmp_path / "cells").iterdir())) == len(wider) == 2 * (4 * 3 + 1)
 
     text = efficacy_markdown(results)
-    rows = results[(results["defence"] == "plain") & (results["iterations"] == 1)]
+    rows = results[(results["defense"] == "plain") & (results["iterations"] == 1)]
     percent = 100 * rows["fgsm_accuracy_online"].to_numpy()
     cell = f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f}"
     (line,) = [line for line in text.splitlines() if line.startswith("| plain | 1 |")]
     assert cell in line
-    start = results[(results["defence"] == "atex") & (results["iterations"] == 0)]["fgsm_accuracy_online"].to_numpy()
+    start = results[(results["defense"] == "atex") & (results["iterations"] == 0)]["fgsm_accuracy_online"].to_numpy()
     gain = percent - 100 * start
     assert f"| {cell} | {gain.mean():+.1f} ± {gain.std(ddof=1):.1f} |" in line
     assert [row.split("|")[2].strip() for row in text.splitlines() if row.startswith("| none")] == ["0"]
@@ -128,7 +128,7 @@ def test_the_whole_in_small_and_again(study, tmp_path):
 
 def test_one_seed_and_no_iteration_0_still_make_a_table():
     row = {"data": "adult", "epsilon": 0.1, "majority": 0.76, "seed": 0, "precision_at_k": 0.9}
-    row |= {"defence": "atex", "iterations": 4} | dict.fromkeys(METRICS, 0.5)
+    row |= {"defense": "atex", "iterations": 4} | dict.fromkeys(METRICS, 0.5)
     (line,) = [line for line in efficacy_markdown(pd.DataFrame([row])).splitlines() if line.startswith("| atex | 4")]
     assert "±" not in line
     assert line.count("| - ") == 2

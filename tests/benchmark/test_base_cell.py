@@ -11,7 +11,7 @@ from robustxai.attacks import AutoExplanationAttack, BoundaryMarginAttack, ERAtt
 from robustxai.benchmark import (
     ATTACKS,
     DATA,
-    DEFENCES,
+    DEFENSES,
     SIZES,
     STANDARD_ATTACKS,
     BaseCell,
@@ -83,15 +83,15 @@ CHANGES = {
         lambda patch: patch.setattr(_auto.MultiObjectiveAttack, "_selection", lambda self: "last"),
         {"cell", "bracket"},
     ),
-    "a defence is replaced": (
-        lambda patch: patch.setitem(DEFENCES, "vanilla", lambda k, seed: R2ETClassifier(k=k, random_state=seed)),
+    "a defense is replaced": (
+        lambda patch: patch.setitem(DEFENSES, "vanilla", lambda k, seed: R2ETClassifier(k=k, random_state=seed)),
         {"cell", "retrained", "flip", "bracket"},
     ),
-    "a default of a defence": (
+    "a default of a defense": (
         lambda patch: patch.setattr(VanillaClassifier, "__init__", lambda self, rate=2, **params: None),
         {"cell", "retrained", "flip", "bracket", "efficacy"},
     ),
-    "a method of a defence": (
+    "a method of a defense": (
         lambda patch: patch.setattr(R2ETClassifier, "_terms", lambda self: {}),
         {"retrained", "reference", "shape"},
     ),

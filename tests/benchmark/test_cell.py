@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from robustxai import SoftplusClassifier, VanillaClassifier
 from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
-from robustxai.benchmark import DEFENCES, Cell, run_cell
+from robustxai.benchmark import DEFENSES, Cell, run_cell
 from robustxai.benchmark._cell import prepare_rows
 from robustxai.certificates import certify_top_k
 from robustxai.datasets import load_table, make_preprocessor
@@ -23,7 +23,7 @@ from robustxai.perturbation import ThreatModel
 CELL = Cell("breast_cancer", "vanilla", 0, ("er", "random"))
 CHANGED = {
     "data": "adult",
-    "defence": "softplus",
+    "defense": "softplus",
     "seed": 1,
     "attacks": ("random", "er"),
     "k": 7,
@@ -53,28 +53,28 @@ def test_the_name_changes_with_every_field():
     assert len(names) == len(CHANGED) + 1
 
 
-def test_the_name_changes_with_the_defaults_of_the_defence(monkeypatch):
+def test_the_name_changes_with_the_defaults_of_the_defense(monkeypatch):
     """Which scikit-learn's repr of an estimator leaves out."""
 
     def today():
-        class Defence(BaseEstimator):
+        class Defense(BaseEstimator):
             def __init__(self, weight=1.0):
                 self.weight = weight
 
-        return Defence()
+        return Defense()
 
     def tomorrow():
-        class Defence(BaseEstimator):
+        class Defense(BaseEstimator):
             def __init__(self, weight=2.0):
                 self.weight = weight
 
-        return Defence()
+        return Defense()
 
     names = []
     for make in (today, today, tomorrow):
-        monkeypatch.setitem(DEFENCES, "vanilla", lambda k, seed, make=make: make())
+        monkeypatch.setitem(DEFENSES, "vanilla", lambda k, seed, make=make: make())
         names.append(CELL.name)
-    assert repr(today()) == repr(tomorrow()) == "Defence()"
+    assert repr(today()) == repr(tomorrow()) == "Defense()"
     assert names[0] == names[1] != names[2]
 
 
@@ -85,9 +85,9 @@ def test_the_name_changes_with_the_contents_of_a_file(table):
     assert cell.name != before
 
 
-@pytest.mark.parametrize("defence", DEFENCES)
-def test_every_defence_has_the_seed_and_k_of_the_cell(defence):
-    params = replace(CELL, defence=defence, seed=5, k=3).estimator().get_params()
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_every_defense_has_the_seed_and_k_of_the_cell(defense):
+    params = replace(CELL, defense=defense, seed=5, k=3).estimator().get_params()
     assert params["random_state"] == 5
     assert params.get("k", 3) == 3
 
@@ -105,7 +105,7 @@ def test_a_row_equals_the_protocol_by_hand(table):
     random = RandomAttack(clf, k=3, threat=threat, max_iter=5, random_state=3).run(X_test[:15])
     expected = {
         "data": "loans",
-        "defence": "softplus",
+        "defense": "softplus",
         "seed": 3,
         "attacks": "er,random",
         "n_features": 9,  # a, with gaps, has a mark of them
@@ -142,7 +142,7 @@ def times_input(module, x, target, **options):
 
 @pytest.mark.parametrize("params", [{"module__activation": "gelu"}, {"explainer": times_input}])
 def test_without_a_certificate_there_is_no_certified_precision(table, monkeypatch, params):
-    monkeypatch.setitem(DEFENCES, "own", lambda k, seed: SoftplusClassifier(max_epochs=1).set_params(**params))
+    monkeypatch.setitem(DEFENSES, "own", lambda k, seed: SoftplusClassifier(max_epochs=1).set_params(**params))
     row = run_cell(Cell(str(table), "own", 0, ("random",), 3, max_iter=2, n_attacked=9, certify=True))
     assert "certified_precision_at_k" not in row
     assert 0 < row["precision_at_k"] <= 1
@@ -155,7 +155,7 @@ def test_the_ensemble_counts_and_what_it_says_is_in_the_row(table, recwarn):
     assert row["precision_at_k_auto"] == 1
     assert "linear, or has collapsed" in row["warning"]
     assert not [message for message in recwarn if issubclass(message.category, EvaluationWarning)]
-    cell = replace(cell, defence="vanilla", attacks=("random", "boundary", "auto"))
+    cell = replace(cell, defense="vanilla", attacks=("random", "boundary", "auto"))
     row = run_cell(cell)
     X_train, X_test, y_train, _ = prepare_rows(cell)
     victim = VanillaClassifier(random_state=0).fit(X_train, y_train)

@@ -134,7 +134,7 @@ def test_many_files_are_one_warning_with_three_names(finished, expected):
 
 
 def test_the_command_line_says_it_in_a_line(monkeypatch, tmp_path, capsys):
-    arguments = ["--defences", "logistic_regression", "--attacks", "random", "--seeds", "1", "--rows", "5"]
+    arguments = ["--defenses", "logistic_regression", "--attacks", "random", "--seeds", "1", "--rows", "5"]
     arguments += ["--max-iter", "2", "--no-certify", "--out", str(tmp_path)]
     monkeypatch.setattr("sys.argv", ["robustxai", "benchmark", "--data", "breast_cancer", *arguments])
     printed = []
@@ -158,7 +158,7 @@ def test_the_command_line_says_it_in_a_line(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize("damage", [lambda b: b[:-40], lambda b: b"", lambda b: b.replace(b"0", b"1")])
 def test_tables_and_figures_are_made_of_the_cells_every_time(tmp_path, damage):
     rows = pd.DataFrame(
-        [cell.row | {"data": "t", "defence": "a", "seed": cell.number, "n_features": 1, "k": 1} for cell in CELLS]
+        [cell.row | {"data": "t", "defense": "a", "seed": cell.number, "n_features": 1, "k": 1} for cell in CELLS]
     ).assign(epsilon=0.5, norm="2", roc_auc=0.5, precision_at_k=0.5, prediction_sensitivity=0.1)
     written = [*write_tables(rows, tmp_path), *cli._figures(rows, tmp_path)]
     good = [path.read_bytes() for path in written]

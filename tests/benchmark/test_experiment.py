@@ -9,9 +9,9 @@ import pytest
 from robustxai.benchmark import (
     ATTACKS,
     DATA,
-    DEFENCES,
+    DEFENSES,
     STANDARD_ATTACKS,
-    STANDARD_DEFENCES,
+    STANDARD_DEFENSES,
     Experiment,
     _experiment,
     run_experiment,
@@ -27,15 +27,15 @@ def cell_files(out):
 def test_the_grid_is_complete_and_goes_data_set_by_data_set():
     experiment = Experiment(("adult", "bank"), ("vanilla", "r2et"), ("er",), seeds=3, k=5, epsilon=0.1, norm="inf")
     cells = experiment.cells()
-    assert [(c.data, c.seed, c.defence) for c in cells] == [
-        (data, seed, defence) for data in ("adult", "bank") for seed in range(3) for defence in ("vanilla", "r2et")
+    assert [(c.data, c.seed, c.defense) for c in cells] == [
+        (data, seed, defense) for data in ("adult", "bank") for seed in range(3) for defense in ("vanilla", "r2et")
     ]
     assert {(c.k, c.epsilon, c.norm, c.max_iter, c.n_attacked, c.attacks) for c in cells} == {
         (5, 0.1, "inf", 100, 1000, ("er",))
     }
     assert {cell.certify for cell in cells} == {True}
     assert {cell.certify for cell in replace(experiment, certify=False).cells()} == {False}
-    assert set(Experiment(("adult",)).defences) == set(STANDARD_DEFENCES) <= set(DEFENCES)
+    assert set(Experiment(("adult",)).defenses) == set(STANDARD_DEFENSES) <= set(DEFENSES)
     assert set(Experiment(("adult",)).attacks) == set(STANDARD_ATTACKS) <= set(ATTACKS)
 
 
@@ -67,9 +67,9 @@ def test_finished_cells_are_never_computed_again(small, computed, tmp_path):
 
 def test_the_rows_are_in_the_order_of_the_grid(small, computed, tmp_path):
     """Even where the first ones are computed last."""
-    run_experiment(replace(small, defences=("softplus",)), tmp_path)
+    run_experiment(replace(small, defenses=("softplus",)), tmp_path)
     rows = run_experiment(small, tmp_path)
-    assert list(zip(rows["seed"], rows["defence"])) == [(c.seed, c.defence) for c in small.cells()]
+    assert list(zip(rows["seed"], rows["defense"])) == [(c.seed, c.defense) for c in small.cells()]
 
 
 def test_fresh_computes_everything_anew(small, computed, tmp_path):
@@ -138,11 +138,11 @@ def test_two_processes_give_the_rows_of_one(small, tmp_path):
     ("parameters", "error", "message"),
     [
         ({"data": ("adlut",)}, ValueError, r"no data set 'adlut'\. Did you mean 'adult'"),
-        ({"defences": ("vanila",)}, ValueError, r"no defence 'vanila'\. Did you mean 'vanilla'"),
+        ({"defenses": ("vanila",)}, ValueError, r"no defense 'vanila'\. Did you mean 'vanilla'"),
         ({"attacks": ("boundry",)}, ValueError, r"no attack 'boundry'\. Did you mean 'boundary'"),
         ({"attacks": ("zzz",)}, ValueError, f"Valid names: {', '.join(sorted(ATTACKS))}"),
         ({"data": ()}, ValueError, "data is empty"),
-        ({"defences": ()}, ValueError, "defences is empty"),
+        ({"defenses": ()}, ValueError, "defenses is empty"),
         ({"seeds": 0}, ValueError, "seeds must be a finite number >= 1"),
         ({"k": 0}, ValueError, "k must be"),
         ({"max_iter": 2.5}, TypeError, "max_iter must be an integer"),

@@ -17,7 +17,7 @@ from robustxai.benchmark import (
 from robustxai.benchmark._published import PUBLISHED
 from robustxai.benchmark._r2et_methods import Method
 from robustxai.benchmark._r2et_paper import most_accurate, most_stable
-from robustxai.benchmark._registry import ATTACKS, DEFENCES
+from robustxai.benchmark._registry import ATTACKS, DEFENSES
 
 
 def test_every_method_with_a_choice_has_the_same_number_of_candidates():
@@ -34,7 +34,7 @@ def test_every_method_with_a_choice_has_the_same_number_of_candidates():
 def test_every_candidate_is_a_valid_set_of_parameters(name):
     method = METHODS[name]
     for params in (*method.candidates, *(params for params, _ in method.retrained)):
-        DEFENCES[method.defence](8, 0).set_params(**dict(params))
+        DEFENSES[method.defense](8, 0).set_params(**dict(params))
 
 
 def test_published_figures_cover_four_tables_and_lie_in_their_range():
@@ -109,9 +109,9 @@ def test_the_luckiest_candidate_of_one_split_has_to_come_again():
     study = R2ETPaper(data=("bank",), methods=("Logistic regression", "Vanilla", "SP"), n_splits=3)
     lucky = {0: 1.0, 1: 0.1, 2: 0.1}
 
-    def rows(labelled):
+    def rows(labeled):
         table = []
-        for name, cell in labelled:
+        for name, cell in labeled:
             params = dict(cell.params)
             short = params.get("max_epochs") == 12
             stable = {(0.5, True): lucky[cell.seed], (1.0, True): 0.9}.get((params.get("beta"), short), 0.5)
@@ -185,7 +185,7 @@ def small(monkeypatch):
     """Four methods, two candidates each, one epoch; the paper's attacks with three steps."""
     methods = {
         name: Method(
-            METHODS[name].defence,
+            METHODS[name].defense,
             tuple((*params, ("max_epochs", 1)) for params in METHODS[name].candidates[::2][:2]),
             METHODS[name].retrained[:2],
         )

@@ -1,7 +1,7 @@
 import pytest
 
 from robustxai.attacks import AutoExplanationAttack, ERAttack
-from robustxai.benchmark import ATTACKS, DATA, DEFENCES, STANDARD_ATTACKS
+from robustxai.benchmark import ATTACKS, DATA, DEFENSES, STANDARD_ATTACKS
 from robustxai.perturbation import ThreatModel
 
 
@@ -37,14 +37,14 @@ def test_er_walks_to_the_sphere_in_equal_steps():
     assert ATTACKS["er"](8, ThreatModel(0.0), 50, 0).step_size > 0
 
 
-@pytest.mark.parametrize("name", DEFENCES)
-def test_a_defence_is_made_unfitted(name):
-    assert not hasattr(DEFENCES[name](8, 0), "classes_")
+@pytest.mark.parametrize("name", DEFENSES)
+def test_a_defense_is_made_unfitted(name):
+    assert not hasattr(DEFENSES[name](8, 0), "classes_")
 
 
 def test_softplus_with_weight_decay_is_both():
-    decayed = DEFENCES["softplus_weight_decay"](8, 3)
-    plain = DEFENCES["softplus"](8, 3)
+    decayed = DEFENSES["softplus_weight_decay"](8, 3)
+    plain = DEFENSES["softplus"](8, 3)
     params = decayed.get_params()
     assert (params["module__activation"], params["module__beta"]) == ("softplus", plain.beta)
     assert params["weight_decay"] > 0

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustxai.benchmark import summarise, to_markdown, write_tables
+from robustxai.benchmark import summarize, to_markdown, write_tables
 from robustxai.benchmark._table import COLUMNS
 
 #: Columns that trees have not, and their headings.
@@ -21,35 +21,35 @@ STABILITY = {
 def cells():
     rng = np.random.default_rng(0)
     rows = [
-        {"data": data, "defence": defence, "seed": seed, "k": 5, "epsilon": 0.25, "norm": "inf", "n_features": n}
-        | ({name: rng.uniform() for name in STABILITY} if defence != "trees" else {})
+        {"data": data, "defense": defense, "seed": seed, "k": 5, "epsilon": 0.25, "norm": "inf", "n_features": n}
+        | ({name: rng.uniform() for name in STABILITY} if defense != "trees" else {})
         | {"roc_auc": rng.uniform(), "fit_seconds": rng.uniform()}
         for data, n in (("b", 4), ("a", 7))
         for seed in range(3)
-        for defence in ("z", "trees", "y")
+        for defense in ("z", "trees", "y")
     ]
     return pd.DataFrame(rows)
 
 
-def naive(cells, data, defence, metric):
-    values = [r[metric] for _, r in cells.iterrows() if (r["data"], r["defence"]) == (data, defence)]
+def naive(cells, data, defense, metric):
+    values = [r[metric] for _, r in cells.iterrows() if (r["data"], r["defense"]) == (data, defense)]
     mean = sum(values) / len(values)
     return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
 
 
 def test_mean_and_standard_deviation_over_seeds(cells):
-    table = summarise(cells)
-    assert list(table.index) == [(data, defence) for data in "ba" for defence in ("z", "trees", "y")]
+    table = summarize(cells)
+    assert list(table.index) == [(data, defense) for data in "ba" for defense in ("z", "trees", "y")]
     metrics = ["roc_auc", *STABILITY, "fit_seconds"]
     assert list(table.columns) == [(metric, part) for metric in metrics for part in ("mean", "sd")]
-    for data, defence in table.index:
+    for data, defense in table.index:
         for metric in metrics:
-            expected = naive(cells, data, defence, metric)
-            np.testing.assert_allclose(table.loc[data, defence][metric], expected, rtol=1e-12)
+            expected = naive(cells, data, defense, metric)
+            np.testing.assert_allclose(table.loc[data, defense][metric], expected, rtol=1e-12)
 
 
 def test_one_seed_has_no_spread(cells):
-    table = summarise(cells[cells["seed"] == 0])
+    table = summarize(cells[cells["seed"] == 0])
     assert table.xs("sd", level=1, axis=1).isna().all(axis=None)
     assert "±" not in to_markdown(cells[cells["seed"] == 0])
 
@@ -64,13 +64,13 @@ def test_the_markdown_holds_every_number_and_its_spread(cells):
     for data, block in zip("ba", blocks):
         lines = block.splitlines()[2:]
         header = [cell.strip() for cell in lines[0].strip("|").split("|")]
-        assert header == ["defence", "AUC", *STABILITY.values(), "fit s"]
+        assert header == ["defense", "AUC", *STABILITY.values(), "fit s"]
         assert lines[1].count("|") == len(header) + 1
-        for line, defence in zip(lines[2:], ("z", "trees", "y")):
+        for line, defense in zip(lines[2:], ("z", "trees", "y")):
             values = [cell.strip() for cell in line.strip("|").split("|")]
-            expected = [defence]
+            expected = [defense]
             for metric in ("roc_auc", *STABILITY, "fit_seconds"):
-                mean, sd = naive(cells, data, defence, metric)
+                mean, sd = naive(cells, data, defense, metric)
                 digits = COLUMNS[metric][1]
                 expected.append("-" if math.isnan(mean) else f"{mean:.{digits}f} ± {sd:.{digits}f}")
             assert values == expected
@@ -86,13 +86,13 @@ def test_the_files_hold_the_cells_and_the_tables(cells, tmp_path):
 
 
 def test_a_table_of_trees_alone_has_no_empty_columns(cells):
-    trees = cells[cells["defence"] == "trees"]
+    trees = cells[cells["defense"] == "trees"]
     assert "P@" not in to_markdown(trees)
     assert to_markdown(trees.drop(columns=list(STABILITY))) == to_markdown(trees)
 
 
-def test_a_defence_without_a_certificate_has_a_dash(cells):
-    cells.loc[cells["defence"] == "y", "certified_precision_at_k"] = np.nan
+def test_a_defense_without_a_certificate_has_a_dash(cells):
+    cells.loc[cells["defense"] == "y", "certified_precision_at_k"] = np.nan
     lines = to_markdown(cells).splitlines()
     column = lines[2].split(" | ").index("P@5 certified")
     certified = {line.split(" | ")[0]: line.split(" | ")[column] for line in lines[4:7]}

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustxai.benchmark import Bracket, Experiment, UserTable, run_experiment, summarise
+from robustxai.benchmark import Bracket, Experiment, UserTable, run_experiment, summarize
 from robustxai.benchmark._user_table import is_file, key, labels, stem
 from robustxai.exceptions import DataNotFoundError, DataWarning, FailedCellsError
 
-FAST = {"defences": ("logistic_regression",), "attacks": ("random",), "seeds": 1, "k": 1, "max_iter": 2}
+FAST = {"defenses": ("logistic_regression",), "attacks": ("random",), "seeds": 1, "k": 1, "max_iter": 2}
 FAST |= {"n_attacked": 5, "certify": False}
 
 
@@ -47,7 +47,7 @@ def test_two_files_of_one_name_stay_apart_in_rows_tables_and_files(tmp_path):
     paths = write(tmp_path / "a" / "data.csv", 0), write(tmp_path / "b" / "data.csv", 1)
     rows = run(paths, tmp_path / "out")
     assert rows["data"].tolist() == ["a/data", "b/data"]
-    assert len(summarise(rows)) == 2
+    assert len(summarize(rows)) == 2
     assert len(list((tmp_path / "out" / "cells").iterdir())) == 2
     alone = run(paths[1:], tmp_path / "out")  # the same cell, called as one calls it alone
     assert alone["data"].tolist() == ["data"]
@@ -192,7 +192,7 @@ def test_everything_is_utf_8_in_a_locale_of_ascii(tmp_path):
     folder = tmp_path / "Größe"
     write(folder / "Übung.csv")
     command = [sys.executable, "-m", "robustxai.cli", "benchmark", "--data", str(folder / "Übung.csv")]
-    command += ["--defences", "logistic_regression", "--attacks", "random", "--seeds", "1", "--rows", "5", "--k", "1"]
+    command += ["--defenses", "logistic_regression", "--attacks", "random", "--seeds", "1", "--rows", "5", "--k", "1"]
     command += ["--max-iter", "2", "--no-certify", "--out", str(tmp_path / "out")]
     environment = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(command, capture_output=True, env={**os.environ, **environment})

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
-from robustxai.enclosures import Ball, Curvature, Pairs, read_network
+from robustxai.bounds import Ball, Curvature, Pairs, read_network
 from robustxai.explainers import Gradient
 
 ACTIVATIONS = {

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from robustxai.attacks import BoundaryMarginAttack
+from robustxai.bounds import METHODS, Ball, bound_attribution, pair_bounds, read_network
 from robustxai.certificates import certify_top_k
-from robustxai.enclosures import METHODS, Ball, enclose, pair_bounds, read_network
 from robustxai.explainers import Gradient, GradientTimesInput
 from robustxai.metrics import precision_at_k
 from robustxai.perturbation import ThreatModel
@@ -61,7 +61,9 @@ def gaps_and_bounds(clf, X, ranking, epsilon, norm):
     bounds = {}
     for method in METHODS:
         with torch.no_grad():
-            terms = enclose(network, clf.explainer_, x, torch.from_numpy(target), torch.ones(d).double(), ball, method)
+            terms = bound_attribution(
+                network, clf.explainer_, x, torch.from_numpy(target), torch.ones(d).double(), ball, method
+            )
             bounds[method] = pair_bounds(terms, top, rest, sign, ranking, X.shape[1]).numpy()
     if isinstance(clf.explainer_, Gradient) and (X.shape[1] <= 4 or ranking == "signed"):
         bounds["curvature"] = curvature_bounds(clf, X, top, rest, ranking, epsilon, norm, X.shape[1])
@@ -131,7 +133,9 @@ def test_the_patterns_are_those_of_brute_force():
     weight = (linear.weight[1] - linear.weight[0]).detach().reshape(2, 4)
     ball = Ball(torch.ones(1, 1).double(), "2", 8)
     network = read_network(net_, (2, 2, 2))
-    terms = enclose(network, Gradient(), x.flatten(1), torch.tensor([1]), torch.ones(8).double(), ball, "zonotope")
+    terms = bound_attribution(
+        network, Gradient(), x.flatten(1), torch.tensor([1]), torch.ones(8).double(), ball, "zonotope"
+    )
     score = weight.abs().sum(dim=0)
     top, rest = torch.tensor([[2, 0]]), torch.tensor([[1, 3]])
     bound = pair_bounds(terms, top, rest, weight.reshape(1, 8).sign(), "magnitude", 2)

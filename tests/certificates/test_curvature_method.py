@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from robustxai import SoftplusClassifier
+from robustxai.bounds import Ball, Curvature, Directions, read_network
 from robustxai.certificates import certified_radius, certify_top_k
-from robustxai.enclosures import Ball, Curvature, Directions, read_network
 from robustxai.explainers import GradientTimesInput
 from robustxai.nets import MLP
 

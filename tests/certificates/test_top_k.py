@@ -13,8 +13,8 @@ from torch import nn
 
 from robustxai import LinearClassifier, SoftplusClassifier
 from robustxai.attacks import BoundaryMarginAttack
+from robustxai.bounds import METHODS, Ball, bound_attribution, pair_bounds, read_network
 from robustxai.certificates import certified_radius, certify_top_k
-from robustxai.enclosures import METHODS, Ball, enclose, pair_bounds, read_network
 from robustxai.explainers import Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 from robustxai.metrics import precision_at_k
 from robustxai.perturbation import ThreatModel
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*explanation of zeros")
 
 
 def check_soundness(seed, depth, activation, n_classes, norm, ranking, epsilon, explainer=None, n_points=150):
-    """No proven pair flips, no enclosure is left, and no attack gets below the certificate."""
+    """No proven pair flips, no bound is violated, and no attack gets below the certificate."""
     rng = np.random.default_rng(seed)
     clf = Fitted(random_net(seed, depth, activation, n_classes), explainer, n_classes)
     X = rng.normal(size=(3, 6)).astype(np.float32)
@@ -46,7 +46,7 @@ def check_soundness(seed, depth, activation, n_classes, norm, ranking, epsilon, 
     proven_anywhere = np.zeros(gaps.shape[1:], dtype=bool)
     for method in METHODS:
         with torch.no_grad():
-            terms = enclose(
+            terms = bound_attribution(
                 network, clf.explainer_, torch.from_numpy(X).double(), target, torch.ones(6).double(), ball, method
             )
             bounds = pair_bounds(terms, top, rest, torch.from_numpy(clf.explain(X)).sign(), ranking).numpy()
@@ -103,7 +103,7 @@ def test_no_proof_is_ever_broken_at_length(case):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_the_enclosure_of_a_logits_gradient_holds_every_sample(activation, n_classes):
+def test_the_bounds_of_a_logits_gradient_holds_every_sample(activation, n_classes):
     check_soundness(5, 2, activation, n_classes, 2, "signed", 0.3, Gradient("logit"))
 
 
@@ -155,7 +155,9 @@ def test_as_the_ball_shrinks_the_bound_is_exact_to_first_order(method, activatio
     for epsilon in (1e-2, 1e-3):
         ball = Ball(torch.full((1, 1), epsilon, dtype=torch.float64), str(norm), 6)
         with torch.no_grad():
-            terms = enclose(read_network(net, (6,)), Gradient(), x, target, torch.ones(6).double(), ball, method)
+            terms = bound_attribution(
+                read_network(net, (6,)), Gradient(), x, target, torch.ones(6).double(), ball, method
+            )
             bound = pair_bounds(terms, top, rest, torch.ones(1, 6), "signed").item()
         errors.append(gap.item() - epsilon * dual.item() - bound)
     assert errors[0] >= 0

@@ -66,7 +66,7 @@ def cls(request):
 
 @pytest.fixture(scope="session")
 def data():
-    """Iris, standardised: 150 rows, 4 columns, 3 classes, in an order that mixes them."""
+    """Iris, standardized: 150 rows, 4 columns, 3 classes, in an order that mixes them."""
     X, y = load_iris(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(y))
     return StandardScaler().fit_transform(X)[order], y[order]

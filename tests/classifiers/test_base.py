@@ -245,10 +245,10 @@ def test_auto_epochs_make_two_thousand_steps_within_their_limits(n_rows, batch_s
 # ------------------------------------------------------------------ init
 
 
-@pytest.mark.parametrize("kind", ["classifier", "module", "other defence"])
+@pytest.mark.parametrize("kind", ["classifier", "module", "other defense"])
 def test_training_starts_from_init(kind, data):
     X, y = data
-    source = small(WeightDecayClassifier if kind == "other defence" else VanillaClassifier, random_state=7).fit(X, y)
+    source = small(WeightDecayClassifier if kind == "other defense" else VanillaClassifier, random_state=7).fit(X, y)
     init = source.module_ if kind == "module" else source
     still = small(VanillaClassifier, init=init, lr=1e-30, max_epochs=1).fit(X, y)
     assert states_equal(still, source)

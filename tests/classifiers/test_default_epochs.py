@@ -143,7 +143,7 @@ GRID = {"lambda_hessian": [0.0, 0.02], "random_state": [0, 1]}
 
 @pytest.mark.parametrize(("own_rows", "n_looks"), [(0, 2), (500, 4)])
 def test_a_search_looks_once_per_split_and_trains_what_a_fit_trains(own_rows, n_looks, tables, monkeypatch):
-    """From so many rows on once for every split, below that once for every defence too; never for a seed."""
+    """From so many rows on once for every split, below that once for every defense too; never for a seed."""
     monkeypatch.setattr(base, "_OWN_ROWS", own_rows)
     X, _, y, _ = tables["wine"]
     calls = []

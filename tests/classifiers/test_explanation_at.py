@@ -51,11 +51,11 @@ def test_the_perturbation_climbs_the_equation_of_the_docstring(n_classes, rankin
 
         order = scores(row.clone().requires_grad_()).argsort(descending=True).tolist()
         slopes = []
-        for normalise in (True, False):
+        for normalize in (True, False):
             point = row.clone().requires_grad_()
             s = scores(point)
             total = -sum(s[i] - s[j] for i in order[:k] for j in order[k:])
-            (slope,) = torch.autograd.grad(total / (s.abs().sum() / 5) if normalise else total, point)
+            (slope,) = torch.autograd.grad(total / (s.abs().sum() / 5) if normalize else total, point)
             slopes.append(epsilon * slope / slope.norm())
         torch.testing.assert_close(step, slopes[0], rtol=1e-5, atol=1e-8)
         assert (step - slopes[1]).norm() > 1e-3 * epsilon

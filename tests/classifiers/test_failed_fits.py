@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from robustxai import ATEXClassifier, CertifiedR2ETClassifier, R2ETClassifier, VanillaClassifier
-from robustxai.attacks import AutoExplanationAttack, ERAttack, MassCentreAttack, NESAttack
+from robustxai.attacks import AutoExplanationAttack, CenterOfMassAttack, ERAttack, NESAttack
 from robustxai.exceptions import DivergedError
 from robustxai.perturbation import ThreatModel
 
@@ -143,7 +143,7 @@ def test_attacks(maker, frames):
 
 def test_an_attack_on_images_that_gets_a_table(frames):
     first, _, y = frames
-    attack = MassCentreAttack(VanillaClassifier(max_epochs=1).fit(first, y), k=3)
+    attack = CenterOfMassAttack(VanillaClassifier(max_epochs=1).fit(first, y), k=3)
     before = dict(vars(attack))
     with pytest.raises(ValueError, match="images"):
         attack.fit(first)

@@ -66,7 +66,7 @@ def test_the_data_choose_the_network(X, params, net):
 
 
 @every_kind
-def test_what_a_defence_asks_for_reaches_the_network(X, params, net):
+def test_what_a_defense_asks_for_reaches_the_network(X, params, net):
     def kinks_and_betas(clf):
         modules = list(clf.fit(X, LABELS).module_.modules())
         return any(isinstance(m, nn.ReLU) for m in modules), {m.beta for m in modules if isinstance(m, nn.Softplus)}

@@ -8,7 +8,7 @@ from robustxai.classifiers import BaseExplainableClassifier, R2ETClassifier, Van
 
 
 class Derived(R2ETClassifier):
-    """A defence of the user's own, one parameter more."""
+    """A defense of the user's own, one parameter more."""
 
     def __init__(self, mu=1.0, **params):
         super().__init__(**params)

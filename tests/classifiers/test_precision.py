@@ -31,7 +31,7 @@ QUICK_COMPILE = {"compile": True, "compile__backend": "aot_eager"}
 
 @pytest.fixture(scope="module")
 def split():
-    """Train and test rows of the breast-cancer table, standardised."""
+    """Train and test rows of the breast-cancer table, standardized."""
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     return X[:400], y[:400], X[400:], y[400:]

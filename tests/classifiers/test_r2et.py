@@ -60,14 +60,14 @@ def test_minimal_and_anchored_pairs_have_the_same_linear_sum(data):
     assert states_equal(a, b)
 
 
-@pytest.mark.parametrize("gap", ["normalised", "linear"])
+@pytest.mark.parametrize("gap", ["normalized", "linear"])
 @pytest.mark.parametrize("ranking", ["magnitude", "signed"])
 def test_the_logged_gap_is_that_of_the_explanations(gap, ranking, data):
     X, y = data
     options = {"batch_size": -1, "max_epochs": 1, "lr": 1e-30, "gap": gap, "ranking": ranking, "hessian": "estimated"}
     clf = small(R2ETClassifier, **options).fit(X, y)
     scores = clf.explain(X).astype(np.float64)
-    if gap == "normalised":
+    if gap == "normalized":
         scores = scores / np.abs(scores).mean(axis=1, keepdims=True)
     scores = -np.sort(-(np.abs(scores) if ranking == "magnitude" else scores), axis=1)
     expected = np.mean([[row[i] - row[j] for i in range(2) for j in range(2, 4)] for row in scores])
@@ -78,7 +78,7 @@ def test_the_logged_gap_is_that_of_the_explanations(gap, ranking, data):
 
 @pytest.mark.parametrize(
     ("gap", "weights"),
-    [("normalised", (1e-6, 0.1, 1.0)), ("exponential", (1e-6, 1.0, 10.0)), ("hinge", (1e-6, 1.0, 10.0))],
+    [("normalized", (1e-6, 0.1, 1.0)), ("exponential", (1e-6, 1.0, 10.0)), ("hinge", (1e-6, 1.0, 10.0))],
 )
 def test_a_heavier_weight_widens_the_gap(gap, weights, data):
     X, y = data
@@ -101,7 +101,7 @@ def test_a_heavier_weight_widens_the_gap(gap, weights, data):
         ({"n_pairs": 0}, ValueError, "n_pairs must be"),
         ({"kappa": 0.0}, ValueError, "kappa must be"),
         ({"pairs": "minimum"}, ValueError, "Did you mean 'minimal'"),
-        ({"gap": "normalized"}, ValueError, "Did you mean 'normalised'"),
+        ({"gap": "normalized"}, ValueError, "Did you mean 'normalized'"),
         ({"hessian": "estimate"}, ValueError, "Did you mean 'estimated'"),
         ({"ranking": "sign", "lambda_gap": 0, "lambda_hessian": 0}, ValueError, "Did you mean 'signed'"),
     ],

@@ -35,7 +35,7 @@ def test_it_starts_from_any_kind_of_model_and_leaves_it_alone(kind, table, old):
     assert new.lambda_gap == estimator.lambda_gap
     for name, value in old.module_.state_dict().items():
         assert torch.equal(value, before[name])
-    # the network of the old model, ReLU and all, not that of the defence
+    # the network of the old model, ReLU and all, not that of the defense
     assert repr(new.module_) == repr(old.module_)
     assert any(not torch.equal(a, b) for a, b in zip(old.module_.parameters(), new.module_.parameters()))
     assert set(new.predict(table[0])) == {"bad", "good"}

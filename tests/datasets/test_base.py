@@ -242,7 +242,7 @@ def test_an_interrupted_write_leaves_no_file(openml, empty_machine, monkeypatch)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda frame: frame.rename(columns={"race": "colour"}), "lacks the column"),
+        (lambda frame: frame.rename(columns={"race": "color"}), "lacks the column"),
         (lambda frame: frame.rename(columns={"age": "years"}), "not the expected table"),
         (lambda frame: frame.iloc[:-5], "48837 rows instead of 48842"),
         (lambda frame: frame.iloc[::-1], "not in the order"),

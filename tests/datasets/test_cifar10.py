@@ -21,7 +21,7 @@ def test_counts_and_pixels_of_each_part(data_home, real_arrays, subset, n_per_cl
     assert "not the standard one" in bunch.DESCR
 
 
-def test_ships_and_deer_by_name_are_told_apart_by_their_colours(data_home, real_arrays):
+def test_ships_and_deer_by_name_are_told_apart_by_their_colors(data_home, real_arrays):
     real_arrays("cifar10")
     X, y = load_cifar10(data_home=data_home, classes=["ship", "deer"], n_samples=600, return_X_y=True)
     assert np.bincount(y).tolist() == [0] * 4 + [300] + [0] * 3 + [300]

@@ -45,7 +45,7 @@ def problems(draw):
 
 @settings(max_examples=200, deadline=None)
 @given(problem=problems(), seed=seeds)
-def test_the_pairs_are_different_balanced_rightly_labelled_and_of_the_right_members(problem, seed):
+def test_the_pairs_are_different_balanced_rightly_labeled_and_of_the_right_members(problem, seed):
     y, items, partners, n_pairs = problem
     X = np.arange(len(y) * 3.0).reshape(-1, 3)
     pairs = make_pairs(X, y, items=items, partners=partners, n_pairs=n_pairs, random_state=seed)

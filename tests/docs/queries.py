@@ -77,14 +77,14 @@ def sd(name: str, column: str, /, **where: Any) -> float:
     return float(rows(name, **where)[_COLUMNS.get(column, column)].std(ddof=1))
 
 
-def benchmark(column: str, data: Any, defence: Any) -> Any:
-    """results.csv: every defence at its defaults."""
-    return means("results", column, data=data, defence=defence)
+def benchmark(column: str, data: Any, defense: Any) -> Any:
+    """results.csv: every defense at its defaults."""
+    return means("results", column, data=data, defense=defense)
 
 
-def bracket(column: str, data: Any, defence: Any, epsilon: Any = 0.1) -> Any:
+def bracket(column: str, data: Any, defense: Any, epsilon: Any = 0.1) -> Any:
     """bracket.csv: proven and attacked P@k; AUC and faithfulness are the same at every epsilon."""
-    return means("bracket", column, data=data, defence=defence, epsilon=epsilon)
+    return means("bracket", column, data=data, defense=defense, epsilon=epsilon)
 
 
 def paper(column: str, data: Any, method: Any, choice: str = "precision") -> Any:
@@ -135,23 +135,23 @@ def best_merit(data: str, methods: tuple[str, ...], choice: str = "merit") -> fl
     return float(np.nanmax([merit(data, method, choice) for method in methods if method in chosen]))
 
 
-def of_the_gap(data: str, defence: str = "r2et") -> float:
-    """Share, in %, of the AUC that Vanilla has above logistic regression which a defence keeps."""
+def of_the_gap(data: str, defense: str = "r2et") -> float:
+    """Share, in %, of the AUC that Vanilla has above logistic regression which a defense keeps."""
     linear = benchmark("auc", data, "logistic_regression")
-    return 100 * (benchmark("auc", data, defence) - linear) / (benchmark("auc", data, "vanilla") - linear)
+    return 100 * (benchmark("auc", data, defense) - linear) / (benchmark("auc", data, "vanilla") - linear)
 
 
 def efficacy(column: str, data: Any, arm: Any, iterations: Any, epsilon: Any) -> Any:
     """atex-efficacy.csv, in %."""
-    found = means("atex-efficacy", column, data=data, defence=arm, iterations=iterations, epsilon=epsilon)
+    found = means("atex-efficacy", column, data=data, defense=arm, iterations=iterations, epsilon=epsilon)
     return [100 * value for value in found] if isinstance(found, list) else 100 * found
 
 
 def gains(kind: str, data: str, arm: str, iterations: int, epsilon: float) -> pd.Series:
     """FGSM accuracy after adversarial training of a kind less that of iteration 0, in points, split by split."""
     column = f"fgsm_accuracy_{kind}"
-    own = rows("atex-efficacy", data=data, defence=arm, iterations=iterations, epsilon=epsilon).set_index("seed")
-    none = rows("atex-efficacy", data=data, defence="atex", iterations=0, epsilon=epsilon).set_index("seed")
+    own = rows("atex-efficacy", data=data, defense=arm, iterations=iterations, epsilon=epsilon).set_index("seed")
+    none = rows("atex-efficacy", data=data, defense="atex", iterations=0, epsilon=epsilon).set_index("seed")
     return 100 * (own[column] - none[column])
 
 
@@ -179,13 +179,13 @@ _INDIVIDUALITY = {
 }
 
 
-def individuality(name: str, data: Any, defence: Any) -> Any:
+def individuality(name: str, data: Any, defense: Any) -> Any:
     """How alike the top sets of different rows are: P@k between rows, number of sets, share of the commonest."""
     column = _INDIVIDUALITY[name]
-    if isinstance(data, str) and isinstance(defence, str):  # NaN of what has no explanation
+    if isinstance(data, str) and isinstance(defense, str):  # NaN of what has no explanation
         table = csv("results")
-        return float(table.loc[(table["data"] == data) & (table["defence"] == defence), column].mean())
-    return means("results", column, data=data, defence=defence)
+        return float(table.loc[(table["data"] == data) & (table["defense"] == defense), column].mean())
+    return means("results", column, data=data, defense=defense)
 
 
 def linear(explainer: Any, data: Any) -> Any:
@@ -215,13 +215,13 @@ NETWORKS = ("vanilla", "weight_decay", "softplus", "estimated_hessian", "r2et")
 
 def most_stable(data: str) -> str:
     """The network with the highest worst P@k of the benchmark."""
-    return max(NETWORKS, key=lambda defence: benchmark("worst", data, defence))
+    return max(NETWORKS, key=lambda defense: benchmark("worst", data, defense))
 
 
 def certified_elsewhere(*but: tuple[str, str]) -> float:
-    """Largest certified P@k of the benchmark's networks, these pairs of table and defence aside."""
-    pairs = [(data, defence) for data in ALL_TABLES for defence in NETWORKS if (data, defence) not in but]
-    return max(benchmark("certified_precision_at_k", data, defence) for data, defence in pairs)
+    """Largest certified P@k of the benchmark's networks, these pairs of table and defense aside."""
+    pairs = [(data, defense) for data in ALL_TABLES for defense in NETWORKS if (data, defense) not in but]
+    return max(benchmark("certified_precision_at_k", data, defense) for data, defense in pairs)
 
 
 #: Radii of the bracket, and its smooth networks without the estimated Hessian.
@@ -229,14 +229,14 @@ RADII = (0.05, 0.1, 0.25, 0.5, 1.0)
 SMOOTH = ("softplus", "softplus_weight_decay", "r2et", "certified_r2et")
 
 
-def both(data: str, defence: str, epsilon: float) -> list[float]:
+def both(data: str, defense: str, epsilon: float) -> list[float]:
     """Certified and attacked P@k of the bracket."""
-    return [bracket("certified", data, defence, epsilon), bracket("attacked", data, defence, epsilon)]
+    return [bracket("certified", data, defense, epsilon), bracket("attacked", data, defense, epsilon)]
 
 
-def worth(data: str, defence: str) -> list[float]:
+def worth(data: str, defense: str) -> list[float]:
     """AUC and COMP of the bracket."""
-    return [bracket("auc", data, defence), bracket("comp", data, defence)]
+    return [bracket("auc", data, defense), bracket("comp", data, defense)]
 
 
 def known_span(values: list[float]) -> list[float]:
@@ -244,26 +244,26 @@ def known_span(values: list[float]) -> list[float]:
     return span([value for value in values if not np.isnan(value)])
 
 
-def overstated(defence: str) -> list[float]:
+def overstated(defense: str) -> list[float]:
     """By how many points of P@k the papers' attack is above the ensemble, from table to table, at 0.1 and at 0.5."""
     return flat(
         *(
-            span([100 * (bracket("er_paper", d, defence, e) - bracket("attacked", d, defence, e)) for d in ALL_TABLES])
+            span([100 * (bracket("er_paper", d, defense, e) - bracket("attacked", d, defense, e)) for d in ALL_TABLES])
             for e in (0.1, 0.5)
         )
     )
 
 
-def random_beats_paper(*defences: str) -> list[float]:
+def random_beats_paper(*defenses: str) -> list[float]:
     """In how many lines of the bracket random directions are below the papers' attack, and of how many."""
     table = csv("bracket")
-    table = table[table["defence"].isin(defences)]
+    table = table[table["defense"].isin(defenses)]
     return [float((table["random"] < table["er_paper"]).sum()), float(len(table))]
 
 
-def lead(defence: str, *data: str) -> list[float]:
+def lead(defense: str, *data: str) -> list[float]:
     """AUC above logistic regression in the bracket."""
-    return less(bracket("auc", data, defence), bracket("auc", data, "logistic_regression"))
+    return less(bracket("auc", data, defense), bracket("auc", data, "logistic_regression"))
 
 
 def warned(about: str) -> pd.DataFrame:

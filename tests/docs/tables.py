@@ -12,7 +12,7 @@ from robustxai.benchmark import (
     efficacy_markdown,
     paper_markdown,
     shapes_markdown,
-    summarise,
+    summarize,
     to_markdown,
 )
 from robustxai.benchmark._default_epochs import epochs_markdown
@@ -20,7 +20,7 @@ from robustxai.benchmark._default_epochs import epochs_markdown
 from .queries import TABLES, csv, individuality
 from .versions import version_line
 
-#: Names of defences in the README, in the order of its lines.
+#: Names of defenses in the README, in the order of its lines.
 LABELS = {
     "logistic_regression": "logistic regression",
     "gradient_boosting": "gradient-boosted trees",
@@ -37,18 +37,18 @@ _HEADINGS = {"adult": "Adult", "bank": "Bank", "compas": "COMPAS", "breast_cance
 
 def readme_benchmark() -> str:
     """AUC, worst P@k and P@k between different rows on three tables."""
-    means = summarise(csv("results"))
+    means = summarize(csv("results"))
     lines = [
         ["", *(cell for data in TABLES for cell in (_HEADINGS[data], "", ""))],
         ["---"] * (1 + 3 * len(TABLES)),
         ["", *["AUC", "P@8", "between rows"] * len(TABLES)],
     ]
-    for defence in csv("results")["defence"].unique():
-        line = [LABELS.get(defence, defence.replace("_", " "))]
+    for defense in csv("results")["defense"].unique():
+        line = [LABELS.get(defense, defense.replace("_", " "))]
         for data in TABLES:
-            row = means.loc[(data, defence)]
+            row = means.loc[(data, defense)]
             line += [_mean_and_sd(row["roc_auc"], 4), _mean_and_sd(row["precision_at_k"], 3)]
-            line.append(_number(individuality("between", data, defence), 2))
+            line.append(_number(individuality("between", data, defense), 2))
         lines.append(line)
     return _table(lines)
 
@@ -57,11 +57,11 @@ def readme_bracket() -> str:
     """Certified and attacked P@k of a few networks on Adult."""
     shown = ("logistic_regression", "vanilla", "softplus", "softplus_weight_decay", "r2et", "certified_r2et")
     adult = csv("bracket")[csv("bracket")["data"] == "adult"]
-    return bracket_summary(adult, {defence: LABELS[defence] for defence in shown})
+    return bracket_summary(adult, {defense: LABELS[defense] for defense in shown})
 
 
 def benchmark_page() -> str:
-    """All metrics of every defence at its defaults."""
+    """All metrics of every defense at its defaults."""
     return to_markdown(csv("results"))
 
 
@@ -77,12 +77,12 @@ def bracket_page() -> str:
 
 def individuality_page() -> str:
     """How alike the explanations of different rows are."""
-    lines = [["data", "defence", "between rows", "distinct sets", "share of the commonest", "P@8 worst"], ["---"] * 6]
-    for data, defence in csv("results")[["data", "defence"]].drop_duplicates().itertuples(index=False):
-        values = [individuality(name, data, defence) for name in ("between", "sets", "commonest")]
+    lines = [["data", "defense", "between rows", "distinct sets", "share of the commonest", "P@8 worst"], ["---"] * 6]
+    for data, defense in csv("results")[["data", "defense"]].drop_duplicates().itertuples(index=False):
+        values = [individuality(name, data, defense) for name in ("between", "sets", "commonest")]
         if not pd.isna(values[0]):
-            worst = summarise(csv("results")).loc[(data, defence)]["precision_at_k"]["mean"]
-            lines.append([data, defence, *(_number(v, d) for v, d in zip(values, (3, 0, 2))), _number(worst, 3)])
+            worst = summarize(csv("results")).loc[(data, defense)]["precision_at_k"]["mean"]
+            lines.append([data, defense, *(_number(v, d) for v, d in zip(values, (3, 0, 2))), _number(worst, 3)])
     return _table(lines)
 
 

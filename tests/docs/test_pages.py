@@ -11,11 +11,11 @@ from .pages import Page, numbers, written_like
 
 @pytest.fixture
 def table(monkeypatch):
-    """A CSV of two defences and two seeds in the place of results.csv."""
+    """A CSV of two defenses and two seeds in the place of results.csv."""
     frame = pd.DataFrame(
         {
             "data": "adult",
-            "defence": ["a", "a", "b", "b"],
+            "defense": ["a", "a", "b", "b"],
             "seed": [0, 1, 0, 1],
             "roc_auc": [0.8, 0.9, 0.5, 0.6],
             "precision_at_k": [0.25, 0.26, 1.0, 1.0],
@@ -152,7 +152,7 @@ def test_what_cannot_be_computed_is_reported_and_left_as_it_is(table):
 
 def test_queries_refuse_what_no_row_has(table):
     with pytest.raises(ValueError, match="no row"):
-        queries.means("results", "auc", data="adult", defence="c")
+        queries.means("results", "auc", data="adult", defense="c")
 
 
 def test_a_new_csv_is_written_down_with_its_day(tmp_path, monkeypatch):

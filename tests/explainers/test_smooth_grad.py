@@ -31,8 +31,8 @@ def test_closed_forms(quadratic, x):
     ones = torch.ones(9, dtype=torch.long)
     weight = torch.tensor([1.0, -2.0, 0.5, 0.0])
     torch.testing.assert_close(SmoothGrad(7, 3.0, "logit")(Linear(weight), x, ones), weight.double().expand(9, 4))
-    centre = 0.5 * draws(7, 2).mean(dim=0)
-    expected = (x + centre) @ quadratic.matrix + quadratic.offset
+    center = 0.5 * draws(7, 2).mean(dim=0)
+    expected = (x + center) @ quadratic.matrix + quadratic.offset
     torch.testing.assert_close(SmoothGrad(7, 0.5, "logit", random_state=2)(quadratic, x, ones), expected.detach())
 
 

@@ -7,15 +7,15 @@ from robustxai.inspection import BracketDisplay
 pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
 EPSILONS = (0.1, 0.5, 1.0)
-DEFENCES = ("vanilla", "weight_decay", "softplus", "r2et")
+DEFENSES = ("vanilla", "weight_decay", "softplus", "r2et")
 
 
 @pytest.fixture
 def rows():
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
-        [(defence, seed, epsilon) for defence in DEFENCES for seed in range(2) for epsilon in EPSILONS],
-        columns=["defence", "seed", "epsilon"],
+        [(defense, seed, epsilon) for defense in DEFENSES for seed in range(2) for epsilon in EPSILONS],
+        columns=["defense", "seed", "epsilon"],
     )
     for column in ("certified", "attacked", "er_paper", "random", "roc_auc", "comprehensiveness"):
         table[column] = rng.uniform(size=len(table))
@@ -24,9 +24,9 @@ def rows():
 
 def test_every_line_has_the_means_over_seeds_and_the_shade_lies_between(rows):
     display = BracketDisplay.from_results(rows)
-    assert len(display.axes_) == len(display.figure_.axes) == len(DEFENCES)
-    for ax, defence in zip(display.axes_, DEFENCES):
-        table = rows[rows["defence"] == defence]
+    assert len(display.axes_) == len(display.figure_.axes) == len(DEFENSES)
+    for ax, defense in zip(display.axes_, DEFENSES):
+        table = rows[rows["defense"] == defense]
         means = table.groupby("epsilon")[["certified", "attacked", "er_paper", "random"]].mean()
         lines = {line.get_label(): line.get_xydata() for line in ax.lines}
         labels = {"certified": "certified", "attacked": "attacked", "er_paper": "the papers' attack"}
@@ -39,7 +39,7 @@ def test_every_line_has_the_means_over_seeds_and_the_shade_lies_between(rows):
             np.testing.assert_allclose([heights.min(), heights.max()], sorted(ends))
         assert ax.get_xscale() == "log"
         np.testing.assert_allclose(ax.get_xticks(), EPSILONS)
-        assert defence.replace("_", " ") in ax.get_title()
+        assert defense.replace("_", " ") in ax.get_title()
         assert f"AUC {table['roc_auc'].mean():.3f}" in ax.get_title()
         assert f"COMP {table['comprehensiveness'].mean():.2f}" in ax.get_title()
     assert display.figure_.get_supylabel() == "P@5"
@@ -51,8 +51,8 @@ def test_every_line_has_the_means_over_seeds_and_the_shade_lies_between(rows):
 def test_a_title_has_what_different_rows_share_where_it_is_known(rows):
     assert not any(", B " in ax.get_title() for ax in BracketDisplay.from_results(rows).axes_)
     rows = rows.assign(between_rows_precision=np.linspace(0.1, 0.9, len(rows)))
-    for ax, defence in zip(BracketDisplay.from_results(rows).axes_, DEFENCES):
-        mean = rows.loc[rows["defence"] == defence, "between_rows_precision"].mean()
+    for ax, defense in zip(BracketDisplay.from_results(rows).axes_, DEFENSES):
+        mean = rows.loc[rows["defense"] == defense, "between_rows_precision"].mean()
         assert ax.get_title().endswith(f", B {mean:.2f}")
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 @pytest.fixture
 def cells():
     rng = np.random.default_rng(0)
-    centres = {
+    centers = {
         "logistic_regression": (0.874, 1.0),
         "gradient_boosting": (0.886, np.nan),
         "vanilla": (0.884, 0.45),
@@ -18,10 +18,10 @@ def cells():
     }
     return pd.DataFrame(
         [
-            {"data": "adult", "defence": name, "seed": seed, "k": 8}
+            {"data": "adult", "defense": name, "seed": seed, "k": 8}
             | {"roc_auc": auc + 0.002 * rng.normal(), "precision_at_k": min(p + 0.02 * rng.normal(), 1.0)}
             for seed in range(4)
-            for name, (auc, p) in centres.items()
+            for name, (auc, p) in centers.items()
         ]
     )
 
@@ -30,7 +30,7 @@ def test_points_are_means_and_standard_deviations_over_seeds(cells):
     points = FrontierDisplay.from_results(cells).points
     assert list(points.index) == ["logistic_regression", "vanilla", "r2et"]
     for name, point in points.iterrows():
-        rows = cells[cells["defence"] == name]
+        rows = cells[cells["defense"] == name]
         np.testing.assert_allclose(point["auc"], rows["roc_auc"].mean(), rtol=1e-12)
         paired = [
             auc - cells.loc[cells["seed"] == seed, "roc_auc"].mean() for seed, auc in zip(rows["seed"], rows["roc_auc"])
@@ -55,19 +55,19 @@ def test_what_is_drawn_is_what_was_computed(cells):
 
 
 def test_the_legend_has_what_different_rows_share_where_it_is_known(cells):
-    known = cells.assign(between_rows_precision=np.where(cells["defence"] == "r2et", 0.75, 0.5))
+    known = cells.assign(between_rows_precision=np.where(cells["defense"] == "r2et", 0.75, 0.5))
     labels = {text.get_text() for text in FrontierDisplay.from_results(known).ax_.get_legend().get_texts()}
     assert {"r2et (B 0.75)", "vanilla (B 0.50)"} <= labels
 
 
 def test_a_model_without_an_explanation_is_a_line(cells):
     display = FrontierDisplay.from_results(cells)
-    trees = cells.loc[cells["defence"] == "gradient_boosting", "roc_auc"].mean()
+    trees = cells.loc[cells["defense"] == "gradient_boosting", "roc_auc"].mean()
     assert display.reference_auc == pytest.approx(trees, rel=1e-12)
     (line,) = [line for line in display.ax_.lines if line.get_label() == "gradient boosting (AUC only)"]
     assert list(line.get_xdata()) == [display.reference_auc] * 2
 
-    without = FrontierDisplay.from_results(cells[cells["defence"] != "gradient_boosting"])
+    without = FrontierDisplay.from_results(cells[cells["defense"] != "gradient_boosting"])
     assert without.reference_auc is None
     assert len(without.ax_.get_legend().get_texts()) == 3
 

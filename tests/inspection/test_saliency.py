@@ -52,16 +52,14 @@ def marked(ax):
     """(row, column) of the units marked as being in both top sets, and in this one alone."""
     found = {}
     for collection in ax.collections:
-        centres = [path.get_extents() for path in collection.get_paths()]
+        centers = [path.get_extents() for path in collection.get_paths()]
         found[collection.get_label()] = {
-            (round((box.y0 + box.y1) / 2), round((box.x0 + box.x1) / 2)) for box in centres
+            (round((box.y0 + box.y1) / 2), round((box.x0 + box.x1) / 2)) for box in centers
         }
     return found["both"], found["here"]
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 12, 12), (3, 10, 14), (8, 8), (60, 60)], ids=["grey", "colour", "graph", "large"]
-)
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 10, 14), (8, 8), (60, 60)], ids=["gray", "color", "graph", "large"])
 def test_maps_show_the_scores_and_mark_the_top_sets(shape):
     clf, X = fitted(*shape)
     k, rows = 9, [2, 5]
@@ -87,7 +85,7 @@ def test_maps_show_the_scores_and_mark_the_top_sets(shape):
     assert display.precision_at_k_.min() < 1, "nothing was attacked"
 
 
-@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 10, 14), (8, 8)], ids=["grey", "colour", "graph"])
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 10, 14), (8, 8)], ids=["gray", "color", "graph"])
 def test_inputs_are_drawn_on_one_scale(shape):
     clf, X = fitted(*shape)
     display = SaliencyDisplay.from_estimator(clf, X, attack=attack(5), rows=[0])

@@ -32,7 +32,7 @@ TRAININGS = ("fgsm_accuracy_samples", "fgsm_accuracy_online")
 
 def bracket(name):
     names = [(d, s, e) for d in (name, "r2et", "vanilla", f"{name} again") for s in range(2) for e in (0.1, 0.5, 1.0)]
-    rows = pd.DataFrame(names, columns=["defence", "seed", "epsilon"]).assign(data="adult", k=5)
+    rows = pd.DataFrame(names, columns=["defense", "seed", "epsilon"]).assign(data="adult", k=5)
     for column in ("certified", "attacked", "er_paper", "random", "roc_auc", "comprehensiveness"):
         rows[column] = r.uniform(size=len(rows))
     return BracketDisplay.from_results(rows)
@@ -46,7 +46,7 @@ def candidates(name):
 def efficacy(name):
     arms = [(arm, count) for arm in (name, "plain") for count in (0, 8)]
     rows = [
-        {"data": data, "defence": arm, "seed": seed, "iterations": count, "epsilon": 0.1}
+        {"data": data, "defense": arm, "seed": seed, "iterations": count, "epsilon": 0.1}
         | {training: r.uniform() for training in TRAININGS}
         for data in (name, "adult")
         for seed in range(2)
@@ -57,7 +57,7 @@ def efficacy(name):
 
 def frontier(name):
     rows = [
-        {"data": "adult", "defence": n, "seed": s, "k": 8, "roc_auc": r.uniform(), "precision_at_k": r.uniform()}
+        {"data": "adult", "defense": n, "seed": s, "k": 8, "roc_auc": r.uniform(), "precision_at_k": r.uniform()}
         for s in range(3)
         for n in (name, "vanilla")
     ]

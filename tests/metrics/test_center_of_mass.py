@@ -24,7 +24,7 @@ def test_a_shift_is_its_length_and_scale_does_not_matter():
     np.testing.assert_array_equal(center_of_mass_distance(first, first), 0)
 
 
-def test_a_zero_map_has_no_centre():
+def test_a_zero_map_has_no_center():
     assert np.isnan(center_of_mass_distance(np.ones((1, 3, 3)), np.zeros((1, 3, 3)))).all()
 
 

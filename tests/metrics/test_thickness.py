@@ -111,7 +111,7 @@ def test_random_state_decides_the_result(metric, net, X, global_generators_untou
     assert not np.array_equal(first, metric(net, X, 2, n_draws=5, random_state=2))
 
 
-def test_every_point_is_explained_for_the_class_at_its_centre(net, X):
+def test_every_point_is_explained_for_the_class_at_its_center(net, X):
     recorder = Recorder(net)
     ranking_thickness(recorder, X, 2, epsilon=5.0, n_draws=3, n_points=4)
     labels = net.classes_[net.predict_proba(X).argmax(axis=1)]

@@ -61,7 +61,7 @@ def classifier(**params):
 @pytest.fixture(scope="module")
 def data():
     X, y = make_classification(120, 6, n_informative=5, n_redundant=0, random_state=0)
-    return 10 * X + 3, np.array(["bad", "good"])[y]  # not standardised: a pipeline must do that
+    return 10 * X + 3, np.array(["bad", "good"])[y]  # not standardized: a pipeline must do that
 
 
 @pytest.fixture(scope="module")
@@ -243,9 +243,9 @@ def test_randomized_search(pipe, data):
 def test_a_frame_with_categories_goes_through_a_column_transformer(data):
     X, y = data
     frame = pd.DataFrame(X, columns=list("abcdef"))
-    frame["colour"] = pd.Categorical(np.array(["red", "green", "blue"])[(X[:, 0] > 0).astype(int) + (X[:, 1] > 3)])
+    frame["color"] = pd.Categorical(np.array(["red", "green", "blue"])[(X[:, 0] > 0).astype(int) + (X[:, 1] > 3)])
     columns = ColumnTransformer(
-        [("n", StandardScaler(), list("abcdef")), ("c", OneHotEncoder(sparse_output=False), ["colour"])]
+        [("n", StandardScaler(), list("abcdef")), ("c", OneHotEncoder(sparse_output=False), ["color"])]
     )
     for output in ("default", "pandas"):
         pipe = make_pipeline(columns, classifier()).set_output(transform=output)

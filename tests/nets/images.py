@@ -2,7 +2,7 @@
 
 import torch
 
-from robustxai.nets import softplus_surrogate
+from robustxai.engine import softplus_surrogate
 
 
 def images(*shape, seed=0):
@@ -14,7 +14,7 @@ def made(cls, *args, **options):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = cls(*args, **options).double().eval()
-        for buffer in net.buffers():  # running statistics that differ from those of no normalisation at all
+        for buffer in net.buffers():  # running statistics that differ from those of no normalization at all
             if buffer.is_floating_point():
                 buffer.uniform_(0.5, 1.5)
     return net

@@ -4,16 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from robustxai.nets import (
-    ACTIVATIONS,
-    MLP,
-    fix_beta,
-    has_piecewise_linear,
-    is_piecewise_linear,
-    make_activation,
-    set_beta,
-    softplus_surrogate,
-)
+from robustxai.engine import fix_beta, has_piecewise_linear, is_piecewise_linear, set_beta, softplus_surrogate
+from robustxai.nets import ACTIVATIONS, MLP, make_activation
 
 
 @pytest.fixture

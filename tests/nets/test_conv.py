@@ -3,7 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from robustxai.nets import ConvNet, has_piecewise_linear
+from robustxai.engine import has_piecewise_linear
+from robustxai.nets import ConvNet
 
 from .images import assert_surrogates_approach, images, made
 

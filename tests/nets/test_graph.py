@@ -58,21 +58,21 @@ def test_gradients_are_symmetric_and_an_edge_is_seen_from_both_ends():
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, 1e3])
-def test_signed_weights_are_normalised_to_eigenvalues_of_at_most_one(scale):
+def test_signed_weights_are_normalized_to_eigenvalues_of_at_most_one(scale):
     net = made(GraphNet, (5, 5), 2)
     x = graphs(20) * scale
     x[0] = -x[0].abs()  # every degree is negative where weights are summed
     assert net(x).isfinite().all()
-    normalised = net.scale(x) * x * net.scale(x).mT
-    assert torch.linalg.eigvalsh(normalised).abs().max() <= 1
-    assert torch.equal(normalised.sign(), x.sign())
+    normalized = net.scale(x) * x * net.scale(x).mT
+    assert torch.linalg.eigvalsh(normalized).abs().max() <= 1
+    assert torch.equal(normalized.sign(), x.sign())
 
 
 def test_the_layers_are_those_of_pytorch_geometric():
     net, x = made(GraphNet, (5, 5), 3, hidden=(4, 2)), graphs()
-    h, normalised = x, net.scale(x) * x * net.scale(x).mT
+    h, normalized = x, net.scale(x) * x * net.scale(x).mT
     for convolution, activation in zip(net.convolutions, net.activations):
-        h = activation(convolution(h, normalised))
+        h = activation(convolution(h, normalized))
     torch.testing.assert_close(net(x), net.readout(h.mean(dim=1)), rtol=1e-12, atol=1e-12)
 
 

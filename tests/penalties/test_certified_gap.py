@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustxai.enclosures import Ball, enclose, pair_bounds, read_network
+from robustxai.bounds import Ball, bound_attribution, pair_bounds, read_network
 from robustxai.explainers import Gradient, SmoothGrad
 from robustxai.nets import MLP
 from robustxai.penalties import CertifiedGap, ExplainedBatch
@@ -36,7 +36,7 @@ def naive(module, x, k, n_pairs, ranking, norm, epsilon, margin):
         order = score.argsort(descending=True)
         ball = Ball(torch.tensor([[epsilon]], dtype=torch.float64), str(norm), x.shape[1])
         axes = torch.ones(x.shape[1]).double()
-        terms = enclose(network, Gradient(), row[None], torch.tensor([c]), axes, ball, "affine")
+        terms = bound_attribution(network, Gradient(), row[None], torch.tensor([c]), axes, ball, "affine")
         losses = []
         for r in order[k - n_pairs : k]:
             for a in order[k : k + n_pairs]:

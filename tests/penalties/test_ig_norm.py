@@ -45,7 +45,7 @@ def naive(module, x, points, labels, n_points, objective, beta):
 
 
 def worse(module, x, points, **options):
-    """What the ascent maximises, at `points`."""
+    """What the ascent maximizes, at `points`."""
     penalty = IGNorm(**options)
     return naive(module, x, points, LABELS, penalty.n_attack_points, penalty.objective, penalty.beta).detach()
 

@@ -50,7 +50,7 @@ def test_it_is_the_eigenvalue_of_numpy(seed, d, spectrum, by_magnitude):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9 * np.abs(values).max())
 
 
-def test_a_sample_without_numbers_does_not_touch_its_neighbours():
+def test_a_sample_without_numbers_does_not_touch_its_neighbors():
     matrices = torch.diag_embed(torch.tensor([[1.0, 2.0, 3.0], [torch.nan] * 3]).double())
     start = torch.tensor([[1.0, 0.5, -0.3]] * 2).double()
     with warnings.catch_warnings():

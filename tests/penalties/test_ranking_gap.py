@@ -45,7 +45,7 @@ def naive(module, x, k, pairs, n_pairs, gap, ranking, margin=1.0):
 PAIRS = pytest.mark.parametrize(
     ("pairs", "n_pairs"), [("all", None), ("minimal", None), ("minimal", 1), ("anchor", None), ("anchor", 2)]
 )
-GAPS = pytest.mark.parametrize("gap", ["normalised", "linear", "exponential", "hinge"])
+GAPS = pytest.mark.parametrize("gap", ["normalized", "linear", "exponential", "hinge"])
 RANKINGS = pytest.mark.parametrize("ranking", ["magnitude", "signed"])
 
 
@@ -107,11 +107,11 @@ def test_only_the_linear_gap_can_be_bought_by_scale(net, x):
     def value(gap):
         return RankingGap(2, gap=gap)(ExplainedBatch(net, x, explainer)).detach()
 
-    before = {gap: value(gap) for gap in ("normalised", "linear")}
+    before = {gap: value(gap) for gap in ("normalized", "linear")}
     with torch.no_grad():
         for p in net.layers[-1].parameters():
             p.mul_(3.0)
-    torch.testing.assert_close(value("normalised"), before["normalised"])
+    torch.testing.assert_close(value("normalized"), before["normalized"])
     torch.testing.assert_close(value("linear"), 3 * before["linear"])
 
 
@@ -131,7 +131,7 @@ def test_a_zero_attribution_and_a_single_unit_have_no_gap_and_finite_gradients()
     [
         ({"k": 0}, "k must be"),
         ({"k": 2, "pairs": "minimum"}, "Did you mean 'minimal'"),
-        ({"k": 2, "gap": "normalized"}, "Did you mean 'normalised'"),
+        ({"k": 2, "gap": "normalized"}, "Did you mean 'normalized'"),
         ({"k": 2, "margin": 0.0}, "margin must be"),
         ({"k": 2, "ranking": "sign"}, "Did you mean 'signed'"),
     ],

@@ -91,7 +91,7 @@ def test_a_linear_model_and_a_zero_attribution_have_finite_gradients(x):
         flat.layers[-1].weight.zero_()
     for module in (MLP(5, 2, ()).double(), flat):
         value = RelativeHessian()(ExplainedBatch(module, x, Gradient()))
-        # the normalised attribution is the same everywhere, up to rounding
+        # the normalized attribution is the same everywhere, up to rounding
         torch.testing.assert_close(value, torch.zeros_like(value), rtol=0, atol=1e-12)
         assert weight_gradient(value, module).isfinite().all()
 

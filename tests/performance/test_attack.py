@@ -46,14 +46,14 @@ def test_row_iterations_per_second(benchmark, victim, attack):
         benchmark.extra_info["row_iterations_per_second"] = round(n_rows * n_iter / benchmark.stats.stats.min)
 
 
-@pytest.mark.parametrize("defence", [VanillaClassifier, R2ETClassifier])
-def test_seconds_of_the_ensemble(benchmark, defence):
+@pytest.mark.parametrize("defense", [VanillaClassifier, R2ETClassifier])
+def test_seconds_of_the_ensemble(benchmark, defense):
     if benchmark.enabled:
         X_train, X, y_train, _ = prepare_rows(Cell("adult", "vanilla", 0, ()))
-        clf, X, params = defence().fit(X_train, y_train), X[:2000], {}
+        clf, X, params = defense().fit(X_train, y_train), X[:2000], {}
     else:
         X = np.random.default_rng(0).uniform(size=(60, 12)).astype(np.float32)
-        clf, params = defence(max_epochs=1).fit(X, X[:, 0] > 0.5), {"preset": "fast"}
+        clf, params = defense(max_epochs=1).fit(X, X[:, 0] > 0.5), {"preset": "fast"}
         X = X[:5]
     attack = AutoExplanationAttack(clf, threat=ThreatModel(epsilon=0.5, bounds=(0, 1)), **params)
     with warnings.catch_warnings():

@@ -34,7 +34,7 @@ def digits(benchmark):
     return rng.uniform(size=(300, 1, 28, 28)).astype(np.float32), rng.integers(10, size=300)
 
 
-def bare_loop(X, y, activation, penalised):
+def bare_loop(X, y, activation, penalized):
     """One epoch without a library around it."""
     torch.manual_seed(0)
     module = ConvNet((1, 28, 28), 10, activation=activation, beta=10.0, **NETWORK)
@@ -42,11 +42,11 @@ def bare_loop(X, y, activation, penalised):
     X, y = torch.as_tensor(X), torch.as_tensor(y)
     for rows in torch.randperm(len(X)).split(BATCH_SIZE):
         x, target = X[rows], y[rows]
-        if penalised:
+        if penalized:
             x.requires_grad_()
         logits = module(x)
         loss = nn.functional.cross_entropy(logits, target)
-        if penalised:
+        if penalized:
             loss = loss + penalty(module, x, logits)
         optimizer.zero_grad()
         torch.autograd.backward(loss, inputs=list(module.parameters()))
@@ -99,7 +99,7 @@ class TestSixtyThousandDigits:
         assert clf.explain(digits[0][:4]).shape == (4, 1, 28, 28)
 
 
-def test_the_bare_loop_minimises_what_the_library_minimises():
+def test_the_bare_loop_minimises_what_the_library_minimizes():
     rng = np.random.default_rng(0)
     x = torch.as_tensor(rng.uniform(size=(6, 1, 28, 28)), dtype=torch.float64).requires_grad_()
     with torch.random.fork_rng():

@@ -1,0 +1,67 @@
+"""CenterOfMassAttack: shift the saliency of an image as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from robustxai._all_or_nothing import all_or_nothing
+from robustxai.attacks._gradient import GradientAttack
+from robustxai.attacks._search import Reference
+from robustxai.ranking import unit_scores, unit_shape
+
+__all__ = ["CenterOfMassAttack"]
+
+
+class CenterOfMassAttack(GradientAttack):
+    r"""Move the center of mass of the saliency as far as possible.
+
+    .. math:: \max_\delta \; \| C(x + \delta) - C(x) \|_2^2, \qquad
+        C(x) = \frac{\sum_p |s|_p(x)\, r_p}{\sum_p |s|_p(x)}
+
+    with :math:`|s|_p` the magnitude at pixel p (summed over channels) and :math:`r_p` its coordinates, in pixels. Mass
+    is never negative, so `ranking` only says how P@k is counted. Every row ends with its iterate of the largest shift,
+    the clean input included.
+
+    For images of shape (n, height, width) or (n, channels, height, width): the order of the columns of a table means
+    nothing, and neither does a center among them.
+
+    Parameters
+    ----------
+    estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
+        As in :class:`GradientAttack`.
+
+    References
+    ----------
+    Ghorbani et al., *Interpretation of neural networks is fragile*, 2019 ("mass-center attack").
+    """
+
+    _goal = "objective"
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """As in :class:`BaseAttack`; a ValueError for tables."""
+        with all_or_nothing(self):
+            n_axes = self._check_fit(X).ndim
+            if n_axes not in (3, 4):
+                raise ValueError(
+                    "CenterOfMassAttack needs images, X of shape (n, height, width) or (n, channels, height, width): "
+                    "the columns of a table have no place, its saliency no center, and a pair has two. "
+                    f"Got {n_axes} axes."
+                )
+            return super().fit(X, y)
+
+    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+        return (center_of_mass(attribution) - center_of_mass(reference.attribution)).square().sum(dim=1)
+
+
+def center_of_mass(attribution: Tensor) -> Tensor:
+    """Center of mass of |attribution| of shape (n, [channels,] *spatial), in pixels, shape (n, spatial axes)."""
+    mass = unit_scores(attribution, "magnitude")
+    shape = unit_shape(attribution.shape[1:])
+    axes = [torch.arange(size, dtype=mass.dtype, device=mass.device) for size in shape]
+    places = torch.stack([grid.flatten() for grid in torch.meshgrid(*axes, indexing="ij")], dim=1)
+    # divided first: the magnitudes of a confident prediction times a coordinate would be denormal numbers
+    return mass / mass.sum(dim=1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny) @ places

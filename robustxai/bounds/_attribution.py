@@ -1,0 +1,187 @@
+"""Bounds of attributions, for the explainers whose formula is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from robustxai.bounds._activations import Tanh
+from robustxai.bounds._axes import axes_seen, directions_seen
+from robustxai.bounds._forms import AffineForm, Ball
+from robustxai.bounds._network import Network
+from robustxai.bounds._propagation import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
+from robustxai.explainers import Explainer, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+
+__all__ = ["GradientBounds", "bound_attribution", "check_explainer", "heads_of", "mixing"]
+
+_SIGMOID = Tanh(0.5, 2.0, 0.5)
+
+
+@dataclass(frozen=True)
+class GradientBounds:
+    """One term of an attribution ``sum_j rho_j phi_j``, which is bounded up to a positive factor.
+
+    Attributes
+    ----------
+    phi : AffineForm of (rows, features)
+        The term.
+    errors : list of (Tensor of shape (units, features), Tensor of shape (rows, units))
+        Where phi is a box: matrices W and errors e with which the sum of ``W^T [-e, e]`` is all of its error, so that
+        the error of a difference of two entries is ``|W_r - W_a| e`` and not the sum of theirs. Empty otherwise.
+    mixing : tuple of two Tensors of shape (rows, 1, 1)
+        Bounds on rho, which is positive.
+    """
+
+    phi: AffineForm
+    errors: list[tuple[Tensor, Tensor]]
+    mixing: tuple[Tensor, Tensor]
+
+
+#: The explainers with bounds.
+BoundedExplainer: TypeAlias = Gradient | GradientTimesInput | IntegratedGradients | SmoothGrad
+
+
+def check_explainer(explainer: Explainer, n_classes: int) -> BoundedExplainer:
+    """The explainer itself; NotImplementedError if nothing is known of it."""
+    if isinstance(explainer, (Gradient, GradientTimesInput)):
+        return explainer
+    if not isinstance(explainer, (IntegratedGradients, SmoothGrad)):
+        raise NotImplementedError(
+            f"No certificate knows the explainer {explainer!r}; known are Gradient, GradientTimesInput, "
+            "IntegratedGradients and SmoothGrad."
+        )
+    if explainer.output != "logit" and n_classes > 2:
+        # the factors of the classes change from point to point, so that nothing positive can be divided out
+        raise NotImplementedError(
+            f"{type(explainer).__name__} of the {explainer.output} of one of {n_classes} classes has no certificate; "
+            "explain the logit instead: output='logit'."
+        )
+    return explainer
+
+
+def bound_attribution(
+    network: Network,
+    explainer: BoundedExplainer,
+    x: Tensor,
+    target: Tensor,
+    scale: Tensor | None,
+    ball: Ball,
+    method: str,
+) -> list[GradientBounds]:
+    r"""Bound the attribution of class `target` at ``x + scale * delta`` for all delta in the ball.
+
+    Of two classes, or of a logit, there is one term. Of the probability of one of C > 2 classes there is a term for
+    each other class,
+
+    .. math:: \nabla p_c = p_c^2 \sum_{j \ne c} \rho_j \nabla (z_c - z_j), \qquad \rho_j = e^{z_j - z_c},
+
+    and the log-odds and the cross-entropy differ from that by a factor of known sign.
+
+    Parameters
+    ----------
+    network : Network
+        Read by :func:`read_network`.
+    explainer : Explainer
+        One that `check_explainer` lets pass.
+    x : Tensor of shape (rows, features)
+        Centers.
+    target : Tensor of shape (rows,)
+        Index of the class that is explained.
+    scale : Tensor of shape (features,) or None
+        Lengths of the ball's axes; None for x alone, whose attribution is then found exactly.
+    ball : Ball
+        Where delta moves.
+    method : str
+        A key of ``METHODS``.
+    """
+    form, follow = METHODS[method]
+    axes = None
+    if scale is not None:
+        directions = None
+        if isinstance(explainer, (Gradient, SmoothGrad)):  # the others read x itself as well
+            directions = directions_seen(network, scale)
+        axes = axes_seen(scale, directions)
+        ball = ball.seen_through(directions)
+    point = form.exact(ball, x, axes)
+    heads, sign = heads_of(network, explainer.output, target)
+    if isinstance(explainer, (Gradient, GradientTimesInput)):
+        passed = forward(network, point, follow=follow)
+        terms = [_term(network, passed, head, sign, mixed=len(heads) > 1) for head in heads]
+        return terms if isinstance(explainer, Gradient) else [_times(term, point) for term in terms]
+    (head,) = heads
+    centers, shares = _points(explainer, x)
+    total: AffineForm | None = None
+    for center, share in zip(centers, shares):
+        passed = forward(network, form.exact(ball, center, None if axes is None else share * axes), follow=follow)
+        gradient = backward(network, passed, head).gradient
+        if explainer.output in ("probability", "cross_entropy"):
+            gradient = _factor(_dot(passed.logits, head), explainer.output, follow).times(gradient)
+        total = gradient if total is None else total.plus(gradient)
+    assert total is not None
+    mean = GradientBounds(total.scaled(torch.full_like(x, 1 / len(shares))), [], _ones(x))
+    if isinstance(explainer, SmoothGrad):
+        return [mean]
+    return [_times(mean, form.exact(ball, x - _baseline(explainer, x), axes))]
+
+
+def heads_of(network: Network, output: str, target: Tensor) -> tuple[list[Tensor], float]:
+    """What is differentiated, as weights (rows, n_classes) on the logits, and the sign that those carry."""
+    n_classes = len(network.logits.bias)
+    own = torch.nn.functional.one_hot(target, n_classes).to(network.logits.bias)
+    if output == "logit":
+        return [own], 1.0
+    sign = -1.0 if output == "cross_entropy" else 1.0  # it falls where the probability rises
+    others = [torch.nn.functional.one_hot((target + j) % n_classes, n_classes).to(own) for j in range(1, n_classes)]
+    return [sign * (own - other) for other in others], sign
+
+
+def mixing(passed: Forward, head: Tensor, sign: float, *, mixed: bool) -> tuple[Tensor, Tensor]:
+    """Bounds on the factor of a head's gradient, (rows, 1, 1) each; 1 where there is no other head to mix it with."""
+    if not mixed:
+        return _ones(head)
+    low, high = _dot(passed.logits, sign * head).bounds()
+    return torch.exp(-high)[..., None], torch.exp(-low)[..., None]
+
+
+def _term(network: Network, passed: Forward, head: Tensor, sign: float, *, mixed: bool) -> GradientBounds:
+    back = backward(network, passed, head)
+    errors = [(weight, p.error()) for weight, p in back.units]
+    return GradientBounds(back.gradient, errors, mixing(passed, head, sign, mixed=mixed))
+
+
+def _dot(logits: AffineForm, head: Tensor) -> AffineForm:
+    """``head . logits`` as a form of shape (rows, 1), with a head of its own for every row."""
+    weighted = logits.scaled(head)
+    return weighted.linear(head.new_ones(1, head.shape[1]))
+
+
+def _factor(margin: AffineForm, output: str, follow: bool) -> AffineForm:
+    """What the gradient of the margin is multiplied by: sigma'(m) for p = sigma(m), sigma(-m) for -log p."""
+    relaxed = relaxed_slope if output == "probability" else relaxed_value
+    return relaxed(_SIGMOID, margin, *margin.bounds(), follow)
+
+
+def _times(term: GradientBounds, factor: AffineForm) -> GradientBounds:
+    return GradientBounds(term.phi.times(factor), [], term.mixing)
+
+
+def _points(explainer: IntegratedGradients | SmoothGrad, x: Tensor) -> tuple[list[Tensor], list[float]]:
+    """Where the explainer takes gradients, and how much of delta reaches each of these points."""
+    if isinstance(explainer, SmoothGrad):
+        shifts = explainer.sigma * explainer.draws(torch.Size(x.shape[1:])).to(x)
+        return [x + shift for shift in shifts], [1.0] * len(shifts)
+    shares = [(j + 0.5) / explainer.n_steps for j in range(explainer.n_steps)]
+    baseline = _baseline(explainer, x)
+    return [baseline + share * (x - baseline) for share in shares], shares
+
+
+def _baseline(explainer: IntegratedGradients, x: Tensor) -> Tensor:
+    return torch.tensor(explainer.baseline, dtype=x.dtype, device=x.device).reshape(1, -1)
+
+
+def _ones(x: Tensor) -> tuple[Tensor, Tensor]:
+    one = x.new_ones(len(x), 1, 1)
+    return one, one

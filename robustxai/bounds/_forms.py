@@ -1,0 +1,236 @@
+r"""Sets that hold every value of a quantity while the input moves in a ball.
+
+A form of a vector y, for each row of a batch, is the statement
+
+.. math:: y(\delta) \in c + A \delta + Z [-1, 1]^m + [-e, e] \quad \text{for all } \|\delta\| \le r
+
+with the *same* delta in every form of a computation: what two quantities have in common through delta cancels in
+their difference. A :class:`ZonotopeForm` keeps every later error as a column of Z, a symbol with a
+name, so that errors cancel too. An :class:`IntervalRemainderForm` adds them up in e, at a fraction of the cost.
+Interval arithmetic is the latter with activations replaced by constants. All operations keep the statement true;
+the slack of the final bound covers float64 rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+__all__ = ["AffineForm", "Ball", "IntervalRemainderForm", "ZonotopeForm"]
+
+_names = count()
+#: Entries of what is computed at once where a ball has a basis.
+_MAX_ENTRIES = 2**21
+
+
+@dataclass(frozen=True)
+class Ball:
+    r"""``{delta : ||delta||_p <= radius}`` for p = 2 or infinity, delta of length d; radius of shape (rows, 1).
+
+    With an orthonormal `basis` Q of shape (d, m), linear parts are matrices of :math:`\delta' = Q^\top \delta`: of
+    the 2-norm, its range is the ball in m dimensions; of the other, :math:`\max A Q^\top \delta` is asked for.
+    """
+
+    radius: Tensor
+    norm: str
+    d: int
+    basis: Tensor | None = None
+
+    def seen_through(self, basis: Tensor | None) -> Ball:
+        """The same ball for linear parts in delta'."""
+        return self if basis is None else replace(self, basis=basis)
+
+    def of_rows(self, rows: Tensor, share: float = 1.0) -> Ball:
+        """The ball of some of the rows, with a share of the radius."""
+        return replace(self, radius=share * self.radius[rows])
+
+    def width(self, A: Tensor) -> Tensor:
+        """``max A delta`` over the ball, row by row of A: radius times the dual norm. (..., d) -> (...)."""
+        return self.radius * self._dual(A)
+
+    def widths(self, A: Tensor, B: Tensor) -> Tensor:
+        """``max (A_i - B_j) delta`` over the ball; (rows, k, m) and (rows, l, m) -> (rows, k, l)."""
+        if self.basis is None or self.norm == "2":
+            return torch.stack([self.width(A[:, i : i + 1] - B) for i in range(A.shape[1])], dim=1)
+        mine = (A @ self.basis.T).expand(len(B), -1, -1)
+        size = max(1, _MAX_ENTRIES // (len(B) * len(self.basis)))
+        parts = [torch.cdist(mine, part @ self.basis.T, p=1.0) for part in B.split(size, dim=1)]
+        return self.radius[..., None] * torch.cat(parts, dim=2)
+
+    def _dual(self, A: Tensor) -> Tensor:
+        if self.norm == "2":
+            return A.norm(dim=-1)
+        if self.basis is None:
+            return A.abs().sum(dim=-1)
+        rows = A.reshape(-1, A.shape[-1])
+        size = max(1, _MAX_ENTRIES // len(self.basis))
+        return torch.cat([(part @ self.basis.T).abs().sum(dim=-1) for part in rows.split(size)]).reshape(A.shape[:-1])
+
+    def product(self, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        """Range of ``(A delta)(B delta)``, row by row.
+
+        For the 2-norm the eigenvalues of the symmetric part of A^T B are (A.B -+ |A||B|) / 2; the cube lies in the
+        2-ball of its corner, and in the product of its two widths.
+        """
+        radius = self.radius if self.norm == "2" else self.radius * self.d**0.5
+        inner, outer = radius**2 * (A * B).sum(dim=-1), radius**2 * A.norm(dim=-1) * B.norm(dim=-1)
+        low, high = (inner - outer) / 2, (inner + outer) / 2
+        if self.norm != "2":
+            crude = self.width(A) * self.width(B)
+            low, high = torch.maximum(low, -crude), torch.minimum(high, crude)
+        return low, high
+
+
+@dataclass(frozen=True)
+class AffineForm:
+    """The part that both kinds share: center c of shape (rows, n) and linear part A of shape (rows, n, d).
+
+    A is (1, n, d) where it is the same for all rows, and None for a quantity that does not follow delta.
+    """
+
+    ball: Ball
+    c: Tensor
+    A: Tensor | None
+
+    @classmethod
+    def exact(cls, ball: Ball, c: Tensor, A: Tensor | None = None) -> Self:
+        """``c + A delta``, without error."""
+        raise NotImplementedError
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Lower and upper bound of every entry, (rows, n)."""
+        half = self._reach() + self.error()
+        return self.c - half, self.c + half
+
+    def error(self) -> Tensor:
+        """Half the width of what does not follow delta, (rows, n)."""
+        raise NotImplementedError
+
+    def linear(self, W: Tensor, bias: Tensor | None = None) -> Self:
+        """``W y + bias`` for W of shape (m, n)."""
+        raise NotImplementedError
+
+    def plus(self, other: Self) -> Self:
+        """``y + y'``."""
+        raise NotImplementedError
+
+    def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
+        """``slope * y + [low, high]``; without `follow` the slope is known to be zero."""
+        raise NotImplementedError
+
+    def times(self, other: Self) -> Self:
+        """``y * y'``, entry by entry."""
+        raise NotImplementedError
+
+    def scaled(self, factor: Tensor) -> Self:
+        """``factor * y``, entry by entry, factor of shape (rows, n) or (rows, 1)."""
+        zero = torch.zeros_like(self.c)
+        return self.relaxed(factor, zero, zero)
+
+    def _reach(self) -> Tensor:
+        return torch.zeros_like(self.c) if self.A is None else self.ball.width(self.A)
+
+    def _product(self, other: AffineForm) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Center, linear part and remaining error of ``y * y'`` as far as c, A and the total errors say."""
+        a, b = self.c, other.c
+        e_a, e_b = self.error(), other.error()
+        error = self._reach() * e_b + other._reach() * e_a + e_a * e_b
+        center = a * b
+        A: Tensor | None = None
+        if self.A is not None and other.A is not None:
+            low, high = self.ball.product(self.A, other.A)
+            center, error = center + (low + high) / 2, error + (high - low) / 2
+            A = a[..., None] * other.A + b[..., None] * self.A
+        elif other.A is not None:
+            A = a[..., None] * other.A
+        elif self.A is not None:
+            A = b[..., None] * self.A
+        return center, A, error
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a + b
+
+
+@dataclass(frozen=True)
+class IntervalRemainderForm(AffineForm):
+    """Errors as one interval per entry, `e` of shape (rows, n)."""
+
+    e: Tensor
+
+    @classmethod
+    def exact(cls, ball: Ball, c: Tensor, A: Tensor | None = None) -> Self:
+        return cls(ball, c, A, torch.zeros_like(c))
+
+    def error(self) -> Tensor:
+        return self.e
+
+    def linear(self, W: Tensor, bias: Tensor | None = None) -> Self:
+        c = self.c @ W.T
+        A = None if self.A is None else W @ self.A
+        return type(self)(self.ball, c if bias is None else c + bias, A, self.e @ W.abs().T)
+
+    def plus(self, other: Self) -> Self:
+        return type(self)(self.ball, self.c + other.c, _sum(self.A, other.A), self.e + other.e)
+
+    def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
+        middle, half = (low + high) / 2, (high - low) / 2
+        if not follow:
+            return type(self)(self.ball, middle, None, half)
+        A = None if self.A is None else slope[..., None] * self.A
+        return type(self)(self.ball, slope * self.c + middle, A, slope.abs() * self.e + half)
+
+    def times(self, other: Self) -> Self:
+        # the errors of the two are unrelated as far as a box knows: what multiplies a center adds up
+        center, A, error = self._product(other)
+        return type(self)(self.ball, center, A, error + self.c.abs() * other.e + other.c.abs() * self.e)
+
+
+@dataclass(frozen=True)
+class ZonotopeForm(AffineForm):
+    """Errors as named symbols: `blocks` maps a name to its columns of Z, (rows, n, symbols)."""
+
+    blocks: dict[int, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def exact(cls, ball: Ball, c: Tensor, A: Tensor | None = None) -> Self:
+        return cls(ball, c, A, {})
+
+    def error(self) -> Tensor:
+        return sum((block.abs().sum(dim=-1) for block in self.blocks.values()), torch.zeros_like(self.c))
+
+    def linear(self, W: Tensor, bias: Tensor | None = None) -> Self:
+        c = self.c @ W.T
+        A = None if self.A is None else W @ self.A
+        blocks = {name: W @ block for name, block in self.blocks.items()}
+        return type(self)(self.ball, c if bias is None else c + bias, A, blocks)
+
+    def plus(self, other: Self) -> Self:
+        return type(self)(self.ball, self.c + other.c, _sum(self.A, other.A), _merged(self.blocks, other.blocks))
+
+    def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
+        middle, half = (low + high) / 2, (high - low) / 2
+        if not follow:
+            return type(self)(self.ball, middle, None, _fresh(half))
+        A = None if self.A is None else slope[..., None] * self.A
+        blocks = {name: slope[..., None] * block for name, block in self.blocks.items()}
+        return type(self)(self.ball, slope * self.c + middle, A, blocks | _fresh(half))
+
+    def times(self, other: Self) -> Self:
+        center, A, error = self._product(other)
+        mine = {name: other.c[..., None] * block for name, block in self.blocks.items()}
+        theirs = {name: self.c[..., None] * block for name, block in other.blocks.items()}
+        return type(self)(self.ball, center, A, _merged(mine, theirs) | _fresh(error))
+
+
+def _fresh(half: Tensor) -> dict[int, Tensor]:
+    """A new symbol for every entry; none at all where nothing needs one."""
+    return {next(_names): torch.diag_embed(half)} if bool((half != 0).any()) else {}
+
+
+def _merged(a: dict[int, Tensor], b: dict[int, Tensor]) -> dict[int, Tensor]:
+    return a | {name: a[name] + block if name in a else block for name, block in b.items()}

@@ -1,0 +1,183 @@
+"""A torch module as a proof reads it: layers of units, each fed linearly by the input and by earlier layers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.bounds import _operations  # noqa: F401 (registers the handlers)
+from robustxai.bounds._symbol import Affine, Layer, Reading, Symbol
+from robustxai.engine import held_statistics
+from robustxai.ranking import count_units
+
+__all__ = ["Affine", "Layer", "Network", "check_reading", "double_copy", "read_network"]
+
+#: Difference between the network that was read and the module that runs, as a share of the largest entry: a tenth of
+#: the slack of a proof. Rounding is far below it, and so is that torch's softplus is linear beyond its threshold.
+_TOLERANCE = 1e-7
+#: Rows that are compared at once.
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in order (the j-th, counted from 1, is source j), then the logits."""
+
+    n_features: int
+    layers: list[Layer]
+    logits: Affine
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits of shape (n, n_classes) for x of shape (n, n_features)."""
+        values = [x]
+        for layer in self.layers:
+            values.append(layer.activation.value(_evaluate(layer.inputs, values)))
+        return _evaluate(self.logits, values)
+
+
+def _evaluate(affine: Affine, values: list[Tensor]) -> Tensor:
+    total = affine.bias.expand(len(values[0]), -1)
+    for source, weight in affine.weights.items():
+        total = total + values[source] @ weight.T
+    return total
+
+
+def double_copy(module: nn.Module) -> nn.Module:
+    """A copy of `module` in float64 on the CPU, in evaluation mode, whose weights have no gradient."""
+    try:
+        return copy.deepcopy(module).double().cpu().eval().requires_grad_(False)
+    except Exception as error:  # whatever a module does when it is copied
+        raise NotImplementedError(f"{type(module).__name__} cannot be copied for a certificate ({error}).") from error
+
+
+def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool = False) -> Network:
+    """Read `module`, whose inputs have shape (n, *feature_shape), as it computes in evaluation mode.
+
+    Supported are linear layers, convolutions, average pooling, padding, flattening and other moves of entries, batch
+    normalization with its running statistics, dropout (which evaluation turns off), sums of branches, arithmetic with
+    constants, and the activations softplus, sigmoid, tanh and ReLU; as modules, as functions or as methods, in place or
+    not, in hooks and in parametrized layers. One pass is followed, operation by operation (:mod:`._symbol`).
+
+    Parameters
+    ----------
+    module : nn.Module
+        Left as it is.
+    feature_shape : sequence of int
+        Shape of one input.
+    live : bool, default=False
+        False copies the weights, in float64 and on the CPU, for a proof. True keeps their type, their device and their
+        graph, for a training that differentiates the bounds.
+
+    Raises
+    ------
+    NotImplementedError
+        Anything else, by its name: what cannot be read cannot be proven. Pairs of several channels: the bounds take the
+        channels of a unit for whole blocks of the input, which in a pair they are not.
+    """
+    if len(feature_shape) > 3 and math.prod(feature_shape) > count_units(feature_shape):
+        raise NotImplementedError("Certificates know pairs of one channel only; the channels of these are summed.")
+    _refuse_changed_gradients(module)
+    read = module if live else double_copy(module)
+    name = type(module).__name__
+    like = next(read.parameters(), torch.empty(0, dtype=torch.float64)).detach()
+    reading = Reading(name, like, live)
+    x = reading.input(tuple(feature_shape))
+    before = {} if live else {key: value.clone() for key, value in read.state_dict().items()}
+    with torch.inference_mode(False), torch.enable_grad(), held_statistics(read):
+        try:
+            result = read(x)
+        except NotImplementedError:
+            raise
+        except Exception as error:  # there are as many ways to fail as there are ways to write a forward
+            reason = str(error).split(". ")[0].rstrip(".")
+            raise NotImplementedError(
+                f"{name} cannot be read as a fixed chain of layers ({type(error).__name__}: {reason}). Certificates "
+                "know linear layers, convolutions, average pooling, sums and the activations softplus, sigmoid, tanh "
+                "and ReLU."
+            ) from error
+    if not isinstance(result, Symbol):
+        raise NotImplementedError(f"{name} does not return a single tensor that depends on its input.")
+    value = reading.of(result)
+    if len(value.shape) != 1:
+        raise NotImplementedError(f"{name} returns rows of shape {value.shape} instead of one logit for each class.")
+    for key, old in before.items():
+        if not torch.equal(old, read.state_dict()[key]):
+            raise NotImplementedError(f"{name} changes its buffer {key!r} when it is called.")
+    return Network(int(math.prod(feature_shape)), reading.layers, value.affine.written_out())
+
+
+def _refuse_changed_gradients(module: nn.Module) -> None:
+    """NotImplementedError for hooks that change gradients: an explanation is then no derivative of the logits."""
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise NotImplementedError(f"No certificate reads a scripted module ({type(part).__name__}).")
+        hooks = (getattr(part, name, None) for name in ("_backward_hooks", "_backward_pre_hooks"))
+        if any(chain.from_iterable(h or () for h in hooks)):
+            raise NotImplementedError(f"No certificate knows the backward hooks of {type(part).__name__}.")
+
+
+def check_reading(network: Network, module: nn.Module, x: Tensor, radius: float, axes: Tensor) -> None:
+    """Raise unless `network` and `module` have the same logits and the same gradients at x and at points around it.
+
+    Logits are compared at the rows, next to them and at a random point of each row's ball; gradients at the latter two,
+    because a row may lie on the kink of a ReLU, where either slope is right.
+
+    Parameters
+    ----------
+    network : Network
+        What was read.
+    module : nn.Module
+        What runs; a copy in float64 is evaluated.
+    x : Tensor of shape (n, *features)
+        Rows, float64.
+    radius : float
+        Radius of the balls.
+    axes : Tensor of shape (n_features,)
+        Lengths of the balls' axes.
+
+    Raises
+    ------
+    NotImplementedError
+        They differ by more than rounding: the module computes something that its operations do not show.
+    """
+    runs = double_copy(module)
+    with torch.no_grad():
+        runs(x[:1])  # what a call leaves behind shows in the next one
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn((1, len(network.logits.bias)), generator=generator, dtype=torch.float64)
+    for rows in x.split(_ROWS):
+        flat = rows.flatten(start_dim=1)
+        noise = torch.randn(flat.shape, generator=generator, dtype=torch.float64)
+        # of Euclidean length one: inside of the ball of the maximum norm as well
+        noise = noise / noise.norm(dim=1, keepdim=True) * axes
+        points = torch.cat([flat, flat + 1e-7 * noise, flat + radius * noise])
+        ours, theirs = (
+            _observed(function, points, weights)
+            for function in (network, lambda part: runs(part.reshape(-1, *x.shape[1:])))
+        )
+        for what, start in (("logits", 0), ("gradients", len(flat))):
+            one, other = (part[what][start:] for part in (ours, theirs))
+            scale = other.abs().amax().clamp_min(1e-300)
+            gap = float((one - other).abs().amax() / scale) if one.shape == other.shape else math.inf
+            if not gap <= _TOLERANCE:
+                raise NotImplementedError(
+                    f"{type(module).__name__} computes otherwise than its operations say: its {what} differ from those "
+                    f"of the network that was read by {gap:.1e} of the largest. Nothing can be proven of it."
+                )
+
+
+def _observed(function: Callable[[Tensor], Tensor], points: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    """Logits at `points`, and the gradients of a weighted sum of them."""
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = points.clone().requires_grad_()
+        logits = function(leaf)
+        slope = torch.zeros_like(leaf)
+        if logits.requires_grad:
+            (slope,) = torch.autograd.grad((logits * weights).sum(), leaf, allow_unused=True, materialize_grads=True)
+    return {"logits": logits.detach(), "gradients": slope}

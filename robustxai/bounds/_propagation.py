@@ -1,0 +1,166 @@
+r"""Bounds of a network's input gradient over a ball.
+
+Forward, layer by layer: :math:`z_l = \sum_j W_{lj} a_j + b_l`, :math:`a_l = f(z_l)`, :math:`s_l = f'(z_l)`. Backward,
+for an output ``w . z``: :math:`q_l = \sum_m W_{ml}^\top p_m`, :math:`p_l = s_l \odot q_l`, and the gradient is
+:math:`\sum_l W_{l0}^\top p_l` plus what x feeds straight into the output. Every quantity is a form of the same delta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robustxai.bounds._activations import Activation
+from robustxai.bounds._forms import AffineForm, IntervalRemainderForm, ZonotopeForm
+from robustxai.bounds._network import Affine, Network
+
+__all__ = ["METHODS", "Backward", "Forward", "backward", "forward", "relaxed_slope", "relaxed_value"]
+
+#: Method -> the forms it computes with, and whether activations follow their argument.
+METHODS: dict[str, tuple[type[IntervalRemainderForm] | type[ZonotopeForm], bool]] = {
+    "interval": (IntervalRemainderForm, False),
+    "affine": (IntervalRemainderForm, True),
+    "zonotope": (ZonotopeForm, True),
+}
+#: Below this width a secant is all rounding, and the slope in the middle is taken instead. In float32 it is the
+#: secant's own gradient that decides, which rounding enters divided by the width twice.
+_NARROW = {torch.float64: 1e-9, torch.float32: 1e-3}
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Bounds of one forward pass: input, every layer's slope, logits; and the ranges of every z."""
+
+    x: AffineForm
+    slopes: list[AffineForm]
+    ranges: list[tuple[Tensor, Tensor]]
+    logits: AffineForm
+
+
+@dataclass(frozen=True)
+class Backward:
+    """Bounds of one backward pass.
+
+    Attributes
+    ----------
+    gradient : AffineForm
+        In x.
+    units : list of (Tensor of shape (units, features), AffineForm of (rows, units))
+        The matrix W_l0 and p_l of every layer that x feeds: where errors are boxes, a bound on the difference of two
+        entries of the gradient is tighter before that matrix than after it.
+    arriving : dict of int to AffineForm of (rows, units)
+        q_l of every layer that the output depends on.
+    """
+
+    gradient: AffineForm
+    units: list[tuple[Tensor, AffineForm]]
+    arriving: dict[int, AffineForm]
+
+
+def forward(network: Network, x: AffineForm, *, follow: bool) -> Forward:
+    """Bound the network's units while the input is in the form `x`."""
+    values: list[AffineForm] = [x]
+    boxes = [x.bounds()]
+    slopes, ranges = [], []
+    for layer in network.layers:
+        z = _affine(layer.inputs, values)
+        lo, hi = _interval(layer.inputs, x, boxes)
+        form_lo, form_hi = z.bounds()
+        # each is a proof, and so is their intersection; crossed by rounding it is a point
+        lo, hi = torch.maximum(lo, form_lo), torch.minimum(hi, form_hi)
+        hi = torch.maximum(lo, hi)
+        f = layer.activation
+        values.append(relaxed_value(f, z, lo, hi, follow))
+        slopes.append(relaxed_slope(f, z, lo, hi, follow and not f.kinked))
+        boxes.append((f.value(lo), f.value(hi)))
+        ranges.append((lo, hi))
+    return Forward(x, slopes, ranges, _affine(network.logits, values))
+
+
+def backward(network: Network, passed: Forward, head: Tensor) -> Backward:
+    """Bound the gradient of ``head . logits``; head of shape (rows, n_classes)."""
+    exact = type(passed.x).exact
+    ball = passed.x.ball
+    parts: list[AffineForm] = [exact(ball, head @ network.logits.weights[0])] if 0 in network.logits.weights else []
+    arriving: dict[int, AffineForm] = {
+        source: exact(ball, head @ weight) for source, weight in network.logits.weights.items() if source
+    }
+    units: list[tuple[Tensor, AffineForm]] = []
+    for source in range(len(network.layers), 0, -1):
+        if source not in arriving:
+            continue  # a layer that nothing reads
+        p = passed.slopes[source - 1].times(arriving[source])
+        for earlier, weight in network.layers[source - 1].inputs.weights.items():
+            contribution = p.linear(weight.T)
+            if earlier == 0:
+                parts.append(contribution)
+                units.append((weight, p))
+            else:
+                arriving[earlier] = arriving[earlier].plus(contribution) if earlier in arriving else contribution
+    gradient = exact(ball, torch.zeros_like(passed.x.c))
+    for part in parts:
+        gradient = gradient.plus(part)
+    return Backward(gradient, units, arriving)
+
+
+def _affine(inputs: Affine, values: list[AffineForm]) -> AffineForm:
+    result: AffineForm | None = None
+    for source, weight in inputs.weights.items():
+        part = values[source].linear(weight, inputs.bias if result is None else None)
+        result = part if result is None else result.plus(part)
+    assert result is not None
+    return result
+
+
+def _interval(inputs: Affine, x: AffineForm, boxes: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Plain interval bounds; exact for what x feeds directly."""
+    low = high = inputs.bias
+    for source, weight in inputs.weights.items():
+        if source == 0:
+            lo, hi = x.linear(weight).bounds()
+        else:
+            middle, half = (boxes[source][0] + boxes[source][1]) / 2, (boxes[source][1] - boxes[source][0]) / 2
+            center, width = middle @ weight.T, half @ weight.abs().T
+            lo, hi = center - width, center + width
+        low, high = low + lo, high + hi
+    return low, high
+
+
+def _secant(rise: Tensor, lo: Tensor, hi: Tensor, flat: Tensor) -> Tensor:
+    narrow = hi - lo < _NARROW[lo.dtype]
+    return torch.where(narrow, flat, rise / torch.where(narrow, 1.0, hi - lo))
+
+
+def relaxed_value(f: Activation, z: AffineForm, lo: Tensor, hi: Tensor, follow: bool) -> AffineForm:
+    """``f(z)`` for z in the form and in [lo, hi]: a secant and what it misses."""
+    at_lo, at_hi = f.value(lo), f.value(hi)
+    if not follow:
+        return z.relaxed(torch.zeros_like(lo), at_lo, at_hi, follow=False)
+    m = _secant(at_hi - at_lo, lo, hi, f.slope((lo + hi) / 2))
+    points = _points(lo, hi, f.touching(m.detach()))
+    return z.relaxed(m, *_extremes([f.value(p) - m * p for p in points]))
+
+
+def relaxed_slope(f: Activation, z: AffineForm, lo: Tensor, hi: Tensor, follow: bool) -> AffineForm:
+    """``f'(z)``, likewise."""
+    if not follow:
+        return z.relaxed(torch.zeros_like(lo), *f.slope_range(lo, hi), follow=False)
+    m = _secant(f.slope(hi) - f.slope(lo), lo, hi, torch.zeros_like(lo))
+    points = _points(lo, hi, f.slope_touching(m.detach()))
+    return z.relaxed(m, *_extremes([f.slope(p) - m * p for p in points]))
+
+
+def _points(lo: Tensor, hi: Tensor, touching: list[Tensor]) -> list[Tensor]:
+    """Where an offset can be extreme: the ends, and the touching points that lie between them.
+
+    An offset is stationary where it touches, so that its gradient needs none of the touching point's, which can be
+    infinite. A point outside is put on an end and moves with it; not by clamp, which gives no gradient where lo = hi.
+    """
+    return [lo, hi, *(torch.minimum(torch.maximum(p, lo), hi) for p in touching)]
+
+
+def _extremes(offsets: list[Tensor]) -> tuple[Tensor, Tensor]:
+    stacked = torch.stack(offsets)
+    return stacked.amin(dim=0), stacked.amax(dim=0)

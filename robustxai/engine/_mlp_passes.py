@@ -1,0 +1,308 @@
+"""An MLP's logits and input gradient with their derivatives written out, for one network or a stack of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustxai._arguments import POSITIVE, Each, Either, Instance, checked, optional
+from robustxai.nets._mlp import MLP
+
+__all__ = ["MLPPasses"]
+
+#: From z to a = sigma(z) and s = sigma'(z), with autograd's graph.
+_UNITS: dict[type[nn.Module], Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+    nn.ReLU: lambda z: (torch.relu(z), (z > 0).to(z)),
+    nn.Softplus: lambda z: (nn.functional.softplus(z), torch.sigmoid(z)),
+    nn.Sigmoid: lambda z: (torch.sigmoid(z), torch.sigmoid(z) * torch.sigmoid(-z)),
+    nn.Tanh: lambda z: (torch.tanh(z), 1 - torch.tanh(z).square()),
+}
+#: The same without a graph, from z and a tensor to write to; z is used up.
+_UNITS_IN_PLACE: dict[type[nn.Module], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    nn.ReLU: lambda z, out: (z.relu_(), torch.sign(z, out=out)),
+    nn.Softplus: lambda z, out: (nn.functional.softplus(z, out=out), z.sigmoid_()),  # type: ignore[call-arg]
+    nn.Sigmoid: lambda z, out: (z.sigmoid_(), torch.addcmul(z, z, z, value=-1, out=out)),
+    nn.Tanh: lambda z, out: (z.tanh_(), torch.mul(z, z, out=out).neg_().add_(1)),
+}
+#: From t, a and s to t sigma''(z) / sigma'(z), which has no quotient, in the place of t; None where sigma'' is zero.
+_BENDS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor], Tensor] | None] = {
+    nn.ReLU: None,
+    nn.Softplus: lambda t, a, s: t.addcmul_(t, s, value=-1),
+    nn.Sigmoid: lambda t, a, s: t.addcmul_(t, a, value=-2),
+    nn.Tanh: lambda t, a, s: t.mul_(a).mul_(-2),
+}
+
+_TENSOR = Instance(Tensor)
+
+
+class MLPPasses:
+    r"""The forward pass and the input gradient of one MLP, or of a stack of S with the same shape and activation.
+
+    .. math::
+        z_l = W_l a_{l-1} + b_l, \quad a_l = \sigma(z_l), \qquad
+        q_L = W_{L+1}^\top c, \quad u_l = \sigma'(z_l) \odot q_l, \quad q_{l-1} = W_l^\top u_l, \quad
+        \nabla_x (c \cdot z) = q_0 \;[\, + W_0^\top c \,]
+
+    A training on input gradients differentiates both in the weights. With :math:`\dot q_0` what arrives at the
+    gradient,
+
+    .. math::
+        \dot u_l = W_l \dot q_{l-1}, \quad \dot W_l = u_l \dot q_{l-1}^\top, \quad
+        \dot q_l = \sigma'(z_l) \odot \dot u_l, \quad \dot z_l = \sigma''(z_l) \odot q_l \odot \dot u_l
+        = \tfrac{\sigma''(z_l)}{\sigma'(z_l)} \odot u_l \odot \dot u_l,
+
+    and :math:`\dot z_l` joins the ordinary backward pass. Autograd's own way there is a backward pass of a backward
+    pass: three times as many operations, each of which costs a small network more to start than to compute. So the
+    graph is cut here: logits and gradients are leaves, a loss of them is differentiated down to them, and `backward`
+    carries on from there to the parameters. Units of softplus work on :math:`\beta z_l` and pass on
+    :math:`\beta a_l = \ln(1 + e^{\beta z_l})`, whatever beta is; the products around them take its factors along.
+
+    The tensors of a step are those of the step before: fresh memory has to be made by the system page by page, which
+    takes a stack a quarter of its time.
+
+    Inputs that require a gradient themselves are none of this: their logits and gradients have autograd's graph, for
+    those who differentiate in the inputs.
+
+    Parameters
+    ----------
+    activation : type
+        nn.ReLU, nn.Softplus, nn.Sigmoid or nn.Tanh.
+    weights : sequence of Tensor of shape (out, in) or (S, out, in)
+        Of the layers, as `nn.Linear` has them.
+    biases : sequence of Tensor of shape (out,) or (S, 1, out)
+        Of the layers.
+    skip : Tensor of shape (out, in) or (S, out, in), optional
+        :math:`W_0`.
+    beta : float or Tensor of shape (S, 1, 1), default=1.0
+        Of softplus.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from robustxai.engine import MLPPasses
+    >>> from robustxai.nets import MLP
+    >>> net, x = MLP(3, 2), torch.ones(4, 3)
+    >>> passes = MLPPasses.of(net)
+    >>> loss = passes.input_gradient(x, torch.tensor([[-1.0, 1.0]] * 4)).square().sum()
+    >>> loss.backward()
+    >>> passes.backward()
+    >>> net.layers[0].weight.grad.shape
+    torch.Size([64, 3])
+    """
+
+    @checked(
+        activation=Instance(type),
+        weights=Each(_TENSOR, least=1),
+        biases=Each(_TENSOR, least=1),
+        skip=optional(_TENSOR),
+        beta=Either((POSITIVE, _TENSOR)),
+    )
+    def __init__(
+        self,
+        activation: type[nn.Module],
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        skip: Tensor | None = None,
+        beta: float | Tensor = 1.0,
+    ) -> None:
+        self.activation = activation
+        self.parameters = [*weights, *biases]
+        self.skip = skip
+        smooth = activation is nn.Softplus and len(weights) > 1
+        #: A number goes into the products, one for each member of a stack into the weights.
+        self.beta = beta if smooth and not isinstance(beta, Tensor) else 1.0
+        self.betas = beta if smooth and isinstance(beta, Tensor) and bool((beta != 1).any()) else None
+        self._latest: _Trace | None = None
+        #: Passes since the last `backward`.
+        self._open: list[_Trace] = []
+        #: What the passes write to: of the first one since the last `backward`, of the second, and so on, by rows.
+        self._rooms: dict[Any, dict[Any, Tensor]] = {}
+
+    @classmethod
+    def of(cls, module: nn.Module) -> MLPPasses | None:
+        """The passes of `module`, on its own weights; None for a network that may compute something else."""
+        if type(module) is not MLP or any(has_hooks(part) for part in module.modules()):
+            return None
+        layers = [layer for layer in module.layers if isinstance(layer, nn.Linear)]
+        units = [layer for layer in module.layers if not isinstance(layer, nn.Linear)]
+        if len({type(unit) for unit in units}) != 1 or not cls.knows(type(units[0])):
+            return None
+        if any(type(layer) is not nn.Linear for layer in layers):  # a parametrized layer computes its weights
+            return None
+        beta = units[0].beta if isinstance(units[0], nn.Softplus) else 1.0
+        skip = None if module.skip is None else module.skip.weight
+        return cls(type(units[0]), [layer.weight for layer in layers], [layer.bias for layer in layers], skip, beta)
+
+    @staticmethod
+    def knows(activation: type[nn.Module]) -> bool:
+        """Whether the slope of `activation` is written out here."""
+        return activation in _UNITS
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features): a leaf, see `backward`."""
+        self._latest = trace = _Trace(self, x)
+        if trace.rooms is None:
+            return trace.forward(self.parameters, self.skip)
+        # without a graph because nothing in it asks for one: no_grad() takes as long as an operation
+        values = [parameter.detach() for parameter in self.parameters]
+        trace.logits = trace.forward(values, None if self.skip is None else self.skip.detach())
+        self._open.append(trace)
+        return trace.logits.requires_grad_()
+
+    def input_gradient(self, x: Tensor, cotangent: Tensor) -> Tensor:
+        """Gradient of ``cotangent . logits`` at the `x` of the latest forward pass, a leaf; shaped like x."""
+        if self._latest is None or self._latest.x is not x:
+            self(x)
+        trace = self._latest
+        assert trace is not None
+        if trace.rooms is None:
+            return trace.gradient(cotangent)[0]
+        gradient, u = trace.gradient(cotangent.detach())
+        trace.gradients.append((gradient.requires_grad_(), cotangent, u))
+        return gradient
+
+    def backward(self) -> None:
+        """Add to the parameters' ``grad`` what has arrived at the leaves, and forget the passes."""
+        parameters = [*self.parameters, *([] if self.skip is None else [self.skip])]
+        for trace in self._open:
+            for parameter, change in zip(parameters, trace.backward()):
+                if change is not None and parameter.requires_grad:
+                    parameter.grad = change if parameter.grad is None else parameter.grad.add_(change)
+        self._open.clear()
+        self._latest = None
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody listens to, or changes, what the module computes or what its parameters receive."""
+    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(own) or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters(False))
+
+
+class _Trace:
+    """What a forward pass at `x` leaves behind."""
+
+    def __init__(self, passes: MLPPasses, x: Tensor) -> None:
+        self.activation, self.beta, self.betas = passes.activation, passes.beta, passes.betas
+        self.n_layers = len(passes.parameters) // 2
+        self.x = x
+        #: What is written to where logits and gradients are leaves; None where autograd has the graph.
+        self.rooms: dict[Any, Tensor] | None = None
+        if torch.is_grad_enabled() and not x.requires_grad:
+            self.rooms = passes._rooms.setdefault((len(passes._open), x.shape[:-1]), {})
+        self.logits: Tensor | None = None
+        #: Every input gradient with its cotangent and its u.
+        self.gradients: list[tuple[Tensor, Tensor, list[Tensor]]] = []
+        stacked = x.ndim == 3
+        self.product = torch.bmm if stacked else torch.mm
+        self.affine = torch.baddbmm if stacked else torch.addmm
+
+    def forward(self, parameters: Sequence[Tensor], skip: Tensor | None) -> Tensor:
+        weights, biases = list(parameters[: self.n_layers]), list(parameters[self.n_layers :])
+        if self.betas is not None:
+            weights[0], weights[-1] = self.betas * weights[0], weights[-1] / self.betas
+            biases[:-1] = [self.betas * bias for bias in biases[:-1]]
+        self.weights, self.skip = weights, skip
+        self.a: list[Tensor] = [self.x]
+        self.s: list[Tensor] = []
+        factor = self.beta  # inside of the network, what a layer is fed with has it already
+        for weight, bias in zip(weights[:-1], biases[:-1]):
+            width, layer = weight.shape[-2], len(self.s)
+            z = self.affine(
+                bias, self.a[-1], weight.mT, beta=self.beta, alpha=factor, out=self._room("z", layer, width)
+            )
+            out = self._room("a", layer, width)
+            a, s = _UNITS[self.activation](z) if out is None else _UNITS_IN_PLACE[self.activation](z, out)
+            self.a.append(a)
+            self.s.append(s)
+            factor = 1.0
+        logits = self.affine(biases[-1], self.a[-1], weights[-1].mT, alpha=1 / self.beta)
+        return logits if skip is None else logits + self.product(self.x, skip.mT)
+
+    def gradient(self, cotangent: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The input gradient, and u of the hidden layers."""
+        u: list[Tensor] = []
+        q, number = cotangent, len(self.gradients)
+        for layer in range(len(self.s) - 1, -1, -1):
+            weight, s = self.weights[layer + 1], self.s[layer]
+            out = self._room(number, layer, weight.shape[-1])
+            q = s * self.product(q, weight) if out is None else self.product(q, weight, out=out).mul_(s)
+            u.append(q)
+        q = self.product(q, self.weights[0])
+        if self.skip is not None:
+            q = q + self.product(cotangent, self.skip)
+        return q, u[::-1]
+
+    def backward(self) -> list[Tensor | None]:
+        """What has arrived at the leaves, as gradients in weights, biases and skip."""
+        self.d_weights: list[Tensor | None] = [None] * self.n_layers
+        self.d_biases: list[Tensor | None] = [None] * self.n_layers
+        self.d_skip: Tensor | None = None
+        #: What has arrived at z of the hidden layers.
+        self.d_z: list[Tensor | None] = [None] * len(self.s)
+        for gradient, cotangent, u in self.gradients:
+            if gradient.grad is not None:
+                self._through_gradient(gradient.grad, cotangent, u)
+        assert self.logits is not None
+        self._through_logits(self.logits.grad)
+        if self.betas is not None:  # from what they have made of the weights and biases to these themselves
+            self.d_weights[0] = None if self.d_weights[0] is None else self.d_weights[0].mul_(self.betas)
+            self.d_weights[-1] = None if self.d_weights[-1] is None else self.d_weights[-1].div_(self.betas)
+            self.d_biases[:-1] = [None if bias is None else bias.mul_(self.betas) for bias in self.d_biases[:-1]]
+        return [*self.d_weights, *self.d_biases, self.d_skip]
+
+    def _through_gradient(self, arrived: Tensor, cotangent: Tensor, us: list[Tensor]) -> None:
+        """From an input gradient up to its cotangent, which may depend on the logits; u is used up."""
+        bend, c = _BENDS[self.activation], cotangent.detach()
+        d = arrived
+        for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
+            self.d_weights[layer] = self._outer(u, d, self.d_weights[layer])
+            d = self.product(d, self.weights[layer].mT, out=self._room("d", layer, u.shape[-1]))
+            if bend is not None:
+                bent = bend(u.mul_(d), a, s)
+                self.d_z[layer] = bent if (other := self.d_z[layer]) is None else other.add_(bent)
+            d = d.mul_(s)
+        self.d_weights[-1] = self._outer(c, d, self.d_weights[-1])
+        if self.skip is not None:
+            self.d_skip = self._outer(c, arrived, self.d_skip)
+        if cotangent.requires_grad:
+            d_cotangent = self.product(d, self.weights[-1].mT)
+            if self.skip is not None:
+                d_cotangent += self.product(arrived, self.skip.mT)
+            cotangent.backward(d_cotangent)
+
+    def _through_logits(self, arrived: Tensor | None) -> None:
+        """From the logits down to the first layer, joined on the way by what has come through the input gradients."""
+        if arrived is not None and self.skip is not None:
+            self.d_skip = self._outer(arrived, self.x, self.d_skip)
+        for layer in range(len(self.s), -1, -1):
+            if layer < len(self.s):
+                if arrived is not None:
+                    weight = self.weights[layer + 1]
+                    arrived = self.product(arrived, weight, out=self._room("d", layer, weight.shape[-1]))
+                    arrived.mul_(self.s[layer])
+                if (late := self.d_z[layer]) is not None:
+                    arrived = self.beta * late if arrived is None else arrived.add_(late, alpha=self.beta)
+            if arrived is not None:
+                factor = 1 / self.beta if layer else 1.0
+                self.d_weights[layer] = self._outer(arrived, self.a[layer], self.d_weights[layer], factor)
+                self.d_biases[layer] = arrived.sum(dim=-2, keepdim=arrived.ndim == 3)
+
+    def _room(self, name: Any, layer: int, width: int) -> Tensor | None:
+        """Something to write the hidden layer's `name` to; None where autograd needs what is there."""
+        if self.rooms is None:
+            return None
+        room = self.rooms.get((name, layer))
+        if room is None:
+            room = self.rooms[name, layer] = self.x.new_empty(*self.x.shape[:-1], width)
+        return room
+
+    def _outer(self, left: Tensor, right: Tensor, total: Tensor | None, factor: float = 1.0) -> Tensor:
+        """`factor` times the sum over rows of the outer products, added to `total`."""
+        if total is None:
+            outer = self.product(left.mT, right)
+            return outer if factor == 1 else outer.mul_(factor)
+        add = total.baddbmm_ if total.ndim == 3 else total.addmm_
+        return add(left.mT, right, alpha=factor)

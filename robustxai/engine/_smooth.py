@@ -1,0 +1,109 @@
+"""Smooth stand-ins for what is piecewise linear; each approaches the module it stands for as beta grows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from robustxai.engine._softplus import softplus
+from robustxai.engine._windows import Windows, pool_pairs
+
+__all__ = ["SmoothClamp", "SmoothLeaky", "SmoothMaxPool", "SmoothReLU"]
+
+
+class SmoothReLU(nn.Softplus):
+    """Softplus in the place of a ReLU: a class of its own, because a network may have softplus units of its own too."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Values at z, shaped like z."""
+        return softplus(z, self.beta)
+
+
+class SmoothLeaky(nn.Module):
+    r"""Leaky ReLU with softplus as its kink, :math:`a z + (1 - a)\,\mathrm{softplus}(z)`.
+
+    Parameters
+    ----------
+    slope : float or Parameter
+        a, the slope below zero; a Parameter with one entry per channel (axis 1) or a single one.
+    beta : float
+        Sharpness.
+    """
+
+    def __init__(self, slope: float | nn.Parameter, beta: float) -> None:
+        super().__init__()
+        self.slope = slope
+        self.kink = SmoothReLU(beta=beta)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Values at z, shaped like z."""
+        slope: float | Tensor = self.slope
+        if isinstance(slope, Tensor) and slope.numel() > 1:
+            slope = slope.reshape(-1, *(1,) * (z.ndim - 2))
+        return slope * z + (1 - slope) * self.kink(z)
+
+
+class SmoothClamp(nn.Module):
+    r"""Clamp to [low, high] by two kinks of softplus, :math:`l + \mathrm{softplus}(z - l) - \mathrm{softplus}(z - h)`.
+
+    Parameters
+    ----------
+    low, high : float
+        Where the module that it stands for is cut off (0 and 6 for ReLU6).
+    beta : float
+        Sharpness.
+    """
+
+    def __init__(self, low: float, high: float, beta: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        self.kink = SmoothReLU(beta=beta)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Values at z, shaped like z."""
+        return self.low + self.kink(z - self.low) - self.kink(z - self.high)
+
+
+class SmoothMaxPool(nn.Module):
+    r"""Max-pooling with the log of a sum of exponentials in the place of the maximum.
+
+    .. math:: \frac{1}{\beta} \log \sum_{p \in \text{window}} e^{\beta z_p}
+
+    It is to the maximum what softplus, the same expression of 0 and z, is to ReLU; too high by at most
+    :math:`\log(n) / \beta` for windows of n places. Windows are those of torch (stride, padding, dilation, ceil_mode,
+    adaptive output sizes); one axis after the other is pooled, which comes to the same.
+
+    Parameters
+    ----------
+    pool : MaxPool1d, 2d, 3d or AdaptiveMaxPool1d, 2d, 3d
+        What it stands for.
+    beta : float
+        Sharpness.
+    """
+
+    def __init__(self, pool: nn.Module, beta: float) -> None:
+        super().__init__()
+        self.windows = Windows(pool)
+        self.beta = beta
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Pooled values of z of shape ([n,] channels, *places)."""
+        for axis in reversed(range(self.windows.n_axes)):
+            dim = z.ndim - self.windows.n_axes + axis
+            width = self.windows.side_by_side(z.shape[dim], axis)
+            z = self._pool(z, dim, axis) if width is None else pool_pairs(z, dim, width, self.beta)
+        return z
+
+    def _pool(self, z: Tensor, dim: int, axis: int) -> Tensor:
+        size = z.shape[dim]
+        windows = list(self.windows.places(size, axis))
+        longest = max(len(window) for window in windows)
+        # what is not in a window, be it padding or the end of the axis, is one more place that adds nothing to a sum
+        index = torch.tensor([window + [size] * (longest - len(window)) for window in windows], device=z.device)
+        nothing = torch.full_like(z.narrow(dim, 0, 1), -torch.inf)
+        places = torch.cat([z * self.beta, nothing], dim=dim).index_select(dim, index.flatten())
+        return places.unflatten(dim, index.shape).logsumexp(dim=dim + 1) / self.beta
+
+    def extra_repr(self) -> str:
+        """What it pools, for ``print``."""
+        return ", ".join(f"{name}={value}" for name, value in self.windows.options.items()) + f", beta={self.beta}"

@@ -1,0 +1,102 @@
+"""Smooth surrogates of networks that have no second derivative."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from robustxai._arguments import POSITIVE, Instance, checked
+from robustxai.engine._smooth import SmoothClamp, SmoothLeaky, SmoothMaxPool, SmoothReLU
+
+__all__ = ["fix_beta", "has_piecewise_linear", "is_piecewise_linear", "set_beta", "softplus_surrogate"]
+
+_MODULE = Instance(nn.Module)
+
+#: Modules that are linear on pieces, so that their second derivative is zero almost everywhere, and their stand-ins.
+_SURROGATES: dict[type[nn.Module], Callable[[Any, float], nn.Module]] = {
+    nn.ReLU: lambda relu, beta: SmoothReLU(beta=beta),
+    nn.ReLU6: lambda clamp, beta: SmoothClamp(0.0, 6.0, beta),
+    nn.Hardtanh: lambda clamp, beta: SmoothClamp(clamp.min_val, clamp.max_val, beta),
+    nn.LeakyReLU: lambda leaky, beta: SmoothLeaky(leaky.negative_slope, beta),
+    nn.RReLU: lambda leaky, beta: SmoothLeaky((leaky.lower + leaky.upper) / 2, beta),  # as in evaluation mode
+    nn.PReLU: lambda leaky, beta: SmoothLeaky(leaky.weight, beta),
+    **dict.fromkeys(
+        (
+            nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d,
+            nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
+        ),
+        SmoothMaxPool,
+    ),
+}  # fmt: skip
+
+_SMOOTH = (nn.Softplus, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU, nn.SELU, nn.CELU, nn.Mish, nn.LogSigmoid)
+
+
+@checked(module=_MODULE)
+def has_piecewise_linear(module: nn.Module) -> bool:
+    """Whether a piece of `module` has a second derivative of zero almost everywhere, and jumps of the first.
+
+    Known are ReLU, ReLU6, leaky ReLUs, Hardtanh and max-pooling as modules; what a ``forward`` calls as a function
+    (``F.relu``, ``torch.maximum``) cannot be seen.
+    """
+    return any(isinstance(m, tuple(_SURROGATES)) for m in module.modules())
+
+
+@checked(module=_MODULE)
+def is_piecewise_linear(module: nn.Module) -> bool:
+    """Whether all that bends in `module` does so in kinks: ReLUs and the like, and no smooth activation beside them."""
+    return has_piecewise_linear(module) and not any(isinstance(m, _SMOOTH) for m in module.modules())
+
+
+@checked(module=_MODULE, beta=POSITIVE)
+def softplus_surrogate(module: nn.Module, beta: float = 10.0) -> nn.Module:
+    """A copy of `module` with every ReLU replaced by softplus(beta), and all that is like it by what is like softplus.
+
+    A gradient attack on a ReLU network has nothing to follow: the gradient is constant on each linear piece. The
+    surrogate has the same weights and approaches the network as beta grows (Dombrowski et al., 2019).
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any network; what :func:`has_piecewise_linear` sees is replaced. A max-pooling that returns its indices stays.
+    beta : float, default=10.0
+        Sharpness; :func:`set_beta` changes it later.
+    """
+    surrogate = copy.deepcopy(module)
+    if (smooth := _surrogate_of(surrogate, beta)) is not None:
+        return smooth
+    for parent in list(surrogate.modules()):
+        # not named_children(), which passes over the second name of a module that has two
+        for name, child in list(parent._modules.items()):
+            if child is not None and (smooth := _surrogate_of(child, beta)) is not None:
+                setattr(parent, name, smooth.train(child.training))
+    return surrogate
+
+
+def _surrogate_of(module: nn.Module, beta: float) -> nn.Module | None:
+    """What goes into the place of `module` itself; None where it stays."""
+    make = next((make for kind, make in _SURROGATES.items() if isinstance(module, kind)), None)
+    if make is None or getattr(module, "return_indices", False):
+        return None
+    return make(module, beta)
+
+
+@checked(module=_MODULE, beta=POSITIVE)
+def set_beta(module: nn.Module, beta: float) -> None:
+    """Set the sharpness of every stand-in in the surrogate `module`, in place; a softplus of its own keeps its beta."""
+    for child in module.modules():
+        if isinstance(child, SmoothReLU | SmoothMaxPool):
+            child.beta = beta
+
+
+@checked(module=_MODULE)
+def fix_beta(module: nn.Module) -> nn.Module:
+    """The surrogate `module`, whose softplus stand-ins become units of its own that `set_beta` passes over."""
+    for parent in list(module.modules()):
+        for name, child in list(parent._modules.items()):
+            if type(child) is SmoothReLU:
+                setattr(parent, name, nn.Softplus(beta=child.beta).train(child.training))
+    return module
