@@ -32,8 +32,8 @@ __all__ = ["run_together"]
 def run_together(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
     """What ``attack.run`` finds on every estimator, from one search through a stack of their networks.
 
-    Draws are the same for every row and rows do not depend on each other, so that a estimator's result is what it is alone
-    up to the rounding of float32.
+    Draws are the same for every row and rows do not depend on each other: an estimator's result is what it is alone, up
+    to the rounding of float32.
 
     Parameters
     ----------

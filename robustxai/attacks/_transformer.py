@@ -40,7 +40,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     estimator : fitted classifier, Pipeline or search
         The target estimator. ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline the last
         step is attacked: X comes in the columns that the Pipeline takes. The threat model, the perturbed inputs and the
-        attributions are in the features that the last step sees, by the names that ``pipe[:-1].get_feature_names_out()`` gives where X has column names. Measure them on ``pipe[-1]``.
+        attributions are in the features that the last step sees, by the names that
+        ``pipe[:-1].get_feature_names_out()`` gives where X has column names. Measure them on ``pipe[-1]``.
     threat : ThreatModel, optional
         What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     batch_size : int, optional
