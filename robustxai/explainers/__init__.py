@@ -10,7 +10,6 @@
 ======================= ======================== ====================================================================
 """
 
-from robustxai.explainers._base import Explainer
 from robustxai.explainers._captum import captum_explainer
 from robustxai.explainers._gradient import Gradient, log_odds
 from robustxai.explainers._gradient_times_input import GradientTimesInput
@@ -19,6 +18,7 @@ from robustxai.explainers._registry import EXPLAINER, EXPLAINERS, resolve_explai
 from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._scaled import ExactAttribution, ScaledAttribution, scaled_attribution
 from robustxai.explainers._smooth_grad import SmoothGrad
+from robustxai.protocols import Explainer
 
 __all__ = [
     "EXPLAINER",

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from robustxai._arguments import Choice, Instance, check_arguments, checked
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
-from robustxai.explainers._base import Explainer
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
+from robustxai.protocols import Explainer
 
 __all__ = ["Gradient", "log_odds"]
 

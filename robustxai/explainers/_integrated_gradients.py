@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from robustxai._arguments import COUNT, Numbers, check_arguments, optional
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
-from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import OUTPUT, Gradient
 from robustxai.explainers._mean_gradient import leaf, mean_gradient
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
+from robustxai.protocols import Explainer
 
 __all__ = ["IntegratedGradients"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from robustxai._arguments import Choice, Either, Function, checked
-from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._integrated_gradients import IntegratedGradients
 from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._smooth_grad import SmoothGrad
+from robustxai.protocols import Explainer
 
 __all__ = ["EXPLAINER", "EXPLAINERS", "resolve_explainer"]
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from robustxai._arguments import Function, check_arguments
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
-from robustxai.explainers._base import Explainer
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._scaled import ScaledAttribution, scaled_attribution
+from robustxai.protocols import Explainer
 
 __all__ = ["RelativeImportance"]
 

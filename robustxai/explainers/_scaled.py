@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from robustxai._arguments import FLAG, Function, Instance, checked
 from robustxai._switches import differentiable
-from robustxai.explainers._base import Explainer
+from robustxai.protocols import Explainer
 
 __all__ = ["ExactAttribution", "ScaledAttribution", "UpToScale", "scaled_attribution", "spread"]
 

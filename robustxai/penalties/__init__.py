@@ -1,6 +1,6 @@
 """Regularizers, one a file: a function of an explained batch that returns one value per sample, to be minimized."""
 
-from robustxai.penalties._batch import ExplainedBatch, Penalty
+from robustxai.penalties._batch import ExplainedBatch
 from robustxai.penalties._certified_gap import CertifiedGap
 from robustxai.penalties._cross_lipschitz import CrossLipschitz
 from robustxai.penalties._distillation import Distillation, TangentDistillation
@@ -10,6 +10,7 @@ from robustxai.penalties._ig_norm import IGNorm
 from robustxai.penalties._ranking_gap import RankingGap
 from robustxai.penalties._relative_hessian import RelativeHessian
 from robustxai.penalties._ssr import SSR
+from robustxai.protocols import Penalty
 
 __all__ = [
     "SSR",

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from robustxai._arguments import SHARE, Each, Function, checked
 from robustxai._random import like_normal
 from robustxai.engine import MLPPasses, steady
-from robustxai.explainers import Explainer
+from robustxai.protocols import Explainer, Penalty
 
-__all__ = ["SMALLEST_SCALE", "ExplainedBatch", "Penalty", "PenaltyAtPoint", "safe_sqrt"]
+__all__ = ["SMALLEST_SCALE", "ExplainedBatch", "PenaltyAtPoint", "safe_sqrt"]
 
 #: Below this an attribution counts as zero when it is divided by its length (a network of dead ReLUs).
 SMALLEST_SCALE = 1e-12
@@ -175,21 +175,6 @@ class ExplainedBatch:
 def safe_sqrt(square: Tensor) -> Tensor:
     """The square root with subgradient 0 at 0, where a linear model sits and the slope of sqrt is infinite."""
     return torch.where(square > 0, square, 1.0).sqrt() * (square > 0)
-
-
-class Penalty(Protocol):
-    """A regularizer: an explained batch in, one value per sample out, to be minimized. Weights act outside.
-
-    One that does not itself differentiate in ``batch.x``, but only reads logits and attributions, may say so by a class
-    attribute ``in_weights = True``: small MLPs then train two to three times as fast (:class:`MLPPasses`).
-    One that looks at some rows of a batch alone, the first ``n_rows`` of them, says so by an attribute of that name,
-    asks ``batch.among_first(n_rows)`` which these are, and returns as many values.
-    One that draws takes ``batch.draw`` or ``batch.randn_like``: torch's global generators are looked after in a
-    training too, but every operation of the step then costs some microseconds more, and the parts of a batch
-    (``internal_batch_size``) draw other numbers than the whole.
-    """
-
-    def __call__(self, batch: ExplainedBatch) -> Tensor: ...
 
 
 class PenaltyAtPoint(Penalty, Protocol):
