@@ -45,7 +45,7 @@ def main() -> None:
             lambda_gap=0.003,
             lambda_hessian=0.05,
             module__beta=30.0,
-            warm_up=half,
+            warm_up_epochs=half,
             max_epochs=args.epochs - half,
             **common,
         ),

@@ -30,8 +30,8 @@ def main() -> None:
     parser.add_argument("--out", default="fashion_atex.png", help="file of the figure")
     args = parser.parse_args()
 
-    X, y = load_fashion_mnist(subset="train", n_samples=args.images, return_X_y=True)
-    X_test, y_test = load_fashion_mnist(subset="test", n_samples=500, return_X_y=True)
+    X, y = load_fashion_mnist(subset="train", n_rows=args.images, return_X_y=True)
+    X_test, y_test = load_fashion_mnist(subset="test", n_rows=500, return_X_y=True)
     shuffled = np.random.default_rng(0).permutation(len(X_test))
     X_test, y_test = X_test[shuffled], y_test[shuffled]
 

@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--out", default="mnist_siamese.png", help="file of the figure")
     args = parser.parse_args()
 
-    digits, labels = load_mnist(subset="train", n_samples=args.digits, return_X_y=True)
-    unseen, unseen_labels = load_mnist(subset="test", n_samples=200, return_X_y=True)
+    digits, labels = load_mnist(subset="train", n_rows=args.digits, return_X_y=True)
+    unseen, unseen_labels = load_mnist(subset="test", n_rows=200, return_X_y=True)
     train = make_pairs(digits, labels, n_pairs=args.pairs)
     # a digit that was not trained on is compared with digits that were
     test = make_pairs(
@@ -56,7 +56,7 @@ def main() -> None:
             lambda_gap=0.01,
             lambda_hessian=0.05,
             module__beta=10.0,
-            warm_up=half,
+            warm_up_epochs=half,
             max_epochs=args.epochs - half,
             **common,
         ),

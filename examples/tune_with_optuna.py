@@ -27,7 +27,7 @@ def main() -> None:
 
     X, y = load_compas(return_X_y=True)
     attack = BoundaryMarginAttack(k=8, threat=ThreatModel(epsilon=0.5, bounds=(0, 1)), max_iter=30)
-    scorer = RobustnessScorer(attack, max_samples=300, n_draws=5)
+    scorer = RobustnessScorer(attack, n_rows=300, n_draws=5)
 
     def objective(trial: optuna.Trial) -> tuple[float, float]:
         model = R2ETClassifier(

@@ -298,14 +298,14 @@ def input_gradient(objective: Tensor, points: Tensor) -> Tensor:
 
 
 @checked(
-    objective=Function(), x=_TENSOR, n_steps=Number(0, integer=True), step_size=NOT_NEGATIVE, start=optional(_TENSOR)
+    objective=Function(), x=_TENSOR, max_iter=Number(0, integer=True), step_size=NOT_NEGATIVE, start=optional(_TENSOR)
 )
 def ascend(
     objective: Callable[[Tensor], Tensor],
     x: Tensor,
     space: PerturbationSet,
     *,
-    n_steps: int,
+    max_iter: int,
     step_size: float,
     start: Tensor | None = None,
 ) -> Tensor:
@@ -319,7 +319,7 @@ def ascend(
         What the ball is around.
     space : PerturbationSet
         Where x + delta must stay.
-    n_steps : int
+    max_iter : int
         How many steps.
     step_size : float
         Length of a step in the norm of `space`.
@@ -333,7 +333,7 @@ def ascend(
     """
     x = x.detach()
     delta = torch.zeros_like(x) if start is None else space.project(start.expand_as(x), x)
-    for _ in range(n_steps):
+    for _ in range(max_iter):
         points = (x + delta).requires_grad_()
         with torch.enable_grad():
             gradient = input_gradient(objective(points), points)

@@ -86,7 +86,7 @@ def steps():
         yield name, lambda a=name: getattr(attacks, a)(clf["it"]).fit(ROWS).transform(ROWS)
     yield "ensemble", lambda: attacks.AutoExplanationAttack(clf["it"], k=2, preset="fast").run(ROWS).precision_at_k
     yield "certificate", lambda: certificates.certify_top_k(clf["it"], ROWS, k=2, epsilon=0.05).precision_at_k
-    yield "radius", lambda: certificates.certified_radius(clf["it"], ROWS[:4], k=2, n_iter=3)
+    yield "radius", lambda: certificates.certified_radius(clf["it"], ROWS[:4], k=2, max_iter=3)
     for name, metric in METRICS.items():
         yield name, lambda m=metric: m(clf["it"])
     for name in DEFENSES:

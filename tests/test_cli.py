@@ -115,7 +115,7 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
     assert first == second
     assert (first.data, first.defenses, first.attacks) == (("adult", "bank"), ("vanilla", "r2et"), cli.STANDARD_ATTACKS)
     assert (first.seeds, first.k, first.epsilon, first.norm) == (3, 4, 0.1, "inf")
-    assert (first.max_iter, first.n_attacked) == (7, 9)
+    assert (first.max_iter, first.n_rows) == (7, 9)
     assert (options["n_jobs"], options["fresh"]) == (2, False)
     assert first.certify
     CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", "--no-certify", "--out", str(tmp_path)])

@@ -83,7 +83,7 @@ def reference(model, X):
     if isinstance(explainer, SmoothGrad):
         points = [X + explainer.sigma * draw for draw in explainer.draws(X.shape[1:]).numpy()]
     elif isinstance(explainer, IntegratedGradients):
-        points = [(j + 0.5) / explainer.n_steps * X for j in range(explainer.n_steps)]
+        points = [(j + 0.5) / explainer.n_points * X for j in range(explainer.n_points)]
     else:
         points = [X]
     gradients, logs, sign = [], [], -1.0 if explainer.output == "cross_entropy" else 1.0

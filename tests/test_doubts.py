@@ -70,8 +70,8 @@ EVALUATIONS = {
     "auto": lambda clf, X, k, ranking: AutoExplanationAttack(clf, k=k, ranking=ranking, preset="fast").run(X),
     "curve": lambda clf, X, k, ranking: AutoExplanationAttack(clf, k=k, ranking=ranking, preset="fast").curve(X, [0.1]),
     "certificate": lambda clf, X, k, ranking: certify_top_k(clf, X, k, ranking=ranking, method="interval"),
-    "radius": lambda clf, X, k, ranking: certified_radius(clf, X, k, ranking=ranking, method="interval", n_iter=1),
-    "smoothed": lambda clf, X, k, ranking: certify_smoothed_top_k(clf, X, k, ranking=ranking, n_samples=10),
+    "radius": lambda clf, X, k, ranking: certified_radius(clf, X, k, ranking=ranking, method="interval", max_iter=1),
+    "smoothed": lambda clf, X, k, ranking: certify_smoothed_top_k(clf, X, k, ranking=ranking, n_draws=10),
     "thickness": lambda clf, X, k, ranking: ranking_thickness(clf, X, k, ranking=ranking, n_draws=2),
     "relaxed": lambda clf, X, k, ranking: relaxed_thickness(clf, X, k, ranking=ranking, n_draws=2),
     "bounds": lambda clf, X, k, ranking: thickness_bounds(clf, X, k, ranking=ranking, n_draws=2),
@@ -152,9 +152,7 @@ IN_BALLS = {
     "fgsm": lambda clf, X: FGSM(clf).fit_transform(X),
     "pgd": lambda clf, X: PGD(clf).fit_transform(X),
     "certificate": lambda clf, X: certify_top_k(clf, X, 2, method="interval"),
-    "smoothed": lambda clf, X: certify_smoothed_top_k(
-        clf, X, 2, n_samples=10, sigma=0.25 * float(np.std(np.asarray(X)))
-    ),
+    "smoothed": lambda clf, X: certify_smoothed_top_k(clf, X, 2, n_draws=10, sigma=0.25 * float(np.std(np.asarray(X)))),
     "thickness": lambda clf, X: ranking_thickness(clf, X, 2, n_draws=2),
     "relaxed": lambda clf, X: relaxed_thickness(clf, X, 2, n_draws=2),
     "bounds": lambda clf, X: thickness_bounds(clf, X, 2, n_draws=2),

@@ -285,7 +285,7 @@ def test_the_explanation_of_a_black_box_is_brought_into_the_order_of_its_columns
     shuffled = BlackBox(clf, lambda points: pd.DataFrame(clf.explain(points)).sort_index(axis=1, ascending=False))
     np.testing.assert_allclose(np.asarray(shuffled.explain(X)), clf.explain(X))
     certificates = [
-        certify_smoothed_top_k(explain, X.iloc[:2], K, n_samples=20).scores
+        certify_smoothed_top_k(explain, X.iloc[:2], K, n_draws=20).scores
         for explain in (clf.explain, lambda points: clf.explain(points).sort_index(axis=1, ascending=False))
     ]
     np.testing.assert_array_equal(*certificates)

@@ -105,20 +105,22 @@ FITS = {
     "vanilla": lambda s: VanillaClassifier(random_state=s, **SMALL),
     "r2et": lambda s: R2ETClassifier(k=2, random_state=s, **SMALL),
     "r2et exact": lambda s: R2ETClassifier(k=2, hessian="exact", random_state=s, **SMALL),
-    "warm-up": lambda s: R2ETClassifier(k=2, warm_up=2, random_state=s, **SMALL),
+    "warm-up": lambda s: R2ETClassifier(k=2, warm_up_epochs=2, random_state=s, **SMALL),
     "atex": lambda s: ATEXClassifier(random_state=s, **SMALL),
     "atex reference": lambda s: ATEXClassifier(variant="reference", random_state=s, **SMALL),
-    "probes": lambda s: ExactHessianClassifier(n_probes=2, random_state=s, **SMALL),
+    "probes": lambda s: ExactHessianClassifier(n_draws=2, random_state=s, **SMALL),
     "estimated": lambda s: EstimatedHessianClassifier(random_state=s, **SMALL),
     "ssr": lambda s: SSRClassifier(random_state=s, **{**SMALL, "module__activation": "softplus"}),
     "cross-lipschitz": lambda s: CrossLipschitzClassifier(k=2, random_state=s, **SMALL),
     "adversarial": lambda s: AdversarialTrainingClassifier(random_state=s, **SMALL),
     "explanation-at": lambda s: ExplanationATClassifier(k=2, random_state=s, **SMALL),
-    "ig-norm 2": lambda s: IGNormClassifier(norm=2, n_steps=2, random_state=s, **SMALL),
-    "ig-norm inf": lambda s: IGNormClassifier(n_steps=2, random_state=s, **SMALL),
+    "ig-norm 2": lambda s: IGNormClassifier(norm=2, max_iter=2, random_state=s, **SMALL),
+    "ig-norm inf": lambda s: IGNormClassifier(max_iter=2, random_state=s, **SMALL),
     "dropout": lambda s: VanillaClassifier(module=dropout_net, max_epochs=3, batch_size=16, random_state=s),
     "user's module": lambda s: VanillaClassifier(module=Noisy, max_epochs=3, batch_size=16, random_state=s),
-    "r2et of it": lambda s: R2ETClassifier(module=Noisy, k=2, warm_up=1, max_epochs=2, batch_size=16, random_state=s),
+    "r2et of it": lambda s: R2ETClassifier(
+        module=Noisy, k=2, warm_up_epochs=1, max_epochs=2, batch_size=16, random_state=s
+    ),
     "user's penalty": lambda s: WithNoisyPenalty(random_state=s, **SMALL),
     "user's callback": lambda s: R2ETClassifier(k=2, random_state=s, callbacks=[("n", NoisyWeights())], **SMALL),
     "user's optimizer": lambda s: VanillaClassifier(optimizer=Langevin, random_state=s, **SMALL),
@@ -210,7 +212,7 @@ def test_searches_in_threads_are_serial_searches(data):
     X, y = data
 
     def search(seed):
-        grid = {"lambda_gap": [0.0, 0.1], "warm_up": [1]}
+        grid = {"lambda_gap": [0.0, 0.1], "warm_up_epochs": [1]}
         found = BatchedSearchCV(R2ETClassifier(k=2, random_state=seed, **SMALL), grid, cv=2).fit(X, y)
         assert found.cv_results_["stacked"].all()
         return found.cv_results_["mean_test_score"], found.best_estimator_.predict_proba(X)
@@ -222,14 +224,14 @@ USES = {
     "ERAttack": lambda clf, X, y, s: ERAttack(clf, k=2, max_iter=5, random_state=s).run(X).X_adv,
     "MSEAttack": lambda clf, X, y, s: MSEAttack(clf, k=2, max_iter=5, random_state=s).run(X).X_adv,
     "RandomAttack": lambda clf, X, y, s: RandomAttack(clf, k=2, max_iter=5, random_state=s).run(X).X_adv,
-    "NESAttack": lambda clf, X, y, s: NESAttack(clf, k=2, max_iter=3, n_queries=4, random_state=s).run(X).X_adv,
+    "NESAttack": lambda clf, X, y, s: NESAttack(clf, k=2, max_iter=3, n_draws=4, random_state=s).run(X).X_adv,
     "PGD": lambda clf, X, y, s: PGD(clf, random_state=s, max_iter=5).fit(X).transform(X),
     "thickness": lambda clf, X, y, s: metrics.ranking_thickness(clf, X, 2, n_draws=4, n_points=3, random_state=s),
     "bounds": lambda clf, X, y, s: metrics.thickness_bounds(clf, X, 2, random_state=s),
     "hessian": lambda clf, X, y, s: [
-        metrics.hessian_norm(clf, X, norm=norm, max_exact=0, n_probes=2, random_state=s) for norm in ("fro", "spectral")
+        metrics.hessian_norm(clf, X, norm=norm, max_exact=0, n_draws=2, random_state=s) for norm in ("fro", "spectral")
     ],
-    "smoothed": lambda clf, X, y, s: certify_smoothed_top_k(clf, X[:3], 2, n_samples=100, random_state=s).scores,
+    "smoothed": lambda clf, X, y, s: certify_smoothed_top_k(clf, X[:3], 2, n_draws=100, random_state=s).scores,
     "smooth grad": lambda clf, X, y, s: SmoothGrad(4, random_state=s)(
         clf.module_, torch.from_numpy(X), torch.from_numpy(y)
     ).numpy(),

@@ -78,7 +78,7 @@ def test_fit_explain_attack_score(kind, classifier):
     thickness = ranking_thickness(clf, X[:4], k=8, n_draws=4, epsilon=0.3)
     assert ((thickness >= 0) & (thickness <= 1)).all()
 
-    scores = RobustnessScorer({"er": ERAttack(k=8, threat=attack.threat, max_iter=3)}, max_samples=12)(clf, X, y)
+    scores = RobustnessScorer({"er": ERAttack(k=8, threat=attack.threat, max_iter=3)}, n_rows=12)(clf, X, y)
     assert 0 <= scores["precision_at_k"] <= 1
     assert 0 <= scores["roc_auc"] <= 1
 

@@ -89,18 +89,18 @@ FITS = {
     "vanilla": VanillaClassifier(**SMALL),
     "user's module": VanillaClassifier(module=Own, max_epochs=2, batch_size=32),
     "sgd": VanillaClassifier(optimizer=torch.optim.SGD, **SMALL),
-    "r2et": R2ETClassifier(k=2, warm_up=1, **SMALL),
+    "r2et": R2ETClassifier(k=2, warm_up_epochs=1, **SMALL),
     "r2et of a user's module": R2ETClassifier(k=2, module=Own, max_epochs=2, batch_size=32),
     "hinge": R2ETClassifier(k=2, gap="hinge", pairs="all", **SMALL),
     "estimated": EstimatedHessianClassifier(**SMALL),
     "exact": ExactHessianClassifier(**SMALL),
-    "probes": ExactHessianClassifier(n_probes=2, **SMALL),
+    "probes": ExactHessianClassifier(n_draws=2, **SMALL),
     "ssr": SSRClassifier(**{**SMALL, "module__activation": "softplus"}),
     "closed": SSRClassifier(**SMALL),
     "cross-lipschitz": CrossLipschitzClassifier(k=2, **SMALL),
     "explanation-at": ExplanationATClassifier(k=2, **SMALL),
     "adversarial": AdversarialTrainingClassifier(**SMALL),
-    "ig-norm": IGNormClassifier(n_steps=2, **SMALL),
+    "ig-norm": IGNormClassifier(max_iter=2, **SMALL),
     "atex": ATEXClassifier(**SMALL),
     "atex reference": ATEXClassifier(variant="reference", **SMALL),
     "certified": CertifiedR2ETClassifier(k=2, n_bounds=2, **SMALL),
@@ -111,14 +111,14 @@ ATTACKS = {
     for cls in (ERAttack, MSEAttack, MultiObjectiveAttack, BoundaryMarginAttack, TargetedManipulation,
                 TopKManipulation, RandomAttack)
 }  # fmt: skip
-ATTACKS["NESAttack"] = NESAttack(k=2, max_iter=3, n_queries=4)
+ATTACKS["NESAttack"] = NESAttack(k=2, max_iter=3, n_draws=4)
 AUTO = AutoExplanationAttack(k=2, preset="fast")
 EXPLAINERS = {
     "gradient": Gradient(),
     "logit": Gradient("logit"),
     "gradient x input": GradientTimesInput(),
-    "integrated gradients": IntegratedGradients(n_steps=4),
-    "smooth grad": SmoothGrad(n_samples=4),
+    "integrated gradients": IntegratedGradients(n_points=4),
+    "smooth grad": SmoothGrad(n_draws=4),
     "relative importance": RelativeImportance(),
 }
 
@@ -199,8 +199,8 @@ def test_a_fitted_model_of_a_switched_fit_goes_on_as_any_other(switch, data):
     X, y = data
     with SWITCHES[switch]():
         clf = clone(FITS["r2et"]).fit(X, y)
-    again = clone(FITS["r2et"]).set_params(init=clf, warm_up=0).fit(X, y)
-    other = clone(FITS["r2et"]).set_params(init=clone(FITS["r2et"]).fit(X, y), warm_up=0).fit(X, y)
+    again = clone(FITS["r2et"]).set_params(init=clf, warm_up_epochs=0).fit(X, y)
+    other = clone(FITS["r2et"]).set_params(init=clone(FITS["r2et"]).fit(X, y), warm_up_epochs=0).fit(X, y)
     np.testing.assert_array_equal(again.predict_proba(X), other.predict_proba(X))
 
 
@@ -266,7 +266,7 @@ def test_a_model_that_was_copied_there_is_as_good_as_any(copied, switch, data, s
 
 METRICS = {
     "hessian_norm": lambda clf, X, y, E: [
-        metrics.hessian_norm(clf, X, norm=norm, max_exact=exact, n_probes=3)
+        metrics.hessian_norm(clf, X, norm=norm, max_exact=exact, n_draws=3)
         for norm in ("fro", "spectral", "estimated")
         for exact in (0, 50)
     ],
@@ -315,8 +315,8 @@ def test_certificates(method, switch, data, smooth):
 @per_switch
 def test_other_certificates(switch, data, smooth):
     def run():
-        smoothed = certify_smoothed_top_k(smooth, data[0][:2], 2, n_samples=100)
-        radius = certified_radius(smooth, data[0][:2], 2, n_iter=4)
+        smoothed = certify_smoothed_top_k(smooth, data[0][:2], 2, n_draws=100)
+        radius = certified_radius(smooth, data[0][:2], 2, max_iter=4)
         return radius, smoothed.radius, smoothed.precision_at_k, smoothed.scores, curvature_bound(smooth)
 
     assert_same(run, switch)
@@ -341,7 +341,7 @@ def test_explainers(name, switch, data, smooth, relu):
     [
         PrecisionAtKScorer(ERAttack(k=2, max_iter=3)),
         ThicknessScorer(k=2, n_draws=3, n_points=2),
-        CertifiedPrecisionScorer(k=2, epsilon=0.02, max_samples=3),
+        CertifiedPrecisionScorer(k=2, epsilon=0.02, n_rows=3),
         RobustnessScorer({"er": ERAttack(k=2, max_iter=3), "random": RandomAttack(k=2, max_iter=3)}, n_draws=2),
     ],
     ids=lambda scorer: type(scorer).__name__,
@@ -358,8 +358,8 @@ def test_searches(switch, data):
     X, y = data
 
     def run():
-        scoring = RobustnessScorer(ERAttack(k=2, max_iter=2), max_samples=6, n_draws=2)
-        grid = {"lambda_gap": [0.0, 0.1], "warm_up": [1]}
+        scoring = RobustnessScorer(ERAttack(k=2, max_iter=2), n_rows=6, n_draws=2)
+        grid = {"lambda_gap": [0.0, 0.1], "warm_up_epochs": [1]}
         options = {"scoring": scoring, "refit": "precision_at_k", "cv": 2}
         search = BatchedSearchCV(R2ETClassifier(k=2, **SMALL), grid, **options).fit(X, y)
         assert search.cv_results_["stacked"].all()

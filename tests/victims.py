@@ -51,7 +51,7 @@ def make(attack, model):
         return attack(model, k=K, preset="fast")
     if not issubclass(attack, BaseAttack):
         return attack(model)
-    changes = {"n_queries": 2} if attack is NESAttack else {}
+    changes = {"n_draws": 2} if attack is NESAttack else {}
     changes |= {"target_units": [0]} if attack is TargetedManipulation else {}
     return attack(model, k=K, max_iter=2, **changes)
 
@@ -81,8 +81,8 @@ EXPLAINED = {
     "curve": lambda model, X, y: make(AutoExplanationAttack, model).curve(X, [0.3]),
     "minimum_radius": lambda model, X, y: make(AutoExplanationAttack, model).minimum_radius(X, n_levels=1),
     "certify_top_k": lambda model, X, y: certify_top_k(model, X, K, epsilon=0.01).precision_at_k,
-    "certified_radius": lambda model, X, y: certified_radius(model, X, K, n_iter=2),
-    "certify_smoothed_top_k": lambda model, X, y: certify_smoothed_top_k(model, X, K, n_samples=20).radius,
+    "certified_radius": lambda model, X, y: certified_radius(model, X, K, max_iter=2),
+    "certify_smoothed_top_k": lambda model, X, y: certify_smoothed_top_k(model, X, K, n_draws=20).radius,
     "curvature_bound": lambda model, X, y: curvature_bound(model),
     "ranking_thickness": lambda model, X, y: ranking_thickness(model, X, K, n_draws=2, n_points=2),
     "relaxed_thickness": lambda model, X, y: relaxed_thickness(model, X, K, n_draws=2, n_points=2),
@@ -93,7 +93,7 @@ EXPLAINED = {
     "decision_flip_fraction": lambda model, X, y: decision_flip_fraction(model, X),
     "PrecisionAtKScorer": _scored(PrecisionAtKScorer(ERAttack(k=K, max_iter=2))),
     "ThicknessScorer": _scored(ThicknessScorer(k=K, n_draws=2, n_points=2)),
-    "CertifiedPrecisionScorer": _scored(CertifiedPrecisionScorer(k=K, epsilon=0.01, max_samples=3)),
+    "CertifiedPrecisionScorer": _scored(CertifiedPrecisionScorer(k=K, epsilon=0.01, n_rows=3)),
     "RobustnessScorer": _scored(RobustnessScorer(ERAttack(k=K, max_iter=2), n_draws=2, n_points=2)),
     "SaliencyDisplay": _drawn,
     "StabilityCurveDisplay": _curve,

@@ -46,7 +46,7 @@ class BlackBox(ClassifierMixin, BaseEstimator):
     ...     hidden[:, range(4), range(4)] = X.mean(axis=0)
     ...     lost = [forest.predict_proba(h).max(axis=1) for h in np.moveaxis(hidden, 1, 0)]
     ...     return forest.predict_proba(points).max(axis=1)[:, None] - np.stack(lost, axis=1)
-    >>> result = NESAttack(BlackBox(forest, occlusion), k=2, max_iter=3, n_queries=4).run(X[:5])
+    >>> result = NESAttack(BlackBox(forest, occlusion), k=2, max_iter=3, n_draws=4).run(X[:5])
     >>> result.precision_at_k.shape
     (5,)
     """

@@ -26,7 +26,7 @@ class NESAttack(BoundaryMarginAttack):
 
     Parameters
     ----------
-    n_queries : int, default=20
+    n_draws : int, default=20
         q: explanations for one step, in antithetic pairs.
     smoothing : float, default=0.1
         h as a share of epsilon.
@@ -42,17 +42,17 @@ class NESAttack(BoundaryMarginAttack):
 
     _needs_graph = False
 
-    _constraints = {"n_queries": Number(2, integer=True), "smoothing": POSITIVE}
+    _constraints = {"n_draws": Number(2, integer=True), "smoothing": POSITIVE}
 
-    def __init__(self, estimator: Any = None, *, n_queries: int = 20, smoothing: float = 0.1, **params: Any) -> None:
+    def __init__(self, estimator: Any = None, *, n_draws: int = 20, smoothing: float = 0.1, **params: Any) -> None:
         super().__init__(estimator, **params)
-        self.n_queries = n_queries
+        self.n_draws = n_draws
         self.smoothing = smoothing
 
     def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
         length = self.smoothing * search.space.epsilon
         total = torch.zeros_like(search.delta)
-        for _ in range(self.n_queries // 2):
+        for _ in range(self.n_draws // 2):
             direction = search.space.random_direction(search.generator)
             pair, said = torch.zeros_like(total), torch.ones_like(search.kept)
             for side in (1.0, -1.0):

@@ -53,7 +53,7 @@ class PredictionAttack(AttackTransformer):
         threat, space = self._bind(X)
         if threat.epsilon == 0:
             return X.copy()
-        n_steps, step_size, start = self._plan(space)
+        max_iter, step_size, start = self._plan(space)
         target, rows = self._predicted(X, y), self._tensor(X)
         module = channels_last(self._frozen_module(), rows)
         deltas = []
@@ -64,7 +64,7 @@ class PredictionAttack(AttackTransformer):
                     lambda points, classes=classes: -log_odds(module(points), classes),  # type: ignore[misc]
                     x,
                     space,
-                    n_steps=n_steps,
+                    max_iter=max_iter,
                     step_size=step_size,
                     start=start,
                 )

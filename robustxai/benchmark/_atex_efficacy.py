@@ -83,7 +83,7 @@ class EfficacyCell(BaseCell):
         FGSM's and PGD's l-infinity radius, in training and testing; features lie in [0, 1].
     epochs : int, default=10
         Of the adversarial training.
-    n_train, n_attacked : int, default=5_000 and 2_000
+    n_train, n_rows : int, default=5_000 and 2_000
         Training rows, and test rows that all figures are of.
     """
 
@@ -94,7 +94,7 @@ class EfficacyCell(BaseCell):
     epsilon: float = 0.1
     epochs: int = 10
     n_train: int = 5_000
-    n_attacked: int = 2_000
+    n_rows: int = 2_000
 
     _constraints = {
         "data": Text(),
@@ -104,7 +104,7 @@ class EfficacyCell(BaseCell):
         "epsilon": NOT_NEGATIVE,
         "epochs": COUNT,
         "n_train": COUNT,
-        "n_attacked": COUNT,
+        "n_rows": COUNT,
     }
 
     def _label(self) -> str:
@@ -126,19 +126,19 @@ def _teacher(seed: int) -> SoftplusClassifier:
 
 
 @lru_cache(maxsize=1)
-def _rows(data: str, seed: int, n_train: int, n_attacked: int) -> Rows:
+def _rows(data: str, seed: int, n_train: int, n_rows: int) -> Rows:
     """Training and test rows; the split is shuffled, so that its first rows are a random choice."""
     X, y = DATA[data]()
     X_train, X_test, y_train, y_test = train_test_split(X, np.asarray(y), test_size=0.25, stratify=y, random_state=seed)
-    X_train, X_test = X_train[:n_train], X_test[:n_attacked]
+    X_train, X_test = X_train[:n_train], X_test[:n_rows]
     preprocessor = make_preprocessor(X_train).fit(X_train)
-    return preprocessor.transform(X_train), preprocessor.transform(X_test), y_train[:n_train], y_test[:n_attacked]
+    return preprocessor.transform(X_train), preprocessor.transform(X_test), y_train[:n_train], y_test[:n_rows]
 
 
 @lru_cache(maxsize=1)
-def _pretrained(data: str, seed: int, n_train: int, n_attacked: int) -> SoftplusClassifier:
+def _pretrained(data: str, seed: int, n_train: int, n_rows: int) -> SoftplusClassifier:
     """The classifier that all arms of a split start from."""
-    X, _, y, _ = _rows(data, seed, n_train, n_attacked)
+    X, _, y, _ = _rows(data, seed, n_train, n_rows)
     return _teacher(seed).fit(X, y)
 
 
@@ -155,10 +155,10 @@ def _continue(
 
 def _stabilized(cell: EfficacyCell) -> BaseExplainableClassifier:
     """The model after its iterations, before any adversarial training on top."""
-    X, _, y, _ = _rows(cell.data, cell.seed, cell.n_train, cell.n_attacked)
+    X, _, y, _ = _rows(cell.data, cell.seed, cell.n_train, cell.n_rows)
     if cell.defense == "logistic_regression":
         return LinearClassifier(random_state=cell.seed).fit(X, y)
-    teacher = _pretrained(cell.data, cell.seed, cell.n_train, cell.n_attacked)
+    teacher = _pretrained(cell.data, cell.seed, cell.n_train, cell.n_rows)
     if cell.iterations == 0:
         return teacher
     params = {"random_state": cell.seed, "max_epochs": cell.iterations, **_CONSTANT_RATE}
@@ -174,7 +174,7 @@ def _stabilized(cell: EfficacyCell) -> BaseExplainableClassifier:
 @checked(cell=Instance(EfficacyCell))
 def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
     """Stabilize, train adversarially in both ways and measure; the cell's fields and every metric in one flat dict."""
-    X, X_test, y, y_test = _rows(cell.data, cell.seed, cell.n_train, cell.n_attacked)
+    X, X_test, y, y_test = _rows(cell.data, cell.seed, cell.n_train, cell.n_rows)
     threat = ThreatModel(cell.epsilon, norm="inf", bounds=(0.0, 1.0))
     start = time.perf_counter()
     model = _stabilized(cell)
@@ -232,7 +232,7 @@ class ATEXEfficacy:
         Passes before the adversarial training.
     epsilons : tuple of float, default=(0.03, 0.1)
         l-infinity radii; 0.1 is the paper's, on features in [0, 1].
-    epochs, n_train, n_attacked
+    epochs, n_train, n_rows
         As in :class:`EfficacyCell`.
 
     References
@@ -246,7 +246,7 @@ class ATEXEfficacy:
     epsilons: tuple[float, ...] = (0.03, 0.1)
     epochs: int = 10
     n_train: int = 5_000
-    n_attacked: int = 2_000
+    n_rows: int = 2_000
 
     _constraints = {
         "data": Each(Choice(DATA, kind="data set"), least=1),
@@ -255,7 +255,7 @@ class ATEXEfficacy:
         "epsilons": Each(NOT_NEGATIVE, least=1, called="epsilon"),
         "epochs": COUNT,
         "n_train": COUNT,
-        "n_attacked": COUNT,
+        "n_rows": COUNT,
     }
 
     def __post_init__(self) -> None:
@@ -263,7 +263,7 @@ class ATEXEfficacy:
 
     def cells(self) -> list[EfficacyCell]:
         """All cells, split by split."""
-        rest = (self.epochs, self.n_train, self.n_attacked)
+        rest = (self.epochs, self.n_train, self.n_rows)
         grid = product(self.data, range(self.seeds), self.epsilons, ARMS)
         cells = (
             EfficacyCell(data, arm, seed, count, epsilon, *rest)

@@ -113,12 +113,12 @@ def run_image_cell(cell: ImageCell) -> dict[str, Any]:
     _, (X_test, y_test) = image_rows(*key)
     reference = pretrained(*key)
     model = fitted_arm(cell.arm, *key)
-    images, X_test = X_test[: budget.n_attacked], as_input(cell.arm, X_test)
-    X, labels = X_test[: budget.n_attacked], model.predict(X_test[: budget.n_attacked])
+    images, X_test = X_test[: budget.n_rows], as_input(cell.arm, X_test)
+    X, labels = X_test[: budget.n_rows], model.predict(X_test[: budget.n_rows])
     own = model.explain(X, y=labels).reshape(images.shape)
     # the softplus classifier may have been trained for another cell
     seconds = sum(float(epoch["dur"]) for epoch in model.history_)
-    row: dict[str, Any] = {**asdict(cell), "fit_seconds": seconds, "n_attacked": len(X)}
+    row: dict[str, Any] = {**asdict(cell), "fit_seconds": seconds, "n_rows": len(X)}
     row["accuracy"] = float(model.score(X_test[: budget.n_test], y_test[: budget.n_test]))
     row["between_rows_precision"] = between_rows_precision(own, TOP_K)
     row["comprehensiveness"] = float(comprehensiveness(model, X).mean())

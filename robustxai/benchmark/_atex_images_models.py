@@ -52,7 +52,7 @@ class Size:
         Training images.
     n_test : int
         Test images that accuracy is of.
-    n_attacked : int
+    n_rows : int
         Test images that are attacked, and that all other figures are of.
     max_iter : int
         Steps of every attack.
@@ -70,7 +70,7 @@ class Size:
 
     n_train: int
     n_test: int
-    n_attacked: int
+    n_rows: int
     max_iter: int
     epochs: int
     fine_tuning: int
@@ -79,7 +79,7 @@ class Size:
     n_draws: int = 100
 
     _constraints = dict.fromkeys(
-        ("n_train", "n_test", "n_attacked", "max_iter", "epochs", "fine_tuning", "n_tuned", "n_across", "n_draws"),
+        ("n_train", "n_test", "n_rows", "max_iter", "epochs", "fine_tuning", "n_tuned", "n_across", "n_draws"),
         COUNT,
     )
 
@@ -149,13 +149,13 @@ def image_rows(data: str, seed: int, size: str, part: str) -> tuple[Rows, Rows]:
     """Training images, and the images that are judged, both in random order."""
     budget, load = SIZES[size], IMAGE_DATA[data]
     options: dict[str, Any] = {"random_state": seed, "return_X_y": True}
-    n_judged = max(budget.n_test, budget.n_attacked)
+    n_judged = max(budget.n_test, budget.n_rows)
     if part == "test":
-        train = load(subset="train", n_samples=budget.n_train, **options)
-        judged = load(subset="test", n_samples=n_judged, **options)
+        train = load(subset="train", n_rows=budget.n_train, **options)
+        judged = load(subset="test", n_rows=n_judged, **options)
     else:
         n_judged = min(n_judged, 2_000)
-        X, y = load(subset="train", n_samples=None, **options)
+        X, y = load(subset="train", n_rows=None, **options)
         order = np.random.RandomState(seed).permutation(len(X))
         judged = X[order[:n_judged]], y[order[:n_judged]]
         train = X[order[n_judged:][: budget.n_train]], y[order[n_judged:][: budget.n_train]]

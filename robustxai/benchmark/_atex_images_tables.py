@@ -98,7 +98,7 @@ def _protocol(results: pd.DataFrame) -> str:
         f"over {budget.n_tuned:,} of them, from the softplus classifier on, for plain (cross-entropy), ATEX (as "
         "printed, but with longer moves across the explanation than along it), ATEX code (the loss of the published "
         f"code) and R2ET; {budget.n_across} copies at every point of either ATEX. Mean ± s.d. over seeds ("
-        f"{results['seed'].nunique()}) of {first['n_attacked']:,} {where}, accuracy of up to "
+        f"{results['seed'].nunique()}) of {first['n_rows']:,} {where}, accuracy of up to "
         f"{budget.n_test:,}. Explained is the logit of the predicted class, by its gradient; attacks stay within "
         "epsilon in the l-infinity norm and within [0, 1], and keep the prediction. Untargeted and targeted are the "
         f"attacks of the paper (the clean top {TOP_K}; regions of 5 x 5 pixels) in {budget.max_iter} equal steps, last "

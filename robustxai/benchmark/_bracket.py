@@ -106,7 +106,7 @@ class BracketCell(BaseCell):
 
     def model(self) -> Cell:
         """The cell that trains the model."""
-        return Cell(self.data, self.defense, self.seed, (), k=self.k, n_attacked=self.n_rows)
+        return Cell(self.data, self.defense, self.seed, (), k=self.k, n_rows=self.n_rows)
 
 
 @checked(cell=Instance(BracketCell))

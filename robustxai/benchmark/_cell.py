@@ -40,7 +40,7 @@ class Cell(BaseCell):
 
     The protocol: the rows are split 75 : 25, stratified, by the seed; features are imputed, scaled to [0, 1] and
     one-hot encoded by what the training part shows; the defense is trained at its defaults with the same seed; AUC and
-    accuracy are those of the whole test part, the rest of its first `n_attacked` rows.
+    accuracy are those of the whole test part, the rest of its first `n_rows` rows.
 
     `attacks` count towards the lowest P@k; `reference_attacks` are only reported. `params` changes the defense's
     hyper-parameters. `part` "validation" leaves the test rows alone: the training part is split again, 75 : 25.
@@ -60,7 +60,7 @@ class Cell(BaseCell):
     epsilon: float = 0.5
     norm: str = "2"
     max_iter: int = 100
-    n_attacked: int = 1000
+    n_rows: int = 1000
     params: Params = ()
     part: str = "test"
     start: str = "random"
@@ -78,7 +78,7 @@ class Cell(BaseCell):
         "epsilon": NOT_NEGATIVE,
         "norm": TEXT_NORM,
         "max_iter": COUNT,
-        "n_attacked": COUNT,
+        "n_rows": COUNT,
         "params": Instance(tuple),
         "part": PART,
         "start": Choice(("random", "vanilla")),
@@ -154,7 +154,7 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     if hasattr(estimator, "explain"):
         attacks, reference = cell.built(cell.attacks), cell.built(cell.reference_attacks)
-        scorer = RobustnessScorer(attacks, max_samples=cell.n_attacked, reference=reference)
+        scorer = RobustnessScorer(attacks, n_rows=cell.n_rows, reference=reference)
         scores, warning = with_words(lambda: scorer(estimator, X_test, y_test) | _certified(cell, estimator, X_test))
     else:
         warning = ""
@@ -189,7 +189,7 @@ def _certified(cell: Cell, estimator: Any, X: np.ndarray) -> dict[str, float]:
     threat = cell.threat()
     if not cell.certify:
         return {}
-    scorer = CertifiedPrecisionScorer(cell.k, threat.epsilon, threat.norm, max_samples=cell.n_attacked)
+    scorer = CertifiedPrecisionScorer(cell.k, threat.epsilon, threat.norm, n_rows=cell.n_rows)
     try:
         return {"certified_precision_at_k": scorer(estimator, X)}
     except NotImplementedError:

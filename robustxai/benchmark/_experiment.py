@@ -53,7 +53,7 @@ class Experiment:
         Names from ``DEFENSES`` and ``ATTACKS``.
     seeds : int, default=5
         Seeds 0 ... seeds-1, each with its own split.
-    k, epsilon, norm, max_iter, n_attacked
+    k, epsilon, norm, max_iter, n_rows
         As in :class:`Cell`.
     certify : bool, default=True
         Prove a P@k of the attacked rows, where the network and the explainer have a certificate.
@@ -72,7 +72,7 @@ class Experiment:
     epsilon: float = 0.5
     norm: str = "2"
     max_iter: int = 100
-    n_attacked: int = 1000
+    n_rows: int = 1000
     certify: bool = True
 
     _constraints = {
@@ -84,7 +84,7 @@ class Experiment:
         "epsilon": NOT_NEGATIVE,
         "norm": TEXT_NORM,
         "max_iter": COUNT,
-        "n_attacked": COUNT,
+        "n_rows": COUNT,
         "certify": FLAG,
     }
 
@@ -93,7 +93,7 @@ class Experiment:
 
     def cells(self) -> list[Cell]:
         """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
-        rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_attacked)
+        rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_rows)
         grid = product(self.data, range(self.seeds), self.defenses)
         cells = {(key(d), s, m): Cell(d, m, s, *rest, certify=self.certify) for d, s, m in reversed(list(grid))}
         return list(reversed(cells.values()))  # a table given twice counts once

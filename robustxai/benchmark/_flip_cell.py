@@ -23,7 +23,7 @@ class FlipCell(BaseCell):
 
     Parameters
     ----------
-    data, defense, seed, params, k, n_attacked
+    data, defense, seed, params, k, n_rows
         As in :class:`Cell`.
     epsilon : float, default=0.5
         Radius of the thickness.
@@ -37,7 +37,7 @@ class FlipCell(BaseCell):
     params: Params = ()
     k: int = 8
     epsilon: float = 0.5
-    n_attacked: int = 500
+    n_rows: int = 500
     n_draws: int = 50
     n_points: int = 10
 
@@ -48,13 +48,13 @@ class FlipCell(BaseCell):
         "params": Instance(tuple),
         "k": COUNT,
         "epsilon": NOT_NEGATIVE,
-        "n_attacked": COUNT,
+        "n_rows": COUNT,
         "n_draws": COUNT,
         "n_points": COUNT,
     }
 
     def _label(self) -> str:
-        return f"flip-{self.n_attacked}-{self.n_draws}-{self.n_points}-{self.model()._label()}"
+        return f"flip-{self.n_rows}-{self.n_draws}-{self.n_points}-{self.model()._label()}"
 
     def _depends_on(self) -> Any:
         return self.model().digest, _STEPS
@@ -72,7 +72,7 @@ def run_flip_cell(cell: FlipCell) -> dict[str, Any]:
     """
     model = cell.model()
     X_train, X_test, y_train, _ = prepare_rows(model)
-    X = X_test[: cell.n_attacked]
+    X = X_test[: cell.n_rows]
     estimator = model.estimator().fit(X_train, y_train)
     result = (
         ATTACKS["er_paper"](cell.k, model.threat(), model.max_iter, cell.seed).set_params(estimator=estimator).run(X)

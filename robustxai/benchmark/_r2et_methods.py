@@ -149,7 +149,7 @@ METHODS: dict[str, Method] = {
                 ("lambda_gap", weight),
                 ("module__beta", beta),
                 *_BATCH,
-                ("warm_up", epochs),
+                ("warm_up_epochs", epochs),
                 ("max_epochs", epochs),
             )
             for weight in (0.3, 1.0)

@@ -37,7 +37,7 @@ UNCONSTRAINED = ("Vanilla", "WD", "SP")
 _SEARCH: dict[str, Any] = {
     "attacks": ("boundary", "overlap", "random"),
     "max_iter": 40,
-    "n_attacked": 300,
+    "n_rows": 300,
     "part": "validation",
 }
 _TEST: dict[str, Any] = {"reference_attacks": ("er_paper", "mse_paper")}
@@ -91,7 +91,7 @@ class R2ETPaper:
     k, epsilon : int and float, default=8 and 0.5
         Top set, and radius of the strong attacks. The paper's own attacks have radius 1 in 1,000 steps of 1e-3; they
         are reported, but do not count towards the lowest P@k.
-    n_attacked : int, default=500
+    n_rows : int, default=500
         Test rows that are attacked.
     n_splits : int, default=3
         Validation splits.
@@ -102,7 +102,7 @@ class R2ETPaper:
     seeds: int = 5
     k: int = 8
     epsilon: float = 0.5
-    n_attacked: int = 500
+    n_rows: int = 500
     n_splits: int = 3
 
     _constraints = {
@@ -111,7 +111,7 @@ class R2ETPaper:
         "seeds": COUNT,
         "k": COUNT,
         "epsilon": NOT_NEGATIVE,
-        "n_attacked": COUNT,
+        "n_rows": COUNT,
         "n_splits": COUNT,
     }
 
@@ -198,7 +198,7 @@ class R2ETPaper:
 
     def test_cells(self, winners: Choice) -> list[Labeled]:
         """The winners on every seed's test rows."""
-        fields: dict[str, Any] = {"part": "test", "max_iter": 100, "n_attacked": self.n_attacked, **_TEST}
+        fields: dict[str, Any] = {"part": "test", "max_iter": 100, "n_rows": self.n_rows, **_TEST}
         return [
             (name, replace(winner, seed=seed, **fields))
             for seed, ((_, name), winner) in product(range(self.seeds), winners.items())
@@ -207,7 +207,7 @@ class R2ETPaper:
     def flip_cells(self, winners: Choice) -> list[Labeled]:
         """The winners on split 0, row by row, for Figure 3."""
         return [
-            (name, FlipCell(data, winner.defense, 0, params=winner.params, k=self.k, n_attacked=self.n_attacked))
+            (name, FlipCell(data, winner.defense, 0, params=winner.params, k=self.k, n_rows=self.n_rows))
             for (data, name), winner in winners.items()
             if name != "Logistic regression"  # its ranking never flips
         ]

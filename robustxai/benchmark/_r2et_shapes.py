@@ -103,7 +103,7 @@ class ShapeCell(BaseCell):
         size = shape.sizes[self.size]
         params: dict[str, Any] = {"random_state": self.seed, "max_epochs": size["epochs"]}
         if kind in (R2ETClassifier, EstimatedHessianClassifier):  # every method sees the data as often
-            params |= {"warm_up": size["warm_up"], "max_epochs": size["epochs"] - size["warm_up"]}
+            params |= {"warm_up_epochs": size["warm_up_epochs"], "max_epochs": size["epochs"] - size["warm_up_epochs"]}
         if kind is R2ETClassifier:
             params["k"] = shape.k
         return kind(**{**params, **shape.common, **own})
@@ -129,7 +129,7 @@ def run_shape_cell(cell: ShapeCell) -> dict[str, Any]:
     start = time.perf_counter()
     estimator.fit(X, y)
     seconds = time.perf_counter() - start
-    n_attacked = shape.sizes[cell.size]["n_attacked"]
+    n_rows = shape.sizes[cell.size]["n_rows"]
     shuffled = np.random.default_rng(cell.seed).permutation(len(X_test))  # the first rows are what is attacked
     X_test, y_test = X_test[shuffled], y_test[shuffled]
     scores: dict[str, Any] = {
@@ -137,12 +137,12 @@ def run_shape_cell(cell: ShapeCell) -> dict[str, Any]:
         "accuracy": float(estimator.score(X_test, y_test)),
     }
     published = _published_attacks(shape, shape.sizes[cell.size]["paper_steps"])
-    options: dict[str, Any] = {"max_samples": n_attacked, "reference": published, "n_draws": _DRAWS}
+    options: dict[str, Any] = {"n_rows": n_rows, "reference": published, "n_draws": _DRAWS}
     own = RobustnessScorer(_attacks(shape, cell.seed), **options)
-    attacked, warning = with_words(lambda: own(estimator, X_test[:n_attacked], y_test[:n_attacked]))
+    attacked, warning = with_words(lambda: own(estimator, X_test[:n_rows], y_test[:n_rows]))
     scores = {**attacked, **scores, "warning": warning}
     fields = {**asdict(cell), "params": json.dumps(dict(cell.params)), "k": shape.k, "epsilon": shape.epsilon}
-    return {**fields, "n_train": len(X), "n_attacked": n_attacked, "fit_seconds": seconds, **scores}
+    return {**fields, "n_train": len(X), "n_rows": n_rows, "fit_seconds": seconds, **scores}
 
 
 def _attacks(shape: Shape, seed: int) -> dict[str, Any]:
@@ -151,10 +151,10 @@ def _attacks(shape: Shape, seed: int) -> dict[str, Any]:
     return {name: kind(**options) for name, kind in kinds.items()}
 
 
-def _published_attacks(shape: Shape, n_steps: int) -> dict[str, Any]:
+def _published_attacks(shape: Shape, max_iter: int) -> dict[str, Any]:
     """Equal steps and the last iterate, as in the paper."""
-    options: dict[str, Any] = {"k": shape.k, "threat": _threat(shape), "max_iter": n_steps, "keep": "last"}
-    options |= {"step_size": shape.epsilon / n_steps, "momentum": 0.0}
+    options: dict[str, Any] = {"k": shape.k, "threat": _threat(shape), "max_iter": max_iter, "keep": "last"}
+    options |= {"step_size": shape.epsilon / max_iter, "momentum": 0.0}
     return {"er_paper": ERAttack(**options), "mse_paper": MSEAttack(**options)}
 
 

@@ -64,7 +64,7 @@ DEFENSES: dict[str, Callable[[int, int], Any]] = {
     "r2et": lambda k, seed: R2ETClassifier(k=k, random_state=seed),
     "certified_r2et": lambda k, seed: CertifiedR2ETClassifier(k=k, random_state=seed),
     # four Hutchinson probes, because the exact norm takes as many products as there are features
-    "exact_hessian": lambda k, seed: ExactHessianClassifier(n_probes=4, random_state=seed),
+    "exact_hessian": lambda k, seed: ExactHessianClassifier(n_draws=4, random_state=seed),
     "ssr": lambda k, seed: SSRClassifier(random_state=seed),
     "cross_lipschitz": lambda k, seed: CrossLipschitzClassifier(k=k, random_state=seed),
     "explanation_at": lambda k, seed: ExplanationATClassifier(k=k, random_state=seed),

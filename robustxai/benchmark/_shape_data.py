@@ -20,10 +20,10 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def _digit_pairs(seed: int, part: str, size: dict[str, int]) -> Rows:
     """Pairs of digits, same or not. Digits of the test part are paired with digits that were trained on."""
-    X, y = load_mnist(subset="train", n_samples=size["n_train"] + size["n_test"], random_state=seed, return_X_y=True)
+    X, y = load_mnist(subset="train", n_rows=size["n_train"] + size["n_test"], random_state=seed, return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=size["n_test"], stratify=y, random_state=seed)
     if part == "test":
-        X_test, y_test = load_mnist(subset="test", n_samples=size["n_test"], random_state=seed, return_X_y=True)
+        X_test, y_test = load_mnist(subset="test", n_rows=size["n_test"], random_state=seed, return_X_y=True)
     train = make_pairs(X, y, n_pairs=size["n_pairs"], random_state=seed)
     test = make_pairs(
         np.concatenate([X, X_test]),
@@ -68,8 +68,8 @@ class Shape:
         Name of the data set that it reads.
     sizes : dict
         "small" and "full": what `load` and the training take, rows that are attacked, steps of the paper's attacks.
-        Methods that look at explanations in training spend the first `warm_up` of their epochs on plain training: the
-        network has to have learnt something that can be explained.
+        Methods that look at explanations in training spend the first `warm_up_epochs` epochs on plain training:
+        the network has to have learnt something that can be explained.
     k, epsilon : int and float
         Top set of the paper, and the l2 radius at which its equal steps end.
     bounds : (float, float), optional
@@ -133,8 +133,8 @@ SHAPES: dict[str, Shape] = {
                 "n_test": 500,
                 "n_pairs": 8000,
                 "epochs": 6,
-                "warm_up": 2,
-                "n_attacked": 30,
+                "warm_up_epochs": 2,
+                "n_rows": 30,
                 "paper_steps": 50,
             },
             "full": {
@@ -142,8 +142,8 @@ SHAPES: dict[str, Shape] = {
                 "n_test": 2500,
                 "n_pairs": 200_000,
                 "epochs": 20,
-                "warm_up": 7,
-                "n_attacked": 500,
+                "warm_up_epochs": 7,
+                "n_rows": 500,
                 "paper_steps": 100,
             },
         },
@@ -161,16 +161,16 @@ SHAPES: dict[str, Shape] = {
                 "n_train": 2000,
                 "n_test": 500,
                 "epochs": 8,
-                "warm_up": 4,
-                "n_attacked": 30,
+                "warm_up_epochs": 4,
+                "n_rows": 30,
                 "paper_steps": 50,
             },
             "full": {
                 "n_train": 2500,
                 "n_test": 500,
                 "epochs": 60,
-                "warm_up": 30,
-                "n_attacked": 500,
+                "warm_up_epochs": 30,
+                "n_rows": 500,
                 "paper_steps": 100,
             },
         },
@@ -184,8 +184,8 @@ SHAPES: dict[str, Shape] = {
         _connectome_pairs,
         "abide_nyu",
         {
-            "small": {"n_pairs": 1000, "epochs": 20, "warm_up": 10, "n_attacked": 30, "paper_steps": 50},
-            "full": {"n_pairs": 5000, "epochs": 20, "warm_up": 10, "n_attacked": 300, "paper_steps": 100},
+            "small": {"n_pairs": 1000, "epochs": 20, "warm_up_epochs": 10, "n_rows": 30, "paper_steps": 50},
+            "full": {"n_pairs": 5000, "epochs": 20, "warm_up_epochs": 10, "n_rows": 300, "paper_steps": 100},
         },
         k=50,
         epsilon=1.0,

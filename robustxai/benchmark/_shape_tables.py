@@ -64,7 +64,7 @@ _COLUMNS: dict[str, tuple[str, int, float]] = {
 
 
 @checked(
-    results=Table(("data", "method", "seed", "size", "n_train", "n_attacked", "epsilon", "k"), source="R2ETShapes.run")
+    results=Table(("data", "method", "seed", "size", "n_train", "n_rows", "epsilon", "k"), source="R2ETShapes.run")
 )
 def shapes_markdown(results: pd.DataFrame) -> str:
     """A table for each data set, values as mean ± s.d. over seeds; P@k in per cent, as in the paper."""
@@ -75,7 +75,7 @@ def shapes_markdown(results: pd.DataFrame) -> str:
         first = rows.iloc[0]
         heads = [_COLUMNS[name][0].format(k=first["k"]) for name in columns]
         lines += [
-            f"## {data} ({first['size']}, {first['n_train']} training samples, {first['n_attacked']} attacked, "
+            f"## {data} ({first['size']}, {first['n_train']} training samples, {first['n_rows']} attacked, "
             f"epsilon {first['epsilon']:g} in l2, {rows['seed'].nunique()} seeds)",
             "",
             "| method | " + " | ".join(heads) + " |",

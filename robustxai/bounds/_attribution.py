@@ -173,7 +173,7 @@ def _points(explainer: IntegratedGradients | SmoothGrad, x: Tensor) -> tuple[lis
     if isinstance(explainer, SmoothGrad):
         shifts = explainer.sigma * explainer.draws(torch.Size(x.shape[1:])).to(x)
         return [x + shift for shift in shifts], [1.0] * len(shifts)
-    shares = [(j + 0.5) / explainer.n_steps for j in range(explainer.n_steps)]
+    shares = [(j + 0.5) / explainer.n_points for j in range(explainer.n_points)]
     baseline = _baseline(explainer, x)
     return [baseline + share * (x - baseline) for share in shares], shares
 

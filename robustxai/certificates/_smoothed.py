@@ -95,7 +95,7 @@ _ALPHA = Number(0, 1, above=True, below=True, advice="It is the probability of b
     k=COUNT,
     epsilon=NOT_NEGATIVE,
     sigma=POSITIVE,
-    n_samples=COUNT,
+    n_draws=COUNT,
     alpha=_ALPHA,
     form=Choice(("membership", "pairwise")),
     ranking=RANKING,
@@ -109,7 +109,7 @@ def certify_smoothed_top_k(
     *,
     epsilon: float = 0.25,
     sigma: float = 0.25,
-    n_samples: int = 2000,
+    n_draws: int = 2000,
     alpha: float = 0.001,
     form: str = "membership",
     ranking: str = "magnitude",
@@ -143,8 +143,8 @@ def certify_smoothed_top_k(
         l2 radius of the ball.
     sigma : float, default=0.25
         Standard deviation of the noise: larger certifies farther and says less about the explanation at the point.
-    n_samples : int, default=2000
-        Draws. If all agree, the radius is about ``sigma * norm.ppf(alpha ** (1 / n_samples))``, some 2.5 sigma.
+    n_draws : int, default=2000
+        Draws. If all agree, the radius is about ``sigma * norm.ppf(alpha ** (1 / n_draws))``, some 2.5 sigma.
     alpha : float, default=0.001
         Probability, for each row, that its certificate is wrong.
     form : {"membership", "pairwise"}, default="membership"
@@ -186,7 +186,7 @@ def certify_smoothed_top_k(
     for name, radius in (("epsilon", epsilon), ("sigma", sigma * np.sqrt(rows[0].size))):
         warn_of_ball(name, radius, spread, names=names, cure="a Pipeline with a StandardScaler")
     warn_of_mismatch(estimator, "The certificate", k=min(k, max(count_units(rows.shape[1:]) - 1, 1)), ranking=ranking)
-    noise = check_random_state(random_state).standard_normal((n_samples, *rows.shape[1:])).astype(np.float32)
+    noise = check_random_state(random_state).standard_normal((n_draws, *rows.shape[1:])).astype(np.float32)
     parts = []
     for row in rows:
         draws = _draws(estimator, X, row, row + np.float32(sigma) * noise, ranking)

@@ -187,7 +187,7 @@ def certify_top_k(
 
 
 @checked(
-    X=Rows(), k=COUNT, norm=NORM_NAME, ranking=RANKING, method=METHOD, scale=SCALE, max_epsilon=POSITIVE, n_iter=COUNT
+    X=Rows(), k=COUNT, norm=NORM_NAME, ranking=RANKING, method=METHOD, scale=SCALE, max_epsilon=POSITIVE, max_iter=COUNT
 )
 def certified_radius(
     estimator: Any,
@@ -199,7 +199,7 @@ def certified_radius(
     method: str = "best",
     scale: Any = None,
     max_epsilon: float = 10.0,
-    n_iter: int = 16,
+    max_iter: int = 16,
 ) -> np.ndarray:
     """The largest radius found within which the top-k set of a row provably never changes.
 
@@ -212,7 +212,7 @@ def certified_radius(
         As in :func:`certify_top_k`.
     max_epsilon : float, default=10.0
         Where the search begins; a linear model is certified up to here.
-    n_iter : int, default=16
+    max_iter : int, default=16
         Steps. The first ones quarter the radius until something is proven.
 
     Returns
@@ -223,17 +223,17 @@ def certified_radius(
     with own_switches():
         problem = Problem(estimator, X, k, norm, ranking, method, scale)
         problem.check_reading(min(float(max_epsilon), 1.0))
-        parts = [_bisect(problem.prove, rows, problem.k, max_epsilon, n_iter) for rows in problem.parts()]
+        parts = [_bisect(problem.prove, rows, problem.k, max_epsilon, max_iter) for rows in problem.parts()]
         return torch.cat(parts).numpy()
 
 
 def _bisect(
-    prove: Callable[..., tuple[Tensor, Tensor]], rows: Tensor, k: int, max_epsilon: float, n_iter: int
+    prove: Callable[..., tuple[Tensor, Tensor]], rows: Tensor, k: int, max_epsilon: float, max_iter: int
 ) -> Tensor:
     good = torch.zeros(len(rows), 1, dtype=torch.float64)
     bad = torch.full_like(good, float("inf"))
     radius = torch.full_like(good, max_epsilon)
-    for _ in range(n_iter):
+    for _ in range(max_iter):
         kept, _ = prove(rows, radius, whole=True)
         stays = (kept == k)[:, None]
         good, bad = torch.where(stays, radius, good), torch.where(stays, bad, radius)

@@ -26,10 +26,10 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
     Parameters
     ----------
     attack : {"fgsm", "pgd"}, default="fgsm"
-        One step to the edge of the ball, or `n_steps` projected ones; from x itself.
+        One step to the edge of the ball, or `max_iter` projected ones; from x itself.
     epsilon : float, default=0.1
         Radius, in units of X: ATEX's for its FGSM. 0 is plain training.
-    n_steps : int, default=7
+    max_iter : int, default=7
         Steps of "pgd", as in Madry et al.; without effect on "fgsm".
     norm : {2, inf, "inf"}, default=inf
         p.
@@ -42,21 +42,21 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
     learning models resistant to adversarial attacks*, 2018.
     """
 
-    _constraints = {"attack": Choice(_ATTACKS), "epsilon": NOT_NEGATIVE, "n_steps": COUNT, "norm": NORM}
+    _constraints = {"attack": Choice(_ATTACKS), "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM}
 
     def __init__(
         self,
         attack: str = "fgsm",
         *,
         epsilon: float = 0.1,
-        n_steps: int = 7,
+        max_iter: int = 7,
         norm: float | str = math.inf,
         **params: Any,
     ) -> None:
         super().__init__(**params)
         self.attack = attack
         self.epsilon = epsilon
-        self.n_steps = n_steps
+        self.max_iter = max_iter
         self.norm = norm
 
     def _ball(self) -> tuple[str, float, Any] | None:
@@ -65,4 +65,4 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
     def _adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
         if not self.epsilon:
             return None
-        return LossAdversary(self.epsilon, 1 if self.attack == "fgsm" else self.n_steps, float(self.norm))
+        return LossAdversary(self.epsilon, 1 if self.attack == "fgsm" else self.max_iter, float(self.norm))

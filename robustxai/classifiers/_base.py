@@ -157,7 +157,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         Peak learning rate of Adam.
     batch_size : int, default=128
         Rows per step; -1 for all.
-    warm_up : int, default=0
+    warm_up_epochs : int, default=0
         Epochs of plain cross-entropy before the defense's own training begins, with a learning-rate schedule of their
         own. Some penalties, :class:`R2ETClassifier` with ``gap="distance"`` for one, ruin a network that knows nothing
         yet, and are cheap for one that does.
@@ -234,7 +234,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         "max_epochs": Either((COUNT, Exactly("auto"))),
         "lr": POSITIVE,
         "batch_size": Either((Number(1, integer=True, words=_ROWS), Exactly(-1)), words=_ROWS),
-        "warm_up": Number(0, integer=True),
+        "warm_up_epochs": Number(0, integer=True),
         "verbose": Either((Number(0, integer=True), FLAG)),
         "mixed_precision": Flag(
             words="True (bfloat16) or False (float32)",
@@ -253,7 +253,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         max_epochs: int | str = "auto",
         lr: float = 0.005,
         batch_size: int = 128,
-        warm_up: int = 0,
+        warm_up_epochs: int = 0,
         init: Any = None,
         verbose: int = 0,
         mixed_precision: bool = False,
@@ -266,7 +266,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.lr = lr
         self.batch_size = batch_size
-        self.warm_up = warm_up
+        self.warm_up_epochs = warm_up_epochs
         self.init = init
         self.verbose = verbose
         self.mixed_precision = mixed_precision
@@ -374,7 +374,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     def _watches_itself(self, n_rows: int) -> bool:
         """Whether the defense's own training is watched: with few rows it stands less decay than a plain one."""
-        return n_rows < _OWN_ROWS and not self.warm_up
+        return n_rows < _OWN_ROWS and not self.warm_up_epochs
 
     def _watch_key(self, n_rows: int) -> Hashable:
         """Estimators with the same key, fitted on the same rows, see the same held-out losses; None: they see none."""
@@ -414,11 +414,11 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             check_module(_unwrapped(net.module_), X, n_classes)
         if self.init is not None:
             _load_weights(net.module_, self.init)
-        if not self.warm_up:
+        if not self.warm_up_epochs:
             return [net]
         # its random weights are not used, and cost no draws: they come from streams of their own
         unused = RandomStreams(streams.seed)
-        changes |= {"max_epochs": self.warm_up}
+        changes |= {"max_epochs": self.warm_up_epochs}
         plain = self._make_net(X, n_classes, device, terms=[], adversary=None, streams=unused, **changes)
         plain.initialize()
         plain.streams = streams

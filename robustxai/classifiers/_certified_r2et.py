@@ -48,8 +48,8 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
     margin : float, default=0.1
         mu, in mean magnitudes of the attribution: a bound that is just above zero may be lost in the next step.
     ramp : float, default=0.5
-        Share of the training (after `warm_up`) in which the radius grows from 0 to `epsilon`; the other half is for
-        the bound that counts.
+        Share of the training (after `warm_up_epochs`) in which the radius grows from 0 to `epsilon`; the other half is
+        for the bound that counts.
     n_rows : int or None, default=32
         Rows of each batch that are bounded; None for all. A bound costs some twenty gradients, and a quarter of the
         rows of a batch of 128 trained as well as all of them on COMPAS.
@@ -57,7 +57,7 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         How many steps of the training take the bound, evenly spread, each with the weight of all steps since the last
         one; None for every step. On the splits above a bound in every step proved no more than one in 4, 8 or 16, and
         took five times as long as one in 8.
-    warm_up : int, default=5
+    warm_up_epochs : int, default=5
         Epochs of plain cross-entropy before the bound comes in: from random weights it would decide on the ranking
         before the data do.
     weight_decay : float, default=1e-4
@@ -112,11 +112,11 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         ramp: float = 0.5,
         n_rows: int | None = 32,
         n_bounds: int | None = 500,
-        warm_up: int = 5,
+        warm_up_epochs: int = 5,
         weight_decay: float = 1e-4,
         **params: Any,
     ) -> None:
-        super().__init__(warm_up=warm_up, **params)
+        super().__init__(warm_up_epochs=warm_up_epochs, **params)
         self.k = k
         self.epsilon = epsilon
         self.lambda_certified = lambda_certified

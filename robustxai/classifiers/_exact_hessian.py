@@ -24,9 +24,9 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         same matrix in one direction.
     norm : {"fro", "spectral"}, default="fro"
         Which norm; see :class:`robustxai.penalties.ExactHessian`.
-    n_probes : int, optional
+    n_draws : int, optional
         Random vectors in the place of all d unit vectors of "fro"; by default it is exact, at d products a step.
-    n_iter : int, default=100
+    max_iter : int, default=100
         Most products with the Hessian of "spectral"; as many as there are features are exact.
     tol : float, default=1e-6
         Relative residual at which "spectral" stops.
@@ -48,17 +48,17 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         self,
         lambda_hessian: float = 0.03,
         norm: str = "fro",
-        n_probes: int | None = None,
-        n_iter: int = 100,
+        n_draws: int | None = None,
+        max_iter: int = 100,
         tol: float = 1e-6,
         **params: Any,
     ) -> None:
         super().__init__(**params)
         self.lambda_hessian = lambda_hessian
         self.norm = norm
-        self.n_probes = n_probes
-        self.n_iter = n_iter
+        self.n_draws = n_draws
+        self.max_iter = max_iter
         self.tol = tol
 
     def _terms(self, n_units: int) -> list[Term]:
-        return [Term("hessian", self.lambda_hessian, ExactHessian(self.norm, self.n_probes, self.n_iter, self.tol))]
+        return [Term("hessian", self.lambda_hessian, ExactHessian(self.norm, self.n_draws, self.max_iter, self.tol))]

@@ -35,7 +35,7 @@ class ExplanationATClassifier(BaseExplainableClassifier):
     epsilon : float, default=0.5
         Length of the perturbation: the default radius of :class:`robustxai.perturbation.ThreatModel`. 0 is plain
         training.
-    n_steps : int, default=1
+    max_iter : int, default=1
         Steps of the ascent; one is "fast".
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
@@ -51,15 +51,15 @@ class ExplanationATClassifier(BaseExplainableClassifier):
 
     _module_defaults = {"activation": "softplus", "beta": 5.0}
 
-    _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "n_steps": COUNT, "ranking": RANKING}
+    _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "ranking": RANKING}
 
     def __init__(
-        self, k: int = 8, *, epsilon: float = 0.5, n_steps: int = 1, ranking: str = "magnitude", **params: Any
+        self, k: int = 8, *, epsilon: float = 0.5, max_iter: int = 1, ranking: str = "magnitude", **params: Any
     ) -> None:
         super().__init__(**params)
         self.k = k
         self.epsilon = epsilon
-        self.n_steps = n_steps
+        self.max_iter = max_iter
         self.ranking = ranking
 
     def _ball(self) -> tuple[str, float, Any] | None:
@@ -70,4 +70,4 @@ class ExplanationATClassifier(BaseExplainableClassifier):
         return []
 
     def _adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
-        return GapAdversary(self.k, self.epsilon, self.n_steps, ranking=self.ranking) if self.epsilon else None
+        return GapAdversary(self.k, self.epsilon, self.max_iter, ranking=self.ranking) if self.epsilon else None

@@ -53,12 +53,12 @@ class IGNormClassifier(BaseExplainableClassifier):
         norm that 500 give within 0.1 % at a radius of 0.01, and within 5 % at 0.1.
     n_attack_points : int, default=2
         m in the ascent: a fifth, as published.
-    n_steps : int, default=7
+    max_iter : int, default=7
         Steps of the ascent, from a random start; as many as :class:`AdversarialTrainingClassifier` takes. On both
         tables they reached at least 99.9 % of the norm that 100 steps with 10 points reach, at either radius. The
         published 20, with 50 and 10 points, took more than ten times as long on COMPAS for the same AUC and P@8.
     step_size : float, optional
-        Length of a step; by default ``min(2.5 / n_steps, 1) * epsilon``.
+        Length of a step; by default ``min(2.5 / max_iter, 1) * epsilon``.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as for
         :class:`ExplanationATClassifier`: the ascent follows second derivatives, and a ReLU network has none but those
@@ -102,7 +102,7 @@ class IGNormClassifier(BaseExplainableClassifier):
         bounds: Any = None,
         n_points: int = 10,
         n_attack_points: int = 2,
-        n_steps: int = 7,
+        max_iter: int = 7,
         step_size: float | None = None,
         **params: Any,
     ) -> None:
@@ -115,7 +115,7 @@ class IGNormClassifier(BaseExplainableClassifier):
         self.bounds = bounds
         self.n_points = n_points
         self.n_attack_points = n_attack_points
-        self.n_steps = n_steps
+        self.max_iter = max_iter
         self.step_size = step_size
 
     def _ball(self) -> tuple[str, float, Any] | None:
@@ -134,7 +134,7 @@ class IGNormClassifier(BaseExplainableClassifier):
             bounds=bounds,
             n_points=self.n_points,
             n_attack_points=self.n_attack_points,
-            n_steps=self.n_steps,
+            max_iter=self.max_iter,
             step_size=self.step_size,
         )
 

@@ -52,7 +52,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         "distance" measures a gap by how far away, to first order, it closes, :math:`h / \\|\\nabla h\\|_2`, takes the
         least over the minimal pairs, and leaves alone what is further off than `radius`
         (:class:`robustxai.penalties.CrossLipschitz`, the loss that the paper takes over from Hein and Andriushchenko
-        for retraining). It wants ``warm_up`` or `init`, a weight of about 0.1 and no Hessian norm beside it.
+        for retraining). It wants ``warm_up_epochs`` or `init`, a weight of about 0.1 and no Hessian norm beside it.
     margin : float, default=1.0
         Of the hinge: one mean magnitude of the attribution.
     radius : float, default=0.5

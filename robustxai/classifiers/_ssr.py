@@ -27,7 +27,7 @@ class SSRClassifier(BaseExplainableClassifier):
         :math:`\lambda`; 0.13 is a = s = 0.3, the setting of the published example.
     method : {"auto", "closed", "power"}, default="auto"
         How the eigenvalue is found; see :class:`robustxai.penalties.SSR`.
-    n_iter : int, default=100
+    max_iter : int, default=100
         Most Hessian-vector products of "power"; as many as there are features are exact.
     tol : float, default=1e-6
         Relative residual at which "power" stops.
@@ -46,15 +46,15 @@ class SSRClassifier(BaseExplainableClassifier):
         self,
         lambda_eigenvalue: float = 0.13,
         method: str = "auto",
-        n_iter: int = 100,
+        max_iter: int = 100,
         tol: float = 1e-6,
         **params: Any,
     ) -> None:
         super().__init__(**params)
         self.lambda_eigenvalue = lambda_eigenvalue
         self.method = method
-        self.n_iter = n_iter
+        self.max_iter = max_iter
         self.tol = tol
 
     def _terms(self, n_units: int) -> list[Term]:
-        return [Term("eigenvalue", self.lambda_eigenvalue, SSR(self.method, self.n_iter, self.tol))]
+        return [Term("eigenvalue", self.lambda_eigenvalue, SSR(self.method, self.max_iter, self.tol))]

@@ -40,7 +40,7 @@ def load_cifar10(
     data_home: PathLike | None = None,
     subset: str = "train",
     classes: Iterable[int | str] | None = None,
-    n_samples: int | None = None,
+    n_rows: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
     return_X_y: bool = False,
 ) -> Any:
@@ -60,7 +60,7 @@ def load_cifar10(
     classes : list of int or str, default=None
         Keep only these classes, by number or by name, say ``["ship", "deer"]``; the labels stay what they are. None
         keeps all.
-    n_samples : int, default=None
+    n_rows : int, default=None
         Draw so many images, each class in its share; a smaller draw is a part of a larger one. None keeps all.
     random_state : int, RandomState or None, default=0
         Seed of the draw.
@@ -78,7 +78,7 @@ def load_cifar10(
     DataNotFoundError
         If the data are not on this machine, or the file is damaged.
     ValueError
-        If `subset` or a class is not known, or there are fewer than `n_samples` images.
+        If `subset` or a class is not known, or there are fewer than `n_rows` images.
 
     References
     ----------
@@ -90,7 +90,7 @@ def load_cifar10(
         data_home=data_home,
         subset=subset,
         classes=classes,
-        n_samples=n_samples,
+        n_rows=n_rows,
         random_state=random_state,
         return_X_y=return_X_y,
     )

@@ -47,7 +47,7 @@ def load_fashion_mnist(
     data_home: PathLike | None = None,
     subset: str = "train",
     classes: Iterable[int | str] | None = None,
-    n_samples: int | None = None,
+    n_rows: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
     return_X_y: bool = False,
 ) -> Any:
@@ -64,7 +64,7 @@ def load_fashion_mnist(
     classes : list of int or str, default=None
         Keep only these classes, by number or by name, say ``["sandal", "sneaker"]``; the labels stay what they are.
         None keeps all.
-    n_samples : int, default=None
+    n_rows : int, default=None
         Draw so many images, each class in its share; a smaller draw is a part of a larger one. None keeps all.
     random_state : int, RandomState or None, default=0
         Seed of the draw.
@@ -81,7 +81,7 @@ def load_fashion_mnist(
     DataNotFoundError
         If the data are neither on this machine nor downloadable, or the file is damaged.
     ValueError
-        If `subset` or a class is not known, or there are fewer than `n_samples` images.
+        If `subset` or a class is not known, or there are fewer than `n_rows` images.
 
     References
     ----------
@@ -93,7 +93,7 @@ def load_fashion_mnist(
         data_home=data_home,
         subset=subset,
         classes=classes,
-        n_samples=n_samples,
+        n_rows=n_rows,
         random_state=random_state,
         return_X_y=return_X_y,
     )

@@ -25,7 +25,7 @@ IMAGE_ARGUMENTS = {
         (Rows(), Instance((str, set, frozenset)), Has(("__next__",)), Nothing()),
         words="a list of names or numbers of classes, or None",
     ),
-    "n_samples": optional(COUNT),
+    "n_rows": optional(COUNT),
     "random_state": SEED,
     "return_X_y": FLAG,
 }
@@ -93,7 +93,7 @@ def load_images(
     data_home: PathLike | None,
     subset: str,
     classes: Iterable[int | str] | None,
-    n_samples: int | None,
+    n_rows: int | None,
     random_state: Any,
     return_X_y: bool,
 ) -> Any:
@@ -103,8 +103,8 @@ def load_images(
     parts = ("train", "test") if subset == "all" else (subset,)
     images, labels = (np.concatenate([arrays[f"{name}_{part}"] for part in parts]) for name in "Xy")
     rows = np.arange(len(labels)) if wanted is None else np.flatnonzero(np.isin(labels, wanted))
-    if n_samples is not None:
-        rows = rows[stratified_subset(labels[rows], n_samples, random_state)]
+    if n_rows is not None:
+        rows = rows[stratified_subset(labels[rows], n_rows, random_state)]
     # converted last: float32 takes four times the memory of the stored bytes
     X, y = _channels_first(images[rows]), labels[rows].astype(np.int64)
     if return_X_y:
@@ -139,21 +139,21 @@ def _labels_of(classes: Iterable[int | str], names: tuple[str, ...]) -> list[int
     return labels
 
 
-def stratified_subset(y: np.ndarray, n_samples: int, random_state: Any) -> np.ndarray:
-    """`n_samples` ascending positions in `y`, drawn at random, with the classes in the shares that they have in `y`.
+def stratified_subset(y: np.ndarray, n_rows: int, random_state: Any) -> np.ndarray:
+    """`n_rows` ascending positions in `y`, drawn at random, with the classes in the shares that they have in `y`.
 
     The r-th drawn of the n_c samples of a class has the key (r - 1/2) / n_c, and the lowest keys are taken: so the
-    shares are right for every `n_samples`, and a smaller subset lies inside a larger one of the same seed.
+    shares are right for every `n_rows`, and a smaller subset lies inside a larger one of the same seed.
     """
-    if n_samples > len(y):
-        raise ValueError(f"n_samples={n_samples} is more than the {len(y)} samples that there are.")
+    if n_rows > len(y):
+        raise ValueError(f"n_rows={n_rows} is more than the {len(y)} samples that there are.")
     order = check_random_state(random_state).permutation(len(y))
     keys = np.empty(len(y))
     for label in np.unique(y):
         drawn = order[y[order] == label]
         keys[drawn] = (np.arange(len(drawn)) + 0.5) / len(drawn)
     # stable, so that classes of one size share out the last places at random
-    return np.sort(order[np.argsort(keys[order], kind="stable")[:n_samples]])
+    return np.sort(order[np.argsort(keys[order], kind="stable")[:n_rows]])
 
 
 def _channels_first(images: np.ndarray) -> np.ndarray:

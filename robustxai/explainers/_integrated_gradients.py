@@ -32,7 +32,7 @@ class IntegratedGradients:
 
     Parameters
     ----------
-    n_steps : int, default=32
+    n_points : int, default=32
         m.
     baseline : float or array of the shape of one sample, default=0.0
         b, the input that stands for "nothing"; ``clf.feature_means_`` is the least informative one for a table.
@@ -54,14 +54,14 @@ class IntegratedGradients:
     tensor([[ 3., -2.]])
     """
 
-    n_steps: int = 32
+    n_points: int = 32
     baseline: Any = 0.0
     output: str = "probability"
     internal_batch_size: int | None = 4096
 
     __repr__ = short_repr
 
-    _constraints = {"n_steps": COUNT, "baseline": Numbers(), "output": OUTPUT, "internal_batch_size": optional(COUNT)}
+    _constraints = {"n_points": COUNT, "baseline": Numbers(), "output": OUTPUT, "internal_batch_size": optional(COUNT)}
 
     def __post_init__(self) -> None:
         check_arguments(self)
@@ -89,7 +89,7 @@ class IntegratedGradients:
                 f"got {np.shape(self.baseline)}."
             )
         baseline = torch.tensor(self.baseline, dtype=x.dtype, device=x.device).expand(features)
-        a = (torch.arange(self.n_steps, dtype=x.dtype, device=x.device) + 0.5) / self.n_steps
+        a = (torch.arange(self.n_points, dtype=x.dtype, device=x.device) + 0.5) / self.n_points
         x = leaf(x)
         mean = mean_gradient(
             Gradient(self.output),
@@ -112,7 +112,7 @@ class IntegratedGradients:
     # the generated __eq__ compares arrays as if they were numbers
     def _key(self) -> tuple[Any, ...]:
         baseline = np.asarray(self.baseline)
-        return self.n_steps, baseline.shape, baseline.tobytes(), self.output, self.internal_batch_size
+        return self.n_points, baseline.shape, baseline.tobytes(), self.output, self.internal_batch_size
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, IntegratedGradients) and self._key() == other._key()

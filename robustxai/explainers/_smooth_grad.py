@@ -26,7 +26,7 @@ class SmoothGrad:
 
     Parameters
     ----------
-    n_samples : int, default=10
+    n_draws : int, default=10
         S; 10 is the number in the published code of ATEX.
     sigma : float, default=0.1
         Standard deviation of the noise, in the units of x. The original paper gives it as 10 to 20 % of the range of
@@ -58,11 +58,11 @@ class SmoothGrad:
     >>> import torch
     >>> net = torch.nn.Linear(2, 2, bias=False)
     >>> _ = net.weight.data.copy_(torch.tensor([[0.0, 0.0], [3.0, -1.0]]))
-    >>> SmoothGrad(n_samples=4, output="logit")(net, torch.zeros(1, 2), torch.tensor([1]))
+    >>> SmoothGrad(n_draws=4, output="logit")(net, torch.zeros(1, 2), torch.tensor([1]))
     tensor([[ 3., -1.]])
     """
 
-    n_samples: int = 10
+    n_draws: int = 10
     sigma: float = 0.1
     output: str = "probability"
     random_state: int = 0
@@ -71,7 +71,7 @@ class SmoothGrad:
     __repr__ = short_repr
 
     _constraints = {
-        "n_samples": COUNT,
+        "n_draws": COUNT,
         "sigma": NOT_NEGATIVE,
         "output": OUTPUT,
         "random_state": INTEGER_SEED,
@@ -114,4 +114,4 @@ class SmoothGrad:
         """The noise Z, shape (n_samples, *features), float64."""
         # in float64 on the CPU, because the stream of normals depends on the type and on the device
         generator = torch.Generator().manual_seed(int(self.random_state))
-        return torch.randn((self.n_samples, *features), generator=generator, dtype=torch.float64, device="cpu")
+        return torch.randn((self.n_draws, *features), generator=generator, dtype=torch.float64, device="cpu")

@@ -109,7 +109,7 @@ class StabilityCurveDisplay:
         y=optional(Rows()),
         epsilons=Each(NOT_NEGATIVE, least=1),
         k=optional(COUNT),
-        n_attacked=optional(COUNT),
+        n_rows=optional(COUNT),
         random=FLAG,
         certified=optional(Instance(Mapping)),
         score=Choice(SCORES),
@@ -124,7 +124,7 @@ class StabilityCurveDisplay:
         epsilons: Sequence[float],
         attack: Any = None,
         k: int | None = None,
-        n_attacked: int | None = None,
+        n_rows: int | None = None,
         random: bool = True,
         certified: Mapping[str, Any] | None = None,
         score: str = "accuracy",
@@ -148,7 +148,7 @@ class StabilityCurveDisplay:
             Its `estimator` is ignored and replaced by each of the models.
         k : int, optional
             Size of the top set; that of `attack` by default.
-        n_attacked : int, optional
+        n_rows : int, optional
             Attack only the first rows; accuracy and AUC are of all.
         random : bool, default=True
             Whether to draw what as many random directions find as the attack has iterations: an attack that is not
@@ -175,7 +175,7 @@ class StabilityCurveDisplay:
             if not models:
                 raise ValueError(f"There is no classifier in the list of {name!r}.")
             for model in models:
-                rows = take(X, slice(n_attacked))
+                rows = take(X, slice(n_rows))
                 aim = retarget(attack, model, k)
                 attacked.setdefault(name, []).append(_curve(aim, rows, radii))
                 if random:

@@ -36,7 +36,7 @@ class ThicknessDisplay:
         For every model, columns ``first_flip``, ``thickness``, ``hessian_norm``, one row per sample.
     correlations : dict of str to dict
         For every model, the correlation of the first flip with each quantity.
-    n_steps : int
+    max_iter : int
         Budget of the attack.
 
     Attributes
@@ -48,13 +48,13 @@ class ThicknessDisplay:
     Chen et al., *Robust ranking explanations*, 2023, Figure 3.
     """
 
-    @checked(rows=Named(Table(("first_flip", *_QUANTITIES)), least=1), correlations=Instance(Mapping), n_steps=COUNT)
+    @checked(rows=Named(Table(("first_flip", *_QUANTITIES)), least=1), correlations=Instance(Mapping), max_iter=COUNT)
     def __init__(
-        self, rows: dict[str, pd.DataFrame], correlations: dict[str, dict[str, float]], *, n_steps: int = 1000
+        self, rows: dict[str, pd.DataFrame], correlations: dict[str, dict[str, float]], *, max_iter: int = 1000
     ) -> None:
         self.rows = rows
         self.correlations = correlations
-        self.n_steps = n_steps
+        self.max_iter = max_iter
 
     @classmethod
     @checked(
@@ -63,9 +63,9 @@ class ThicknessDisplay:
             source="Study.flips",
         ),
         methods=optional(Each(Text(), least=1)),
-        n_steps=COUNT,
+        max_iter=COUNT,
     )
-    def from_results(cls, flips: pd.DataFrame, *, methods: Any = None, n_steps: int = 1000) -> Self:
+    def from_results(cls, flips: pd.DataFrame, *, methods: Any = None, max_iter: int = 1000) -> Self:
         """Plot `methods` (all by default) of ``Study.flips`` of one data set."""
         check_one_data_set(cls, flips)
         names = list(flips["method"]) if methods is None else list(methods)
@@ -76,7 +76,7 @@ class ThicknessDisplay:
         columns = ("first_flip", *_QUANTITIES)
         rows = {name: pd.DataFrame({c: table.loc[name, c] for c in columns}) for name in names}
         correlations = {name: {q: float(table.loc[name, f"spearman_{q}"]) for q in _QUANTITIES} for name in names}
-        return cls(rows, correlations, n_steps=n_steps).plot()
+        return cls(rows, correlations, max_iter=max_iter).plot()
 
     @classmethod
     @checked(
@@ -130,7 +130,7 @@ class ThicknessDisplay:
             }
             rows[name] = pd.DataFrame({"first_flip": result.first_flip, **values})
             correlations[name] = {q: flip_correlation(result.first_flip, values[q]).spearman for q in _QUANTITIES}
-        return cls(rows, correlations, n_steps=result.n_iter).plot()
+        return cls(rows, correlations, max_iter=result.n_iter).plot()
 
     def plot(self) -> Self:
         """Draw on a new figure."""
@@ -140,7 +140,7 @@ class ThicknessDisplay:
             len(self.rows), 2, figsize=(7.6, 2.4 * len(self.rows)), layout="constrained", sharey=True, squeeze=False
         )
         for number, (name, rows) in enumerate(self.rows.items()):
-            censored = rows["first_flip"] > self.n_steps
+            censored = rows["first_flip"] > self.max_iter
             for ax, (quantity, label) in zip(self.axes_[number], _QUANTITIES.items()):
                 for part, fill in ((rows[~censored], f"C{number}"), (rows[censored], "none")):
                     ax.scatter(

@@ -21,7 +21,7 @@ class FlipCorrelation:
     ----------
     pearson, spearman : float
         NaN if either side is constant, or fewer than two samples are left.
-    n_samples : int
+    n_rows : int
         Samples in the correlation.
     n_censored : int
         Samples marked as censored, whether in it or dropped.
@@ -29,7 +29,7 @@ class FlipCorrelation:
 
     pearson: float
     spearman: float
-    n_samples: int
+    n_rows: int
     n_censored: int
 
 
@@ -62,7 +62,7 @@ def flip_correlation(
     Returns
     -------
     FlipCorrelation
-        With ``pearson``, ``spearman``, ``n_samples`` and ``n_censored``.
+        With ``pearson``, ``spearman``, ``n_rows`` and ``n_censored``.
 
     Raises
     ------

@@ -20,7 +20,7 @@ NORMS = ("fro", "spectral", "estimated")
 
 @own_switches()
 @checked(
-    X=Rows(), norm=Choice(NORMS), kappa=POSITIVE, max_exact=Number(0, integer=True), n_probes=COUNT, random_state=SEED
+    X=Rows(), norm=Choice(NORMS), kappa=POSITIVE, max_exact=Number(0, integer=True), n_draws=COUNT, random_state=SEED
 )
 def hessian_norm(
     estimator: Any,
@@ -29,7 +29,7 @@ def hessian_norm(
     norm: str = "fro",
     kappa: float = 0.01,
     max_exact: int = 512,
-    n_probes: int = 32,
+    n_draws: int = 32,
     random_state: RandomState = 0,
 ) -> np.ndarray:
     r"""Norm of the derivative of the attribution, :math:`H(x) = \partial a(x) / \partial x`.
@@ -55,8 +55,8 @@ def hessian_norm(
         Step of "estimated": small against the features' scale, large against the rounding of float32 gradients.
     max_exact : int, default=512
         Largest number of features for which the whole matrix is formed (1 MB a sample in float32).
-    n_probes : int, default=32
-        Beyond `max_exact`: Hutchinson probes for "fro", of relative standard error at most 1 / sqrt(2 n_probes), or
+    n_draws : int, default=32
+        Beyond `max_exact`: Hutchinson probes for "fro", of relative standard error at most 1 / sqrt(2 n_draws), or
         power iterations for "spectral", which approaches the norm from below.
     random_state : int, RandomState or None, default=0
         Source of the probes.
@@ -96,7 +96,7 @@ def hessian_norm(
     exact = n_features <= max_exact
     target = probabilities(estimator, X).argmax(axis=1)
     probe = displacement_sampler(n_features, 1.0, "gaussian", random_state)
-    n_vectors = n_probes if norm == "fro" else 1
+    n_vectors = n_draws if norm == "fro" else 1
 
     result = np.empty(len(array))
     for part in chunks(len(array), n_features * (n_features if exact else n_vectors)):
@@ -114,7 +114,7 @@ def hessian_norm(
             if norm == "fro":
                 values = frobenius_estimate(outputs, leaf, vectors.transpose(0, 1))
             else:
-                values = spectral_estimate(outputs, leaf, vectors[:, 0], n_probes)
+                values = spectral_estimate(outputs, leaf, vectors[:, 0], n_draws)
         result[part] = values.detach().cpu().numpy()
     return result
 

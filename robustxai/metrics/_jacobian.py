@@ -51,13 +51,13 @@ def jacobian(estimator: Any, x: Tensor, target: Tensor, outputs: Callable[[Tenso
 def frobenius_estimate(values: Tensor, leaf: Tensor, probes: Tensor) -> Tensor:
     r"""Hutchinson's estimate of the Frobenius norm: the root of the mean of :math:`\|J^T v\|_2^2`, v ~ N(0, I).
 
-    `probes` has shape (n_probes, n, m); the square is unbiased.
+    `probes` has shape (n_draws, n, m); the square is unbiased.
     """
     squares = [gradient(values, leaf, probe).flatten(start_dim=1).square().sum(dim=1) for probe in probes]
     return torch.stack(squares).mean(dim=0).sqrt()
 
 
-def spectral_estimate(values: Tensor, leaf: Tensor, start: Tensor, n_iter: int) -> Tensor:
+def spectral_estimate(values: Tensor, leaf: Tensor, start: Tensor, max_iter: int) -> Tensor:
     """Largest singular value by power iteration on J^T J from `start` (n, d): never above the true one.
 
     J v is the derivative of the linear map u -> J^T u in the direction v, so no forward mode is needed.
@@ -70,7 +70,7 @@ def spectral_estimate(values: Tensor, leaf: Tensor, start: Tensor, n_iter: int) 
         return gradient(pulled, dual, v.view_as(pulled)).detach()
 
     v = start / start.norm(dim=1, keepdim=True)
-    for _ in range(n_iter):
+    for _ in range(max_iter):
         v = gradient(values, leaf, forward(v)).detach().flatten(start_dim=1)
         v = v / v.norm(dim=1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
     return forward(v).norm(dim=1)

@@ -252,7 +252,7 @@ class CertifiedPrecisionScorer:
     ----------
     k, epsilon, norm, ranking, method
         As in :func:`robustxai.certificates.certify_top_k`.
-    max_samples : int, optional
+    n_rows : int, optional
         Certify only the first rows.
 
     Warns
@@ -277,7 +277,7 @@ class CertifiedPrecisionScorer:
     norm: Any = 2
     ranking: str = "magnitude"
     method: str = "best"
-    max_samples: int | None = None
+    n_rows: int | None = None
 
     __repr__ = short_repr
 
@@ -287,7 +287,7 @@ class CertifiedPrecisionScorer:
         "norm": NORM_NAME,
         "ranking": RANKING,
         "method": Choice(("best", "zonotope", "affine", "curvature", "interval")),
-        "max_samples": optional(COUNT),
+        "n_rows": optional(COUNT),
     }
 
     def __post_init__(self) -> None:
@@ -295,7 +295,7 @@ class CertifiedPrecisionScorer:
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
-        X = take(X, slice(self.max_samples))
+        X = take(X, slice(self.n_rows))
         certificate = certify_top_k(
             estimator,
             X,
@@ -340,7 +340,7 @@ class RobustnessScorer:
         The estimators of the attacks are ignored and replaced by the estimator that is scored.
     reference : mapping of name to attack, optional
         Attacks that are reported by name but stay out of the minimum, because their radius is another one, say.
-    max_samples : int, optional
+    n_rows : int, optional
         Attack only the first rows (rows are expected in random order); AUC and accuracy always use all.
     n_draws, n_points : int, default=20, 5
         Sampling of the thickness.
@@ -358,7 +358,7 @@ class RobustnessScorer:
     """
 
     attack: BaseAttack | Mapping[str, BaseAttack] = field(default_factory=ERAttack)
-    max_samples: int | None = None
+    n_rows: int | None = None
     n_draws: int = 20
     n_points: int = 5
     reference: Mapping[str, BaseAttack] = field(default_factory=dict)
@@ -367,7 +367,7 @@ class RobustnessScorer:
 
     _constraints = {
         "attack": Either((ATTACK, Named(ATTACK))),
-        "max_samples": optional(COUNT),
+        "n_rows": optional(COUNT),
         "n_draws": COUNT,
         "n_points": COUNT,
         "reference": Named(ATTACK),
@@ -387,7 +387,7 @@ class RobustnessScorer:
 
     def _score_together(self, estimators: Sequence[Any], X: Any, y: Any) -> list[dict[str, float]]:
         estimators = [_target_estimator(estimator, X) for estimator in estimators]
-        attacked = [(clf, take(rows, slice(self.max_samples))) for clf, rows in estimators]
+        attacked = [(clf, take(rows, slice(self.n_rows))) for clf, rows in estimators]
         results = {name: _run_on_all(attack, attacked) for name, attack in self._attacks().items()}
         references = {name: _run_on_all(attack, attacked) for name, attack in self.reference.items()}
         return [
@@ -403,7 +403,7 @@ class RobustnessScorer:
     ) -> dict[str, float]:
         """All scores of a classifier, whose first rows have been attacked."""
         scores = {"roc_auc": _area(roc_auc, clf, X, y), "accuracy": float(accuracy_score(y, clf.predict(X)))}
-        X, y = take(X, slice(self.max_samples)), np.asarray(y)[: self.max_samples]
+        X, y = take(X, slice(self.n_rows)), np.asarray(y)[: self.n_rows]
         attacks = self._attacks()
         worst = strongest(list(results.values()))
         first = next(iter(attacks.values()))

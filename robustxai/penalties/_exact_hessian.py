@@ -34,10 +34,10 @@ class ExactHessian:
     ----------
     norm : {"fro", "spectral"}, default="fro"
         "fro" needs no iteration and bounds "spectral" from above.
-    n_probes : int, optional
+    n_draws : int, optional
         Of "fro": the number of random sign vectors v in the place of all d unit vectors (Hutchinson). The square is
         then unbiased. By default all of them, exactly: one product each, which a table affords.
-    n_iter : int, default=100
+    max_iter : int, default=100
         Of "spectral": most products with H, or with :math:`H H^\top` where H is no Hessian, of Lanczos's method: power
         iteration with the best combination of all its vectors. As many as there are features give the exact norm, so
         that tables of up to 100 columns never stop short. v is held constant in the derivative, which is the right one
@@ -49,7 +49,7 @@ class ExactHessian:
     Warns
     -----
     ConvergenceWarning
-        Of "spectral": samples that are not done after `n_iter` products; their norm may be too low.
+        Of "spectral": samples that are not done after `max_iter` products; their norm may be too low.
 
     References
     ----------
@@ -58,11 +58,11 @@ class ExactHessian:
     """
 
     norm: str = "fro"
-    n_probes: int | None = None
-    n_iter: int = 100
+    n_draws: int | None = None
+    max_iter: int = 100
     tol: float = 1e-6
 
-    _constraints = {"norm": Choice(_NORMS), "n_probes": optional(COUNT), "n_iter": COUNT, "tol": NOT_NEGATIVE}
+    _constraints = {"norm": Choice(_NORMS), "n_draws": optional(COUNT), "max_iter": COUNT, "tol": NOT_NEGATIVE}
 
     def __post_init__(self) -> None:
         check_arguments(self)
@@ -74,7 +74,7 @@ class ExactHessian:
         if self.norm == "spectral":
             vectors = self._leading(batch)[None]
             scale = 1.0
-        elif self.n_probes is None:
+        elif self.n_draws is None:
             shape = attribution.shape[batch.batch_ndim :]
             _check_size(attribution, shape.numel())
             units = torch.eye(shape.numel(), dtype=attribution.dtype, device=attribution.device)
@@ -83,10 +83,10 @@ class ExactHessian:
         else:
             draw = batch.draw(
                 lambda shape, generator: torch.randint(2, shape, generator=generator, device=attribution.device),
-                (self.n_probes, *attribution.shape),
+                (self.n_draws, *attribution.shape),
                 axis=1,
             )
-            vectors, scale = (2 * draw - 1).to(attribution.dtype), 1 / self.n_probes
+            vectors, scale = (2 * draw - 1).to(attribution.dtype), 1 / self.n_draws
         squares = products(attribution, batch.x, vectors).square().sum(dim=0).sum(dim=feature_axes)
         return safe_sqrt(squares * scale)
 
@@ -111,7 +111,7 @@ class ExactHessian:
             batch.randn_like(attribution),
             batch_ndim=batch.batch_ndim,
             tol=self.tol,
-            max_iter=self.n_iter,
+            max_iter=self.max_iter,
             by_magnitude=True,
         )
 
@@ -126,7 +126,7 @@ def _check_size(attribution: Tensor, n: int) -> None:
         size = entries * attribution.element_size() / 1e9
         raise ValueError(
             f"The exact Hessian norm of {attribution.numel() // n:,} rows with {n:,} features takes {n:,} products of "
-            f"{size:.3g} GB together in every step. Use n_probes (32 random products: unbiased, with a relative error "
+            f"{size:.3g} GB together in every step. Use n_draws (32 random products: unbiased, with a relative error "
             "of at most 1/8), norm='spectral', EstimatedHessianClassifier, or a smaller internal_batch_size."
         )
 

@@ -54,10 +54,10 @@ class IGNorm:
         m of the penalty; all points go through the network at once.
     n_attack_points : int, default=2
         m of the ascent: a fifth, as published.
-    n_steps : int, default=7
+    max_iter : int, default=7
         Steps of the ascent.
     step_size : float, optional
-        Length of a step; by default ``min(2.5 / n_steps, 1) * epsilon``, which reaches the far side of the ball.
+        Length of a step; by default ``min(2.5 / max_iter, 1) * epsilon``, which reaches the far side of the ball.
 
     Raises
     ------
@@ -95,7 +95,7 @@ class IGNorm:
     bounds: tuple[Any, Any] | None = None
     n_points: int = 10
     n_attack_points: int = 2
-    n_steps: int = 7
+    max_iter: int = 7
     step_size: float | None = None
 
     _constraints = {
@@ -105,7 +105,7 @@ class IGNorm:
         "norm": NORM,
         "n_points": COUNT,
         "n_attack_points": COUNT,
-        "n_steps": COUNT,
+        "max_iter": COUNT,
         "step_size": optional(POSITIVE),
     }
 
@@ -137,9 +137,9 @@ class IGNorm:
         def objective(points: Tensor) -> Tensor:
             return self._size(batch, points.reshape(x.shape), self.n_attack_points).flatten()
 
-        step_size = self.step_size if self.step_size is not None else self.epsilon * min(2.5 / self.n_steps, 1.0)
+        step_size = self.step_size if self.step_size is not None else self.epsilon * min(2.5 / self.max_iter, 1.0)
         start = batch.draw(partial(_inside, space, rows), rows.shape)
-        delta = ascend(objective, rows, space, n_steps=self.n_steps, step_size=step_size, start=start)
+        delta = ascend(objective, rows, space, max_iter=self.max_iter, step_size=step_size, start=start)
         return x + delta.reshape(x.shape)
 
     def _size(self, batch: ExplainedBatch, points: Tensor, n_points: int) -> Tensor:

@@ -96,7 +96,8 @@ def leading_eigenvector(
     if not bool(done.all()):
         warnings.warn(
             f"The largest eigenvalue of {int((~done).sum())} of {n} samples is not found to a relative residual of "
-            f"{tol:g} after n_iter={max_iter} products, and may be too low; raise n_iter (at {d} it is exact) or tol.",
+            f"{tol:g} after max_iter={max_iter} products, and may be too low; raise max_iter "
+            f"(at {d} it is exact) or tol.",
             ConvergenceWarning,
             stacklevel=4,
         )

@@ -38,7 +38,7 @@ class SSR:
         "closed" solves the C x C problem, "power" iterates on the whole Hessian by Lanczos's method, which is power
         iteration with the best combination of all its vectors; "auto" takes the first for networks with ReLUs and the
         second for smooth ones.
-    n_iter : int, default=100
+    max_iter : int, default=100
         Of "power": most products with the Hessian. As many as there are features give the exact eigenvalue, so that
         tables of up to 100 columns never stop short.
     tol : float, default=1e-6
@@ -48,7 +48,7 @@ class SSR:
     Warns
     -----
     ConvergenceWarning
-        Of "power": samples that are not done after `n_iter` products; their penalty may be too low.
+        Of "power": samples that are not done after `max_iter` products; their penalty may be too low.
 
     Notes
     -----
@@ -61,10 +61,10 @@ class SSR:
     """
 
     method: str = "auto"
-    n_iter: int = 100
+    max_iter: int = 100
     tol: float = 1e-6
 
-    _constraints = {"method": Choice(_METHODS), "n_iter": COUNT, "tol": NOT_NEGATIVE}
+    _constraints = {"method": Choice(_METHODS), "max_iter": COUNT, "tol": NOT_NEGATIVE}
 
     def __post_init__(self) -> None:
         check_arguments(self)
@@ -84,7 +84,7 @@ class SSR:
             batch.randn_like(slope),
             batch_ndim=batch.batch_ndim,
             tol=self.tol,
-            max_iter=self.n_iter,
+            max_iter=self.max_iter,
         )
         return (products(slope, batch.x, vector[None])[0] * vector).flatten(start_dim=batch.batch_ndim).sum(dim=-1)
 

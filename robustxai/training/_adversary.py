@@ -33,7 +33,7 @@ class GapAdversary:
         Size of T, at most all units but one.
     epsilon : float, default=0.5
         Radius.
-    n_steps : int, default=1
+    max_iter : int, default=1
         Steps of the ascent.
     norm : {2, inf}, default=2
         p.
@@ -43,11 +43,11 @@ class GapAdversary:
 
     k: int
     epsilon: float = 0.5
-    n_steps: int = 1
+    max_iter: int = 1
     norm: float = 2
     ranking: str = "magnitude"
 
-    _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "n_steps": COUNT, "norm": NORM, "ranking": RANKING}
+    _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM, "ranking": RANKING}
 
     def __post_init__(self) -> None:
         check_arguments(self)
@@ -66,7 +66,7 @@ class GapAdversary:
             weights = torch.where(top, -1 / k, 1 / max(n_units - k, 1)).to(scores)
             return (scores * weights).sum(dim=-1)
 
-        return _climb(objective, batch.x, self.epsilon, self.n_steps, self.norm)
+        return _climb(objective, batch.x, self.epsilon, self.max_iter, self.norm)
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,17 @@ class LossAdversary:
     ----------
     epsilon : float, default=0.1
         Radius.
-    n_steps : int, default=1
+    max_iter : int, default=1
         Steps of the ascent, from x itself.
     norm : {2, inf}, default=inf
         p.
     """
 
     epsilon: float = 0.1
-    n_steps: int = 1
+    max_iter: int = 1
     norm: float = math.inf
 
-    _constraints = {"epsilon": NOT_NEGATIVE, "n_steps": COUNT, "norm": NORM}
+    _constraints = {"epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM}
 
     def __post_init__(self) -> None:
         check_arguments(self)
@@ -101,12 +101,12 @@ class LossAdversary:
         def objective(points: Tensor) -> Tensor:
             return torch.nn.functional.cross_entropy(batch.module(points), labels, reduction="none")
 
-        return _climb(objective, batch.x, self.epsilon, self.n_steps, self.norm)
+        return _climb(objective, batch.x, self.epsilon, self.max_iter, self.norm)
 
 
-def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, n_steps: int, norm: float) -> Tensor:
-    step_size = epsilon * min(2.5 / n_steps, 1.0)  # enough to reach the far side of the ball, and one step its edge
-    return x.detach() + ascend(objective, x, _ball(x, epsilon, norm), n_steps=n_steps, step_size=step_size)
+def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, max_iter: int, norm: float) -> Tensor:
+    step_size = epsilon * min(2.5 / max_iter, 1.0)  # enough to reach the far side of the ball, and one step its edge
+    return x.detach() + ascend(objective, x, _ball(x, epsilon, norm), max_iter=max_iter, step_size=step_size)
 
 
 def _ball(x: Tensor, epsilon: float, norm: float) -> PerturbationSet:

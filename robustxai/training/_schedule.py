@@ -16,14 +16,14 @@ __all__ = ["OneCycle"]
 
 
 class OneCycle(Callback):
-    """Learning rate up to ``net.lr`` over the first `warmup` of training and down to nearly zero after it.
+    """Learning rate up to ``net.lr`` over the first `warm_up_share` of training and down to nearly zero after it.
 
     The default schedule of every classifier, because the weights that remain are then not those of a noisy last step;
     ``callbacks__lr_schedule=None`` turns it off. With early stopping the cycle is simply cut short.
 
     Parameters
     ----------
-    warmup : float, default=0.3
+    warm_up_share : float, default=0.3
         Share of all steps in which the rate rises, from ``lr / 25``.
 
     References
@@ -31,9 +31,9 @@ class OneCycle(Callback):
     Smith and Topin, *Super-convergence*, 2018.
     """
 
-    @checked(warmup=Number(0, 1, below=True))
-    def __init__(self, warmup: float = 0.3) -> None:
-        self.warmup = warmup
+    @checked(warm_up_share=Number(0, 1, below=True))
+    def __init__(self, warm_up_share: float = 0.3) -> None:
+        self.warm_up_share = warm_up_share
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Remember how many epochs there were before."""
@@ -57,8 +57,8 @@ class OneCycle(Callback):
 
     def factor(self, progress: float) -> float:
         """Share of the peak rate after `progress` in [0, 1] of training (two half cosines)."""
-        if progress < self.warmup:
-            start, end, along = 1 / 25, 1.0, progress / self.warmup
+        if progress < self.warm_up_share:
+            start, end, along = 1 / 25, 1.0, progress / self.warm_up_share
         else:
-            start, end, along = 1.0, 1e-4, min((progress - self.warmup) / (1 - self.warmup), 1.0)
+            start, end, along = 1.0, 1e-4, min((progress - self.warm_up_share) / (1 - self.warm_up_share), 1.0)
         return end + (start - end) * (1 + math.cos(math.pi * along)) / 2

@@ -204,7 +204,7 @@ def test_without_gradients_nes_finds_what_gradients_find(table):
         attack.run(X[:40]).precision_at_k.mean()
         for attack in (
             RandomAttack(clf, threat=threat, max_iter=40),
-            NESAttack(clf, threat=threat, max_iter=40, n_queries=20),
+            NESAttack(clf, threat=threat, max_iter=40, n_draws=20),
             BoundaryMarginAttack(clf, threat=threat, max_iter=40),
         )
     )
@@ -241,7 +241,7 @@ def test_a_random_start_is_another_walk(table):
         (lambda box: AutoExplanationAttack(box, k=0), ValueError, "k"),
         (lambda box: AutoExplanationAttack(box, max_iter=3), TypeError, "max_iter"),
         (lambda box: AutoExplanationAttack(), ValueError, "no estimator to attack"),
-        (lambda box: NESAttack(box, n_queries=1), ValueError, "n_queries"),
+        (lambda box: NESAttack(box, n_draws=1), ValueError, "n_draws"),
         (lambda box: NESAttack(box, smoothing=0), ValueError, "smoothing"),
         (lambda box: PromotionAttack(box, rank=0), ValueError, "rank"),
         (lambda box: AutoExplanationAttack(BlackBox(box.estimator)), TypeError, "BlackBox needs a fitted classifier"),

@@ -130,7 +130,7 @@ def test_an_explainer_that_is_constant_around_every_input_is_told(victim, X, opt
     "victim",
     [
         Victim(),
-        Victim(Functional(), SmoothGrad(n_samples=4, sigma=0.5)),  # a mean of gradients: their weights change
+        Victim(Functional(), SmoothGrad(n_draws=4, sigma=0.5)),  # a mean of gradients: their weights change
         Victim(normal_(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)), 1.5)),
         Victim(normal_(nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2)), 1.5), Gradient("probability")),
         Victim(

@@ -43,7 +43,7 @@ def victims():
         MSEAttack(k=8, threat=THREAT, max_iter=15, keep="last"),
         MultiObjectiveAttack(k=8, threat=THREAT, max_iter=15),
         TargetedManipulation(k=8, threat=THREAT, max_iter=15, target_units=[3, 5]),
-        NESAttack(k=8, threat=THREAT, max_iter=5, n_queries=6),
+        NESAttack(k=8, threat=THREAT, max_iter=5, n_draws=6),
         RandomAttack(k=8, threat=THREAT, max_iter=15, random_state=4),
     ],
     ids=lambda attack: type(attack).__name__,

@@ -22,7 +22,7 @@ def table(tmp_path):
 def small(table):
     """Four cells that take a fraction of a second each."""
     defenses = ("logistic_regression", "softplus")
-    return Experiment((str(table),), defenses, ("er", "random"), seeds=2, k=3, max_iter=4, n_attacked=20)
+    return Experiment((str(table),), defenses, ("er", "random"), seeds=2, k=3, max_iter=4, n_rows=20)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from robustxai.benchmark import (
 )
 from robustxai.perturbation import ThreatModel
 
-CELL = EfficacyCell("breast_cancer", "atex", 0, 2, epsilon=0.05, epochs=2, n_train=200, n_attacked=80)
+CELL = EfficacyCell("breast_cancer", "atex", 0, 2, epsilon=0.05, epochs=2, n_train=200, n_rows=80)
 ITERATED = [arm for arm in ARMS if arm != "logistic_regression"]
 METRICS = [
     f"{name}_{stage}"
@@ -31,7 +31,7 @@ METRICS = [
 @pytest.fixture
 def study():
     return ATEXEfficacy(
-        ("breast_cancer",), seeds=2, iterations=(0, 1), epsilons=(0.05,), epochs=1, n_train=100, n_attacked=40
+        ("breast_cancer",), seeds=2, iterations=(0, 1), epsilons=(0.05,), epochs=1, n_train=100, n_rows=40
     )
 
 
@@ -93,7 +93,7 @@ def test_adversarial_training_raises_fgsm_accuracy_online():
 
 def test_the_name_has_every_field():
     changes = {"data": "compas", "defense": "plain", "seed": 1, "iterations": 3, "epsilon": 0.2}
-    changes |= {"epochs": 3, "n_train": 100, "n_attacked": 50}
+    changes |= {"epochs": 3, "n_train": 100, "n_rows": 50}
     names = {CELL.name, *(replace(CELL, **{name: value}).name for name, value in changes.items())}
     assert len(names) == len(changes) + 1
 

@@ -33,12 +33,12 @@ CELL = ImageCell("mnist", "atex", 0, "tiny")
 TUNED = ("plain", "atex", "atex_code", "r2et")
 
 
-def images(n_samples=None, subset="train", random_state=0, return_X_y=True):
+def images(n_rows=None, subset="train", random_state=0, return_X_y=True):
     """Two kinds of bars with noise, in the form of the real images."""
-    n_samples = n_samples or 300
+    n_rows = n_rows or 300
     rng = np.random.default_rng([random_state, subset == "test"])
-    y = np.arange(n_samples) % 2
-    X = rng.uniform(0, 0.4, size=(n_samples, 1, 28, 28))
+    y = np.arange(n_rows) % 2
+    X = rng.uniform(0, 0.4, size=(n_rows, 1, 28, 28))
     X[y == 0, :, 8:12, 4:24] += 0.5
     X[y == 1, :, 4:24, 14:18] += 0.5
     return X.astype(np.float32), y
@@ -94,7 +94,7 @@ def test_figures_are_those_of_the_model():
     model = fitted(cell)
     _, (X, y) = _atex_images_models.image_rows("mnist", 0, "tiny", "test")
     assert row["accuracy"] == model.score(X, y)
-    assert row["n_attacked"] == 8
+    assert row["n_rows"] == 8
     threat = ThreatModel(0.08, norm="inf", bounds=(0.0, 1.0))
     step = 5 * 0.08 / 3
     attack = TopKManipulation(model, k=50, threat=threat, max_iter=3, step_size=step, momentum=0.0, keep="last")
@@ -144,7 +144,7 @@ def test_rows_of_a_targeted_result_stay_in_place():
 
 
 def test_validation_images_are_training_images_that_nobody_trains_on(monkeypatch):
-    def numbered(n_samples=None, subset="train", **_):
+    def numbered(n_rows=None, subset="train", **_):
         X = np.arange(100, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 28, 28), np.float32)
         assert subset == "train"
         return X, np.arange(100) % 2
@@ -202,7 +202,7 @@ def test_defaults_are_both_data_sets_and_every_arm():
     assert len(study.cells()) == 2 * 3 * len(IMAGE_ARMS) == len({cell.name for cell in study.cells()})
     assert "logistic_regression" in IMAGE_ARMS
     full = SIZES["full"]
-    assert (full.n_train, full.n_attacked, full.max_iter) == (60_000, 1_000, 200)
+    assert (full.n_train, full.n_rows, full.max_iter) == (60_000, 1_000, 200)
 
 
 @pytest.mark.parametrize(

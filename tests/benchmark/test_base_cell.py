@@ -181,7 +181,7 @@ def test_the_files_of_a_data_set_count(monkeypatch, tmp_path):
 
 
 def test_a_result_of_another_attack_is_left_alone_and_not_returned(monkeypatch, tmp_path):
-    cell = Cell("breast_cancer", "vanilla", 0, ("er",), max_iter=20, n_attacked=20, params=(("max_epochs", 10),))
+    cell = Cell("breast_cancer", "vanilla", 0, ("er",), max_iter=20, n_rows=20, params=(("max_epochs", 10),))
     first = run_cells([cell], tmp_path)
     name = cell.name
     content = (tmp_path / "cells" / name).read_bytes()
@@ -204,7 +204,7 @@ def test_other_processes_are_told_of_what_was_registered(monkeypatch, tmp_path):
     monkeypatch.setitem(ATTACKS, "er", weak)
     monkeypatch.setitem(ATTACKS, "mine", weak)
     monkeypatch.setitem(DATA, "breast_cancer", lambda: another_table())
-    options = {"k": 1, "max_iter": 5, "n_attacked": 10, "params": (("max_epochs", 3),)}
+    options = {"k": 1, "max_iter": 5, "n_rows": 10, "params": (("max_epochs", 3),)}
     cells = [Cell("breast_cancer", "softplus", seed, ("er", "mine"), **options) for seed in range(2)]
     one, two = (run_cells(cells, tmp_path / str(n), n_jobs=n) for n in (1, 2))
     pd.testing.assert_frame_equal(one.drop(columns="fit_seconds"), two.drop(columns="fit_seconds"))
@@ -248,7 +248,7 @@ def test_a_cell_of_ones_own(tmp_path, monkeypatch):
 
 
 def test_what_rows_share_is_told_in_the_row_of_the_table():
-    options = {"k": 3, "max_iter": 2, "n_attacked": 10, "certify": True}
+    options = {"k": 3, "max_iter": 2, "n_rows": 10, "certify": True}
     row = run_cell(Cell("breast_cancer", "logistic_regression", 0, ("random",), **options))
     assert "100 % of their top-3 sets in common" in row["warning"]
     assert (row["between_rows_precision"], row["distinct_top_k_sets"], row["commonest_top_k_share"]) == (1, 1, 1)

@@ -30,7 +30,7 @@ CHANGED = {
     "epsilon": 0.25,
     "norm": "inf",
     "max_iter": 99,
-    "n_attacked": 999,
+    "n_rows": 999,
     "params": (("max_epochs", 3),),
     "part": "validation",
     "start": "vanilla",
@@ -93,7 +93,7 @@ def test_every_defense_has_the_seed_and_k_of_the_cell(defense):
 
 
 def test_a_row_equals_the_protocol_by_hand(table):
-    cell = Cell(str(table), "softplus", 3, ("er", "random"), k=3, max_iter=5, n_attacked=15)
+    cell = Cell(str(table), "softplus", 3, ("er", "random"), k=3, max_iter=5, n_rows=15)
     row = run_cell(cell)
     X, y = load_table(table, return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, np.asarray(y), test_size=0.25, stratify=y, random_state=3)
@@ -124,7 +124,7 @@ def test_a_row_equals_the_protocol_by_hand(table):
 
 @pytest.mark.parametrize("norm", ["2", "inf"])
 def test_the_certified_precision_is_that_of_the_attacked_rows_in_the_same_ball(table, norm):
-    cell = Cell(str(table), "softplus", 0, ("random",), 3, 0.2, norm, max_iter=4, n_attacked=15, certify=True)
+    cell = Cell(str(table), "softplus", 0, ("random",), 3, 0.2, norm, max_iter=4, n_rows=15, certify=True)
     row = run_cell(cell)
     X_train, X_test, y_train, _ = prepare_rows(cell)
     clf = SoftplusClassifier(random_state=0).fit(X_train, y_train)
@@ -143,14 +143,14 @@ def times_input(module, x, target, **options):
 @pytest.mark.parametrize("params", [{"module__activation": "gelu"}, {"explainer": times_input}])
 def test_without_a_certificate_there_is_no_certified_precision(table, monkeypatch, params):
     monkeypatch.setitem(DEFENSES, "own", lambda k, seed: SoftplusClassifier(max_epochs=1).set_params(**params))
-    row = run_cell(Cell(str(table), "own", 0, ("random",), 3, max_iter=2, n_attacked=9, certify=True))
+    row = run_cell(Cell(str(table), "own", 0, ("random",), 3, max_iter=2, n_rows=9, certify=True))
     assert "certified_precision_at_k" not in row
     assert 0 < row["precision_at_k"] <= 1
 
 
 def test_the_ensemble_counts_and_what_it_says_is_in_the_row(table, recwarn):
     """A linear model, of which it says that its P@k is worth nothing; and of any other that none is below it."""
-    cell = Cell(str(table), "logistic_regression", 0, ("random", "auto"), k=3, max_iter=4, n_attacked=20)
+    cell = Cell(str(table), "logistic_regression", 0, ("random", "auto"), k=3, max_iter=4, n_rows=20)
     row = run_cell(cell)
     assert row["precision_at_k_auto"] == 1
     assert "linear, or has collapsed" in row["warning"]
@@ -168,7 +168,7 @@ def test_the_ensemble_counts_and_what_it_says_is_in_the_row(table, recwarn):
 
 def test_other_warnings_are_heard(table):
     with pytest.warns(UserWarning, match="k=99 is not smaller"):
-        run_cell(Cell(str(table), "softplus", 0, ("random",), k=99, max_iter=2, n_attacked=5))
+        run_cell(Cell(str(table), "softplus", 0, ("random",), k=99, max_iter=2, n_rows=5))
 
 
 def test_trees_have_an_auc_and_no_explanation(table):
@@ -178,20 +178,20 @@ def test_trees_have_an_auc_and_no_explanation(table):
 
 
 def test_linear_models_are_perfectly_stable(table):
-    row = run_cell(Cell(str(table), "logistic_regression", 0, ("er", "random"), k=3, max_iter=4, n_attacked=20))
+    row = run_cell(Cell(str(table), "logistic_regression", 0, ("er", "random"), k=3, max_iter=4, n_rows=20))
     assert row["precision_at_k"] == row["thickness"] == 1
     assert row["first_flip"] == 5
 
 
 def test_an_edited_table_is_read_again(table):
-    cell = Cell(str(table), "logistic_regression", 0, ("random",), k=2, max_iter=1, n_attacked=5)
+    cell = Cell(str(table), "logistic_regression", 0, ("random",), k=2, max_iter=1, n_rows=5)
     assert run_cell(cell)["n_features"] == 9
     pd.read_csv(table).drop(columns="home").to_csv(table, index=False)
     assert run_cell(cell)["n_features"] == 6  # five numbers and the mark of a's gaps
 
 
 def test_reference_attacks_are_reported_and_do_not_count(table):
-    cell = Cell(str(table), "softplus", 0, ("random",), k=3, max_iter=5, n_attacked=15)
+    cell = Cell(str(table), "softplus", 0, ("random",), k=3, max_iter=5, n_rows=15)
     plain, beside = run_cell(cell), run_cell(replace(cell, reference_attacks=("er",)))
     assert beside["precision_at_k"] == plain["precision_at_k"] == beside["precision_at_k_random"]
     assert beside["precision_at_k_er"] < beside["precision_at_k"]
@@ -208,7 +208,7 @@ def test_a_retrained_cell_starts_from_the_vanilla_model_that_it_names(table):
         ("random",),
         k=3,
         max_iter=5,
-        n_attacked=15,
+        n_rows=15,
         params=(("lr", 1e-12),),
         start="vanilla",
         start_params=start,

@@ -30,7 +30,7 @@ def test_the_grid_is_complete_and_goes_data_set_by_data_set():
     assert [(c.data, c.seed, c.defense) for c in cells] == [
         (data, seed, defense) for data in ("adult", "bank") for seed in range(3) for defense in ("vanilla", "r2et")
     ]
-    assert {(c.k, c.epsilon, c.norm, c.max_iter, c.n_attacked, c.attacks) for c in cells} == {
+    assert {(c.k, c.epsilon, c.norm, c.max_iter, c.n_rows, c.attacks) for c in cells} == {
         (5, 0.1, "inf", 100, 1000, ("er",))
     }
     assert {cell.certify for cell in cells} == {True}
@@ -146,7 +146,7 @@ def test_two_processes_give_the_rows_of_one(small, tmp_path):
         ({"seeds": 0}, ValueError, "seeds must be a finite number >= 1"),
         ({"k": 0}, ValueError, "k must be"),
         ({"max_iter": 2.5}, TypeError, "max_iter must be an integer"),
-        ({"n_attacked": -1}, ValueError, "n_attacked must be"),
+        ({"n_rows": -1}, ValueError, "n_rows must be"),
         ({"epsilon": -0.1}, ValueError, "epsilon must be a finite number >= 0"),
         ({"epsilon": float("nan")}, ValueError, "epsilon must be"),
         ({"norm": "1"}, ValueError, "use '2' or 'inf'"),

@@ -195,7 +195,7 @@ def small(monkeypatch):
     published = ATTACKS["er_paper"]
     for name in ("er_paper", "mse_paper"):
         monkeypatch.setitem(ATTACKS, name, lambda *args: published(*args).set_params(max_iter=3))
-    return R2ETPaper(data=("breast_cancer",), methods=tuple(methods), seeds=2, n_attacked=20, n_splits=2)
+    return R2ETPaper(data=("breast_cancer",), methods=tuple(methods), seeds=2, n_rows=20, n_splits=2)
 
 
 def test_the_whole_in_small(tmp_path, small):

@@ -12,7 +12,7 @@ from robustxai.benchmark import R2ETShapes, ShapeCell, run_shape_cell, shapes_ma
 from robustxai.benchmark import _r2et_shapes as shapes
 from robustxai.classifiers import LinearClassifier, R2ETClassifier
 
-TINY = {"n_train": 60, "n_test": 40, "n_pairs": 40, "epochs": 2, "warm_up": 1, "n_attacked": 10, "paper_steps": 3}
+TINY = {"n_train": 60, "n_test": 40, "n_pairs": 40, "epochs": 2, "warm_up_epochs": 1, "n_rows": 10, "paper_steps": 3}
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_cell_is_trained_attacked_and_measured_alike_each_time(data, dataset):
     row, again = (run_shape_cell(ShapeCell(data, "R2ET-mm", 0)) for _ in range(2))
     assert 0 <= row["precision_at_k"] <= min(row["precision_at_k_er"], row["precision_at_k_random"]) <= 1
     assert 0 <= row["roc_auc"] <= 1
-    assert row["n_attacked"] == 10
+    assert row["n_rows"] == 10
     assert {"comprehensiveness", "sufficiency", "precision_at_k_er_paper", "precision_at_k_mse_paper"} <= set(row)
     del row["fit_seconds"], again["fit_seconds"]
     assert row == again
@@ -89,7 +89,7 @@ def test_every_method_sees_the_data_as_often():
             estimator = ShapeCell(data, method, 0).estimator()
             if isinstance(estimator, LinearClassifier):
                 continue
-            assert estimator.max_epochs + estimator.warm_up == 2
+            assert estimator.max_epochs + estimator.warm_up_epochs == 2
             assert not isinstance(estimator, R2ETClassifier) or estimator.k == shapes.SHAPES[data].k
 
 
@@ -105,7 +105,7 @@ def test_bad_names_are_named():
 def test_markdown_has_means_deviations_and_the_paper_s_figures():
     rows = [
         {"data": "mnist", "method": method, "seed": seed, "size": "small", "k": 50, "epsilon": 1.0, "n_train": 8,
-         "n_attacked": 4, "roc_auc": 0.9 + 0.02 * seed, "precision_at_k_er_paper": 0.5 + 0.1 * seed}
+         "n_rows": 4, "roc_auc": 0.9 + 0.02 * seed, "precision_at_k_er_paper": 0.5 + 0.1 * seed}
         for method in ("Logistic regression", "R2ET")
         for seed in (0, 1)
     ]  # fmt: skip

@@ -153,7 +153,7 @@ def test_a_killed_worker_costs_no_cell_and_none_is_there_twice(address, cluster,
 
 
 def test_real_cells_are_those_of_this_machine_even_if_a_worker_is_killed(address, cluster, tmp_path):
-    options = {"max_iter": 3, "n_attacked": 20, "params": (("max_epochs", 8),)}
+    options = {"max_iter": 3, "n_rows": 20, "params": (("max_epochs", 8),)}
     cells = [Cell("breast_cancer", "vanilla", seed, ("random",), **options) for seed in range(6)]
     here = run_cells(cells, tmp_path / "here")
 

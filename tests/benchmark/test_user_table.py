@@ -22,7 +22,7 @@ from robustxai.benchmark._user_table import is_file, key, labels, stem
 from robustxai.exceptions import DataNotFoundError, DataWarning, FailedCellsError
 
 FAST = {"defenses": ("logistic_regression",), "attacks": ("random",), "seeds": 1, "k": 1, "max_iter": 2}
-FAST |= {"n_attacked": 5, "certify": False}
+FAST |= {"n_rows": 5, "certify": False}
 
 
 def write(path, seed=0, **changes):

@@ -159,7 +159,7 @@ def test_many_features_are_read_without_a_matrix_of_their_square():
 def test_pairs_of_a_smoothed_ranking_against_a_matrix_of_all():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2, 12)).astype(np.float32)
-    found = certify_smoothed_top_k(np.sin, X, k=3, form="pairwise", n_samples=200, sigma=0.4)
+    found = certify_smoothed_top_k(np.sin, X, k=3, form="pairwise", n_draws=200, sigma=0.4)
     noise = np.random.RandomState(0).standard_normal((200, 12)).astype(np.float32)
     for row, score in zip(X, found.scores, strict=True):
         draws = np.abs(np.sin(row + np.float32(0.4) * noise).astype(np.float64))

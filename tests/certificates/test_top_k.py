@@ -116,13 +116,13 @@ def test_the_bounds_of_a_logits_gradient_holds_every_sample(activation, n_classe
         (Gradient("log_odds"), 3),
         (GradientTimesInput(), 2),
         (GradientTimesInput(), 3),
-        (IntegratedGradients(n_steps=4, baseline=0.3), 2),
-        (IntegratedGradients(n_steps=4, output="log_odds"), 2),
-        (IntegratedGradients(n_steps=4, output="cross_entropy"), 2),
-        (IntegratedGradients(n_steps=4, output="logit"), 3),
-        (SmoothGrad(n_samples=4), 2),
-        (SmoothGrad(n_samples=4, output="cross_entropy"), 2),
-        (SmoothGrad(n_samples=4, output="logit"), 3),
+        (IntegratedGradients(n_points=4, baseline=0.3), 2),
+        (IntegratedGradients(n_points=4, output="log_odds"), 2),
+        (IntegratedGradients(n_points=4, output="cross_entropy"), 2),
+        (IntegratedGradients(n_points=4, output="logit"), 3),
+        (SmoothGrad(n_draws=4), 2),
+        (SmoothGrad(n_draws=4, output="cross_entropy"), 2),
+        (SmoothGrad(n_draws=4, output="logit"), 3),
     ],
     ids=str,
 )
@@ -277,7 +277,7 @@ def test_bad_input(fitted, change, error, match):
 
 def test_what_has_no_certificate_says_so(fitted):
     _, X = fitted
-    three = Fitted(random_net(0, 1, "softplus", 3), IntegratedGradients(n_steps=2), 3)
+    three = Fitted(random_net(0, 1, "softplus", 3), IntegratedGradients(n_points=2), 3)
     with pytest.raises(NotImplementedError, match="explain the logit instead"):
         certify_top_k(three, X[:2, :6], k=2)
     with pytest.raises(NotImplementedError, match="No certificate knows the explainer"):

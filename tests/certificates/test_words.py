@@ -32,7 +32,7 @@ def test_a_proof_as_a_frame_and_in_words(fitted):
 
 def test_a_smoothed_one(fitted):
     clf, X = fitted
-    found = certify_smoothed_top_k(clf, X[:3], k=2, n_samples=100)
+    found = certify_smoothed_top_k(clf, X[:3], k=2, n_draws=100)
     frame = found.to_frame()
     assert frame.index.equals(X.index[:3])
     assert frame["top_k"].tolist() == [tuple(np.array(X.columns)[row]) for row in found.top_k]
@@ -40,5 +40,5 @@ def test_a_smoothed_one(fitted):
     assert f"Median radius {np.median(found.radius):.3g}" in found.summary()
     assert "\n" not in repr(found)
     assert len(repr(found)) < 120
-    plain = certify_smoothed_top_k(lambda points: points, X[:3].to_numpy(), k=2, n_samples=100)
+    plain = certify_smoothed_top_k(lambda points: points, X[:3].to_numpy(), k=2, n_draws=100)
     assert plain.to_frame()["top_k"].tolist() == [tuple(row) for row in plain.top_k.tolist()]

@@ -44,7 +44,7 @@ WITH_K = (R2ETClassifier, CertifiedR2ETClassifier, CrossLipschitzClassifier, Exp
 QUICK = {
     ATEXClassifier: {"n_along": 1, "n_across": 1},
     CrossLipschitzClassifier: {"n_pairs": 1},
-    ExactHessianClassifier: {"n_probes": 1},
+    ExactHessianClassifier: {"n_draws": 1},
 }
 SMALL = {"max_epochs": 3, "batch_size": 32}
 

@@ -38,12 +38,12 @@ def test_it_withstands_what_it_was_trained_against(attack):
 
 def test_names_of_the_norm_and_the_steps_of_fgsm(data):
     a = small(AdversarialTrainingClassifier, norm="inf").fit(*data)
-    assert states_equal(a, small(AdversarialTrainingClassifier, norm=math.inf, n_steps=3).fit(*data))
+    assert states_equal(a, small(AdversarialTrainingClassifier, norm=math.inf, max_iter=3).fit(*data))
     assert not states_equal(a, small(AdversarialTrainingClassifier, norm=2).fit(*data))
-    assert states_equal(a, small(AdversarialTrainingClassifier, attack="pgd", n_steps=1).fit(*data))
+    assert states_equal(a, small(AdversarialTrainingClassifier, attack="pgd", max_iter=1).fit(*data))
 
 
-@pytest.mark.parametrize("wrong", [{"attack": "fsgm"}, {"epsilon": -1}, {"n_steps": 0}, {"norm": 1}])
+@pytest.mark.parametrize("wrong", [{"attack": "fsgm"}, {"epsilon": -1}, {"max_iter": 0}, {"norm": 1}])
 def test_parameters_out_of_range(wrong, data):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         small(AdversarialTrainingClassifier, **wrong).fit(*data)

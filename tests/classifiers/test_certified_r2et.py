@@ -10,12 +10,12 @@ from .conftest import small
 from .test_all import states_equal
 
 
-@pytest.mark.parametrize("warm_up", [0, 2])
-def test_weight_zero_is_vanilla_to_the_last_bit(warm_up, data):
+@pytest.mark.parametrize("warm_up_epochs", [0, 2])
+def test_weight_zero_is_vanilla_to_the_last_bit(warm_up_epochs, data):
     X, y = data
-    options = {"warm_up": warm_up, "weight_decay": 0, "module__activation": "relu", "module__beta": 1.0}
+    options = {"warm_up_epochs": warm_up_epochs, "weight_decay": 0, "module__activation": "relu", "module__beta": 1.0}
     a = small(CertifiedR2ETClassifier, lambda_certified=0, **options).fit(X, y)
-    b = small(VanillaClassifier, warm_up=warm_up).fit(X, y)
+    b = small(VanillaClassifier, warm_up_epochs=warm_up_epochs).fit(X, y)
     assert states_equal(a, b)
     assert np.array_equal(a.explain(X), b.explain(X))
 
@@ -45,7 +45,7 @@ def bounds_taken(monkeypatch, data, **params):
         return batch.x.sum(dim=1) * 0 + 1.0
 
     monkeypatch.setattr(CertifiedGap, "__call__", one)
-    clf = small(CertifiedR2ETClassifier, warm_up=0, **params).fit(*data)
+    clf = small(CertifiedR2ETClassifier, warm_up_epochs=0, **params).fit(*data)
     return taken, clf
 
 

@@ -21,12 +21,12 @@ def test_weight_zero_is_vanilla_to_the_last_bit(norm, data):
 @pytest.mark.parametrize("norm", ["fro", "spectral"])
 def test_the_logged_norm_is_that_of_the_metric(norm, data):
     X, y = data
-    options = {"norm": norm, "n_iter": 50, "batch_size": -1, "max_epochs": 1, "lr": 1e-30}  # the net stays put
+    options = {"norm": norm, "max_iter": 50, "batch_size": -1, "max_epochs": 1, "lr": 1e-30}  # the net stays put
     clf = small(ExactHessianClassifier, **options).fit(X, y)
     assert clf.history_[0]["hessian"] == pytest.approx(hessian_norm(clf, X, norm=norm).mean(), rel=1e-3)
 
 
-@pytest.mark.parametrize("options", [{}, {"n_probes": 2}, {"norm": "spectral", "n_iter": 4}])
+@pytest.mark.parametrize("options", [{}, {"n_draws": 2}, {"norm": "spectral", "max_iter": 4}])
 def test_a_heavier_weight_flattens_the_net(options, data):
     X, y = data
     norms = [
@@ -44,7 +44,7 @@ def test_r2et_without_a_gap_is_the_exact_hessian(data):
         small(R2ETClassifier, hessian="exact", kappa=0.1).fit(X, y)
 
 
-@pytest.mark.parametrize("wrong", [{"lambda_hessian": -1}, {"norm": "2"}, {"n_probes": 0}, {"n_iter": 0}])
+@pytest.mark.parametrize("wrong", [{"lambda_hessian": -1}, {"norm": "2"}, {"n_draws": 0}, {"max_iter": 0}])
 def test_parameters_out_of_range(wrong, data):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         small(ExactHessianClassifier, **wrong).fit(*data)

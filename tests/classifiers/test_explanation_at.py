@@ -62,11 +62,11 @@ def test_the_perturbation_climbs_the_equation_of_the_docstring(n_classes, rankin
 
 
 def test_steps_make_a_difference(data):
-    a, b = (small(ExplanationATClassifier, n_steps=n).fit(*data) for n in (1, 3))
+    a, b = (small(ExplanationATClassifier, max_iter=n).fit(*data) for n in (1, 3))
     assert not states_equal(a, b)
 
 
-@pytest.mark.parametrize("wrong", [{"k": 0}, {"epsilon": -1}, {"n_steps": 0}, {"ranking": "sign"}])
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"epsilon": -1}, {"max_iter": 0}, {"ranking": "sign"}])
 def test_parameters_out_of_range(wrong, data):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         small(ExplanationATClassifier, **wrong).fit(*data)

@@ -30,7 +30,7 @@ def test_without_the_penalty_it_is_vanilla_to_the_last_bit(nothing, objective, d
 def one_batch(objective, lambda_ig, data):
     """The loss of one step that sees all rows, and its parts by hand, at the weights before that step."""
     X, y = data
-    options = {"epsilon": 0.3, "n_points": 4, "n_steps": 3, "beta": 0.4}
+    options = {"epsilon": 0.3, "n_points": 4, "max_iter": 3, "beta": 0.4}
     clf = small(
         IGNormClassifier, objective=objective, lambda_ig=lambda_ig, max_epochs=1, batch_size=-1, lr=1e-12, **options
     ).fit(X, y)
@@ -84,7 +84,7 @@ def test_every_setting_counts(data):
         "norm": math.inf,
         "n_points": 3,
         "n_attack_points": 1,
-        "n_steps": 2,
+        "max_iter": 2,
         "step_size": 0.01,
     }.items():
         other = small(IGNormClassifier, **{**options, name: value}).fit(*data)
@@ -115,7 +115,7 @@ def test_rows_outside_the_bounds_are_named(data):
         {"bounds": (1, 0)},
         {"n_points": 0},
         {"n_attack_points": 0},
-        {"n_steps": 0},
+        {"max_iter": 0},
         {"step_size": 0},
     ],
 )

@@ -73,7 +73,7 @@ ASKED = {
     "attack": lambda clf: ERAttack(clf, k=2, max_iter=3).run(ROWS).X_adv,
     "random attack": lambda clf: RandomAttack(clf, k=2, max_iter=3).run(ROWS).precision_at_k,
     "certificate": lambda clf: certify_top_k(clf, ROWS, k=2, epsilon=0.05).n_proven_pairs,
-    "radius": lambda clf: certified_radius(clf, ROWS[:3], k=2, n_iter=4),
+    "radius": lambda clf: certified_radius(clf, ROWS[:3], k=2, max_iter=4),
     "thickness": lambda clf: ranking_thickness(clf, ROWS, k=2, n_draws=4),
     "hessian": lambda clf: hessian_norm(clf, ROWS),
     "faithfulness": lambda clf: comprehensiveness(clf, ROWS, clf.explain(ROWS)),

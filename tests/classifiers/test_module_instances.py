@@ -137,7 +137,7 @@ def test_arguments_that_share_a_layer_go_on_sharing_it(data):
     "kind",
     [
         lambda module, old: R2ETClassifier(k=2, module=module, max_epochs=2),
-        lambda module, old: VanillaClassifier(module=module, max_epochs=2, warm_up=1),
+        lambda module, old: VanillaClassifier(module=module, max_epochs=2, warm_up_epochs=1),
         lambda module, old: VanillaClassifier(module=module, max_epochs=2, init=old),
         lambda module, old: ATEXClassifier(init=old, module=old.module_, max_epochs=2),
     ],

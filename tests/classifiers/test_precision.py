@@ -61,7 +61,7 @@ def test_bfloat16_learns_as_float32_does(cls, split):
 
 def test_every_classifier_trains_in_bfloat16(cls, data):
     X, y = data
-    clf = small(cls, mixed_precision=True, warm_up=1).fit(X, y)
+    clf = small(cls, mixed_precision=True, warm_up_epochs=1).fit(X, y)
     assert clf.get_params()["mixed_precision"] is True
     assert {p.dtype for p in clf.module_.parameters()} == {torch.float32}
     proba = clf.predict_proba(X)
@@ -111,7 +111,7 @@ def test_compiled_training_ends_in_a_plain_classifier(split):
     [
         (VanillaClassifier, {}),
         (VanillaClassifier, {"mixed_precision": True}),
-        (WeightDecayClassifier, {"warm_up": 1}),
+        (WeightDecayClassifier, {"warm_up_epochs": 1}),
         (AdversarialTrainingClassifier, {}),
         (ATEXClassifier, {"n_along": 1, "n_across": 1}),
         (LinearClassifier, {}),
@@ -145,7 +145,7 @@ def test_weights_go_into_a_compiled_training(data):
 )
 def test_second_derivatives_of_a_compiled_module_are_refused_before_the_training(cls, what, data, monkeypatch):
     monkeypatch.setattr(cls, "_train", lambda *args: pytest.fail("it trains"))
-    clf = small(cls, compile=True, warm_up=1)
+    clf = small(cls, compile=True, warm_up_epochs=1)
     with pytest.raises(ValueError, match=f"cannot be differentiated twice.*{what}.*leave it out"):
         clf.fit(*data)
 

@@ -189,7 +189,11 @@ def test_a_warm_up_is_plain_training(weight, data):
     X, y = data
     taken = []
     clf = small(
-        R2ETClassifier, lambda_gap=weight, lambda_hessian=weight, warm_up=3, callbacks=[("snapshots", Snapshots(taken))]
+        R2ETClassifier,
+        lambda_gap=weight,
+        lambda_hessian=weight,
+        warm_up_epochs=3,
+        callbacks=[("snapshots", Snapshots(taken))],
     ).fit(X, y)
     plain = small(SoftplusClassifier, beta=3.0, max_epochs=3).fit(X, y)
     assert len(taken) == 2
@@ -198,7 +202,7 @@ def test_a_warm_up_is_plain_training(weight, data):
     assert len(clf.history_) == clf.max_epochs
 
 
-@pytest.mark.parametrize(("warm_up", "error"), [(-1, ValueError), (1.5, TypeError)])
-def test_a_warm_up_that_is_no_number_of_epochs(warm_up, error, data):
-    with pytest.raises(error, match="warm_up"):
-        small(R2ETClassifier, warm_up=warm_up).fit(*data)
+@pytest.mark.parametrize(("warm_up_epochs", "error"), [(-1, ValueError), (1.5, TypeError)])
+def test_a_warm_up_that_is_no_number_of_epochs(warm_up_epochs, error, data):
+    with pytest.raises(error, match="warm_up_epochs"):
+        small(R2ETClassifier, warm_up_epochs=warm_up_epochs).fit(*data)

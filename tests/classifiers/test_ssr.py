@@ -27,13 +27,13 @@ def test_both_ways_are_one_on_a_relu_network(data):
     X, y = data
     options = {"batch_size": -1, "max_epochs": 1, "lr": 1e-30}
     closed, power = (
-        small(SSRClassifier, method=m, n_iter=50, **options).fit(X, y).history_[0]["eigenvalue"]
+        small(SSRClassifier, method=m, max_iter=50, **options).fit(X, y).history_[0]["eigenvalue"]
         for m in ("closed", "power")
     )
     assert closed == pytest.approx(power, rel=1e-3)
 
 
-@pytest.mark.parametrize("wrong", [{"lambda_eigenvalue": -1}, {"method": "open"}, {"n_iter": 0}])
+@pytest.mark.parametrize("wrong", [{"lambda_eigenvalue": -1}, {"method": "open"}, {"max_iter": 0}])
 def test_parameters_out_of_range(wrong, data):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         small(SSRClassifier, **wrong).fit(*data)

@@ -29,11 +29,11 @@ def test_the_order_that_a_download_is_checked_for_is_the_stored_one(real_arrays)
 
 def test_the_names_fit_what_is_seen(data_home, real_arrays):
     real_arrays("fashion_mnist")
-    bunch = load_fashion_mnist(data_home=data_home, n_samples=1000)
+    bunch = load_fashion_mnist(data_home=data_home, n_rows=1000)
     ink = [bunch.data[bunch.target == label].mean() for label in range(10)]
     # a sandal is mostly background, a coat fills the picture; trousers leave the corners of the shoulders empty
     assert bunch.target_names[int(np.argmin(ink))] == "sandal"
     assert ink[bunch.target_names.index("coat")] > 2 * ink[bunch.target_names.index("sandal")]
-    test = load_fashion_mnist(data_home=data_home, subset="test", n_samples=500)
+    test = load_fashion_mnist(data_home=data_home, subset="test", n_rows=500)
     model = KNeighborsClassifier(1).fit(bunch.data.reshape(1000, -1), bunch.target)
     assert model.score(test.data.reshape(500, -1), test.target) > 0.6

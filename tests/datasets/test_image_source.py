@@ -70,10 +70,10 @@ def test_classes_by_name_or_number_keep_their_labels_and_their_order(home):
 
 def test_a_draw_is_stratified_reproducible_and_in_the_order_of_the_file(home):
     every = load_fashion_mnist(data_home=home)
-    draw = load_fashion_mnist(data_home=home, n_samples=20)
+    draw = load_fashion_mnist(data_home=home, n_rows=20)
     np.testing.assert_array_equal(np.bincount(draw.target), [2] * 10)
-    np.testing.assert_array_equal(draw.data, load_fashion_mnist(data_home=home, n_samples=20, random_state=0).data)
-    assert (draw.data != load_fashion_mnist(data_home=home, n_samples=20, random_state=1).data).any()
+    np.testing.assert_array_equal(draw.data, load_fashion_mnist(data_home=home, n_rows=20, random_state=0).data)
+    assert (draw.data != load_fashion_mnist(data_home=home, n_rows=20, random_state=1).data).any()
     positions = [int(np.flatnonzero((every.data == image).all(axis=(1, 2, 3)))[0]) for image in draw.data]
     assert positions == sorted(positions)
     np.testing.assert_array_equal(every.target[positions], draw.target)
@@ -112,8 +112,8 @@ def test_a_draw_of_classes_of_one_size_is_exact():
         ({"classes": [1.5]}, TypeError, "a class must be an integer"),
         ({"classes": []}, ValueError, "classes is empty"),
         ({"classes": "sandal"}, TypeError, r"use \['sandal'\]"),
-        ({"n_samples": 0}, ValueError, "n_samples must be"),
-        ({"n_samples": 0.5}, TypeError, "n_samples must be an integer"),
+        ({"n_rows": 0}, ValueError, "n_rows must be"),
+        ({"n_rows": 0.5}, TypeError, "n_rows must be an integer"),
     ],
 )
 def test_arguments_are_checked_before_any_file_is_looked_for(empty_machine, arguments, error, reason):
@@ -122,8 +122,8 @@ def test_arguments_are_checked_before_any_file_is_looked_for(empty_machine, argu
 
 
 def test_a_draw_of_more_than_there_are_is_refused(home):
-    with pytest.raises(ValueError, match="n_samples=61 is more than the 60 samples"):
-        load_fashion_mnist(data_home=home, n_samples=61)
+    with pytest.raises(ValueError, match="n_rows=61 is more than the 60 samples"):
+        load_fashion_mnist(data_home=home, n_rows=61)
 
 
 N_TRAIN, N_TEST = 30, 12

@@ -36,8 +36,8 @@ def test_the_order_that_a_download_is_checked_for_is_the_stored_one(real_arrays)
 
 def test_images_and_labels_of_a_draw_belong_together(data_home, real_arrays):
     real_arrays("mnist")
-    X, y = load_mnist(data_home=data_home, n_samples=1000, return_X_y=True)
-    X_test, y_test = load_mnist(data_home=data_home, subset="test", n_samples=500, return_X_y=True)
+    X, y = load_mnist(data_home=data_home, n_rows=1000, return_X_y=True)
+    X_test, y_test = load_mnist(data_home=data_home, subset="test", n_rows=500, return_X_y=True)
     # the largest class has 1.24 times the smallest one's images
     assert np.ptp(np.bincount(y)) < 30
     assert KNeighborsClassifier(1).fit(X.reshape(1000, -1), y).score(X_test.reshape(500, -1), y_test) > 0.8

@@ -94,8 +94,8 @@ def datasets():
     }
     for name, (load, options) in images.items():
         parts = {part: load(subset=part, return_X_y=True, **options) for part in ("train", "test")}
-        X, y = load(n_samples=2000, random_state=0, return_X_y=True, **options)
-        X_test, y_test = load(subset="test", n_samples=1000, random_state=0, return_X_y=True, **options)
+        X, y = load(n_rows=2000, random_state=0, return_X_y=True, **options)
+        X_test, y_test = load(subset="test", n_rows=1000, random_state=0, return_X_y=True, **options)
         model = LogisticRegression(max_iter=1000).fit(X.reshape(len(X), -1), y)
         yield {"name": f"{name}_train", "value": len(parts["train"][0])}
         yield {"name": f"{name}_test", "value": len(parts["test"][0])}

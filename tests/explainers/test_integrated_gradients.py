@@ -37,8 +37,8 @@ def test_closed_forms(quadratic, x):
     torch.testing.assert_close(linear, (x - 0.5) * weight)
     # the gradient of a quadratic is affine, for which one midpoint is exact
     expected = (x - BASELINE) * ((x + BASELINE) / 2 @ quadratic.matrix + quadratic.offset)
-    for n_steps in (1, 7):
-        value = IntegratedGradients(n_steps, BASELINE, output="logit")(quadratic, x, ones)
+    for n_points in (1, 7):
+        value = IntegratedGradients(n_points, BASELINE, output="logit")(quadratic, x, ones)
         torch.testing.assert_close(value, expected.detach())
 
 
@@ -67,7 +67,7 @@ def test_arguments_out_of_range_are_refused(net, x, target):
         IntegratedGradients(baseline=[0.0, 1.0])(net, x, target)
     with pytest.raises(ValueError, match="finite"):
         IntegratedGradients(baseline=np.nan)
-    with pytest.raises(ValueError, match="n_steps"):
+    with pytest.raises(ValueError, match="n_points"):
         IntegratedGradients(0)
     with pytest.raises(ValueError, match="Did you mean 'logit'"):
         IntegratedGradients(output="logits")

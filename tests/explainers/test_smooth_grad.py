@@ -56,8 +56,8 @@ def test_draws_are_fixed_by_the_seed_alone(net, x, target):
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
-        ({"n_samples": 0}, ValueError),
-        ({"n_samples": 2.5}, TypeError),
+        ({"n_draws": 0}, ValueError),
+        ({"n_draws": 2.5}, TypeError),
         ({"sigma": -1.0}, ValueError),
         ({"random_state": None}, TypeError),
     ],

@@ -9,7 +9,7 @@ from robustxai.metrics import ssim
 
 pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
-SMOOTH = SmoothGrad(n_samples=3, sigma=0.2)
+SMOOTH = SmoothGrad(n_draws=3, sigma=0.2)
 
 
 def fitted(*shape, seed=0):
@@ -49,7 +49,7 @@ def test_by_default_a_hundred_draws_with_a_tenth_of_the_range(images):
     models, X, _ = images
     rows = X[:4]
     display = SmoothnessDisplay.from_estimators({"first": models["first"]}, rows)
-    smooth_grad = SmoothGrad(n_samples=100, sigma=0.1 * float(rows.max() - rows.min()))
+    smooth_grad = SmoothGrad(n_draws=100, sigma=0.1 * float(rows.max() - rows.min()))
     smooth = smooth_maps(models["first"], rows, models["first"].predict(rows), smooth_grad)
     np.testing.assert_allclose(display.similarity["first"], ssim(models["first"].explain(rows), smooth), rtol=1e-4)
 

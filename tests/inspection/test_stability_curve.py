@@ -44,7 +44,7 @@ def test_lines_are_the_means_of_the_attack_at_every_radius(data, models):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EvaluationWarning)
         display = StabilityCurveDisplay.from_estimators(
-            {"one": models[0], "two": models[1]}, X, y, epsilons=EPSILONS, attack=attack, n_attacked=30
+            {"one": models[0], "two": models[1]}, X, y, epsilons=EPSILONS, attack=attack, n_rows=30
         )
     radii = sorted(EPSILONS)
     for model, line, floor in zip(models, lines_of(display), lines_of(display, ":")):
@@ -80,7 +80,7 @@ def test_an_ensemble_goes_by_its_own_curve_and_seeds_make_a_band(data, models, m
 
     monkeypatch.setattr(AutoExplanationAttack, "curve", curve)
     display = StabilityCurveDisplay.from_estimators(
-        {"seeds": models}, X, y, epsilons=EPSILONS, n_attacked=10, random=False, score="roc_auc", k=3
+        {"seeds": models}, X, y, epsilons=EPSILONS, n_rows=10, random=False, score="roc_auc", k=3
     )
     means = np.random.default_rng(1).uniform(0.3, 0.7, size=(3, 10, 3)).mean(axis=1)
     points = display.points.loc["seeds"]

@@ -72,4 +72,4 @@ def test_models_are_attacked_and_measured(shape):
         np.testing.assert_allclose(drawn[np.lexsort(drawn.T)], points[np.lexsort(points.T)], rtol=1e-5)
         correlation = flip_correlation(expected["first_flip"], expected[quantity]).spearman
         assert ax.get_title() == f"A: rank correlation {correlation:.2f}"
-    assert expected["first_flip"].min() <= display.n_steps == 60
+    assert expected["first_flip"].min() <= display.max_iter == 60

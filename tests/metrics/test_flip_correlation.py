@@ -21,7 +21,7 @@ def test_equals_scipy(flips):
     value = flip_correlation(first_flip, thickness)
     np.testing.assert_allclose(value.pearson, stats.pearsonr(first_flip, thickness).statistic)
     np.testing.assert_allclose(value.spearman, stats.spearmanr(first_flip, thickness).statistic)
-    assert (value.n_samples, value.n_censored) == (60, 0)
+    assert (value.n_rows, value.n_censored) == (60, 0)
 
 
 def test_censored_samples_are_kept_unless_dropped(flips):
@@ -46,7 +46,7 @@ def test_closed_forms():
 def test_too_few_samples_have_no_correlation(n_left):
     value = flip_correlation([3, 3], [0.1, 0.2], censored=[True, n_left == 0], drop_censored=True)
     assert np.isnan([value.pearson, value.spearman]).all()
-    assert value.n_samples == n_left
+    assert value.n_rows == n_left
 
 
 def test_unusable_arguments_are_refused():

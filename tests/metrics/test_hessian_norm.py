@@ -55,16 +55,16 @@ def test_a_zero_attribution_has_a_zero_estimate(quadratic):
 
 def test_probes_agree_with_the_exact_norms(net, X, global_generators_untouched):
     exact, spectral = hessian_norm(net, X), hessian_norm(net, X, norm="spectral")
-    # at most 1 / sqrt(2 n_probes) = 2.2 % standard error; four of them
-    np.testing.assert_allclose(hessian_norm(net, X, max_exact=5, n_probes=1000), exact, rtol=4 * 0.0224)
-    estimate = hessian_norm(net, X, norm="spectral", max_exact=5, n_probes=1)
+    # at most 1 / sqrt(2 n_draws) = 2.2 % standard error; four of them
+    np.testing.assert_allclose(hessian_norm(net, X, max_exact=5, n_draws=1000), exact, rtol=4 * 0.0224)
+    estimate = hessian_norm(net, X, norm="spectral", max_exact=5, n_draws=1)
     assert (estimate < spectral).all()
-    np.testing.assert_allclose(hessian_norm(net, X, norm="spectral", max_exact=5, n_probes=200), spectral, rtol=1e-3)
+    np.testing.assert_allclose(hessian_norm(net, X, norm="spectral", max_exact=5, n_draws=200), spectral, rtol=1e-3)
 
 
 @pytest.mark.parametrize("norm", ["fro", "spectral"])
 def test_probes_follow_the_random_state_and_not_the_parts(norm, net, X, monkeypatch):
-    options = {"norm": norm, "max_exact": 0, "n_probes": 2}
+    options = {"norm": norm, "max_exact": 0, "n_draws": 2}
     first = hessian_norm(net, X, random_state=1, **options)
     assert not np.allclose(first, hessian_norm(net, X, random_state=2, **options))
     monkeypatch.setattr(_inputs, "MAX_ELEMENTS", 1)
@@ -80,6 +80,6 @@ def test_single_precision_modules_take_double_inputs(net, X):
 def test_arguments_out_of_range_are_refused(net, X):
     with pytest.raises(ValueError, match="Did you mean 'spectral'"):
         hessian_norm(net, X, norm="spectrl")
-    for wrong in ({"kappa": 0.0}, {"n_probes": 0}, {"max_exact": -1}):
+    for wrong in ({"kappa": 0.0}, {"n_draws": 0}, {"max_exact": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             hessian_norm(net, X, **wrong)

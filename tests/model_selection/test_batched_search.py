@@ -107,7 +107,7 @@ def test_a_scorer_of_many_metrics_and_the_front(data):
 
 def test_candidates_that_cannot_be_stacked_are_fitted_as_ever(data):
     pipe = make_pipeline(CLF)
-    exact = ExactHessianClassifier(max_epochs=2, batch_size=32, module__hidden=(4,), n_probes=1)
+    exact = ExactHessianClassifier(max_epochs=2, batch_size=32, module__hidden=(4,), n_draws=1)
     grid = [{"r2etclassifier__k": [1, 2]}, {"r2etclassifier": [exact, LogisticRegression()]}]
     options = {"scoring": "roc_auc", "cv": 3}
     batched = BatchedSearchCV(pipe, grid, **options).fit(*data)

@@ -145,7 +145,7 @@ def test_one_attack_has_one_precision(fitted, data):
 
 def test_max_samples_limits_the_attack_and_nothing_else(fitted, data):
     X, y = data
-    scorer = RobustnessScorer(ER, max_samples=30, n_draws=2, n_points=2)
+    scorer = RobustnessScorer(ER, n_rows=30, n_draws=2, n_points=2)
     few, all_rows = scorer(fitted, X, y), RobustnessScorer(ER, n_draws=2, n_points=2)(fitted, X, y)
     head = RobustnessScorer(ER, n_draws=2, n_points=2)(fitted, X[:30], y[:30])
     for name in few:
@@ -170,8 +170,8 @@ def test_a_pickled_scorer_scores_alike(scorer, fitted, data):
     ("make", "error", "message"),
     [
         (lambda: ThicknessScorer(kind="relax"), ValueError, "Did you mean 'relaxed'"),
-        (lambda: RobustnessScorer(max_samples=0), ValueError, "max_samples must be a finite number >= 1"),
-        (lambda: RobustnessScorer(max_samples=0.5), TypeError, "max_samples must be an integer"),
+        (lambda: RobustnessScorer(n_rows=0), ValueError, "n_rows must be a finite number >= 1"),
+        (lambda: RobustnessScorer(n_rows=0.5), TypeError, "n_rows must be an integer"),
     ],
 )
 def test_a_scorer_with_wrong_parameters_is_refused(make, error, message):
@@ -255,7 +255,7 @@ def test_a_frame_with_categories_goes_through_a_column_transformer(data):
         assert result.attribution.shape == (120, 9)
         assert PRECISION(fitted, frame, y) == result.precision_at_k.mean()
         assert ((scores > 0) & (scores < 1)).all()
-        robustness = RobustnessScorer(ER, max_samples=40, n_draws=2, n_points=2)(fitted, frame, pd.Series(y))
+        robustness = RobustnessScorer(ER, n_rows=40, n_draws=2, n_points=2)(fitted, frame, pd.Series(y))
         assert robustness["precision_at_k"] == by_hand(fitted, frame[:40]).precision_at_k.mean()
 
 
@@ -307,7 +307,7 @@ def test_the_certified_score_is_the_mean_proof_and_no_attack_gets_below_it(data)
     assert 0 < score < 1
     attacked = PrecisionAtKScorer(BoundaryMarginAttack(k=3, threat=ThreatModel(0.05), max_iter=20))(clf, X, y)
     assert score <= attacked
-    assert CertifiedPrecisionScorer(k=3, epsilon=0.05, max_samples=7)(clf, X) == CERTIFIED(clf, X[:7])
+    assert CertifiedPrecisionScorer(k=3, epsilon=0.05, n_rows=7)(clf, X) == CERTIFIED(clf, X[:7])
 
 
 def test_an_attack_that_finds_less_at_a_larger_radius_is_told(fitted, data, monkeypatch):

@@ -115,7 +115,7 @@ def test_a_trial_that_diverges_fails_and_the_others_go_on(data):
 
 
 def test_what_cannot_be_stacked_is_tuned_all_the_same(data):
-    clf = ExactHessianClassifier(max_epochs=2, batch_size=32, module__hidden=(4,), n_probes=1)
+    clf = ExactHessianClassifier(max_epochs=2, batch_size=32, module__hidden=(4,), n_draws=1)
     study = tune(clf, {"lr": FloatDistribution(1e-3, 1e-2)}, *data, n_trials=3, cv=2)
     assert states(study) == [TrialState.COMPLETE] * 3
 

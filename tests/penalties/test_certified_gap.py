@@ -140,7 +140,7 @@ def test_statistics_and_dropout_are_those_of_evaluation(x):
 
 
 def test_an_averaging_explainer(x):
-    value = CertifiedGap(2, margin=1.0)(ExplainedBatch(make_net(2), x, SmoothGrad(n_samples=3)))
+    value = CertifiedGap(2, margin=1.0)(ExplainedBatch(make_net(2), x, SmoothGrad(n_draws=3)))
     assert value.shape == (7,)
     assert value.isfinite().all()
 

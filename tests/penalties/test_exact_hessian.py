@@ -23,7 +23,7 @@ def matrices(module, x):
 
 @pytest.mark.parametrize("norm", ["fro", "spectral"])
 def test_value_and_gradient_equal_the_explicit_hessian(norm, net, x):
-    value = ExactHessian(norm, n_iter=300)(ExplainedBatch(net, x, Gradient()))
+    value = ExactHessian(norm, max_iter=300)(ExplainedBatch(net, x, Gradient()))
     expected = torch.linalg.matrix_norm(matrices(net, x), ord="fro" if norm == "fro" else 2)
     torch.testing.assert_close(value, expected, rtol=1e-7, atol=1e-10)
     torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-5, atol=1e-8)
@@ -48,7 +48,7 @@ def test_a_sample_does_not_depend_on_the_samples_beside_it(net, x):
 
 @pytest.mark.parametrize("norm", ["fro", "spectral"])
 def test_images_equal_the_explicit_hessian(norm, image_net, images):
-    value = ExactHessian(norm, n_iter=1000)(ExplainedBatch(image_net, images, Gradient()))
+    value = ExactHessian(norm, max_iter=1000)(ExplainedBatch(image_net, images, Gradient()))
     expected = torch.linalg.matrix_norm(matrices(image_net, images), ord="fro" if norm == "fro" else 2)
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-9)
 
@@ -58,7 +58,7 @@ def test_probes_approach_the_exact_norm(net, x):
     exact = ExactHessian()(batch).detach()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        few = torch.stack([ExactHessian(n_probes=3)(batch).detach().square() for _ in range(500)])
+        few = torch.stack([ExactHessian(n_draws=3)(batch).detach().square() for _ in range(500)])
     deviation = few.std(dim=0) / 500**0.5
     assert ((few.mean(dim=0) - exact**2).abs() < 4 * deviation + 1e-12).all()  # the square is unbiased
 
@@ -68,7 +68,7 @@ def test_a_few_iterations_stay_below_the_norm(net, x):
     exact = torch.linalg.matrix_norm(matrices(net, x), ord=2)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        values = [ExactHessian("spectral", n_iter=n)(batch) for n in (1, 10)]
+        values = [ExactHessian("spectral", max_iter=n)(batch) for n in (1, 10)]
     assert all((value <= exact * (1 + 1e-9)).all() for value in values)
     torch.testing.assert_close(values[1], exact, rtol=0.02, atol=1e-9)
 
@@ -80,12 +80,12 @@ def test_the_jacobian_of_an_explanation_that_is_no_gradient(x):
         return x @ matrix.T
 
     batch = ExplainedBatch(torch.nn.Identity(), x, linear)
-    spectral, frobenius = ExactHessian("spectral", n_iter=200)(batch), ExactHessian()(batch)
+    spectral, frobenius = ExactHessian("spectral", max_iter=200)(batch), ExactHessian()(batch)
     torch.testing.assert_close(spectral, torch.linalg.matrix_norm(matrix, ord=2).expand(7))
     torch.testing.assert_close(frobenius, matrix.norm().expand(7))
 
 
-@pytest.mark.parametrize("options", [{}, {"norm": "spectral", "n_iter": 200}])
+@pytest.mark.parametrize("options", [{}, {"norm": "spectral", "max_iter": 200}])
 def test_a_stack_of_models_is_its_members(options, stack):
     module, members, x = stack
     penalty = ExactHessian(**options)
@@ -94,7 +94,7 @@ def test_a_stack_of_models_is_its_members(options, stack):
     torch.testing.assert_close(value, torch.stack(expected), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("options", [{}, {"n_probes": 2}, {"norm": "spectral"}])
+@pytest.mark.parametrize("options", [{}, {"n_draws": 2}, {"norm": "spectral"}])
 @pytest.mark.parametrize("activation", [None, "relu"])
 def test_no_curvature_is_zero_with_finite_gradients(options, activation, x):
     with torch.random.fork_rng():
@@ -106,7 +106,7 @@ def test_no_curvature_is_zero_with_finite_gradients(options, activation, x):
         assert weight_gradient(value, module).isfinite().all()
 
 
-@pytest.mark.parametrize("wrong", [{"n_probes": 0}, {"n_iter": 0}, {"norm": "frobenius"}])
+@pytest.mark.parametrize("wrong", [{"n_draws": 0}, {"max_iter": 0}, {"norm": "frobenius"}])
 def test_wrong_arguments_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ExactHessian(**wrong)
@@ -115,7 +115,7 @@ def test_wrong_arguments_are_named(wrong):
 def test_what_no_memory_holds_is_refused_with_the_way_out():
     X = np.zeros((64, 10_000), dtype=np.float32)
     X[:, 0] = np.arange(64) % 2
-    with pytest.raises(ValueError, match=r"64 rows with 10,000 features .* 25.6 GB .*n_probes"):
+    with pytest.raises(ValueError, match=r"64 rows with 10,000 features .* 25.6 GB .*n_draws"):
         ExactHessianClassifier(batch_size=64, max_epochs=1, module__hidden=(4,)).fit(X, X[:, 0])
-    for way in ({"n_probes": 2}, {"norm": "spectral", "n_iter": 2, "tol": 1.0}):
+    for way in ({"n_draws": 2}, {"norm": "spectral", "max_iter": 2, "tol": 1.0}):
         ExactHessianClassifier(batch_size=64, max_epochs=1, module__hidden=(4,), **way).fit(X, X[:, 0])

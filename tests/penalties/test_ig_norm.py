@@ -53,7 +53,7 @@ def worse(module, x, points, **options):
 @pytest.mark.parametrize("norm", [2, math.inf])
 @pytest.mark.parametrize("objective", ["norm", "sum_norm"])
 def test_value_and_gradient_equal_the_loops(objective, norm, net, x):
-    penalty = IGNorm(objective, beta=0.7, epsilon=0.5, norm=norm, n_points=6, n_steps=3)
+    penalty = IGNorm(objective, beta=0.7, epsilon=0.5, norm=norm, n_points=6, max_iter=3)
     value = seeded(penalty, explained(net, x))
     points = seeded(penalty.worst, explained(net, x))
     expected = naive(net, x, points, LABELS, 6, objective, 0.7)
@@ -64,7 +64,7 @@ def test_value_and_gradient_equal_the_loops(objective, norm, net, x):
 @pytest.mark.parametrize("objective", ["norm", "sum_norm"])
 def test_images_equal_the_loops(objective, image_net, images):
     labels = torch.tensor([0, 1, 2, 0])
-    penalty = IGNorm(objective, epsilon=0.3, norm=2, n_points=4, n_steps=2)
+    penalty = IGNorm(objective, epsilon=0.3, norm=2, n_points=4, max_iter=2)
     value = seeded(penalty, explained(image_net, images, labels))
     points = seeded(penalty.worst, explained(image_net, images, labels))
     assert (torch.linalg.vector_norm((points - images).flatten(1), dim=1) <= 0.3 * (1 + 1e-6)).all()
@@ -88,7 +88,7 @@ def test_the_slope_in_the_points_is_that_of_the_loops(net, x):
 
 
 def test_without_labels_it_is_the_predicted_class(net, x):
-    penalty = IGNorm(n_steps=2)
+    penalty = IGNorm(max_iter=2)
     value = seeded(penalty, ExplainedBatch(net, x, Gradient()))
     torch.testing.assert_close(value, seeded(penalty, explained(net, x, net(x).argmax(dim=1))))
 
@@ -158,7 +158,7 @@ def test_a_small_ball_is_the_dual_norm_of_the_slope(net, x):
     """To first order the worst norm is epsilon ||grad CE||_1 in l_inf and epsilon ||grad CE||_2 in l_2."""
     (slope,) = torch.autograd.grad(cross_entropy(net(x), LABELS, reduction="sum"), x)
     for norm, dual in ((math.inf, 1), (2, 2)):
-        value = seeded(IGNorm(epsilon=1e-5, norm=norm, n_steps=200), explained(net, x))
+        value = seeded(IGNorm(epsilon=1e-5, norm=norm, max_iter=200), explained(net, x))
         torch.testing.assert_close(value, 1e-5 * torch.linalg.vector_norm(slope, ord=dual, dim=1), rtol=0.02, atol=0.0)
 
 
@@ -217,7 +217,7 @@ def test_confident_samples_have_finite_gradients_in_float32(objective, x):
         ({"bounds": (1, 0)}, ValueError),
         ({"n_points": 0}, ValueError),
         ({"n_attack_points": 2.5}, TypeError),
-        ({"n_steps": 0}, ValueError),
+        ({"max_iter": 0}, ValueError),
         ({"step_size": 0.0}, ValueError),
     ],
 )

@@ -81,6 +81,6 @@ def test_it_takes_the_square_root_of_the_steps_of_power_iteration():
 def test_a_cap_is_said_and_what_there_is_is_returned():
     matrices = torch.diag_embed(torch.arange(1.0, 21.0).double().expand(3, 20))
     start = torch.ones(3, 20).double()
-    with pytest.warns(ConvergenceWarning, match="of 3 samples .* n_iter=4 products"):
+    with pytest.warns(ConvergenceWarning, match="of 3 samples .* max_iter=4 products"):
         _, found = leading(matrices, start, False, max_iter=4)
     assert ((found > 15) & (found < 20)).all()

@@ -39,7 +39,7 @@ def test_power_iteration_is_the_hessian_of_a_smooth_network(label, net, x):
     predicted = net(x).argmax(dim=1)
     labels = predicted if label is None else torch.full((7,), label)
     batch = ExplainedBatch(net, x, Gradient(), y=None if label is None else labels)
-    value, expected = SSR(n_iter=3000)(batch), naive(net, x, labels)
+    value, expected = SSR(max_iter=3000)(batch), naive(net, x, labels)
     torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-3, atol=1e-6)
 
@@ -54,19 +54,19 @@ def test_a_larger_negative_eigenvalue_is_passed_over():
 
     x = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
     batch = ExplainedBatch(Saddle(), x, Gradient(), y=torch.ones(1, dtype=torch.long))
-    torch.testing.assert_close(SSR(n_iter=500)(batch), torch.tensor([2.0], dtype=torch.float64))  # 4 / 2 at p = 1/2
+    torch.testing.assert_close(SSR(max_iter=500)(batch), torch.tensor([2.0], dtype=torch.float64))  # 4 / 2 at p = 1/2
 
 
 def test_images(image_net, images):
     labels = torch.tensor([0, 1, 2, 0])
-    value = SSR(n_iter=3000)(ExplainedBatch(image_net, images, Gradient(), y=labels))
+    value = SSR(max_iter=3000)(ExplainedBatch(image_net, images, Gradient(), y=labels))
     torch.testing.assert_close(value, naive(image_net, images, labels), rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.parametrize("method", ["closed", "power"])
 def test_a_stack_of_models_is_its_members(method, stack):
     module, members, x = stack
-    penalty = SSR(method, n_iter=300)
+    penalty = SSR(method, max_iter=300)
     value = penalty(ExplainedBatch(module, x, Gradient()))
     expected = [penalty(ExplainedBatch(m, r.detach().requires_grad_(), Gradient())) for m, r in zip(members, x)]
     torch.testing.assert_close(value, torch.stack(expected), rtol=1e-4, atol=1e-8)
@@ -101,14 +101,14 @@ def test_at_its_defaults_it_is_the_eigenvalue_of_random_networks(seed, n_classes
 
 def test_too_few_products_are_said(net, x):
     batch = ExplainedBatch(net, x, Gradient())
-    with pytest.warns(ConvergenceWarning, match=r"of 7 samples is not found .* n_iter=1 products"):
-        SSR("power", n_iter=1)(batch)
+    with pytest.warns(ConvergenceWarning, match=r"of 7 samples is not found .* max_iter=1 products"):
+        SSR("power", max_iter=1)(batch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        SSR("power", n_iter=5, tol=0.0)(batch)  # as many products as features
+        SSR("power", max_iter=5, tol=0.0)(batch)  # as many products as features
 
 
-@pytest.mark.parametrize("wrong", [{"n_iter": 0}, {"method": "close"}, {"tol": -1.0}])
+@pytest.mark.parametrize("wrong", [{"max_iter": 0}, {"method": "close"}, {"tol": -1.0}])
 def test_wrong_arguments_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SSR(**wrong)

@@ -26,9 +26,9 @@ def lengths(batch, points, norm):
 
 
 @pytest.mark.parametrize("norm", [2, math.inf])
-@pytest.mark.parametrize("n_steps", [1, 2, 5])
-def test_both_stay_in_the_ball_and_touch_no_weight(norm, n_steps, batch):
-    for adversary in (GapAdversary(2, 0.3, n_steps, norm), LossAdversary(0.3, n_steps, norm)):
+@pytest.mark.parametrize("max_iter", [1, 2, 5])
+def test_both_stay_in_the_ball_and_touch_no_weight(norm, max_iter, batch):
+    for adversary in (GapAdversary(2, 0.3, max_iter, norm), LossAdversary(0.3, max_iter, norm)):
         points = adversary(batch)
         assert not points.requires_grad
         assert (lengths(batch, points, norm) <= 0.3 * (1 + 1e-5)).all()

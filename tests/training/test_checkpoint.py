@@ -49,10 +49,10 @@ def weights(clf):
     "params",
     [
         {},
-        {"warm_up": 3},
+        {"warm_up_epochs": 3},
         {"cls": VanillaClassifier, "module__activation": "tanh"},
         # a bound in every third step or so: the steps since the last one are part of the state
-        {"cls": CertifiedR2ETClassifier, "warm_up": 1, "n_bounds": 11},
+        {"cls": CertifiedR2ETClassifier, "warm_up_epochs": 1, "n_bounds": 11},
     ],
     ids=["r2et", "warm-up", "vanilla", "certified"],
 )
@@ -63,7 +63,7 @@ def test_it_ends_as_if_nothing_had_happened(data, tmp_path, params, stop):
         make(tmp_path, stop=stop, **params).fit(*data)
     resumed = make(tmp_path, **params).fit(*data)
     assert torch.equal(weights(resumed), weights(whole))
-    assert len(list(tmp_path.glob("fit-*.pt"))) == (2 if resumed.warm_up else 1)  # found again, not begun anew
+    assert len(list(tmp_path.glob("fit-*.pt"))) == (2 if resumed.warm_up_epochs else 1)  # found again, not begun anew
     assert len(resumed.history_) == 6
     assert [row["train_loss"] for row in resumed.history_] == [row["train_loss"] for row in whole.history_]
 

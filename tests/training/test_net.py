@@ -171,7 +171,7 @@ def test_an_interruption_elsewhere_reaches_the_caller(hook, make_net, data):
 
 
 def test_a_misspelt_callback_is_named(make_net):
-    for wrong in ({"callbacks__lr_schedul": None}, {"callbacks__lr_schedul__warmup": 0.2}):
+    for wrong in ({"callbacks__lr_schedul": None}, {"callbacks__lr_schedul__warm_up_share": 0.2}):
         with pytest.raises(ValueError, match=r"no callback 'lr_schedul'. Did you mean 'lr_schedule'"):
             make_net(**wrong).initialize()
 

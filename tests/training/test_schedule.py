@@ -35,11 +35,11 @@ def test_ends_and_peak():
 
 
 @given(st.floats(0.05, 0.95), st.floats(0, 1), st.floats(0, 1))
-def test_rises_up_to_the_warm_up_and_falls_from_there(warmup, a, b):
+def test_rises_up_to_the_warm_up_and_falls_from_there(warm_up_share, a, b):
     low, high = sorted((a, b))
-    factor = OneCycle(warmup).factor
-    assert factor(low * warmup) <= factor(high * warmup) + 1e-12
-    down = [warmup + (1 - warmup) * t for t in (low, high)]
+    factor = OneCycle(warm_up_share).factor
+    assert factor(low * warm_up_share) <= factor(high * warm_up_share) + 1e-12
+    down = [warm_up_share + (1 - warm_up_share) * t for t in (low, high)]
     assert factor(down[0]) >= factor(down[1]) - 1e-12
     assert 1e-4 * (1 - 1e-9) <= factor(a) <= 1 + 1e-12
 
@@ -49,17 +49,17 @@ def test_equals_the_schedule_of_torch(n_steps):
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     # torch counts the warm-up in steps from 0, hence the peak at pct_start * total - 1
-    warmup = 0.3
+    warm_up_share = 0.3
     theirs = OneCycleLR(
         optimizer,
         1.0,
         n_steps,
-        pct_start=(warmup * (n_steps - 1) + 1) / n_steps,
+        pct_start=(warm_up_share * (n_steps - 1) + 1) / n_steps,
         final_div_factor=1e4 / 25,
         cycle_momentum=False,
     )
     for step in range(n_steps):
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(OneCycle(warmup).factor(step / (n_steps - 1)))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(OneCycle(warm_up_share).factor(step / (n_steps - 1)))
         optimizer.step()
         if step < n_steps - 1:
             theirs.step()
@@ -86,7 +86,7 @@ def test_none_keeps_the_rate(make_net, data):
 
 
 def test_warmup_by_its_skorch_name(make_net, data):
-    rates = rates_of(make_net(callbacks=[Rates()], callbacks__lr_schedule__warmup=0.5), *data)
+    rates = rates_of(make_net(callbacks=[Rates()], callbacks__lr_schedule__warm_up_share=0.5), *data)
     assert rates == [[0.01 * OneCycle(0.5).factor(i / 11)] for i in range(12)]
 
 

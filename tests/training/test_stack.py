@@ -70,7 +70,7 @@ def assert_as_alone(estimators, parts, **options):
         lambda s: EstimatedHessianClassifier(random_state=s, **{**SMALL, "module__activation": "tanh"}),
         lambda s: R2ETClassifier(k=1 + s, lambda_gap=0.001 * (s + 1), lambda_hessian=0.01 * (s + 1), **SMALL),
         lambda s: R2ETClassifier(k=2, lambda_hessian=0, gap="hinge", pairs="all", random_state=s, **SMALL),
-        lambda s: R2ETClassifier(k=2, warm_up=2, random_state=s, **SMALL),
+        lambda s: R2ETClassifier(k=2, warm_up_epochs=2, random_state=s, **SMALL),
         lambda s: R2ETClassifier(k=2, random_state=s, **{**SMALL, "callbacks__lr_schedule": None}),
         lambda s: R2ETClassifier(k=2, random_state=s, **{**SMALL, "module__skip": True, "batch_size": -1}),
         lambda s: CrossLipschitzClassifier(k=2, random_state=s, **SMALL),
@@ -115,7 +115,9 @@ def test_splits_without_validation_rows_are_the_members_own(parts):
 
 def test_training_goes_on_where_it_was_interrupted(parts):
     def fits_of():
-        return begin_fits([(R2ETClassifier(k=2, warm_up=2, random_state=s, **SMALL), s) for s in range(2)], parts)
+        return begin_fits(
+            [(R2ETClassifier(k=2, warm_up_epochs=2, random_state=s, **SMALL), s) for s in range(2)], parts
+        )
 
     at_once, data = fits_of()
     at_once = train_fits(at_once, data)

@@ -86,7 +86,7 @@ CARRIED_OUT = {
     "score of batches": [("acc", BatchScoring("accuracy", lower_is_better=False))],
     "passed through": [("again", PassthroughScoring("valid_loss", lower_is_better=None))],
     "clock and log": [("clock", EpochTimer()), ("log", PrintLog(sink=str))],
-    "second cycle": [("cycle", OneCycle(warmup=0.1))],
+    "second cycle": [("cycle", OneCycle(warm_up_share=0.1))],
     "constant": schedule(ConstantLR, factor=0.1, total_iters=3),
     "cosine": schedule(CosineAnnealingLR, T_max=4),
     "cosine by name": schedule("CosineAnnealingLR", T_max=4),
@@ -120,7 +120,7 @@ def test_as_alone_when_interrupted_and_sent_to_another_process(name, parts):
     options = {**SMALL, "train_split": ValidSplit(4, stratified=True), "callbacks": CARRIED_OUT[name]}
     estimators = [
         R2ETClassifier(
-            k=2, random_state=s, lr=0.05, warm_up=2 * s, callbacks__lr_schedule=None, **copy.deepcopy(options)
+            k=2, random_state=s, lr=0.05, warm_up_epochs=2 * s, callbacks__lr_schedule=None, **copy.deepcopy(options)
         )
         for s in range(2)
     ]
