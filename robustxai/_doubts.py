@@ -13,6 +13,7 @@ import numpy as np
 
 from robustxai._validation import outside
 from robustxai.exceptions import EvaluationWarning, MismatchWarning
+from robustxai.protocols import Ranking
 
 __all__ = ["of_one_evaluation", "spread_of", "warn_of_ball", "warn_of_mismatch"]
 
@@ -39,7 +40,7 @@ def of_one_evaluation(*, silent: bool = False) -> Iterator[None]:
         _SAID.reset(token)
 
 
-def warn_of_mismatch(estimator: Any, what: str, *, k: int | None = None, ranking: str | None = None) -> None:
+def warn_of_mismatch(estimator: Any, what: str, *, k: int | None = None, ranking: Ranking | None = None) -> None:
     """Warn where `what` ("the attack", ...) is about another top set than the classifier was trained for.
 
     Parameters

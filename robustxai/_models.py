@@ -29,6 +29,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from robustxai._frames import as_pandas, is_table
+from robustxai.protocols import Estimator, ExplainableClassifier, FittedClassifier
 
 __all__ = [
     "EXPLANATIONS",
@@ -53,7 +54,9 @@ _BLACK_BOX = (
 _FIRST = "Pass one, for instance VanillaClassifier().fit(X, y)."
 
 
-def resolve_model(estimator: Any, X: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX) -> tuple[Any, Any]:
+def resolve_model(
+    estimator: Estimator, X: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX
+) -> tuple[ExplainableClassifier, Any]:
     """The classifier that is explained, and X as it sees it.
 
     Parameters
@@ -109,8 +112,8 @@ def named_rows(X: Any, before: Iterable[Any]) -> Any:
 
 
 def unwrap(
-    estimator: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX, role: str = ""
-) -> tuple[Any, list[Any]]:
+    estimator: Estimator | None, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX, role: str = ""
+) -> tuple[ExplainableClassifier, list[Any]]:
     """The classifier that is explained, and the fitted transformers before it, outermost first.
 
     Parameters and errors as in :func:`resolve_model`; `role` follows the name of a model that is not fitted.
@@ -139,7 +142,7 @@ def unwrap(
     return _checked(model, needed, what, way, role), before
 
 
-def check_model(estimator: Any, *, needs: Iterable[str], what: str) -> Any:
+def check_model(estimator: FittedClassifier, *, needs: Iterable[str], what: str) -> ExplainableClassifier:
     """`estimator` itself, which may be any fitted classifier or Pipeline, once it is found to have what is needed."""
     _check_object(estimator, what)
     if isinstance(estimator, BaseSearchCV):

@@ -29,6 +29,7 @@ from robustxai._arguments import (
 )
 from robustxai._columns import by_feature, indices_of
 from robustxai._short_repr import short_repr
+from robustxai.protocols import Norm
 
 __all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
 
@@ -90,7 +91,7 @@ class ThreatModel:
     """
 
     epsilon: float = 0.5
-    norm: float | str = 2
+    norm: Norm = 2
     bounds: tuple[Any, Any] | Mapping[Any, tuple[Any, Any]] | None = None
     frozen: Sequence[int] | Sequence[str] | np.ndarray | None = None
     scale: float | np.ndarray | Mapping[Any, float] | None = None

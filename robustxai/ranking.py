@@ -21,6 +21,7 @@ from torch import Tensor
 
 from robustxai._arguments import COUNT, FLAG, Choice, Each, Instance, Number, Rows, checked
 from robustxai._validation import outside
+from robustxai.protocols import Ranking
 
 __all__ = [
     "RANKING",
@@ -62,7 +63,7 @@ def as_tensor(array: ArrayLike) -> Tensor:
 
 
 @checked(attribution=_SCORES, ranking=RANKING, batch_ndim=_K)
-def unit_scores(attribution: Tensor, ranking: str = "magnitude", *, batch_ndim: int = 1) -> Tensor:
+def unit_scores(attribution: Tensor, ranking: Ranking = "magnitude", *, batch_ndim: int = 1) -> Tensor:
     """One score per ranked unit.
 
     Parameters

@@ -49,6 +49,7 @@ from robustxai.attacks._unexplained import Lenient, asked_twice, lenient, unexpl
 from robustxai.engine import has_piecewise_linear, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, clip_k, count_units
 
 __all__ = ["AutoExplanationAttack"]
@@ -172,7 +173,7 @@ class AutoExplanationAttack(AttackTransformer):
         estimator: Any = None,
         *,
         k: int = 8,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
         max_probability_change: float | None = None,
         preset: str = "standard",
         random_state: int = 0,

@@ -31,6 +31,7 @@ from robustxai.attacks._unexplained import (
 from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import PerturbationSet
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, clip_k, count_units
 from robustxai.training import draw_seed, small_net_threads
 
@@ -87,7 +88,7 @@ class BaseAttack(AttackTransformer):
         estimator: Any = None,
         *,
         k: int = 8,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
         max_iter: int = 100,
         max_probability_change: float | None = None,
         random_state: int | np.random.RandomState | None = 0,

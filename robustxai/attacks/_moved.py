@@ -10,6 +10,7 @@ import numpy as np
 
 from robustxai._frames import column_names
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import Ranking
 from robustxai.ranking import as_tensor, count_units, top_k_indices, unit_scores, unit_shape
 
 __all__ = ["distances", "moved_units", "unit_names"]
@@ -38,7 +39,7 @@ def unit_names(attribution: Any, feature_names: Sequence[str] | None = None) -> 
 
 
 def moved_units(
-    attribution: Any, attribution_adv: Any, k: int, ranking: str
+    attribution: Any, attribution_adv: Any, k: int, ranking: Ranking
 ) -> tuple[list[list[int]], list[list[int]]]:
     """For every row, the units that are in the first top-k set alone and in the second alone, highest score first."""
     tops = [

@@ -14,6 +14,7 @@ from robustxai.attacks._search import observe
 from robustxai.attacks._unexplained import precision_where_explained
 from robustxai.explainers import Explainer
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import Ranking
 from robustxai.ranking import unit_scores
 
 __all__ = ["Lines", "closing_directions"]
@@ -27,7 +28,7 @@ _HALVINGS = 12
 
 
 def closing_directions(
-    module: torch.nn.Module, explainer: Explainer, x: Tensor, target: Tensor, k: int, ranking: str
+    module: torch.nn.Module, explainer: Explainer, x: Tensor, target: Tensor, k: int, ranking: Ranking
 ) -> Iterator[Tensor]:
     """Gradients in x, shaped like x, of the gaps between boundary pairs, the narrow ones first, and of their sum.
 
@@ -74,7 +75,7 @@ class Lines:
         X: Any,
         threat: ThreatModel,
         k: int,
-        ranking: str,
+        ranking: Ranking,
         keep_prediction: bool,
         max_probability_change: float | None = None,
     ) -> None:

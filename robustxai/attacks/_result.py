@@ -19,6 +19,7 @@ from robustxai.attacks._moved import distances, moved_units, unit_names
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.metrics import between_rows_precision
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import Ranking
 
 __all__ = ["AttackResult", "lowest", "strongest", "warn_of_rise", "warn_of_sameness", "zero_rows"]
 
@@ -85,7 +86,7 @@ class AttackResult:
     unexplained: np.ndarray | None = None
     X: Any = None
     k: int | None = None
-    ranking: str | None = None
+    ranking: Ranking | None = None
     threat: ThreatModel | None = None
     predicted: np.ndarray | None = None
     probability: np.ndarray | None = None
@@ -322,7 +323,7 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
-def warn_of_sameness(attribution: Any, k: int, ranking: str = "magnitude") -> None:
+def warn_of_sameness(attribution: Any, k: int, ranking: Ranking = "magnitude") -> None:
     """Warn where two different rows have more than 90 % of their top-k sets in common, without any attack.
 
     Parameters

@@ -13,6 +13,7 @@ from robustxai.attacks._probability_change import below_limit, target_probabilit
 from robustxai.engine import of_rows
 from robustxai.explainers import Explainer, ScaledAttribution, scaled_attribution
 from robustxai.perturbation import PerturbationSet
+from robustxai.protocols import Ranking
 from robustxai.ranking import top_k_mask, unit_scores
 
 __all__ = ["Best", "Reference", "Search", "Trace", "highest", "observe"]
@@ -41,11 +42,11 @@ class Reference:
     scores: Tensor
     top: Tensor
     k: int
-    ranking: str
+    ranking: Ranking
     log_scale: Tensor | None = None
 
     @classmethod
-    def of(cls, clean: ScaledAttribution, k: int, ranking: str) -> Reference:
+    def of(cls, clean: ScaledAttribution, k: int, ranking: Ranking) -> Reference:
         """The reference of rows with the attribution `clean`."""
         attribution = clean.direction.detach()
         scores = unit_scores(attribution, ranking)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from robustxai._frames import take
 from robustxai.explainers import Explainer
 from robustxai.metrics import precision_at_k
+from robustxai.protocols import Ranking
 
 __all__ = ["Lenient", "asked_twice", "explained", "lenient", "precision_where_explained", "unexplained_rows"]
 
@@ -61,7 +62,7 @@ def explained(estimator: Any, rows: Any, labels: Any) -> tuple[np.ndarray, np.nd
     return attribution, failed
 
 
-def precision_where_explained(before: np.ndarray, after: np.ndarray, k: int, ranking: str) -> np.ndarray:
+def precision_where_explained(before: np.ndarray, after: np.ndarray, k: int, ranking: Ranking) -> np.ndarray:
     """P@k of every row; NaN where the explanation holds NaN or infinity."""
     missing = _failed(before) | _failed(after)
     precision = np.full(len(before), np.nan)
@@ -70,7 +71,7 @@ def precision_where_explained(before: np.ndarray, after: np.ndarray, k: int, ran
     return precision
 
 
-def asked_twice(estimator: Any, rows: Any, labels: Any, said: np.ndarray, k: int, ranking: str) -> str:
+def asked_twice(estimator: Any, rows: Any, labels: Any, said: np.ndarray, k: int, ranking: Ranking) -> str:
     """Say how far another explanation of the first rows is from what was `said` of them; empty where it is the same.
 
     For explainers that are not the library's: its own draw the same numbers in every call.

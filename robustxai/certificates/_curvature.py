@@ -61,7 +61,8 @@ def curvature_bound(estimator: Any) -> float:
     module, explainer = model.module_, model.explainer_
     if not isinstance(explainer, Gradient) or explainer.output not in ("probability", "logit"):
         raise NotImplementedError(f"curvature_bound knows the probability's and the logit's gradient, not {explainer}.")
-    center = torch.from_numpy(np.asarray(model.feature_means_, dtype=np.float64))
+    means = model.feature_means_  # type: ignore[attr-defined]  # GRADIENTS excludes BlackBox, which has none
+    center = torch.from_numpy(np.asarray(means, dtype=np.float64))
     network = read_network(module, center.shape)
     check_reading(network, module, center[None], 1.0, torch.ones(center.numel(), dtype=torch.float64))
     weights, skip = _chain(network, type(module).__name__)

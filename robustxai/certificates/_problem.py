@@ -29,6 +29,7 @@ from robustxai.bounds import (
 )
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.explainers import Gradient
+from robustxai.protocols import Ranking
 from robustxai.ranking import clip_k, count_units, top_k_mask, unit_scores
 
 __all__ = ["METHOD", "SCALE", "Problem"]
@@ -57,7 +58,7 @@ _UNION = ("affine", "zonotope", "curvature")
 class Problem:
     """Checked arguments, the network in float64, and what is ranked at x."""
 
-    def __init__(self, estimator: Any, X: Any, k: int, norm: Any, ranking: str, method: str, scale: Any) -> None:
+    def __init__(self, estimator: Any, X: Any, k: int, norm: Any, ranking: Ranking, method: str, scale: Any) -> None:
         needs = ("explain", "encode_target", *GRADIENTS)
         estimator, before = unwrap(estimator, needs=needs, what="The certificate", way=SMOOTHED_WAY)
         names = column_names(named_rows(X, before)) if isinstance(scale, Mapping) else None

@@ -20,6 +20,7 @@ from robustxai._switches import own_switches
 from robustxai.certificates._pairs import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.certificates._words import in_words, mean, of_k
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, clip_k, count_units, top_k_indices, top_k_mask, unit_scores
 
 __all__ = ["SmoothedCertificate", "certify_smoothed_top_k"]
@@ -112,7 +113,7 @@ def certify_smoothed_top_k(
     n_draws: int = 2000,
     alpha: float = 0.001,
     form: str = "membership",
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
     random_state: Any = 0,
 ) -> SmoothedCertificate:
     r"""Prove how much of the *smoothed* top-k set of each row stays within an l2 ball, with probability 1 - alpha.
@@ -208,7 +209,7 @@ def certify_smoothed_top_k(
     )
 
 
-def _draws(estimator: Any, X: Any, row: np.ndarray, points: np.ndarray, ranking: str) -> torch.Tensor:
+def _draws(estimator: Any, X: Any, row: np.ndarray, points: np.ndarray, ranking: Ranking) -> torch.Tensor:
     """Unit scores of the explanation at every point, (n_draws, n_units)."""
     explain: Callable[[Any], Any] = estimator
     if hasattr(estimator, "explain"):

@@ -15,6 +15,7 @@ from robustxai._arguments import COUNT, NORM_NAME, NOT_NEGATIVE, POSITIVE, Rows,
 from robustxai._switches import own_switches
 from robustxai.certificates._problem import METHOD, SCALE, Problem
 from robustxai.certificates._words import in_words, mean, of_k
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING
 
 __all__ = ["TopKCertificate", "certified_radius", "certify_top_k"]
@@ -82,7 +83,7 @@ def certify_top_k(
     *,
     epsilon: float = 0.25,
     norm: Any = 2,
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
     method: str = "best",
     scale: Any = None,
 ) -> TopKCertificate:
@@ -195,7 +196,7 @@ def certified_radius(
     k: int = 8,
     *,
     norm: Any = 2,
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
     method: str = "best",
     scale: Any = None,
     max_epsilon: float = 10.0,

@@ -10,6 +10,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NOT_NEGATIVE, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CertifiedGap, ExplainedBatch
+from robustxai.protocols import Ranking
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 
@@ -106,7 +107,7 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         epsilon: float = 0.25,
         lambda_certified: float = 0.1,
         n_pairs: int | None = 4,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
         norm: Any = 2,
         margin: float = 0.1,
         ramp: float = 0.5,

@@ -10,6 +10,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, clip_k
 from robustxai.training import GapAdversary, Term
 
@@ -54,7 +55,7 @@ class ExplanationATClassifier(BaseExplainableClassifier):
     _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "ranking": RANKING}
 
     def __init__(
-        self, k: int = 8, *, epsilon: float = 0.5, max_iter: int = 1, ranking: str = "magnitude", **params: Any
+        self, k: int = 8, *, epsilon: float = 0.5, max_iter: int = 1, ranking: Ranking = "magnitude", **params: Any
     ) -> None:
         super().__init__(**params)
         self.k = k

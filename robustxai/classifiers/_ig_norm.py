@@ -13,6 +13,7 @@ from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import IGNorm
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import Norm
 from robustxai.training import ObjectiveNet, Term
 
 __all__ = ["IGNormClassifier"]
@@ -98,7 +99,7 @@ class IGNormClassifier(BaseExplainableClassifier):
         lambda_ig: float = 1.0,
         beta: float = 0.1,
         epsilon: float = 0.01,
-        norm: float | str = math.inf,
+        norm: Norm = math.inf,
         bounds: Any = None,
         n_points: int = 10,
         n_attack_points: int = 2,

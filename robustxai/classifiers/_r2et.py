@@ -9,6 +9,7 @@ from typing import Any
 from robustxai._arguments import NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
+from robustxai.protocols import Ranking
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 
@@ -112,7 +113,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         gap: str = "normalized",
         margin: float = 1.0,
         radius: float = 0.5,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
         hessian: str = "relative",
         kappa: float | None = None,
         **params: Any,

@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 from robustxai._arguments import FLAG, Choice, checked
 from robustxai.datasets._array_source import Arrays, ArraySource, Spec
 from robustxai.datasets._base import HOME, PathLike, fetch
+from robustxai.protocols import AbideSite, AbideWeights
 
 __all__ = ["load_abide"]
 
@@ -44,7 +45,7 @@ class _GraphSource(ArraySource):
         return ""
 
 
-def _source(site: str) -> _GraphSource:
+def _source(site: AbideSite) -> _GraphSource:
     arrays = {
         "adjacency": Spec(np.floating, ("subjects", 116, 116)),
         "label": Spec(np.integer, ("subjects",), 2),
@@ -72,8 +73,8 @@ def _source(site: str) -> _GraphSource:
 )
 def load_abide(
     *,
-    site: str = "nyu",
-    weights: str = "signed",
+    site: AbideSite = "nyu",
+    weights: AbideWeights = "signed",
     clear_diagonal: bool = True,
     data_home: PathLike | None = None,
     return_X_y: bool = False,

@@ -9,6 +9,7 @@ import pandas as pd
 from robustxai._arguments import FLAG, Choice, checked
 from robustxai.datasets._base import HOME, PathLike, fetch
 from robustxai.datasets._table_source import TableSource, as_bunch, as_categories
+from robustxai.protocols import AdultColumns, Subset
 
 __all__ = ["load_adult"]
 
@@ -99,8 +100,8 @@ _SOURCE = TableSource(
 def load_adult(
     *,
     data_home: PathLike | None = None,
-    subset: str = "all",
-    columns: str = "all",
+    subset: Subset = "all",
+    columns: AdultColumns = "all",
     return_X_y: bool = False,
 ) -> Any:
     """Load Adult (census income): 48,842 persons, label ``"<=50K"`` or ``">50K"``.

@@ -14,6 +14,7 @@ from robustxai._arguments import COUNT, FLAG, SEED, Choice, Either, Has, Instanc
 from robustxai._validation import nearest_name
 from robustxai.datasets._array_source import Arrays, ArraySource, Spec, sealed_npz, to_npz
 from robustxai.datasets._base import HOME, PathLike, fetch
+from robustxai.protocols import Subset
 
 __all__ = ["IMAGE_ARGUMENTS", "ImageSource", "image_arrays", "load_images", "stratified_subset"]
 
@@ -91,7 +92,7 @@ def load_images(
     source: ImageSource,
     *,
     data_home: PathLike | None,
-    subset: str,
+    subset: Subset,
     classes: Iterable[int | str] | None,
     n_rows: int | None,
     random_state: Any,

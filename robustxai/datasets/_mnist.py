@@ -10,6 +10,7 @@ import numpy as np
 from robustxai._arguments import checked
 from robustxai.datasets._base import PathLike
 from robustxai.datasets._image_source import IMAGE_ARGUMENTS, ImageSource, image_arrays, load_images
+from robustxai.protocols import Subset
 
 __all__ = ["load_mnist"]
 
@@ -34,7 +35,7 @@ _SOURCE = ImageSource(
 def load_mnist(
     *,
     data_home: PathLike | None = None,
-    subset: str = "train",
+    subset: Subset = "train",
     classes: Iterable[int | str] | None = None,
     n_rows: int | None = None,
     random_state: int | np.random.RandomState | None = 0,

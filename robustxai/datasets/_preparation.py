@@ -18,6 +18,7 @@ from robustxai._frames import as_pandas, like
 from robustxai._validation import outside
 from robustxai.datasets._gap_marks import GapMarks, is_marked_by
 from robustxai.exceptions import DataWarning
+from robustxai.protocols import Preprocessing
 
 __all__ = ["is_different_in_most_rows", "make_preprocessor"]
 
@@ -58,7 +59,7 @@ def _as_float32(X: Any) -> Any:
 
 
 @checked(X=Rows(), scale=Choice(("minmax", "standard")))
-def make_preprocessor(X: Any, *, scale: str = "minmax") -> ColumnTransformer:
+def make_preprocessor(X: Any, *, scale: Preprocessing = "minmax") -> ColumnTransformer:
     """Make the unfitted scikit-learn transformer that fits the columns of a table.
 
     * Numbers: gaps become the median, then ``scale``. A column without any value becomes constant. That a number is

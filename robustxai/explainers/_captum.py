@@ -21,6 +21,7 @@ from robustxai._random import RandomStreams
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
 from robustxai.explainers._scaled import ScaledAttribution
+from robustxai.protocols import CaptumMethod, CaptumOutput
 
 __all__ = ["CaptumExplainer", "captum_explainer"]
 
@@ -39,8 +40,8 @@ _numpy_global = threading.Lock()
 class CaptumExplainer:
     """What :func:`captum_explainer` returns; see there."""
 
-    name: str
-    output: str = "logit"
+    name: CaptumMethod
+    output: CaptumOutput = "logit"
     random_state: int = 0
     kwargs: dict[str, Any] = field(default_factory=dict)
 
@@ -86,7 +87,9 @@ class CaptumExplainer:
 
 
 @checked(**CaptumExplainer._constraints)
-def captum_explainer(name: str, *, output: str = "logit", random_state: int = 0, **kwargs: Any) -> CaptumExplainer:
+def captum_explainer(
+    name: CaptumMethod, *, output: CaptumOutput = "logit", random_state: int = 0, **kwargs: Any
+) -> CaptumExplainer:
     """One of Captum's attribution methods as an explainer, for explaining and for scoring.
 
     It has no derivative, so no penalty and no gradient attack can use it. Needs the extra ``captum``.
@@ -138,7 +141,7 @@ def captum_explainer(name: str, *, output: str = "logit", random_state: int = 0,
 
 
 @contextmanager
-def _seeded(name: str, seed: int) -> Iterator[None]:
+def _seeded(name: CaptumMethod, seed: int) -> Iterator[None]:
     """Let what the method draws in the block depend on the seed alone."""
     with RandomStreams(seed).in_use():
         if name not in _DRAW_WITH_NUMPY:

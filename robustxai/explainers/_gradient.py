@@ -12,7 +12,7 @@ from robustxai._arguments import Choice, Instance, check_arguments, checked
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
-from robustxai.protocols import Explainer
+from robustxai.protocols import Explainer, Output
 
 __all__ = ["Gradient", "log_odds"]
 
@@ -64,7 +64,7 @@ class Gradient:
     tensor([[ 3., -1.]])
     """
 
-    output: str = "probability"
+    output: Output = "probability"
 
     __repr__ = short_repr
 
@@ -143,7 +143,7 @@ class Gradient:
 
 
 @lru_cache(maxsize=32)
-def _own_slopes(n_classes: int, output: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _own_slopes(n_classes: int, output: Output, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Row c: the gradient in the logits of z_c, or for two classes of the log-odds of c."""
     with torch.inference_mode(False):  # what is kept must serve calls in other modes too
         own = torch.eye(n_classes, dtype=dtype, device=device)

@@ -13,7 +13,7 @@ from robustxai._switches import differentiable
 from robustxai.explainers._gradient import OUTPUT, Gradient
 from robustxai.explainers._mean_gradient import leaf
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
-from robustxai.protocols import Explainer
+from robustxai.protocols import Explainer, Output
 
 __all__ = ["GradientTimesInput"]
 
@@ -42,7 +42,7 @@ class GradientTimesInput:
     tensor([[ 3., -2.]])
     """
 
-    output: str = "probability"
+    output: Output = "probability"
 
     __repr__ = short_repr
 

@@ -15,7 +15,7 @@ from robustxai._switches import differentiable
 from robustxai.explainers._gradient import OUTPUT, Gradient
 from robustxai.explainers._mean_gradient import leaf, mean_gradient
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
-from robustxai.protocols import Explainer
+from robustxai.protocols import Explainer, Output
 
 __all__ = ["IntegratedGradients"]
 
@@ -56,7 +56,7 @@ class IntegratedGradients:
 
     n_points: int = 32
     baseline: Any = 0.0
-    output: str = "probability"
+    output: Output = "probability"
     internal_batch_size: int | None = 4096
 
     __repr__ = short_repr

@@ -13,7 +13,7 @@ from robustxai._switches import differentiable
 from robustxai.explainers._gradient import OUTPUT, Gradient
 from robustxai.explainers._mean_gradient import leaf, mean_gradient
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
-from robustxai.protocols import Explainer
+from robustxai.protocols import Explainer, Output
 
 __all__ = ["SmoothGrad"]
 
@@ -64,7 +64,7 @@ class SmoothGrad:
 
     n_draws: int = 10
     sigma: float = 0.1
-    output: str = "probability"
+    output: Output = "probability"
     random_state: int = 0
     internal_batch_size: int | None = 4096
 

@@ -28,6 +28,7 @@ from robustxai.inspection._saliency_maps import (
 )
 from robustxai.inspection._text import fit_text
 from robustxai.metrics import precision_at_k
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, as_tensor, clip_k, count_units, top_k_indices, unit_scores
 
 __all__ = ["SaliencyDisplay"]
@@ -117,7 +118,7 @@ class SaliencyDisplay:
         attribution_adv: Any,
         *,
         k: int = 8,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
         predicted: Any = None,
         predicted_adv: Any = None,
         names: Sequence[str] | None = None,
@@ -227,7 +228,7 @@ class SaliencyDisplay:
         X: Any,
         *,
         k: int = 8,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
         estimator: Any = None,
         rows: Sequence[int] | None = None,
         feature_names: Sequence[str] | None = None,
@@ -277,7 +278,7 @@ class SaliencyDisplay:
             )
         chosen = _rows(rows, len(X))
         parts = [take(part, chosen) for part in (X, result.X_adv, result.attribution, result.attribution_adv)]
-        predicted = {}
+        predicted: dict[str, Any] = {}
         if model is not None:
             parts[1] = aligned(parts[0], parts[1], ("X", "result.X_adv"))
             named = getattr(model, "feature_names_in_", None) is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from robustxai.protocols import Ranking
 from robustxai.ranking import as_tensor, unit_scores, unit_shape
 
 __all__ = ["COLORS", "SMALL", "check_drawable", "draw_input", "draw_map", "is_table", "picture_shape", "size_note"]
@@ -68,7 +69,7 @@ def draw_input(ax: Any, x: np.ndarray, others: np.ndarray) -> None:
 
 
 def draw_map(
-    ax: Any, attribution: np.ndarray, top: np.ndarray | None = None, kept: np.ndarray | None = None, *, ranking: str
+    ax: Any, attribution: np.ndarray, top: np.ndarray | None = None, kept: np.ndarray | None = None, *, ranking: Ranking
 ) -> None:
     """Draw one map: the scores of all units in gray, and over them the top set, darker for a higher rank.
 

@@ -19,6 +19,7 @@ from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_sh
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.inspection._text import fit_text, legend_beside
 from robustxai.metrics import ssim
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING
 
 __all__ = ["SmoothnessDisplay"]
@@ -86,7 +87,7 @@ class SmoothnessDisplay:
         example: np.ndarray | None = None,
         maps: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
         of_reference: bool = False,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
     ) -> None:
         self.similarity = similarity
         self.scores = scores
@@ -116,7 +117,7 @@ class SmoothnessDisplay:
         *,
         smooth_grad: SmoothGrad | None = None,
         reference: Any = None,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
         score: str = "accuracy",
         example: int | None = None,
         kind: str = "box",
@@ -291,7 +292,7 @@ def _smoothed(estimator: Any, X: np.ndarray, labels: np.ndarray, smooth_grad: Sm
     return smooth(x, estimator.encode_target(X, labels)).cpu().numpy()
 
 
-def _similarity(own: np.ndarray, smooth: np.ndarray, ranking: str) -> np.ndarray:
+def _similarity(own: np.ndarray, smooth: np.ndarray, ranking: Ranking) -> np.ndarray:
     """SSIM of every row; of pairs the mean of both members."""
     if own.ndim == 5:
         first, second = (_similarity(own[:, member], smooth[:, member], ranking) for member in (0, 1))

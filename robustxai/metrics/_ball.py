@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from robustxai._arguments import SEED, Choice, checked
+from robustxai.protocols import Distribution
 
 RandomState: TypeAlias = "int | np.random.RandomState | None"
 
@@ -19,7 +20,7 @@ DISTRIBUTION = Choice(DISTRIBUTIONS)
 
 @checked(distribution=DISTRIBUTION, random_state=SEED)
 def displacement_sampler(
-    n_features: int, epsilon: float, distribution: str, random_state: RandomState
+    n_features: int, epsilon: float, distribution: Distribution, random_state: RandomState
 ) -> Callable[[int], np.ndarray]:
     r"""A function that returns the next n displacements, float64 of shape (n, n_features).
 

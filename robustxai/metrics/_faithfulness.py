@@ -10,6 +10,7 @@ import numpy as np
 from robustxai._arguments import Numbers, Rows, checked, optional
 from robustxai.metrics._inputs import chunks
 from robustxai.metrics._removal import COUNTS, Removal
+from robustxai.protocols import Estimator, Ranking
 from robustxai.ranking import RANKING
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
@@ -26,13 +27,13 @@ _checked = checked(
 
 @_checked
 def comprehensiveness(
-    estimator: Any,
+    estimator: Estimator,
     X: Any,
     attribution: Any = None,
     *,
     baseline: Any = None,
     ks: Sequence[int] | None = None,
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
 ) -> np.ndarray:
     r"""How much the predicted probability moves when the most important units are removed; higher is better.
 
@@ -86,13 +87,13 @@ def comprehensiveness(
 
 @_checked
 def sufficiency(
-    estimator: Any,
+    estimator: Estimator,
     X: Any,
     attribution: Any = None,
     *,
     baseline: Any = None,
     ks: Sequence[int] | None = None,
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
 ) -> np.ndarray:
     r"""How much the predicted probability moves when only the most important units are kept; lower is better.
 
@@ -133,13 +134,13 @@ def sufficiency(
 
 @_checked
 def decision_flip_fraction(
-    estimator: Any,
+    estimator: Estimator,
     X: Any,
     attribution: Any = None,
     *,
     baseline: Any = None,
     ks: Sequence[int] | None = None,
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
 ) -> np.ndarray:
     r"""Smallest share of units whose removal, in order of importance, flips the decision; lower is better.
 

@@ -10,6 +10,7 @@ import numpy as np
 from robustxai._arguments import COUNT, Either, Has, Instance, Numbers, Rows, checked
 from robustxai._frames import aligned
 from robustxai.metrics._inputs import ranked_scores
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, clip_k, top_k_mask
 
 _ATTRIBUTIONS = Either(
@@ -19,7 +20,7 @@ _ATTRIBUTIONS = Either(
 
 @checked(attributions=_ATTRIBUTIONS, reference=Numbers(finite=False), k=COUNT, ranking=RANKING)
 def first_flip_iteration(
-    attributions: Iterable[Any], reference: Any, k: int = 8, *, ranking: str = "magnitude"
+    attributions: Iterable[Any], reference: Any, k: int = 8, *, ranking: Ranking = "magnitude"
 ) -> np.ndarray:
     """First attack iteration after which the top-k set differs from the reference.
 

@@ -14,6 +14,7 @@ from robustxai._switches import own_switches
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import differentiable, frobenius_estimate, jacobian, spectral_estimate
+from robustxai.protocols import Estimator, ExplainableClassifier, MetricHessianNorm
 
 NORMS = ("fro", "spectral", "estimated")
 
@@ -23,10 +24,10 @@ NORMS = ("fro", "spectral", "estimated")
     X=Rows(), norm=Choice(NORMS), kappa=POSITIVE, max_exact=Number(0, integer=True), n_draws=COUNT, random_state=SEED
 )
 def hessian_norm(
-    estimator: Any,
+    estimator: Estimator,
     X: Any,
     *,
-    norm: str = "fro",
+    norm: MetricHessianNorm = "fro",
     kappa: float = 0.01,
     max_exact: int = 512,
     n_draws: int = 32,
@@ -123,7 +124,7 @@ def _flat(attribution: Tensor) -> Tensor:
     return attribution.flatten(start_dim=1)
 
 
-def _finite_difference(estimator: Any, x: Tensor, target: Tensor, kappa: float) -> Tensor:
+def _finite_difference(estimator: ExplainableClassifier, x: Tensor, target: Tensor, kappa: float) -> Tensor:
     def attribution(point: Tensor) -> Tensor:
         with torch.enable_grad():
             return _flat(estimator.explainer_(estimator.module_, point.detach().requires_grad_(), target).detach())

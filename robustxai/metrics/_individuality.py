@@ -9,13 +9,14 @@ from torch import Tensor
 
 from robustxai._arguments import COUNT, Numbers, checked
 from robustxai.metrics._inputs import ranked_scores
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, clip_k, top_k_mask
 
 _PRECISION = Numbers(finite=False)
 
 
 @checked(attribution=Numbers(finite=False), k=COUNT, ranking=RANKING)
-def between_rows_precision(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> float:
+def between_rows_precision(attribution: Any, k: int = 8, *, ranking: Ranking = "magnitude") -> float:
     r"""Expected P@k between the explanations of two different random rows.
 
     .. math:: B = \frac{1}{n (n - 1)} \sum_{i \ne j} \frac{|T_k(a_i) \cap T_k(a_j)|}{k}
@@ -59,7 +60,7 @@ def between_rows_precision(attribution: Any, k: int = 8, *, ranking: str = "magn
 
 
 @checked(attribution=Numbers(finite=False), k=COUNT, ranking=RANKING)
-def distinct_top_k_sets(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> int:
+def distinct_top_k_sets(attribution: Any, k: int = 8, *, ranking: Ranking = "magnitude") -> int:
     """Number of different top-k sets among the explanations of all rows.
 
     Parameters
@@ -83,7 +84,7 @@ def distinct_top_k_sets(attribution: Any, k: int = 8, *, ranking: str = "magnitu
 
 
 @checked(attribution=Numbers(finite=False), k=COUNT, ranking=RANKING)
-def commonest_top_k_share(attribution: Any, k: int = 8, *, ranking: str = "magnitude") -> float:
+def commonest_top_k_share(attribution: Any, k: int = 8, *, ranking: Ranking = "magnitude") -> float:
     """Share of the rows that have the commonest top-k set.
 
     Parameters

@@ -1,20 +1,15 @@
-"""What the metrics ask of data and of a fitted estimator.
+"""Inputs of the metrics: data as arrays and tensors, and fitted estimators.
 
-No metric imports a classifier. A *fitted estimator* is a Pipeline or search whose last step explains itself, of which
-the last step is measured at what the other steps make of X (:func:`robustxai._models.resolve_model`), or any object
-with these attributes:
-
-* ``classes_`` and ``predict_proba(X)``, probabilities of shape (n_samples, n_classes);
-* ``explain(X, y)``, attributions shaped like X for the class labels y;
-* ``module_``, ``device_`` and ``explainer_(module, x, target, *, create_graph)``: the torch module in eval mode, its
-  device and its differentiable attribution, which only the metrics that differentiate an attribution need.
+No metric imports a classifier. A metric takes a fitted classifier that fulfills the protocol in its signature
+(:mod:`robustxai.protocols`), or a Pipeline, search or FrozenEstimator around one. Of a Pipeline the last step is
+measured, at the features that it sees (:func:`robustxai._models.resolve_model`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -22,6 +17,7 @@ from torch import Tensor
 
 from robustxai._frames import aligned, in_numbers, like
 from robustxai._models import EXPLANATIONS, GRADIENTS, resolve_model
+from robustxai.protocols import Estimator, ExplainableClassifier, ExplainingClassifier, FittedClassifier, Ranking
 from robustxai.ranking import unit_scores
 
 #: What is said of fitted classifiers that do not explain themselves.
@@ -41,8 +37,20 @@ def chunks(n_items: int, elements_per_item: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_items))
 
 
-def explained(estimator: Any, X: Any, what: str, *, gradients: bool = False) -> tuple[Any, Any]:
-    """The model that is explained, and X as it sees it, for the metric named `what`."""
+@overload
+def explained(
+    estimator: Estimator, X: Any, what: str, *, gradients: Literal[False] = False
+) -> tuple[ExplainingClassifier, Any]: ...
+
+
+@overload
+def explained(
+    estimator: Estimator, X: Any, what: str, *, gradients: Literal[True]
+) -> tuple[ExplainableClassifier, Any]: ...
+
+
+def explained(estimator: Estimator, X: Any, what: str, *, gradients: bool = False) -> tuple[ExplainingClassifier, Any]:
+    """Return the explained model, and X as it sees it, for the metric named `what`."""
     needs = ("predict_proba", *GRADIENTS) if gradients else EXPLANATIONS
     return resolve_model(estimator, X, needs=needs, what=what, way=OTHER_MODELS)
 
@@ -58,7 +66,7 @@ def plain_array(X: Any, name: str = "X") -> np.ndarray:
         return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
 
 
-def ranked_scores(attribution: Any, ranking: str, *, name: str = "attribution", batch_ndim: int = 1) -> Tensor:
+def ranked_scores(attribution: Any, ranking: Ranking, *, name: str = "attribution", batch_ndim: int = 1) -> Tensor:
     """Unit scores of shape (*batch, units) of an attribution given as array, tensor or DataFrame."""
     if isinstance(attribution, Tensor):
         tensor = attribution.detach()
@@ -73,7 +81,7 @@ def ranked_scores(attribution: Any, ranking: str, *, name: str = "attribution", 
     return scores
 
 
-def paired_scores(attribution: Any, attribution_adv: Any, ranking: str) -> tuple[Tensor, Tensor]:
+def paired_scores(attribution: Any, attribution_adv: Any, ranking: Ranking) -> tuple[Tensor, Tensor]:
     """Unit scores (n_samples, units) of two explanations of the same samples, on one device."""
     scores = ranked_scores(attribution, ranking)
     attribution_adv = of_one_shape(attribution, attribution_adv)
@@ -90,12 +98,14 @@ def of_one_shape(attribution: Any, attribution_adv: Any) -> Any:
     return attribution_adv
 
 
-def probabilities(estimator: Any, X: Any) -> np.ndarray:
+def probabilities(estimator: FittedClassifier, X: Any) -> np.ndarray:
     """Predicted probabilities (n_samples, n_classes); anything but a tensor reaches the estimator as it is."""
     return np.asarray(estimator.predict_proba(X.detach().cpu().numpy() if isinstance(X, Tensor) else X))
 
 
-def explained_scores(estimator: Any, X: Any, points: np.ndarray, target: np.ndarray, ranking: str) -> Tensor:
+def explained_scores(
+    estimator: ExplainingClassifier, X: Any, points: np.ndarray, target: np.ndarray, ranking: Ranking
+) -> Tensor:
     """Unit scores (n_points, units) at `points`, for the class with index `target`; X only lends its container."""
     labels = np.asarray(estimator.classes_)[target]
     size = math.prod(points.shape[1:])
@@ -108,7 +118,7 @@ def explained_scores(estimator: Any, X: Any, points: np.ndarray, target: np.ndar
     return torch.cat([part.cpu() for part in parts])
 
 
-def module_batch(estimator: Any, array: np.ndarray) -> Tensor:
+def module_batch(estimator: ExplainableClassifier, array: np.ndarray) -> Tensor:
     """`array` as a tensor on the estimator's device, in the precision of its module."""
     parameter = next(estimator.module_.parameters(), None)
     tensor = torch.from_numpy(np.require(array, requirements="W"))

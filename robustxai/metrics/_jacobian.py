@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from robustxai.protocols import ExplainableClassifier
 
 
 def gradient(outputs: Tensor, inputs: Tensor, weights: Tensor, *, create_graph: bool = False) -> Tensor:
@@ -26,7 +27,7 @@ def gradient(outputs: Tensor, inputs: Tensor, weights: Tensor, *, create_graph: 
 
 
 def differentiable(
-    estimator: Any, x: Tensor, target: Tensor, outputs: Callable[[Tensor], Tensor]
+    estimator: ExplainableClassifier, x: Tensor, target: Tensor, outputs: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """``outputs(attribution)`` of shape (n, m) with its graph, and the leaf tensor x that it is a function of."""
     with torch.enable_grad():
@@ -34,7 +35,9 @@ def differentiable(
         return outputs(estimator.explainer_(estimator.module_, leaf, target, create_graph=True)), leaf
 
 
-def jacobian(estimator: Any, x: Tensor, target: Tensor, outputs: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def jacobian(
+    estimator: ExplainableClassifier, x: Tensor, target: Tensor, outputs: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
     """Values (n, m) of ``outputs(attribution)`` and their Jacobian (n, m, d) with respect to x.
 
     One backward pass per output serves all samples, because in eval mode no sample depends on another.

@@ -12,11 +12,12 @@ from torch import Tensor
 from robustxai._arguments import Numbers, checked
 from robustxai.metrics._inputs import chunks, paired_scores
 from robustxai.metrics._ties import rank_bounds, tied_pairs
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING
 
 
 @checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), ranking=RANKING)
-def kendall_correlation(attribution: Any, attribution_adv: Any, *, ranking: str = "magnitude") -> np.ndarray:
+def kendall_correlation(attribution: Any, attribution_adv: Any, *, ranking: Ranking = "magnitude") -> np.ndarray:
     r"""Kendall's tau-b: by how much the pairs of units in the same order outnumber those in reverse.
 
     .. math:: \tau_b = \frac{C - D}{\sqrt{(P - P_a)(P - P_{a'})}}, \qquad P = \frac{n (n - 1)}{2}

@@ -13,6 +13,7 @@ from torch import Tensor
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, plain_array, probabilities
+from robustxai.protocols import Distribution, Estimator, Ranking
 from robustxai.ranking import clip_k, top_k_mask
 
 
@@ -37,15 +38,15 @@ def mean_gap(scores: Tensor, member: Tensor) -> Tensor:
 
 def mean_along_paths(
     at_point: Callable[[Tensor, Tensor], Tensor],
-    estimator: Any,
+    estimator: Estimator,
     X: Any,
     k: int,
     *,
     epsilon: float,
-    distribution: str,
+    distribution: Distribution,
     n_draws: int,
     n_points: int,
-    ranking: str,
+    ranking: Ranking,
     random_state: RandomState,
     return_std_error: bool,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:

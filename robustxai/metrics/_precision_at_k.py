@@ -9,11 +9,12 @@ from torch import Tensor
 
 from robustxai._arguments import COUNT, Numbers, checked
 from robustxai.metrics._inputs import paired_scores
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, clip_k, top_k_mask
 
 
 @checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), k=COUNT, ranking=RANKING)
-def precision_at_k(attribution: Any, attribution_adv: Any, k: int = 8, *, ranking: str = "magnitude") -> np.ndarray:
+def precision_at_k(attribution: Any, attribution_adv: Any, k: int = 8, *, ranking: Ranking = "magnitude") -> np.ndarray:
     r"""Share of the k most important units that two explanations have in common.
 
     .. math:: P@k = |T_k(a) \cap T_k(a')| / k

@@ -15,10 +15,11 @@ from robustxai._models import check_model, transformed
 from robustxai._validation import outside
 from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics._inputs import probabilities
+from robustxai.protocols import FittedClassifier
 
 
 @checked(X=Rows(), y=Rows())
-def roc_auc(estimator: Any, X: Any, y: Any) -> float:
+def roc_auc(estimator: FittedClassifier, X: Any, y: Any) -> float:
     """Area under the ROC curve: of the second class for two classes, else the mean of one-against-rest.
 
     With three or more classes each class that occurs in y, but is not all of it, is set against the others, and the
@@ -67,7 +68,7 @@ def roc_auc(estimator: Any, X: Any, y: Any) -> float:
 
 
 @checked(X_adv=Rows(), y=Rows())
-def adversarial_auc(estimator: Any, X_adv: Any, y: Any) -> float:
+def adversarial_auc(estimator: FittedClassifier, X_adv: Any, y: Any) -> float:
     """Area under the ROC curve at attacked inputs, against the true labels.
 
     It is :func:`roc_auc` at `X_adv`. An attack on the explanation is meant to leave it near the clean value; when it
@@ -108,7 +109,7 @@ def adversarial_auc(estimator: Any, X_adv: Any, y: Any) -> float:
 
 
 @checked(X=Rows(), X_adv=Rows())
-def prediction_sensitivity(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
+def prediction_sensitivity(estimator: FittedClassifier, X: Any, X_adv: Any) -> np.ndarray:
     r"""Change of the predicted class's probability, :math:`|f_c(x) - f_c(x')|` with c the class predicted at x.
 
     The R2ET paper names a "sensitivity" without defining it; this reading is a choice. It is not the max-sensitivity
@@ -146,7 +147,7 @@ def prediction_sensitivity(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
 
 
 @checked(X=Rows(), X_adv=Rows())
-def prediction_change(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
+def prediction_change(estimator: FittedClassifier, X: Any, X_adv: Any) -> np.ndarray:
     """Whether the predicted class differs between x and x'.
 
     An attack on explanations that changes the prediction has left its threat model: report the mean of this.
@@ -180,7 +181,7 @@ def prediction_change(estimator: Any, X: Any, X_adv: Any) -> np.ndarray:
     return before.argmax(axis=1) != after.argmax(axis=1)
 
 
-def _both(estimator: Any, X: Any, X_adv: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _both(estimator: FittedClassifier, X: Any, X_adv: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     check_model(estimator, needs=("predict_proba",), what=what)
     X_adv = aligned(X, X_adv, ("X", "X_adv"))
     _warn_of_other_features(estimator, X, X_adv, what)
@@ -190,7 +191,7 @@ def _both(estimator: Any, X: Any, X_adv: Any, what: str) -> tuple[np.ndarray, np
     return before, after
 
 
-def _warn_of_other_features(estimator: Any, X: Any, X_adv: Any, what: str) -> None:
+def _warn_of_other_features(estimator: FittedClassifier, X: Any, X_adv: Any, what: str) -> None:
     """Warn where `X_adv` lies at what a Pipeline makes of X: it then comes from an attack on the last step."""
     if not isinstance(estimator, Pipeline) or len(estimator) < 2:
         return

@@ -14,6 +14,7 @@ from robustxai._doubts import warn_of_mismatch
 from robustxai._frames import aligned, is_table, like
 from robustxai._models import named_rows, transformed, unwrap
 from robustxai.metrics._inputs import OTHER_MODELS, plain_array, probabilities, ranked_scores
+from robustxai.protocols import Estimator, FittedClassifier, Ranking
 from robustxai.ranking import top_k_indices, unit_shape
 
 #: Up to this many units of a table every count from 1 to n is evaluated.
@@ -28,14 +29,14 @@ COUNTS = optional(Each(COUNT, least=1))
 class Removal:
     """Samples `x`, the rank of every unit (0 is the most important), and the value that means "removed"."""
 
-    estimator: Any
+    estimator: FittedClassifier
     given: Any
     x: np.ndarray
     rank: np.ndarray
     baseline: np.ndarray
 
     @classmethod
-    def prepare(cls, estimator: Any, X: Any, attribution: Any, baseline: Any, ranking: str) -> Removal:
+    def prepare(cls, estimator: Estimator, X: Any, attribution: Any, baseline: Any, ranking: Ranking) -> Removal:
         needs = ("predict_proba",) if attribution is not None else ("predict_proba", "explain")
         model, before = unwrap(estimator, needs=needs, what="The faithfulness", way=OTHER_MODELS)
         seen = transformed(X, before)
@@ -88,7 +89,7 @@ class Removal:
         return [int(k) for k in counts]
 
 
-def _baseline(baseline: Any, estimator: Any, x: np.ndarray) -> np.ndarray:
+def _baseline(baseline: Any, estimator: FittedClassifier, x: np.ndarray) -> np.ndarray:
     """The replacement value with the shape of one sample."""
     value = np.asarray(getattr(estimator, "feature_means_", 0.0) if baseline is None else baseline, dtype=x.dtype)
     shape = x.shape[1:]

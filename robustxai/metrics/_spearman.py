@@ -10,11 +10,12 @@ from torch import Tensor
 from robustxai._arguments import Numbers, checked
 from robustxai.metrics._inputs import paired_scores
 from robustxai.metrics._ties import rank_bounds
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING
 
 
 @checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), ranking=RANKING)
-def spearman_correlation(attribution: Any, attribution_adv: Any, *, ranking: str = "magnitude") -> np.ndarray:
+def spearman_correlation(attribution: Any, attribution_adv: Any, *, ranking: Ranking = "magnitude") -> np.ndarray:
     r"""Spearman's rho: the linear correlation of the ranks of the units in two explanations.
 
     .. math:: \rho = \frac{\sum_i (r_i - \bar r)(r'_i - \bar r)}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustxai._arguments import POSITIVE, Numbers, checked, optional
 from robustxai.metrics._inputs import chunks, of_one_shape, plain_array
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING
 
 #: Pixels on either side of the center, 3.5 standard deviations of 1.5: the window of 11 x 11 of the paper.
@@ -24,7 +25,7 @@ _RADIUS, _SIGMA = 5, 1.5
     ranking=RANKING,
 )
 def ssim(
-    attribution: Any, attribution_adv: Any, *, data_range: float | None = None, ranking: str = "magnitude"
+    attribution: Any, attribution_adv: Any, *, data_range: float | None = None, ranking: Ranking = "magnitude"
 ) -> np.ndarray:
     r"""Structural similarity (SSIM) of two saliency maps: what the eye compares.
 

@@ -9,6 +9,7 @@ import numpy as np
 from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, SEED, Rows, checked
 from robustxai.metrics._ball import DISTRIBUTION, RandomState
 from robustxai.metrics._paths import mean_along_paths, mean_gap, ordered_fraction
+from robustxai.protocols import Distribution, Estimator, Ranking
 from robustxai.ranking import RANKING
 
 _checked = checked(
@@ -26,15 +27,15 @@ _checked = checked(
 
 @_checked
 def ranking_thickness(
-    estimator: Any,
+    estimator: Estimator,
     X: Any,
     k: int = 8,
     *,
     epsilon: float = 0.5,
-    distribution: str = "uniform",
+    distribution: Distribution = "uniform",
     n_draws: int = 50,
     n_points: int = 10,
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
     random_state: RandomState = 0,
     return_std_error: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -123,15 +124,15 @@ def ranking_thickness(
 
 @_checked
 def relaxed_thickness(
-    estimator: Any,
+    estimator: Estimator,
     X: Any,
     k: int = 8,
     *,
     epsilon: float = 0.5,
-    distribution: str = "uniform",
+    distribution: Distribution = "uniform",
     n_draws: int = 50,
     n_points: int = 10,
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
     random_state: RandomState = 0,
     return_std_error: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import jacobian
 from robustxai.metrics._paths import checked_k
+from robustxai.protocols import Estimator, ExplainableClassifier, Ranking, ThicknessBoundForm
 from robustxai.ranking import RANKING, top_k_indices, unit_scores
 
 FORMS = ("valid", "paper")
@@ -34,15 +35,15 @@ FORMS = ("valid", "paper")
     random_state=SEED,
 )
 def thickness_bounds(
-    estimator: Any,
+    estimator: Estimator,
     X: Any,
     k: int = 8,
     *,
     epsilon: float = 0.5,
-    form: str = "valid",
+    form: ThicknessBoundForm = "valid",
     n_draws: int = 20,
     curvature: float | np.ndarray | None = None,
-    ranking: str = "magnitude",
+    ranking: Ranking = "magnitude",
     random_state: RandomState = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Lower and upper bound of :func:`relaxed_thickness`, for any law of x' on the l2 ball B(x, epsilon).
@@ -138,8 +139,17 @@ def thickness_bounds(
     if form == "valid" and proven is not None:
         slope = math.sqrt(2) * proven
     else:
+        model = cast(ExplainableClassifier, estimator)  # checked above
         here, slope, lengths = _sampled_slopes(
-            estimator, centers, target, order, k, epsilon, 0 if proven is not None else n_draws, ranking, random_state
+            model,
+            centers,
+            target,
+            order,
+            k,
+            epsilon,
+            0 if proven is not None else n_draws,
+            ranking,
+            random_state,
         )
     if form == "valid":
         return gap - epsilon / 2 * slope, gap + epsilon / 2 * slope
@@ -154,14 +164,14 @@ def _checked_curvature(curvature: float | np.ndarray, n_samples: int) -> np.ndar
 
 
 def _sampled_slopes(
-    estimator: Any,
+    estimator: ExplainableClassifier,
     centers: np.ndarray,
     target: np.ndarray,
     order: Tensor,
     k: int,
     epsilon: float,
     n_draws: int,
-    ranking: str,
+    ranking: Ranking,
     random_state: RandomState,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pair means of ||H_i - H_j|| at x, of its largest value seen, and of the largest ||H_i|| + ||H_j|| seen."""

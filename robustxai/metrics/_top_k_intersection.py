@@ -9,11 +9,14 @@ import numpy as np
 from robustxai._arguments import COUNT, Numbers, checked
 from robustxai.metrics._inputs import paired_scores
 from robustxai.metrics._precision_at_k import common_share
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, clip_k
 
 
 @checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False), k=COUNT, ranking=RANKING)
-def top_k_intersection(attribution: Any, attribution_adv: Any, k: int = 8, *, ranking: str = "magnitude") -> np.ndarray:
+def top_k_intersection(
+    attribution: Any, attribution_adv: Any, k: int = 8, *, ranking: Ranking = "magnitude"
+) -> np.ndarray:
     r"""Share of the k most important units that two explanations have in common.
 
     .. math:: |T_k(a) \cap T_k(a')| / k

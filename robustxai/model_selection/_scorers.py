@@ -49,6 +49,7 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import BoundMethod, Distribution, Norm, Ranking, ThicknessKind
 from robustxai.ranking import RANKING, count_units
 
 __all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
@@ -202,11 +203,11 @@ class ThicknessScorer:
 
     k: int = 8
     epsilon: float = 0.5
-    kind: str = "indicator"
-    distribution: str = "uniform"
+    kind: ThicknessKind = "indicator"
+    distribution: Distribution = "uniform"
     n_draws: int = 20
     n_points: int = 5
-    ranking: str = "magnitude"
+    ranking: Ranking = "magnitude"
     random_state: int = 0
 
     __repr__ = short_repr
@@ -274,9 +275,9 @@ class CertifiedPrecisionScorer:
 
     k: int = 8
     epsilon: float = 0.25
-    norm: Any = 2
-    ranking: str = "magnitude"
-    method: str = "best"
+    norm: Norm = 2
+    ranking: Ranking = "magnitude"
+    method: BoundMethod = "best"
     n_rows: int | None = None
 
     __repr__ = short_repr

@@ -12,6 +12,7 @@ from robustxai._arguments import COUNT, NORM_NAME, NOT_NEGATIVE, check_arguments
 from robustxai.bounds import Ball, bound_attribution, check_explainer, pair_bounds, read_network
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._ranking_gap import boundary_pairs
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, boundary_sets, count_units, unit_scores
 
 __all__ = ["CertifiedGap"]
@@ -69,7 +70,7 @@ class CertifiedGap:
     k: int
     epsilon: float = 0.25
     n_pairs: int | None = None
-    ranking: str = "magnitude"
+    ranking: Ranking = "magnitude"
     norm: Any = 2
     margin: float = 0.1
     ramp: float = 0.5

@@ -11,6 +11,7 @@ from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optio
 from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
 from robustxai.penalties._exact_hessian import products
 from robustxai.penalties._ranking_gap import boundary_pairs
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, unit_scores
 
 __all__ = ["CrossLipschitz"]
@@ -61,7 +62,7 @@ class CrossLipschitz:
     k: int
     n_pairs: int | None = None
     reduction: str = "min"
-    ranking: str = "magnitude"
+    ranking: Ranking = "magnitude"
     radius: float = 0.5
 
     _constraints = {

@@ -16,6 +16,7 @@ from robustxai._random import like_normal, like_uniform
 from robustxai.explainers import log_odds
 from robustxai.penalties._batch import ExplainedBatch
 from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
+from robustxai.protocols import Norm
 
 __all__ = ["IGNorm"]
 
@@ -91,7 +92,7 @@ class IGNorm:
     objective: str = "norm"
     beta: float = 0.1
     epsilon: float = 0.01
-    norm: float | str = math.inf
+    norm: Norm = math.inf
     bounds: tuple[Any, Any] | None = None
     n_points: int = 10
     n_attack_points: int = 2

@@ -11,6 +11,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optional
 from robustxai.engine import known_gradient
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, boundary_sets, top_k_set, unit_scores
 
 __all__ = ["RankingGap"]
@@ -68,7 +69,7 @@ class RankingGap:
     pairs: str = "all"
     n_pairs: int | None = None
     gap: str = "normalized"
-    ranking: str = "magnitude"
+    ranking: Ranking = "magnitude"
     margin: float = 1.0
 
     _constraints = {

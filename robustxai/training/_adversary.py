@@ -13,6 +13,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, check_arguments
 from robustxai.penalties import ExplainedBatch
 from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, top_k_mask, unit_scores
 
 __all__ = ["GapAdversary", "LossAdversary"]
@@ -45,7 +46,7 @@ class GapAdversary:
     epsilon: float = 0.5
     max_iter: int = 1
     norm: float = 2
-    ranking: str = "magnitude"
+    ranking: Ranking = "magnitude"
 
     _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM, "ranking": RANKING}
 

@@ -17,6 +17,7 @@ from robustxai._arguments import COUNT, NOT_NEGATIVE, Function, Instance, Number
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import ExactAttribution, Explainer
 from robustxai.metrics import precision_at_k
+from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING
 
 __all__ = ["ExplanationGuard"]
@@ -80,7 +81,7 @@ class ExplanationGuard(Callback):
         k: int,
         min_precision: float,
         max_auc_drop: float,
-        ranking: str = "magnitude",
+        ranking: Ranking = "magnitude",
     ) -> None:
         self.reference = reference
         self.X = X
