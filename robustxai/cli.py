@@ -24,40 +24,40 @@ from robustxai._arguments import Choice, Each
 from robustxai._files import file_name, write_csv, write_text, written_at_once
 from robustxai.benchmark import (
     ATTACKS,
+    COLUMNS,
     DATA,
     DEFENSES,
-    SHAPES,
     STANDARD_ATTACKS,
     STANDARD_DEFENSES,
-    ATEXEfficacy,
-    ATEXImages,
-    Bracket,
+    Data,
     Experiment,
-    R2ETPaper,
-    R2ETShapes,
+    FrontierDisplay,
     UserTable,
-    atex_images_markdown,
-    bracket_markdown,
-    efficacy_markdown,
-    paper_markdown,
+    is_file,
     run_experiment,
-    shapes_markdown,
     summarize,
     write_tables,
 )
-from robustxai.benchmark._atex_images import EPSILONS
-from robustxai.benchmark._atex_images_models import TOP_K
-from robustxai.benchmark._table import COLUMNS
-from robustxai.benchmark._user_table import Data, is_file
 from robustxai.exceptions import AlteredFileWarning, DataWarning, DivergedError, FailedCellsError
-from robustxai.inspection import (
-    BracketDisplay,
-    CandidatesDisplay,
+from robustxai.experiments.atex import (
+    EPSILONS,
+    TOP_K,
+    ATEXEfficacy,
+    ATEXImages,
     EfficacyDisplay,
-    FrontierDisplay,
-    StabilityCurveDisplay,
-    ThicknessDisplay,
+    atex_images_markdown,
+    efficacy_markdown,
 )
+from robustxai.experiments.bracket import Bracket, BracketDisplay, bracket_markdown
+from robustxai.experiments.r2et import (
+    SHAPES,
+    CandidatesDisplay,
+    R2ETPaper,
+    R2ETShapes,
+    paper_markdown,
+    shapes_markdown,
+)
+from robustxai.inspection import StabilityCurveDisplay, ThicknessDisplay
 
 __all__ = ["app", "main"]
 

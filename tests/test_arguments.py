@@ -21,7 +21,7 @@ from sklearn.utils import Bunch
 
 import robustxai
 from robustxai import _arguments as arguments
-from robustxai import inspection, nets, training
+from robustxai import benchmark, inspection, nets, training
 from robustxai._arguments import (
     COUNT,
     FLAG,
@@ -58,8 +58,8 @@ FOLDERS = [
     "robustxai",
     *(
         m.name
-        for m in pkgutil.iter_modules(robustxai.__path__, "robustxai.")
-        if not m.name.split(".")[1].startswith("_")
+        for m in pkgutil.walk_packages(robustxai.__path__, "robustxai.")
+        if not any(part.startswith("_") for part in m.name.split("."))
     ),
 ]
 #: Not for users' arguments: the command line reads text, errors carry what is raised, and bounds are the inside of
@@ -96,7 +96,7 @@ RECORDS = {
 }
 #: Methods that take more than data and tensors are looked at in these folders: elsewhere they are skorch's hooks, or
 #: work on the batch of a training.
-WITH_METHODS = {"attacks", "benchmark", "classifiers", "inspection", "model_selection"}
+WITH_METHODS = {"attacks", "benchmark", "classifiers", "experiments", "inspection", "model_selection"}
 #: Methods of scikit-learn's, and hooks of this library's, that take data or what the library has made.
 METHODS_LEFT_OUT = {
     "get_params",
@@ -121,7 +121,7 @@ def public():
             ours = callable(thing) and str(getattr(thing, "__module__", "")).startswith("robustxai")
             if ours and not isinstance(thing, Constraint) and id(thing) not in seen:
                 seen.add(id(thing))
-                yield name, thing, folder.rpartition(".")[2]
+                yield name, thing, folder.split(".")[1] if "." in folder else folder
 
 
 def callables():
@@ -258,8 +258,8 @@ def test_a_bad_call_is_refused_in_our_words(label):
         (lambda: nets.MLP(4, 2, hidden=(8, -1)), ValueError, r"MLP: hidden\[1\] must be a finite number >= 1, got -1."),
         (lambda: nets.ResNet9((3, 8, 8), 2, width=-1), ValueError, "ResNet9: width must be a finite number >= 1"),
         (lambda: nets.ConvNet(None, 2), TypeError, "ConvNet: in_shape must be a sequence"),
-        (lambda: inspection.FrontierDisplay.from_results(None), TypeError, "cells must be a pandas DataFrame .* None"),
-        (lambda: inspection.FrontierDisplay(pd.DataFrame(), k=8), ValueError, "points lacks the column 'auc'"),
+        (lambda: benchmark.FrontierDisplay.from_results(None), TypeError, "cells must be a pandas DataFrame .* None"),
+        (lambda: benchmark.FrontierDisplay(pd.DataFrame(), k=8), ValueError, "points lacks the column 'auc'"),
         (lambda: inspection.ThicknessDisplay({}, {}), ValueError, "rows must be a dict that is not empty"),
         (lambda: robustxai.retrain(5, 5, [[1]], [1]), TypeError, "estimator must be the defense that trains"),
         (

@@ -12,9 +12,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from robustxai import cli
-from robustxai.benchmark import DATA, Study, _bracket_tables, _scheduler
+from robustxai.benchmark import DATA, _scheduler
 from robustxai.benchmark._table import COLUMNS
 from robustxai.datasets import _base
+from robustxai.experiments.bracket import _tables
+from robustxai.experiments.r2et import Study
 
 SMALL = ["--attacks", "random", "--seeds", "1", "--max-iter", "5", "--rows", "50"]
 
@@ -411,7 +413,7 @@ def test_bracket_writes_tables_and_a_figure_per_data_set(monkeypatch, tmp_path):
     seen = []
     rows = pd.DataFrame({"data": ["bank", "compas"], "defense": "vanilla", "seed": 0, "epsilon": 0.1, "k": 8})
     rows = rows.assign(n_rows=9, n_features=20, warning="")
-    columns = (*_bracket_tables._POINT_COLUMNS, *_bracket_tables._RADIUS_COLUMNS, *_bracket_tables._MODEL)
+    columns = (*_tables._POINT_COLUMNS, *_tables._RADIUS_COLUMNS, *_tables._MODEL)
     rows = rows.assign(**{column: 0.5 for _, column, _ in columns if column != "gap"})
     monkeypatch.setattr(cli.Bracket, "run", lambda self, out, **options: seen.append((self, options)) or rows)
     arguments = ["bracket", "--data", "bank,compas", "--defenses", "vanilla", "--seeds", "2", "--rows", "9"]

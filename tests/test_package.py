@@ -28,7 +28,9 @@ def test_the_import_is_lean():
     loaded = loaded_by("import robustxai")
     assert "robustxai.classifiers" in loaded
     unused = {"optuna", "matplotlib", "typer", "rich", "pandas.plotting._matplotlib"}
-    own = {f"robustxai.{name}" for name in ("attacks", "benchmark", "cli", "inspection", "model_selection")}
+    own = {
+        f"robustxai.{name}" for name in ("attacks", "benchmark", "cli", "experiments", "inspection", "model_selection")
+    }
     dependencies = loaded_by("import pandas, skorch, sklearn.linear_model, torch")  # scikit-learn 1.9 loads rich
     assert not (loaded - dependencies) & (unused | own)
     assert not loaded & {"optuna", "matplotlib"}

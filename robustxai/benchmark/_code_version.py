@@ -49,12 +49,16 @@ def needed_modules(module: str) -> tuple[str, ...]:
     sources = _sources()
     if module not in sources:
         return tuple(sorted(sources))
-    needed, waiting = set(), [module]
+    needed, seen, waiting = set(), set(), [(module, "")]
     while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += _imports(name)
+        name, member = waiting.pop()
+        if (name, member) in seen:
+            continue
+        seen.add((name, member))
+        needed.add(name)
+        # a member that a folder imports counts with the module that it comes from, not with the folder's other modules
+        origins = _origins(name).get(member) if _is_folder(name) else None
+        waiting += _imports(name) if origins is None else origins
     return tuple(sorted(needed))
 
 
@@ -69,18 +73,36 @@ def _sources() -> dict[str, Path]:
     return names
 
 
+def _is_folder(name: str) -> bool:
+    return _sources()[name].name == "__init__.py"
+
+
 @functools.cache
-def _imports(name: str) -> list[str]:
-    """The modules of this package that one of them imports, at any place in it."""
-    sources, found = _sources(), []
+def _imports(name: str) -> list[tuple[str, str]]:
+    """Return what a module imports from this package, anywhere in it: pairs (module, member or "" for all of it)."""
+    return [origin for origins in _origins(name).values() for origin in origins]
+
+
+@functools.cache
+def _origins(name: str) -> dict[str, list[tuple[str, str]]]:
+    """Return, by the name that an import binds in a module, the (module, member) of this package that it stands for."""
+    sources = _sources()
+    found: dict[str, list[tuple[str, str]]] = {}
     for node in ast.walk(ast.parse(sources[name].read_bytes())):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            pairs = [(alias.asname or alias.name, alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            # the folder itself counts for what it hands on, but not where a module inside of it is named
-            found += [module if module in sources else node.module for module in inner]
-    return [module for module in dict.fromkeys(found) if module in sources]
+            pairs = []
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                module, member = (inner, "") if inner in sources else (node.module, alias.name)
+                pairs.append((alias.asname or alias.name, module, member))
+        else:
+            continue
+        for bound, module, member in pairs:
+            if module in sources:
+                found.setdefault(bound, []).append((module, member))
+    return found
 
 
 def _content(name: str) -> bytes:

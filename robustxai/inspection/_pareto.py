@@ -9,9 +9,8 @@ from typing_extensions import Self
 
 from robustxai._arguments import Each, Has, Instance, Numbers, Text, checked
 from robustxai._fingerprint import content_key
+from robustxai._plotting import AX, fit_text, legend_beside, pyplot
 from robustxai._validation import nearest_name
-from robustxai.inspection._check import AX, pyplot
-from robustxai.inspection._text import fit_text, legend_beside
 
 __all__ = ["ParetoDisplay"]
 

@@ -12,9 +12,10 @@ from typing_extensions import Self
 from robustxai._arguments import COUNT, Each, Instance, Number, Rows, checked, optional
 from robustxai._frames import aligned, column_names, like, take
 from robustxai._models import EXPLANATIONS, named_rows, resolve_model, unwrap
+from robustxai._plotting import AXES, fit_text, pyplot
 from robustxai.attacks import AttackResult, ERAttack
 from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
-from robustxai.inspection._check import AXES, ESTIMATORS, NAMES, pyplot
+from robustxai.inspection._check import ESTIMATORS, NAMES
 from robustxai.inspection._raw import inside_the_data, raw_values
 from robustxai.inspection._saliency_maps import (
     COLORS,
@@ -26,7 +27,6 @@ from robustxai.inspection._saliency_maps import (
     picture_shape,
     size_note,
 )
-from robustxai.inspection._text import fit_text
 from robustxai.metrics import precision_at_k
 from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, as_tensor, clip_k, count_units, top_k_indices, unit_scores

@@ -12,12 +12,12 @@ from typing_extensions import Self
 
 from robustxai._arguments import FLAG, Choice, Instance, Named, Number, Numbers, Rows, checked, optional
 from robustxai._models import GRADIENTS, resolve_model, unwrap
+from robustxai._plotting import AX, fit_text, legend_beside, pyplot
 from robustxai.attacks import BlackBox
 from robustxai.explainers import ExactAttribution, Gradient, SmoothGrad
-from robustxai.inspection._check import AX, ESTIMATORS, pyplot
+from robustxai.inspection._check import ESTIMATORS
 from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape, size_note
 from robustxai.inspection._scores import SCORES, in_words, model_score
-from robustxai.inspection._text import fit_text, legend_beside
 from robustxai.metrics import ssim
 from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING

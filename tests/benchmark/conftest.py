@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from robustxai.benchmark import Experiment, _experiment
+from tests.plots import plt as plt
 
 
 @pytest.fixture

@@ -12,24 +12,20 @@ from robustxai.benchmark import (
     ATTACKS,
     DATA,
     DEFENSES,
-    SIZES,
     STANDARD_ATTACKS,
     BaseCell,
-    BracketCell,
     Cell,
-    EfficacyCell,
-    ImageCell,
-    ShapeCell,
     _base_cell,
-    _bracket,
-    _r2et_shapes,
     run_cell,
     run_cells,
 )
-from robustxai.benchmark._atex_images_models import IMAGE_DATA
-from robustxai.benchmark._flip_cell import FlipCell
 from robustxai.classifiers import ATEXClassifier, R2ETClassifier, VanillaClassifier
 from robustxai.exceptions import FailedCellsError
+from robustxai.experiments.atex import SIZES, EfficacyCell, ImageCell
+from robustxai.experiments.atex._images_models import IMAGE_DATA
+from robustxai.experiments.bracket import BracketCell, _bracket
+from robustxai.experiments.r2et import ShapeCell, _shapes
+from robustxai.experiments.r2et._flip_cell import FlipCell
 
 CELLS = {
     "cell": Cell("breast_cancer", "vanilla", 0, STANDARD_ATTACKS),
@@ -109,7 +105,7 @@ CHANGES = {
         {"image"},
     ),
     "a setting of the bracket": (lambda patch: patch.setattr(_bracket, "_PRESETS", ("fast", "fast")), {"bracket"}),
-    "a setting of the shapes": (lambda patch: patch.setattr(_r2et_shapes, "_STEPS", 3), {"shape"}),
+    "a setting of the shapes": (lambda patch: patch.setattr(_shapes, "_STEPS", 3), {"shape"}),
     "the code of the package": (
         lambda patch: patch.setattr(_base_cell, "code_version", lambda module: "1"),
         set(CELLS),

@@ -14,9 +14,9 @@ import pytest
 from robustxai import cli
 from robustxai.benchmark import Experiment, run_cells, write_tables
 from robustxai.benchmark._base_cell import BaseCell
-from robustxai.benchmark._bracket import BracketCell
 from robustxai.benchmark._cell_file import check_row, read_row, sealed_row
 from robustxai.exceptions import AlteredFileError, AlteredFileWarning, FailedCellsError
+from robustxai.experiments.bracket._bracket import BracketCell
 from tests.damages import damages, fill_the_disk
 
 

@@ -9,7 +9,7 @@ import pytest
 from robustxai.benchmark import _code_version
 from robustxai.benchmark._code_version import code_version, needed_modules
 
-CELL = "robustxai.benchmark._cell"
+CELL, BRACKET = "robustxai.benchmark._cell", "robustxai.experiments.bracket._bracket"
 FILES = {
     "__init__.py": '"""A package."""\n',
     "run.py": '"""Runs."""\nfrom tiny.inner import rate\nfrom tiny.inner._a import go\ndef run(): return go(rate)\n',
@@ -118,7 +118,9 @@ def test_a_cell_runs_on_what_trains_attacks_and_measures_and_not_on_what_shows()
         "perturbation",
     )
     assert {f"robustxai.{name}" for name in (*expected, "metrics._thickness", "datasets._preparation")} <= needed
-    shown = ("cli", "inspection", "benchmark._table", "benchmark._bracket_tables", "benchmark._r2et_tables")
+    shown = ("cli", "inspection", "benchmark._table", "benchmark._frontier", "experiments", "_plotting")
     assert not [name for name in needed if name.removeprefix("robustxai.").startswith(shown)]
-    assert set(needed_modules("robustxai.benchmark._bracket")) > needed
-    assert len({code_version(CELL), code_version("robustxai.benchmark._bracket"), code_version("__main__")}) == 3
+    assert set(needed_modules(BRACKET)) > needed
+    shown = ("cli", "inspection", "benchmark._table", "benchmark._frontier", "experiments.bracket._tables", "_plotting")
+    assert not [name for name in needed_modules(BRACKET) if name.removeprefix("robustxai.").startswith(shown)]
+    assert len({code_version(CELL), code_version(BRACKET), code_version("__main__")}) == 3

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustxai.benchmark import Bracket, Experiment, UserTable, run_experiment, summarize
+from robustxai.benchmark import Experiment, UserTable, run_experiment, summarize
 from robustxai.benchmark._user_table import is_file, key, labels, stem
 from robustxai.exceptions import DataNotFoundError, DataWarning, FailedCellsError
+from robustxai.experiments.bracket import Bracket
 
 FAST = {"defenses": ("logistic_regression",), "attacks": ("random",), "seeds": 1, "k": 1, "max_iter": 2}
 FAST |= {"n_rows": 5, "certify": False}

@@ -13,7 +13,6 @@ from skorch.callbacks import EpochScoring
 from skorch.dataset import ValidSplit
 
 import robustxai.classifiers._base as base
-from robustxai.benchmark._default_epochs import credit_like
 from robustxai.classifiers import (
     ATEXClassifier,
     LinearClassifier,
@@ -24,6 +23,7 @@ from robustxai.classifiers import (
 )
 from robustxai.datasets import make_preprocessor
 from robustxai.exceptions import OverfittingWarning
+from robustxai.experiments.default_epochs._cell import credit_like
 from robustxai.model_selection import BatchedSearchCV
 
 from .test_all import states_equal

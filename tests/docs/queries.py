@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 # "as" keeps names that only pages use
-from robustxai.benchmark._atex_images_tables import PUBLISHED_IMAGES as PUBLISHED_IMAGES
-from robustxai.benchmark._published import PUBLISHED as PUBLISHED
-from robustxai.benchmark._r2et_tables import reference_aucs
-from robustxai.benchmark._shape_tables import PUBLISHED_SHAPES as PUBLISHED_SHAPES
+from robustxai.experiments.atex._images_tables import PUBLISHED_IMAGES as PUBLISHED_IMAGES
+from robustxai.experiments.r2et._published import PUBLISHED as PUBLISHED
+from robustxai.experiments.r2et._shape_tables import PUBLISHED_SHAPES as PUBLISHED_SHAPES
+from robustxai.experiments.r2et._tables import reference_aucs
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 

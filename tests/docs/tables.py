@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from robustxai.benchmark import (
-    Study,
-    atex_images_markdown,
-    bracket_markdown,
-    bracket_summary,
-    efficacy_markdown,
-    paper_markdown,
-    shapes_markdown,
-    summarize,
-    to_markdown,
-)
-from robustxai.benchmark._default_epochs import epochs_markdown
+from robustxai.benchmark import summarize, to_markdown
+from robustxai.experiments.atex import atex_images_markdown, efficacy_markdown
+from robustxai.experiments.bracket import bracket_markdown, bracket_summary
+from robustxai.experiments.default_epochs import epochs_markdown
+from robustxai.experiments.r2et import Study, paper_markdown, shapes_markdown
 
 from .queries import TABLES, csv, individuality
 from .versions import version_line

@@ -1,12 +1,8 @@
 import pytest
 
+from tests.plots import plt as plt
+
 
 @pytest.fixture(autouse=True)
-def plt():
-    """pyplot without a screen; every test leaves it without figures."""
-    matplotlib = pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    yield plt
-    plt.close("all")
+def no_screen(plt):
+    """Every test here draws."""

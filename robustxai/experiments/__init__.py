@@ -1,0 +1,37 @@
+"""Experiments that reproduce papers and the library's own evidence, one folder each.
+
+================== ===================================================================================
+``r2et``           *Robust ranking explanations* (Chen et al., 2023): tables, images, pairs, graphs
+``atex``           *Defense against explanation manipulation* (Tang et al., 2021): tables, images
+``bracket``        certified P@k <= true P@k <= attacked P@k, on real tables
+``default_epochs`` evidence for ``max_epochs="auto"``; ``python -m robustxai.experiments.default_epochs``
+================== ===================================================================================
+
+A folder has its cells, its tables, the published figures and its displays. This module exports what a rerun needs.
+"""
+
+from robustxai.experiments.atex import (
+    ATEXEfficacy,
+    ATEXImages,
+    EfficacyDisplay,
+    atex_images_markdown,
+    efficacy_markdown,
+)
+from robustxai.experiments.bracket import Bracket, BracketDisplay, bracket_markdown
+from robustxai.experiments.r2et import CandidatesDisplay, R2ETPaper, R2ETShapes, paper_markdown, shapes_markdown
+
+__all__ = [
+    "ATEXEfficacy",
+    "ATEXImages",
+    "Bracket",
+    "BracketDisplay",
+    "CandidatesDisplay",
+    "EfficacyDisplay",
+    "R2ETPaper",
+    "R2ETShapes",
+    "atex_images_markdown",
+    "bracket_markdown",
+    "efficacy_markdown",
+    "paper_markdown",
+    "shapes_markdown",
+]

@@ -1,0 +1,333 @@
+"""The bracket: proven P@k <= true P@k <= attacked P@k, row by row, on real tables."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from robustxai._arguments import (
+    COUNT,
+    INTEGER_SEED,
+    POSITIVE,
+    Choice,
+    Each,
+    Instance,
+    PathName,
+    Text,
+    check_arguments,
+    checked,
+)
+from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
+from robustxai.benchmark import (
+    DEFENSES,
+    TABLES,
+    BaseCell,
+    Cell,
+    Data,
+    UserTable,
+    announce,
+    key,
+    prepare_rows,
+    run_cells,
+    stem,
+)
+from robustxai.certificates import certified_radius, certify_top_k
+from robustxai.exceptions import EvaluationWarning, FailedCellsError
+from robustxai.metrics import (
+    between_rows_precision,
+    chance_corrected_precision,
+    commonest_top_k_share,
+    comprehensiveness,
+    decision_flip_fraction,
+    distinct_top_k_sets,
+    prediction_sensitivity,
+    roc_auc,
+    sufficiency,
+)
+from robustxai.perturbation import ThreatModel
+
+__all__ = ["Bracket", "BracketCell", "run_bracket_cell"]
+
+#: Presets of the attack for P@k, and for the radius, which takes it at many radii.
+_PRESETS = ("standard", "fast")
+#: Where the searches for a radius begin; a row that nothing changed up to here has no attack radius.
+_MAX_RADIUS = 2.0
+#: Radii that the attack tries from there down, each 0.8 of the one before: the last is 0.012.
+_LEVELS = 24
+#: Steps of the papers' attack from the center to the edge of the ball.
+_PAPER_STEPS = 200
+
+
+@dataclass(frozen=True)
+class BracketCell(BaseCell):
+    """One model, trained once, with its bracket at every radius.
+
+    Rows are split, imputed, scaled and encoded as in :class:`Cell`; the defense is at its defaults.
+
+    Parameters
+    ----------
+    data : str or UserTable
+        Name of a table, or a user's file.
+    defense : str
+        Name from ``DEFENSES``; its model must explain itself.
+    seed : int
+        Of the split and of the training.
+    epsilons : tuple of float
+        l2 radii; features lie in [0, 1].
+    k : int, default=8
+        Size of the top set.
+    n_rows : int, default=100
+        Test rows that are certified and attacked.
+    """
+
+    data: Data
+    defense: str
+    seed: int
+    epsilons: tuple[float, ...]
+    k: int = 8
+    n_rows: int = 100
+
+    #: Where no attack reaches half of the rows.
+    may_be_infinite: ClassVar[tuple[str, ...]] = ("attack_radius",)
+
+    _constraints = {
+        "data": Instance((str, UserTable)),
+        "defense": Text(),
+        "seed": INTEGER_SEED,
+        "epsilons": Each(POSITIVE, least=1),
+        "k": COUNT,
+        "n_rows": COUNT,
+    }
+
+    def _label(self) -> str:
+        return f"bracket-{self.n_rows}-{self.model()._label()}"
+
+    def _depends_on(self) -> Any:
+        return self.model().digest, _attacks(None, self, 1.0), _radius_attack(None, self), _LEVELS
+
+    def model(self) -> Cell:
+        """The cell that trains the model."""
+        return Cell(self.data, self.defense, self.seed, (), k=self.k, n_rows=self.n_rows)
+
+
+@checked(cell=Instance(BracketCell))
+def run_bracket_cell(cell: BracketCell) -> dict[str, Any]:
+    """Train once, then prove and attack at every radius; ``points`` has one dict for each of them.
+
+    Raises
+    ------
+    AssertionError
+        A proof and an attack contradict each other in some row. One of them is wrong then: this is a defect of the
+        library, never of the data.
+    """
+    model = cell.model()
+    X_train, X_test, y_train, y_test = prepare_rows(model)
+    start = time.perf_counter()
+    estimator = model.estimator().fit(X_train, y_train)
+    seconds = time.perf_counter() - start
+    X = X_test[: cell.n_rows]
+    attribution = estimator.explain(X)
+    between = between_rows_precision(attribution, cell.k)
+    return {
+        **asdict(cell),
+        "data": stem(cell.data),
+        "n_rows": len(X),
+        "n_features": X.shape[1],
+        "fit_seconds": seconds,
+        "roc_auc": roc_auc(estimator, X_test, y_test),
+        "comprehensiveness": float(comprehensiveness(estimator, X).mean()),
+        "sufficiency": float(sufficiency(estimator, X).mean()),
+        "decision_flip_fraction": float(decision_flip_fraction(estimator, X).mean()),
+        "between_rows_precision": between,
+        "distinct_top_k_sets": distinct_top_k_sets(attribution, cell.k),
+        "commonest_top_k_share": commonest_top_k_share(attribution, cell.k),
+        **_radii(estimator, X, cell),
+        "points": [_point(estimator, X, cell, epsilon, between) for epsilon in cell.epsilons],
+    }
+
+
+def _attacks(estimator: Any, cell: BracketCell, epsilon: float) -> tuple[Any, Any, Any]:
+    """The ensemble, the papers' attack in equal steps outwards, and random directions."""
+    threat = ThreatModel(epsilon, norm=2, bounds=(0.0, 1.0))
+    options: dict[str, Any] = {"k": cell.k, "threat": threat, "random_state": cell.seed}
+    steps: dict[str, Any] = {"max_iter": _PAPER_STEPS, "step_size": epsilon / _PAPER_STEPS, "momentum": 0.0}
+    return (
+        AutoExplanationAttack(estimator, preset=_PRESETS[0], **options),
+        ERAttack(estimator, keep="last", **steps, **options),
+        RandomAttack(estimator, **options),
+    )
+
+
+def _radius_attack(estimator: Any, cell: BracketCell) -> AutoExplanationAttack:
+    threat = ThreatModel(_MAX_RADIUS)
+    return AutoExplanationAttack(estimator, k=cell.k, threat=threat, preset=_PRESETS[1], random_state=cell.seed)
+
+
+def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float, between: float) -> dict[str, Any]:
+    """Both ends of the bracket at one radius, and what others would have reported."""
+    certificate = certify_top_k(estimator, X, cell.k, epsilon=epsilon, norm=2, method="best")
+    ensemble, paper, random = _attacks(estimator, cell, epsilon)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", EvaluationWarning)
+        result = ensemble.run(X)
+    attacked, published = result.precision_at_k, paper.run(X).precision_at_k
+    lowest = np.minimum(attacked, published)
+    _check_order(certificate.precision_at_k, lowest, f"P@{cell.k} at epsilon {epsilon:g}", cell)
+    return {
+        "epsilon": epsilon,
+        "method": certificate.method,
+        "preset": _PRESETS[0],
+        "certified": float(certificate.precision_at_k.mean()),
+        "attacked": float(attacked.mean()),
+        "er_paper": float(published.mean()),
+        "random": float(random.run(X).precision_at_k.mean()),
+        "corrected_attacked": chance_corrected_precision(float(attacked.mean()), between),
+        "prediction_sensitivity": float(prediction_sensitivity(estimator, X, result.X_adv).mean()),
+        "fully_certified": float((certificate.precision_at_k >= 1).mean()),
+        "er_paper_lower": float((published < attacked - 1e-9).mean()),
+        "warning": " ".join(str(warning.message) for warning in caught),
+    }
+
+
+def _radii(estimator: Any, X: np.ndarray, cell: BracketCell) -> dict[str, float]:
+    """Medians over rows of the proven radius and of the attack's, and of their ratio where the attack has one.
+
+    The attack may do here what the proof allows: leave the data's box, and change the prediction.
+    """
+    proven = certified_radius(estimator, X, cell.k, norm=2, max_epsilon=_MAX_RADIUS)
+    attack = _radius_attack(estimator, cell)
+    found = attack.minimum_radius(X, n_levels=_LEVELS, keep_prediction=False)
+    _check_order(proven, found, "radius", cell, slack=1e-6)  # that of float32 inputs
+    finite = np.isfinite(found)
+    return {
+        "certified_radius": float(np.median(proven)),
+        "attack_radius": float(np.median(found)),
+        "radius_ratio": float(np.median(proven[finite] / found[finite])) if finite.any() else float("nan"),
+        "has_attack_radius": float(finite.mean()),
+    }
+
+
+def _check_order(proven: np.ndarray, found: np.ndarray, what: str, cell: BracketCell, slack: float = 1e-9) -> None:
+    wrong = np.flatnonzero(proven > found + slack)
+    if len(wrong):
+        row = wrong[0]
+        raise AssertionError(
+            f"{cell.data}, {cell.defense}, seed {cell.seed}: the proven {what} of row {row} is {proven[row]:.6g}, but "
+            f"an attack found {found[row]:.6g} ({len(wrong)} of {len(proven)} rows). Certificate or attack is wrong."
+        )
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """What is known of the true P@k of models at their defaults: proven from below, attacked from above.
+
+    In every row certified P@k <= true P@k <= attacked P@k, where the true one is the lowest over all perturbations
+    within the ball that keep the prediction and leave the features in [0, 1]. The certificate asks for neither, and
+    holds all the same. Beside them: the papers' attack (the summed gap in equal steps outwards, last iterate) and
+    random directions.
+
+    Parameters
+    ----------
+    data : tuple of str or UserTable
+        Names of tables, or users' files.
+    defenses : tuple of str
+        Names from ``DEFENSES`` whose models explain themselves.
+    seeds : int, default=3
+        Seeds 0 ... seeds-1, each with its own split.
+    epsilons : tuple of float, default=(0.05, 0.1, 0.25, 0.5, 1.0)
+        l2 radii, on features in [0, 1].
+    k : int, default=8
+        Size of the top set.
+    n_rows : int, default=100
+        Test rows of every model that are certified and attacked.
+
+    Raises
+    ------
+    ValueError
+        An unknown name (the message has the nearest valid one), a defense without explanations, or a number out of its
+        range.
+    """
+
+    data: tuple[Data, ...] = ("adult", "bank", "compas", "breast_cancer")
+    defenses: tuple[str, ...] = (
+        "logistic_regression",
+        "vanilla",
+        "weight_decay",
+        "softplus",
+        "softplus_weight_decay",
+        "estimated_hessian",
+        "r2et",
+        "certified_r2et",
+    )
+    seeds: int = 3
+    epsilons: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)
+    k: int = 8
+    n_rows: int = 100
+
+    _constraints = {
+        "data": TABLES,
+        "defenses": Each(Choice(DEFENSES, kind="defense"), least=1),
+        "seeds": COUNT,
+        "epsilons": Each(POSITIVE, least=1, called="epsilon"),
+        "k": COUNT,
+        "n_rows": COUNT,
+    }
+
+    def __post_init__(self) -> None:
+        check_arguments(self, "")
+        for defense in self.defenses:
+            if not hasattr(DEFENSES[defense](self.k, 0), "explain"):
+                raise ValueError(f"{defense} has no explanations of its own, so that there is nothing to bracket.")
+
+    def cells(self) -> list[BracketCell]:
+        """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
+        rest = (tuple(self.epsilons), self.k, self.n_rows)
+        grid = product(self.data, range(self.seeds), self.defenses)
+        cells = {(key(d), s, m): BracketCell(d, m, s, *rest) for d, s, m in reversed(list(grid))}
+        return list(reversed(cells.values()))  # a table given twice counts once
+
+    @checked(out=PathName())
+    def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
+        """Run or resume everything under `out`.
+
+        Parameters
+        ----------
+        out : path
+            Folder for the results.
+        **options
+            `n_jobs`, `scheduler` and `progress` as in :func:`run_cells`.
+
+        Returns
+        -------
+        DataFrame
+            One row per cell and epsilon. Means over rows of P@k: ``certified``, ``attacked``, ``er_paper``,
+            ``random``; ``fully_certified`` and ``er_paper_lower`` are shares of rows (the papers' attack below
+            ``attacked``). ``corrected_attacked`` is (attacked - B) / (1 - B), ``prediction_sensitivity`` the mean
+            change of the predicted class's probability at the ensemble's points. ``method`` is that of the
+            certificate; ``preset`` and ``warning`` are the attack's, how hard it tried and what it had to say. The
+            rest is the model's, and the same at every epsilon: AUC, faithfulness, B = ``between_rows_precision`` (the
+            P@k between the explanations of two different rows), ``distinct_top_k_sets``,
+            ``commonest_top_k_share``, and medians of the proven radius, of the attack's (infinite where more than half
+            of the rows withstood), and of their ratio over the rows that have both.
+        """
+        announce(self.data)
+        try:
+            return _long(run_cells(self.cells(), out, run=run_bracket_cell, **options))
+        except FailedCellsError as error:
+            raise FailedCellsError(error.sentences, error.summary, _long(error.rows)) from error
+
+
+def _long(cells: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell and epsilon."""
+    if cells.empty:
+        return cells
+    long = cells.drop(columns="epsilons").explode("points", ignore_index=True)
+    return long.drop(columns="points").join(pd.DataFrame(long["points"].tolist()))

@@ -1,0 +1,136 @@
+"""The bracket in Markdown: mean ± s.d. over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from robustxai._arguments import NOT_NEGATIVE, Each, Instance, Named, Table, checked
+from robustxai.experiments.bracket._bracket import _MAX_RADIUS
+
+__all__ = ["bracket_markdown", "bracket_summary"]
+
+#: Heading and column of what a model is worth beside its stability.
+_MODEL = (
+    ("AUC", "roc_auc", 4),
+    ("COMP ↑", "comprehensiveness", 3),
+    ("SUFF ↓", "sufficiency", 3),
+    ("DFFOT ↓", "decision_flip_fraction", 3),
+    ("B", "between_rows_precision", 3),
+    ("sets", "distinct_top_k_sets", 0),
+    ("commonest", "commonest_top_k_share", 2),
+)
+_POINT_COLUMNS = (
+    ("certified", "certified", 3),
+    ("attacked", "attacked", 3),
+    ("(P - B) / (1 - B)", "corrected_attacked", 3),
+    ("sensitivity", "prediction_sensitivity", 3),
+    ("gap", "gap", 3),
+    ("papers' attack", "er_paper", 3),
+    ("random", "random", 3),
+    ("rows proven whole", "fully_certified", 2),
+)
+_RADIUS_COLUMNS = (
+    ("proven radius", "certified_radius", 4),
+    ("attack radius", "attack_radius", 4),
+    ("ratio", "radius_ratio", 2),
+    ("rows with attack radius", "has_attack_radius", 2),
+)
+
+
+@checked(
+    results=Table(
+        ("data", "defense", "seed", "epsilon", "attacked", "certified", "n_features", "n_rows", "k"),
+        source="Bracket.run",
+    )
+)
+def bracket_markdown(results: pd.DataFrame) -> str:
+    """Two tables per data set in Markdown, mean ± s.d. over seeds: P@k at every radius, and the radii themselves.
+
+    AUC, faithfulness and what different rows have in common (B: the P@k between the explanations of two of them; how
+    many different top-k sets there are, and the share of the commonest) stand in every line, because a linear or
+    collapsed model is proven stable at any radius. Columns that the results have not are left out.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As :meth:`Bracket.run` returns it.
+    """
+    parts: list[str] = []
+    for data, table in results.assign(gap=results["attacked"] - results["certified"]).groupby("data", sort=False):
+        first = table.iloc[0]
+        seeds = table["seed"].nunique()
+        about = f"{first['n_features']} features, {seeds} seed{'s' if seeds > 1 else ''}, {first['n_rows']} rows each"
+        models = table.drop_duplicates(["defense", "seed"])
+        parts += [f"### {data} ({about})", "", f"P@{first['k']}:", ""]
+        parts += [*_table(table, ["defense", "epsilon"], (*_POINT_COLUMNS, *_MODEL)), "", "Medians over rows:", ""]
+        parts += [*_table(models, ["defense"], (*_RADIUS_COLUMNS, *_MODEL)), ""]
+    return "\n".join(parts)
+
+
+@checked(
+    results=Table(("defense", "epsilon", "certified", "attacked"), source="Bracket.run"),
+    defenses=Named(Instance(str)),
+    epsilons=Each(NOT_NEGATIVE),
+)
+def bracket_summary(
+    results: pd.DataFrame, defenses: Mapping[str, str], epsilons: Sequence[float] = (0.1, 0.25, 0.5)
+) -> str:
+    """One small table in Markdown: AUC, B, and the mean certified and attacked P@k between which the true one lies.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows of one data set, as :meth:`Bracket.run` returns them.
+    defenses : mapping of str to str
+        Name of a defense to the label of its line, in the order of the lines.
+    epsilons : sequence of float, default=(0.1, 0.25, 0.5)
+        Radii, one column each.
+    """
+    models = {name: heading for heading, name, _ in _MODEL if name in ("roc_auc", "between_rows_precision")}
+    models = {name: heading for name, heading in models.items() if name in results}
+    means = results.groupby(["defense", "epsilon"])[[*models, "certified", "attacked"]].mean()
+    lines = [["", *models.values(), *(f"epsilon {epsilon:g}" for epsilon in epsilons)]]
+    lines.append(["---"] * len(lines[0]))
+    digits = {name: digits for _, name, digits in _MODEL}
+    for defense, label in defenses.items():
+        points = [means.loc[(defense, epsilon)] for epsilon in epsilons]
+        ends = [f"{point['certified']:.3f} to {point['attacked']:.3f}" for point in points]
+        lines.append([label, *(f"{points[0][name]:.{digits[name]}f}" for name in models), *ends])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+#: Radii, which may lie beyond the largest that was tried.
+_RADII = ("certified_radius", "attack_radius")
+#: What is said of all seeds or of none.
+_OF_ALL = ("corrected_attacked",)
+
+
+def _table(rows: pd.DataFrame, keys: list[str], columns: tuple[tuple[str, str, int], ...]) -> list[str]:
+    columns = tuple(column for column in columns if column[1] in rows)
+    lines = [[*keys, *(heading for heading, _, _ in columns)], ["---"] * (len(keys) + len(columns))]
+    for values, group in rows.groupby(keys, sort=False):
+        label = [value if isinstance(value, str) else f"{value:g}" for value in values]
+        lines.append([*label, *(_entry(group, column, digits) for _, column, digits in columns)])
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _entry(rows: pd.DataFrame, column: str, digits: int) -> str:
+    values = rows[column].to_numpy(dtype=float)
+    if column in _OF_ALL and np.isnan(values).any():
+        return "-"
+    return _number(values, digits, _MAX_RADIUS if column in _RADII else np.inf)
+
+
+def _number(values: np.ndarray, digits: int, limit: float = _MAX_RADIUS) -> str:
+    """Mean ± s.d.; of radii that reach beyond the largest that was tried, the limit, there is no mean."""
+    beyond = values >= limit
+    if beyond.any():
+        return f"≥ {limit:g}" if beyond.all() else f"{values.min():.{digits}f} to ≥ {limit:g}"
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return "-"
+    spread = f" ± {known.std(ddof=1):.{digits}f}" if len(known) > 1 else ""
+    return f"{known.mean():.{digits}f}{spread}"

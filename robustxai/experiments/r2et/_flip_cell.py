@@ -1,0 +1,92 @@
+"""One cell of the R2ET paper's Figure 3: how long single rows withstand the paper's attack, and what foretells it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from robustxai._arguments import COUNT, INTEGER_SEED, NOT_NEGATIVE, Instance, Text
+from robustxai.benchmark import ATTACKS, BaseCell, Cell, Params, prepare_rows
+from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
+
+__all__ = ["FlipCell", "run_flip_cell"]
+
+#: What stands for the attack's own budget in ``first_flip`` where the top set never changed is one more than this.
+_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class FlipCell(BaseCell):
+    """A model whose rows are attacked with the paper's ERAttack: radius 1, 1,000 steps of 1e-3.
+
+    Parameters
+    ----------
+    data, defense, seed, params, k, n_rows
+        As in :class:`Cell`.
+    epsilon : float, default=0.5
+        Radius of the thickness.
+    n_draws, n_points : int, default=50 and 10
+        Sampling of the thickness; finer than in a table, because here every row counts by itself.
+    """
+
+    data: str
+    defense: str
+    seed: int
+    params: Params = ()
+    k: int = 8
+    epsilon: float = 0.5
+    n_rows: int = 500
+    n_draws: int = 50
+    n_points: int = 10
+
+    _constraints = {
+        "data": Text(),
+        "defense": Text(),
+        "seed": INTEGER_SEED,
+        "params": Instance(tuple),
+        "k": COUNT,
+        "epsilon": NOT_NEGATIVE,
+        "n_rows": COUNT,
+        "n_draws": COUNT,
+        "n_points": COUNT,
+    }
+
+    def _label(self) -> str:
+        return f"flip-{self.n_rows}-{self.n_draws}-{self.n_points}-{self.model()._label()}"
+
+    def _depends_on(self) -> Any:
+        return self.model().digest, _STEPS
+
+    def model(self) -> Cell:
+        """The cell that trains the model."""
+        attacks = ("er_paper",)
+        return Cell(self.data, self.defense, self.seed, attacks, self.k, self.epsilon, params=self.params)
+
+
+def run_flip_cell(cell: FlipCell) -> dict[str, Any]:
+    """Train and attack; the fields of the cell, three numbers for every row, and their correlations.
+
+    ``first_flip`` is one more than the number of steps for a row whose top set never changed.
+    """
+    model = cell.model()
+    X_train, X_test, y_train, _ = prepare_rows(model)
+    X = X_test[: cell.n_rows]
+    estimator = model.estimator().fit(X_train, y_train)
+    result = (
+        ATTACKS["er_paper"](cell.k, model.threat(), model.max_iter, cell.seed).set_params(estimator=estimator).run(X)
+    )
+    rows = {
+        "first_flip": result.first_flip,
+        "thickness": ranking_thickness(
+            estimator, X, cell.k, epsilon=cell.epsilon, n_draws=cell.n_draws, n_points=cell.n_points
+        ),
+        "hessian_norm": hessian_norm(estimator, X),
+    }
+    censored = result.first_flip > _STEPS
+    correlations: dict[str, float] = {}
+    for name in ("thickness", "hessian_norm"):
+        correlation = flip_correlation(result.first_flip, rows[name], censored=censored)
+        correlations |= {f"pearson_{name}": correlation.pearson, f"spearman_{name}": correlation.spearman}
+    counts = {"n_rows": len(X), "n_censored": int(censored.sum())}
+    fields = {**asdict(cell), "params": dict(cell.params), **counts, **correlations}
+    return fields | {name: [float(value) for value in values] for name, values in rows.items()}

@@ -1,0 +1,1 @@
+from tests.plots import plt as plt
