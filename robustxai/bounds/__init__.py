@@ -1,6 +1,5 @@
 """Sets that hold everything a network, its gradient and an attribution can be while the input moves in a ball."""
 
-from robustxai.bounds._activations import Activation, Softplus, Tanh
 from robustxai.bounds._attribution import bound_attribution, check_explainer
 from robustxai.bounds._curvature import Curvature, Directions
 from robustxai.bounds._forms import Ball
@@ -11,14 +10,11 @@ from robustxai.bounds._propagation import METHODS
 __all__ = [
     "MAX_CHANNELS",
     "METHODS",
-    "Activation",
     "Ball",
     "Curvature",
     "Directions",
     "Network",
     "Pairs",
-    "Softplus",
-    "Tanh",
     "bound_attribution",
     "check_explainer",
     "check_reading",

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from robustxai.bounds._activations import Tanh
+from robustxai.activations import TanhBounds
 from robustxai.bounds._axes import axes_seen, directions_seen
 from robustxai.bounds._forms import AffineForm, Ball
 from robustxai.bounds._network import Network
@@ -17,7 +17,7 @@ from robustxai.explainers import Explainer, Gradient, GradientTimesInput, Integr
 
 __all__ = ["GradientBounds", "bound_attribution", "check_explainer", "heads_of", "mixing"]
 
-_SIGMOID = Tanh(0.5, 2.0, 0.5)
+_SIGMOID = TanhBounds(height=0.5, width=2.0, offset=0.5)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from robustxai.activations import ActivationBounds, beta_of, find_activation
 from robustxai.bounds import _operations  # noqa: F401 (registers the handlers)
 from robustxai.bounds._symbol import Affine, Layer, Reading, Symbol
 from robustxai.engine import held_statistics
@@ -61,8 +65,9 @@ def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool 
 
     Supported are linear layers, convolutions, average pooling, padding, flattening and other moves of entries, batch
     normalization with its running statistics, dropout (which evaluation turns off), sums of branches, arithmetic with
-    constants, and the activations softplus, sigmoid, tanh and ReLU; as modules, as functions or as methods, in place or
-    not, in hooks and in parametrized layers. One pass is followed, operation by operation (:mod:`._symbol`).
+    constants, the activations softplus, sigmoid, tanh and ReLU, as modules, as functions or as methods, in place or
+    not, in hooks and in parametrized layers, and activations whose record declares bounds. One pass is followed,
+    operation by operation (:mod:`._symbol`).
 
     Parameters
     ----------
@@ -89,7 +94,7 @@ def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool 
     reading = Reading(name, like, live)
     x = reading.input(tuple(feature_shape))
     before = {} if live else {key: value.clone() for key, value in read.state_dict().items()}
-    with torch.inference_mode(False), torch.enable_grad(), held_statistics(read):
+    with torch.inference_mode(False), torch.enable_grad(), held_statistics(read), _declared_bounds(read, reading):
         try:
             result = read(x)
         except NotImplementedError:
@@ -110,6 +115,31 @@ def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool 
         if not torch.equal(old, read.state_dict()[key]):
             raise NotImplementedError(f"{name} changes its buffer {key!r} when it is called.")
     return Network(int(math.prod(feature_shape)), reading.layers, value.affine.written_out())
+
+
+@contextmanager
+def _declared_bounds(module: nn.Module, reading: Reading) -> Iterator[None]:
+    """Read modules of users' activations as units with the bounds of their records, not by their operations."""
+    units: list[nn.Module] = []
+    try:
+        for part in module.modules():
+            record = find_activation(type(part))
+            if record is None or record.module is not None or record.bounds is None or "forward" in vars(part):
+                continue
+            bounds = record.bounds(beta_of(part) or 1.0)
+            part.forward = partial(_activate, reading, bounds, part.forward)
+            units.append(part)
+        yield
+    finally:
+        for part in units:
+            del part.forward
+
+
+def _activate(reading: Reading, bounds: ActivationBounds, forward: Callable[[Any], Any], z: Any) -> Any:
+    if not isinstance(z, Symbol):
+        return forward(z)
+    with reading.computing():
+        return reading.activate(bounds, z)
 
 
 def _refuse_changed_gradients(module: nn.Module) -> None:

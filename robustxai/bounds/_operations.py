@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from robustxai.bounds._activations import ReLU, Softplus, Tanh
+from robustxai.activations import ACTIVATIONS
 from robustxai.bounds._symbol import Affine, Identity, Reading, Symbol, Value, flat, handles, operation_name
 
 __all__: list[str] = []
@@ -232,9 +232,15 @@ def _concatenate(read: Reading, tensors: Any, dim: Any = 0, *, axis: Any = None)
 # -------------------------------------------------------------------- activations and what evaluation turns off
 
 
+def _activate(read: Reading, name: str, input: Any, beta: float = 1.0) -> Symbol:
+    bounds = ACTIVATIONS[name].bounds
+    assert bounds is not None
+    return read.activate(bounds(beta), input)
+
+
 @handles(torch.relu, _T.relu)
 def _relu(read: Reading, input: Any) -> Symbol:
-    return read.activate(ReLU(), input)
+    return _activate(read, "relu", input)
 
 
 @handles(F.relu)
@@ -249,7 +255,7 @@ def _relu_in_place(read: Reading, input: Any) -> Symbol:
 
 @handles(torch.sigmoid, _T.sigmoid, F.sigmoid, torch.special.expit)
 def _sigmoid(read: Reading, input: Any) -> Symbol:
-    return read.activate(Tanh(0.5, 2.0, 0.5), input)
+    return _activate(read, "sigmoid", input)
 
 
 @handles(torch.sigmoid_, _T.sigmoid_)
@@ -259,7 +265,7 @@ def _sigmoid_in_place(read: Reading, input: Any) -> Symbol:
 
 @handles(torch.tanh, _T.tanh, F.tanh)
 def _tanh(read: Reading, input: Any) -> Symbol:
-    return read.activate(Tanh(), input)
+    return _activate(read, "tanh", input)
 
 
 @handles(torch.tanh_, _T.tanh_)
@@ -278,7 +284,7 @@ def _softplus(read: Reading, input: Any, beta: Any = 1.0, threshold: Any = 20.0)
         )
     if not float(beta) > 0:
         raise NotImplementedError(f"No certificate knows softplus with beta={float(beta):g}; it must be positive.")
-    return read.activate(Softplus(float(beta)), input)
+    return _activate(read, "softplus", input, float(beta))
 
 
 def _dropout(read: Reading, input: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> Symbol:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robustxai.bounds._activations import Activation
+from robustxai.activations import ActivationBounds
 from robustxai.bounds._forms import AffineForm, IntervalRemainderForm, ZonotopeForm
 from robustxai.bounds._network import Affine, Network
 
@@ -133,7 +133,7 @@ def _secant(rise: Tensor, lo: Tensor, hi: Tensor, flat: Tensor) -> Tensor:
     return torch.where(narrow, flat, rise / torch.where(narrow, 1.0, hi - lo))
 
 
-def relaxed_value(f: Activation, z: AffineForm, lo: Tensor, hi: Tensor, follow: bool) -> AffineForm:
+def relaxed_value(f: ActivationBounds, z: AffineForm, lo: Tensor, hi: Tensor, follow: bool) -> AffineForm:
     """``f(z)`` for z in the form and in [lo, hi]: a secant and what it misses."""
     at_lo, at_hi = f.value(lo), f.value(hi)
     if not follow:
@@ -143,7 +143,7 @@ def relaxed_value(f: Activation, z: AffineForm, lo: Tensor, hi: Tensor, follow: 
     return z.relaxed(m, *_extremes([f.value(p) - m * p for p in points]))
 
 
-def relaxed_slope(f: Activation, z: AffineForm, lo: Tensor, hi: Tensor, follow: bool) -> AffineForm:
+def relaxed_slope(f: ActivationBounds, z: AffineForm, lo: Tensor, hi: Tensor, follow: bool) -> AffineForm:
     """``f'(z)``, likewise."""
     if not follow:
         return z.relaxed(torch.zeros_like(lo), *f.slope_range(lo, hi), follow=False)

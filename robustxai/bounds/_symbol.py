@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from robustxai.bounds._activations import Activation
+from robustxai.activations import ActivationBounds, find_activation
 
 __all__ = ["Affine", "Identity", "Layer", "Reading", "Symbol", "Value", "dense", "flat", "handles", "operation_name"]
 
@@ -83,7 +84,7 @@ class Layer:
     """``a = f(z)`` for an affine z, entry by entry."""
 
     inputs: Affine
-    activation: Activation
+    activation: ActivationBounds
 
 
 @dataclass(frozen=True)
@@ -166,13 +167,24 @@ class Reading:
                 f"No certificate knows the operation {operation_name(func)!r} with these arguments ({error}), in "
                 f"{self.name}."
             ) from error
-        # a training in mixed precision calls the module under autocast, which is no part of what it computes
-        with torch.set_grad_enabled(self.live), torch.autocast(self.like.device.type, enabled=False):
+        with self.computing():
             return handler(*bound.args, **bound.kwargs)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Compute matrices: with a graph if the weights have one, and without the autocast of a caller's training."""
+        with torch.set_grad_enabled(self.live), torch.autocast(self.like.device.type, enabled=False):
+            yield
 
     def refuse(self, func: Any) -> NoReturn:
         """NotImplementedError that names the operation, or the layer of torch in which it happens."""
         layer = _calling_layer()
+        record = None if layer is None else find_activation(type(layer))
+        if record is not None and record.module is None:
+            raise NotImplementedError(
+                f"No certificate knows the activation {type(layer).__name__}; give its record `bounds` "
+                "(robustxai.activations.Activation)."
+            )
         if type(layer).__module__.startswith("torch.nn") and not isinstance(layer, nn.Sequential):  # which only calls
             raise NotImplementedError(
                 f"No certificate knows the layer {type(layer).__name__}; known are linear layers, convolutions, "
@@ -233,7 +245,7 @@ class Reading:
             return taken(moved)
         return type(moved)(taken(part) for part in moved)
 
-    def activate(self, activation: Activation, symbol: Symbol) -> Symbol:
+    def activate(self, activation: ActivationBounds, symbol: Symbol) -> Symbol:
         """A new layer."""
         value = self.of(symbol)
         self.layers.append(Layer(value.affine.written_out(), activation))

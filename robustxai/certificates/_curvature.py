@@ -11,7 +11,8 @@ from torch import Tensor
 
 from robustxai._models import GRADIENTS, unwrap
 from robustxai._switches import own_switches
-from robustxai.bounds import Activation, Network, Softplus, Tanh, check_reading, read_network
+from robustxai.activations import ActivationBounds
+from robustxai.bounds import Network, check_reading, read_network
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.explainers import Gradient
 
@@ -107,12 +108,9 @@ def _chain(network: Network, name: str) -> tuple[list[Tensor], Tensor | None]:
     return weights, network.logits.weights.get(0) if network.layers else None
 
 
-def _suprema(activation: Activation) -> tuple[float, float]:
-    """Suprema of the absolute first and second derivative."""
-    if isinstance(activation, Softplus):
-        return 1.0, activation.beta / 4
-    if isinstance(activation, Tanh):
-        return activation.height / activation.width, 4 / math.sqrt(27) * activation.height / activation.width**2
-    raise NotImplementedError(
-        f"No proven second-derivative bound for {type(activation).__name__}; use softplus, sigmoid or tanh."
-    )
+def _suprema(activation: ActivationBounds) -> tuple[float, float]:
+    """Return the suprema of the absolute first and second derivative."""
+    if math.isinf(activation.max_bend):
+        name = type(activation).__name__.removesuffix("Bounds")
+        raise NotImplementedError(f"The second derivative of {name} has no bound; use softplus, sigmoid or tanh.")
+    return activation.max_slope, activation.max_bend

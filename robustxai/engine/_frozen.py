@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._arguments import Instance, checked
-from robustxai.engine._softplus import softplus
+from robustxai.activations import find_activation
 from robustxai.engine._windows import Windows, pool_pairs
 
 __all__ = ["channels_last", "frozen"]
@@ -34,7 +34,8 @@ def frozen(module: nn.Module) -> nn.Module:
     fixed = copy.deepcopy(module).requires_grad_(False).eval()
     for layer in fixed.modules():
         # a subclass may compute something else. The class stays: there are explainers that go by it
-        forward = _FORWARDS.get(type(layer))
+        record = find_activation(type(layer))
+        forward = _FORWARDS.get(type(layer)) if record is None else record.forward_in_input
         if forward is not None:
             layer.forward = partial(forward, layer)  # a partial is copied along with its layer, a closure is not
     return fixed
@@ -107,10 +108,6 @@ def _normalize(layer: Any, x: Tensor) -> Tensor:
     return torch.addcmul(shift.view(shape), x, scale.view(shape))
 
 
-def _smooth(layer: Any, z: Tensor) -> Tensor:
-    return softplus(z, layer.beta, layer.threshold)
-
-
 def _pool(layer: Any, z: Tensor) -> Tensor:
     windows = Windows(layer)
     sizes = z.shape[-windows.n_axes :]
@@ -125,6 +122,5 @@ def _pool(layer: Any, z: Tensor) -> Tensor:
 _FORWARDS: dict[type[nn.Module], Callable[[Any, Tensor], Tensor]] = {
     nn.Conv1d: _convolve, nn.Conv2d: _convolve, nn.Conv3d: _convolve,
     nn.BatchNorm1d: _normalize, nn.BatchNorm2d: _normalize, nn.BatchNorm3d: _normalize,
-    nn.Softplus: _smooth,
     nn.MaxPool1d: _pool, nn.MaxPool2d: _pool, nn.MaxPool3d: _pool,
 }  # fmt: skip

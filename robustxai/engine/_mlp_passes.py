@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from robustxai._arguments import POSITIVE, Each, Either, Instance, checked, optional
+from robustxai.activations import beta_of, find_activation
 from robustxai.nets._mlp import MLP
 
 __all__ = ["MLPPasses"]
-
-#: From z to a = sigma(z) and s = sigma'(z), with autograd's graph.
-_UNITS: dict[type[nn.Module], Callable[[Tensor], tuple[Tensor, Tensor]]] = {
-    nn.ReLU: lambda z: (torch.relu(z), (z > 0).to(z)),
-    nn.Softplus: lambda z: (nn.functional.softplus(z), torch.sigmoid(z)),
-    nn.Sigmoid: lambda z: (torch.sigmoid(z), torch.sigmoid(z) * torch.sigmoid(-z)),
-    nn.Tanh: lambda z: (torch.tanh(z), 1 - torch.tanh(z).square()),
-}
-#: The same without a graph, from z and a tensor to write to; z is used up.
-_UNITS_IN_PLACE: dict[type[nn.Module], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
-    nn.ReLU: lambda z, out: (z.relu_(), torch.sign(z, out=out)),
-    nn.Softplus: lambda z, out: (nn.functional.softplus(z, out=out), z.sigmoid_()),  # type: ignore[call-arg]
-    nn.Sigmoid: lambda z, out: (z.sigmoid_(), torch.addcmul(z, z, z, value=-1, out=out)),
-    nn.Tanh: lambda z, out: (z.tanh_(), torch.mul(z, z, out=out).neg_().add_(1)),
-}
-#: From t, a and s to t sigma''(z) / sigma'(z), which has no quotient, in the place of t; None where sigma'' is zero.
-_BENDS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor], Tensor] | None] = {
-    nn.ReLU: None,
-    nn.Softplus: lambda t, a, s: t.addcmul_(t, s, value=-1),
-    nn.Sigmoid: lambda t, a, s: t.addcmul_(t, a, value=-2),
-    nn.Tanh: lambda t, a, s: t.mul_(a).mul_(-2),
-}
 
 _TENSOR = Instance(Tensor)
 
@@ -69,7 +48,8 @@ class MLPPasses:
     Parameters
     ----------
     activation : type
-        nn.ReLU, nn.Softplus, nn.Sigmoid or nn.Tanh.
+        Class of the activation's module: nn.ReLU, nn.Softplus, nn.Sigmoid, nn.Tanh, or one with a record that
+        suffices (:class:`robustxai.activations.Activation`).
     weights : sequence of Tensor of shape (out, in) or (S, out, in)
         Of the layers, as `nn.Linear` has them.
     biases : sequence of Tensor of shape (out,) or (S, 1, out)
@@ -108,10 +88,13 @@ class MLPPasses:
         skip: Tensor | None = None,
         beta: float | Tensor = 1.0,
     ) -> None:
-        self.activation = activation
+        record = find_activation(activation)
+        if record is None or not record.is_written_out:
+            raise NotImplementedError(f"The derivatives of {activation.__name__} are not written out.")
+        self.activation = record
         self.parameters = [*weights, *biases]
         self.skip = skip
-        smooth = activation is nn.Softplus and len(weights) > 1
+        smooth = record.has_beta and len(weights) > 1
         #: A number goes into the products, one for each member of a stack into the weights.
         self.beta = beta if smooth and not isinstance(beta, Tensor) else 1.0
         self.betas = beta if smooth and isinstance(beta, Tensor) and bool((beta != 1).any()) else None
@@ -132,14 +115,15 @@ class MLPPasses:
             return None
         if any(type(layer) is not nn.Linear for layer in layers):  # a parametrized layer computes its weights
             return None
-        beta = units[0].beta if isinstance(units[0], nn.Softplus) else 1.0
+        beta = beta_of(units[0]) or 1.0
         skip = None if module.skip is None else module.skip.weight
         return cls(type(units[0]), [layer.weight for layer in layers], [layer.bias for layer in layers], skip, beta)
 
     @staticmethod
     def knows(activation: type[nn.Module]) -> bool:
         """Whether the slope of `activation` is written out here."""
-        return activation in _UNITS
+        record = find_activation(activation)
+        return record is not None and record.is_written_out
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features): a leaf, see `backward`."""
@@ -214,7 +198,7 @@ class _Trace:
                 bias, self.a[-1], weight.mT, beta=self.beta, alpha=factor, out=self._room("z", layer, width)
             )
             out = self._room("a", layer, width)
-            a, s = _UNITS[self.activation](z) if out is None else _UNITS_IN_PLACE[self.activation](z, out)
+            a, s = self.activation.evaluate(z, out)
             self.a.append(a)
             self.s.append(s)
             factor = 1.0
@@ -255,7 +239,7 @@ class _Trace:
 
     def _through_gradient(self, arrived: Tensor, cotangent: Tensor, us: list[Tensor]) -> None:
         """From an input gradient up to its cotangent, which may depend on the logits; u is used up."""
-        bend, c = _BENDS[self.activation], cotangent.detach()
+        bend, c = self.activation.bend, cotangent.detach()
         d = arrived
         for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
             self.d_weights[layer] = self._outer(u, d, self.d_weights[layer])

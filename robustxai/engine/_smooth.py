@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from robustxai.engine._softplus import softplus
+from robustxai.activations import ACTIVATIONS
 from robustxai.engine._windows import Windows, pool_pairs
 
-__all__ = ["SmoothClamp", "SmoothLeaky", "SmoothMaxPool", "SmoothReLU"]
+__all__ = ["SmoothClamp", "SmoothLeaky", "SmoothMaxPool", "SmoothReLU", "SmoothUnit"]
 
 
 class SmoothReLU(nn.Softplus):
@@ -16,7 +18,29 @@ class SmoothReLU(nn.Softplus):
 
     def forward(self, z: Tensor) -> Tensor:
         """Values at z, shaped like z."""
-        return softplus(z, self.beta)
+        forward = ACTIVATIONS["softplus"].forward_in_input
+        assert forward is not None
+        return forward(self, z)
+
+
+class SmoothUnit(nn.Module):
+    """The smooth surrogate that the record of an activation declares.
+
+    Parameters
+    ----------
+    surrogate : callable
+        ``(z, beta) -> values``.
+    beta : float
+        Sharpness.
+    """
+
+    def __init__(self, surrogate: Callable[[Tensor, float], Tensor], beta: float) -> None:
+        super().__init__()
+        self.surrogate, self.beta = surrogate, beta
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Values at z, shaped like z."""
+        return self.surrogate(z, self.beta)
 
 
 class SmoothLeaky(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from robustxai._arguments import Each, Instance, checked
+from robustxai.activations import beta_of
 from robustxai.engine._mlp_passes import MLPPasses, has_hooks
 from robustxai.nets._mlp import MLP
 
@@ -53,7 +54,7 @@ class StackedMLP(nn.Module):
         )
         skips = [m.skip.weight.detach() for m in members if m.skip is not None]
         self.skip = nn.Parameter(torch.stack(skips)) if skips else None
-        betas = [[layer.beta for layer in m.layers if isinstance(layer, nn.Softplus)] for m in members]
+        betas = [[b for layer in m.layers if (b := beta_of(layer)) is not None] for m in members]
         beta = torch.tensor([b[0] if b else 1.0 for b in betas]).to(self.weights[0])
         self.register_buffer("beta", beta.reshape(-1, 1, 1))
         self._passes: MLPPasses | None = None
@@ -147,7 +148,7 @@ def _check_plain(member: MLP) -> None:
         raise NotImplementedError("The layers of a stack's members are plain nn.Linear with an activation in between.")
     if any(layer.bias is None for layer in linear) or (member.skip is not None and member.skip.bias is not None):
         raise NotImplementedError("The layers of a stack's members have a bias, and the skip has none.")
-    if len({unit.beta for unit in units if isinstance(unit, nn.Softplus)}) > 1:
+    if len({beta_of(unit) for unit in units}) > 1:
         raise NotImplementedError("The members of a stack have one beta in all layers.")
     if any(isinstance(unit, nn.Softplus) and unit.threshold != _THRESHOLD for unit in units):
         raise NotImplementedError("The softplus of a stack's members has the default threshold.")

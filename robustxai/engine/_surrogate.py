@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from robustxai._arguments import POSITIVE, Instance, checked
-from robustxai.engine._smooth import SmoothClamp, SmoothLeaky, SmoothMaxPool, SmoothReLU
+from robustxai.activations import Activation, find_activation
+from robustxai.engine._smooth import SmoothClamp, SmoothLeaky, SmoothMaxPool, SmoothReLU, SmoothUnit
 
 __all__ = ["fix_beta", "has_piecewise_linear", "is_piecewise_linear", "set_beta", "softplus_surrogate"]
 
@@ -32,23 +33,34 @@ _SURROGATES: dict[type[nn.Module], Callable[[Any, float], nn.Module]] = {
     ),
 }  # fmt: skip
 
-_SMOOTH = (nn.Softplus, nn.Sigmoid, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU, nn.SELU, nn.CELU, nn.Mish, nn.LogSigmoid)
+
+def _record_of(module: nn.Module) -> Activation | None:
+    """Return the record of the module's class or of the nearest base class that has one."""
+    return next((record for kind in type(module).__mro__ if (record := find_activation(kind)) is not None), None)
+
+
+def _is_piecewise_linear_layer(module: nn.Module) -> bool:
+    record = _record_of(module)
+    return isinstance(module, tuple(_SURROGATES)) or (record is not None and record.piecewise_linear)
 
 
 @checked(module=_MODULE)
 def has_piecewise_linear(module: nn.Module) -> bool:
     """Whether a piece of `module` has a second derivative of zero almost everywhere, and jumps of the first.
 
-    Known are ReLU, ReLU6, leaky ReLUs, Hardtanh and max-pooling as modules; what a ``forward`` calls as a function
-    (``F.relu``, ``torch.maximum``) cannot be seen.
+    Known are ReLU, ReLU6, leaky ReLUs, Hardtanh and max-pooling as modules, and modules whose record says so
+    (:class:`robustxai.activations.Activation`). Functions that a ``forward`` calls (``F.relu``, ``torch.maximum``)
+    are not found.
     """
-    return any(isinstance(m, tuple(_SURROGATES)) for m in module.modules())
+    return any(_is_piecewise_linear_layer(m) for m in module.modules())
 
 
 @checked(module=_MODULE)
 def is_piecewise_linear(module: nn.Module) -> bool:
     """Whether all that bends in `module` does so in kinks: ReLUs and the like, and no smooth activation beside them."""
-    return has_piecewise_linear(module) and not any(isinstance(m, _SMOOTH) for m in module.modules())
+    records = [_record_of(m) for m in module.modules()]
+    smooth = any(record is not None and not record.piecewise_linear for record in records)
+    return has_piecewise_linear(module) and not smooth
 
 
 @checked(module=_MODULE, beta=POSITIVE)
@@ -79,6 +91,9 @@ def softplus_surrogate(module: nn.Module, beta: float = 10.0) -> nn.Module:
 def _surrogate_of(module: nn.Module, beta: float) -> nn.Module | None:
     """What goes into the place of `module` itself; None where it stays."""
     make = next((make for kind, make in _SURROGATES.items() if isinstance(module, kind)), None)
+    record = find_activation(type(module))
+    if make is None and record is not None and record.surrogate is not None:
+        return SmoothUnit(record.surrogate, beta)
     if make is None or getattr(module, "return_indices", False):
         return None
     return make(module, beta)
@@ -88,7 +103,7 @@ def _surrogate_of(module: nn.Module, beta: float) -> nn.Module | None:
 def set_beta(module: nn.Module, beta: float) -> None:
     """Set the sharpness of every stand-in in the surrogate `module`, in place; a softplus of its own keeps its beta."""
     for child in module.modules():
-        if isinstance(child, SmoothReLU | SmoothMaxPool):
+        if isinstance(child, SmoothReLU | SmoothMaxPool | SmoothUnit):
             child.beta = beta
 
 

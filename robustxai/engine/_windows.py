@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from robustxai.engine._softplus import maximum_of_pairs
+from robustxai.engine._maximum import maximum_of_pairs
 
 __all__ = ["Windows", "pool_pairs"]
 

@@ -1,6 +1,5 @@
 """Plain ``torch.nn.Module`` networks: tensor in, logits out."""
 
-from robustxai.nets._activation import ACTIVATIONS, make_activation
 from robustxai.nets._auto import AUTO_NETS, NETS, choose_net
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._graph import GraphNet
@@ -10,7 +9,6 @@ from robustxai.nets._shaped import accepted_arguments, check_inputs, check_shape
 from robustxai.nets._siamese import Siamese
 
 __all__ = [
-    "ACTIVATIONS",
     "AUTO_NETS",
     "MLP",
     "NETS",
@@ -22,5 +20,4 @@ __all__ = [
     "check_inputs",
     "check_shape",
     "choose_net",
-    "make_activation",
 ]

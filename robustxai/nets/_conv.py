@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, POSITIVE, Each, checked
-from robustxai.nets._activation import ACTIVATION, make_activation
+from robustxai.activations import ACTIVATION, make_activation
 from robustxai.nets._pool import POOL, make_pool
 from robustxai.nets._shaped import SHAPE, ShapedNet
 
@@ -32,7 +32,7 @@ class ConvNet(ShapedNet):
         Channels of the convolutions, one pooling for each; sides shrink to a half with every one of them.
     hidden : sequence of int, default=(120,)
         Hidden widths of the perceptron.
-    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"}, default="softplus"
+    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
         As in :class:`MLP`.
     beta : float, default=1.0
         Sharpness of softplus; ReLU in the limit.
@@ -66,7 +66,7 @@ class ConvNet(ShapedNet):
         n_classes: int,
         channels: Sequence[int] = (32, 32),
         hidden: Sequence[int] = (120,),
-        activation: str = "softplus",
+        activation: str | type[nn.Module] = "softplus",
         beta: float = 1.0,
         pool: str = "max",
     ) -> None:

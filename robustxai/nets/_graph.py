@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, POSITIVE, Choice, Each, checked
-from robustxai.nets._activation import ACTIVATION, make_activation
+from robustxai.activations import ACTIVATION, make_activation
 from robustxai.nets._shaped import SHAPE, ShapedNet
 
 __all__ = ["GraphNet", "check_adjacency"]
@@ -45,7 +45,7 @@ class GraphNet(ShapedNet):
         Number of logits.
     hidden : sequence of int, default=(64, 32)
         Widths of the convolutions, at least one.
-    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"}, default="softplus"
+    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
         As in :class:`MLP`.
     beta : float, default=1.0
         Sharpness of softplus; ReLU in the limit.
@@ -93,7 +93,7 @@ class GraphNet(ShapedNet):
         in_shape: Sequence[int],
         n_classes: int,
         hidden: Sequence[int] = (64, 32),
-        activation: str = "softplus",
+        activation: str | type[nn.Module] = "softplus",
         beta: float = 1.0,
         features: str = "profile",
         smoothing: float = 0.05,

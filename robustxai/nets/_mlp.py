@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, FLAG, POSITIVE, Each, checked
-from robustxai.nets._activation import ACTIVATION, make_activation
+from robustxai.activations import ACTIVATION, make_activation
 
 __all__ = ["MLP"]
 
@@ -25,8 +25,9 @@ class MLP(nn.Module):
         Width of the input and number of logits (two for a binary problem).
     hidden : sequence of int, default=(64, 32)
         Hidden widths; empty gives multinomial logistic regression.
-    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"}, default="softplus"
-        Softplus, because an explanation can only be smooth where the network has a second derivative.
+    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
+        Softplus, because an explanation can only be smooth where the network has a second derivative. A class of
+        modules may declare a record of itself (:class:`robustxai.activations.Activation`).
     beta : float, default=1.0
         Sharpness of softplus; ReLU in the limit.
     skip : bool, default=False
@@ -39,7 +40,7 @@ class MLP(nn.Module):
         n_features: int,
         n_classes: int,
         hidden: Sequence[int] = (64, 32),
-        activation: str = "softplus",
+        activation: str | type[nn.Module] = "softplus",
         beta: float = 1.0,
         skip: bool = False,
     ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, POSITIVE, checked
-from robustxai.nets._activation import ACTIVATION, make_activation
+from robustxai.activations import ACTIVATION, make_activation
 from robustxai.nets._conv import image_problem
 from robustxai.nets._pool import POOL, make_pool
 from robustxai.nets._shaped import SHAPE, ShapedNet
@@ -34,7 +34,7 @@ class ResNet9(ShapedNet):
         Number of logits.
     width : int, default=64
         w, channels of the first convolution. 64 is the published network of 6.6 million weights; 4 trains on a CPU.
-    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"}, default="softplus"
+    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
         As in :class:`MLP`.
     beta : float, default=1.0
         Sharpness of softplus; the published smooth variant has 0.5.
@@ -64,7 +64,7 @@ class ResNet9(ShapedNet):
         in_shape: Sequence[int],
         n_classes: int,
         width: int = 64,
-        activation: str = "softplus",
+        activation: str | type[nn.Module] = "softplus",
         beta: float = 1.0,
         pool: str = "max",
     ) -> None:

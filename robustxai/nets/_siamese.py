@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, POSITIVE, Choice, Either, Instance, checked, optional
 from robustxai._validation import nearest_name
-from robustxai.nets._activation import ACTIVATION
+from robustxai.activations import ACTIVATION
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._graph import GraphNet
 from robustxai.nets._mlp import MLP
@@ -49,7 +49,7 @@ class Siamese(ShapedNet):
         embedding), ``activation`` and ``beta``. A module is copied, with its weights, and has its own activation.
     embedding : int, default=64
         Width of the embedding that is asked for.
-    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"}, default="softplus"
+    activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
         Of the encoder.
     beta : float, default=1.0
         Sharpness of the encoder's softplus.
@@ -84,7 +84,7 @@ class Siamese(ShapedNet):
         n_classes: int,
         encoder: str | type[nn.Module] | nn.Module = "conv",
         embedding: int = 64,
-        activation: str = "softplus",
+        activation: str | type[nn.Module] = "softplus",
         beta: float = 1.0,
         encoder_params: Mapping[str, Any] | None = None,
     ) -> None:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from robustxai.nets import ACTIVATIONS, MLP
+from robustxai.activations import ACTIVATIONS
+from robustxai.nets import MLP
 
 ERF = np.vectorize(__import__("math").erf)
 NUMPY = {

@@ -1,4 +1,4 @@
-"""Softplus and maxima for attacks: their first two derivatives from what the forward pass has computed already."""
+"""Maxima for attacks, with first and second derivatives from intermediate values of the forward pass."""
 
 from __future__ import annotations
 
@@ -7,50 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["maximum_of_pairs", "softplus"]
-
-
-def softplus(z: Tensor, beta: float, threshold: float = 20.0) -> Tensor:
-    r"""As ``torch.nn.functional.softplus``, whose second derivative takes three times as long.
-
-    .. math:: s(z) = \tfrac{1}{\beta} \log(1 + e^{\beta z}), \quad s' = \sigma(\beta z), \quad
-        s'' = \beta\, \sigma(\beta z)\,(1 - \sigma(\beta z))
-    """
-    return _Softplus.apply(z, beta, threshold)
-
-
-class _Softplus(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, beta: float, threshold: float) -> Tensor:
-        slope = (beta * z).sigmoid_()
-        ctx.save_for_backward(z, slope)
-        ctx.beta = beta
-        return nn.functional.softplus(z, beta, threshold)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,), (z, slope) = gradients, ctx.saved_tensors
-        if not torch.is_grad_enabled():
-            return gradient * slope, None, None
-        return _Slope.apply(gradient, z, slope, ctx.beta), None, None
-
-
-class _Slope(torch.autograd.Function):
-    """`gradient` times the slope at z."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, z: Tensor, slope: Tensor, beta: float) -> Tensor:
-        ctx.save_for_backward(gradient, z, slope)
-        ctx.beta = beta
-        return gradient * slope
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (arrived,), (gradient, z, slope) = gradients, ctx.saved_tensors
-        if torch.is_grad_enabled():  # a third derivative asks for the slope as a function of z
-            slope = torch.sigmoid(ctx.beta * z)
-        bend = torch.addcmul(slope, slope, slope, value=-1).mul_(ctx.beta)
-        return arrived * slope, bend.mul_(gradient).mul_(arrived), None, None
+__all__ = ["maximum_of_pairs"]
 
 
 def maximum_of_pairs(z: Tensor, dim: int, beta: float | None = None) -> Tensor:

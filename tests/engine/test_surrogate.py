@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from robustxai.activations import ACTIVATIONS, make_activation
 from robustxai.engine import fix_beta, has_piecewise_linear, is_piecewise_linear, set_beta, softplus_surrogate
-from robustxai.nets import ACTIVATIONS, MLP, make_activation
+from robustxai.nets import MLP
 
 
 @pytest.fixture
@@ -75,13 +76,6 @@ def test_piecewise_linear_means_a_zero_second_derivative(name):
     flat = bend is None or not bend.any()
     assert has_piecewise_linear(activation) == flat
     assert has_piecewise_linear(MLP(2, 2, (3,), name)) == flat
-
-
-def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match="Did you mean 'relu'"):
-        make_activation("rellu")
-    with pytest.raises(ValueError, match="beta"):
-        make_activation("softplus", -1.0)
 
 
 @pytest.mark.parametrize(
