@@ -68,9 +68,9 @@ class AcceleratedR2ET(R2ETClassifier):
     Not :class:`CertifiedR2ETClassifier`, which reads the layers of the network: accelerate puts a wrapper around them.
     """
 
-    _net_class = AcceleratedNet
+    net_class = AcceleratedNet
     # accelerate shares out the batches of a DataLoader; the library's own iterator would give all to everybody
-    _net_classes = {**R2ETClassifier._net_classes, "iterator_train": DataLoader}
+    net_defaults = {**R2ETClassifier.net_defaults, "iterator_train": DataLoader}
 
 
 def main() -> None:

@@ -106,6 +106,7 @@ METHODS_LEFT_OUT = {
     "test_cells",
     "flip_cells",
     "retraining_cells",
+    "terms",
 }
 
 

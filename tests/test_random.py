@@ -64,7 +64,7 @@ class NoisyPenalty:
 
 
 class WithNoisyPenalty(VanillaClassifier):
-    def _terms(self, n_units):
+    def terms(self, n_units):
         return [Term("noise", 0.1, NoisyPenalty())]
 
 

@@ -59,10 +59,10 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
         self.max_iter = max_iter
         self.norm = norm
 
-    def _ball(self) -> tuple[str, float, Any] | None:
+    def training_radius(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, self.norm
 
-    def _adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
+    def adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
         if not self.epsilon:
             return None
         return LossAdversary(self.epsilon, 1 if self.attack == "fgsm" else self.max_iter, float(self.norm))

@@ -56,8 +56,6 @@ class ATEXClassifier(BaseExplainableClassifier):
     Tang et al., *Defense against explanation manipulation*, 2021, Eq. 4-6.
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 3.0}
-
     _constraints = {
         "alpha": NOT_NEGATIVE,
         "epsilon": NOT_NEGATIVE,
@@ -91,12 +89,15 @@ class ATEXClassifier(BaseExplainableClassifier):
         self.n_draws = n_draws
         self.variant = variant
 
-    def _ball(self) -> tuple[str, float, Any] | None:
+    def module_params(self) -> dict[str, Any]:
+        return {"activation": "softplus", "beta": 3.0}
+
+    def training_radius(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, 2
 
-    def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
+    def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         if self.init is None:
-            super()._train(net, X, codes)
+            super().train_net(net, X, codes)
             if self.alpha == 0:
                 return
         source = net.module_ if self.init is None else getattr(self.init, "module_", self.init)
@@ -112,4 +113,4 @@ class ATEXClassifier(BaseExplainableClassifier):
         net.criterion_weight = 0.0
         net.initialize_history()
         net.initialize_optimizer()
-        super()._train(net, X, codes)
+        super().train_net(net, X, codes)

@@ -129,7 +129,7 @@ _ROWS = "an integer number of rows >= 1, or -1 for all"
 class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     """Base of the classifiers: a scikit-learn estimator that owns a skorch net.
 
-    A defense subclasses it, names its hyper-parameters in ``__init__`` and returns its regularizers from `_terms`.
+    A defense subclasses it, names its hyper-parameters in ``__init__`` and returns its regularizers from `terms`.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         ``max_epochs`` and ``weight_decay`` that were trained with.
     """
 
-    _net_classes = {
+    net_defaults = {
         "module": "auto",
         "optimizer": torch.optim.Adam,
         "criterion": nn.CrossEntropyLoss,
@@ -222,10 +222,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     }
 
     #: The net that trains: a subclass trains in another way, such as on several GPUs.
-    _net_class: ClassVar[type[ObjectiveNet]] = ObjectiveNet
-
-    #: What a defense changes in the default module's arguments; ``module__...`` overrides it.
-    _module_defaults: ClassVar[dict[str, Any]] = {"activation": "relu"}
+    net_class: ClassVar[type[ObjectiveNet]] = ObjectiveNet
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
         "explainer": EXPLAINER,
@@ -275,23 +272,23 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     # ---------------------------------------------------------------- hooks
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def terms(self, n_units: int) -> list[Term]:
         """The regularizers of this defense for inputs with `n_units` ranked units."""
         return []
 
-    def _adversary(self) -> Callable[[ExplainedBatch], torch.Tensor] | None:
+    def adversary(self) -> Callable[[ExplainedBatch], torch.Tensor] | None:
         """Where the cross-entropy is taken instead of at the clean inputs, if anywhere (adversarial training)."""
         return None
 
-    def _module_params(self) -> dict[str, Any]:
+    def module_params(self) -> dict[str, Any]:
         """Arguments of the default module that this defense asks for."""
-        return dict(self._module_defaults)
+        return {"activation": "relu"}
 
-    def _optimizer_params(self) -> dict[str, Any]:
+    def optimizer_params(self) -> dict[str, Any]:
         """Arguments of the optimizer that this defense asks for."""
         return {}
 
-    def _ball(self) -> tuple[str, float, Any] | None:
+    def training_radius(self) -> tuple[str, float, Any] | None:
         """Name and value of the radius in which this defense trains, and its norm, if it does so in a ball."""
         return None
 
@@ -320,14 +317,14 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
                 for number, net in enumerate(nets):
                     if number:
                         _load_weights(net.module_, nets[number - 1].module_)
-                    self._train(net, X, codes)
+                    self.train_net(net, X, codes)
             return self._finish(nets[-1], X, classes)
 
     # Three parts, so that a search can train many estimators between the second and the last.
 
     def _check_fit(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Check parameters and data: X as the net sees it, class indices, and the classes."""
-        self._check_params()
+        self.check_params()
         X = as_pandas(X)
         with in_numbers(X):
             X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True)
@@ -338,7 +335,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
                 f"{type(self).__name__} needs samples of at least two classes; "
                 f"y holds one class only: {classes.tolist()[0]!r}."
             )
-        ball = self._ball()
+        ball = self.training_radius()
         if ball is not None:
             name, radius, norm = ball
             names, cure = getattr(self, "feature_names_in_", None), f"another {name}"
@@ -379,26 +376,26 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _watch_key(self, n_rows: int) -> Hashable:
         """Estimators with the same key, fitted on the same rows, see the same held-out losses; None: they see none."""
         params = self._net_params()
-        if self.max_epochs != "auto" or self.init is not None or self._net_class is not ObjectiveNet:
+        if self.max_epochs != "auto" or self.init is not None or self.net_class is not ObjectiveNet:
             return None
         if {"train_split", "callbacks", "compile"} & params.keys():
             return None
         if isinstance(params.get("module"), nn.Module):  # it may bring weights along, as `init` does
             return None
         own = (self.device, self.lr, self.batch_size, self.mixed_precision, self.internal_batch_size)
-        asked = [params, self._module_params(), self._optimizer_params()]
+        asked = [params, self.module_params(), self.optimizer_params()]
         if self._watches_itself(n_rows):
             asked.append(self.get_params() | {"random_state": None, "type": type(self).__name__})
         if not type(self).__module__.startswith("robustxai."):  # a class of somebody else's may make another net
             asked.append({"type": type(self)})
-        return content_key(type(self)._net_classes["module"], own, *(sorted(names.items()) for names in asked))
+        return content_key(type(self).net_defaults["module"], own, *(sorted(names.items()) for names in asked))
 
     def _weight_decay_is_given(self) -> bool:
         """Whether somebody has decided on the weight decay: the user, the defense or another optimizer than Adam."""
         params = self._net_params()
-        adam = params.get("optimizer", self._net_classes["optimizer"]) is torch.optim.Adam
+        adam = params.get("optimizer", self.net_defaults["optimizer"]) is torch.optim.Adam
         names = {"optimizer__weight_decay", "optimizer__param_groups"}
-        return not adam or bool(names & params.keys()) or "weight_decay" in self._optimizer_params()
+        return not adam or bool(names & params.keys()) or "weight_decay" in self.optimizer_params()
 
     def _start(self, X: np.ndarray, n_classes: int, watched: HeldOut | None = None) -> list[ObjectiveNet]:
         """The initialized nets that train one after the other, each from the weights of the one before."""
@@ -480,13 +477,13 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
                 stacklevel=3,
             )
 
-    def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
+    def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         # Not net.partial_fit: it swallows KeyboardInterrupt and would hand on a half-trained model as fitted.
         net.notify("on_train_begin", X=X, y=codes)
         net.fit_loop(X, codes, epochs=net.max_epochs - len(net.history))  # a checkpoint may have brought some back
         net.notify("on_train_end", X=X, y=codes)
 
-    def _check_params(self) -> None:
+    def check_params(self) -> None:
         """Check what scikit-learn leaves unchecked; subclasses extend it."""
         check_arguments(self)
         params = self._net_params()
@@ -497,18 +494,18 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
     def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device, **changes: Any) -> ObjectiveNet:
         """The net that trains, `changes` to its arguments included."""
         params = self._net_params()
-        module = params.pop("module", self._net_classes["module"])
+        module = params.pop("module", self.net_defaults["module"])
         if isinstance(module, str):
             chosen = choose_net(X) if module == "auto" else NETS[module]
             _check_module_params(module, chosen, params, X.shape)
             module = chosen
-        defaults: dict[str, Any] = {**self._net_classes, "train_split": None}
+        defaults: dict[str, Any] = {**self.net_defaults, "train_split": None}
         del defaults["module"]
         if inspect.isclass(module):
             wanted = {"n_features": int(np.prod(X.shape[1:])), "in_shape": X.shape[1:], "n_classes": n_classes}
-            arguments = accepted_arguments(module, {**wanted, **self._module_params()})
+            arguments = accepted_arguments(module, {**wanted, **self.module_params()})
             defaults |= {f"module__{name}": value for name, value in arguments.items()}
-        defaults |= {f"optimizer__{name}": value for name, value in self._optimizer_params().items()}
+        defaults |= {f"optimizer__{name}": value for name, value in self.optimizer_params().items()}
         merged = {**defaults, **_copies({**params, "module": module})}
         module = merged.pop("module")
         if merged["optimizer"] is torch.optim.Adam:
@@ -521,9 +518,9 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         if changes.get("verbose", self.verbose) > 1 and merged.get("callbacks") != "disable":
             merged["callbacks"] = [*(merged.get("callbacks") or []), ("progress", TrainingProgress())]
         own = {
-            "terms": self._terms(count_units(X.shape[1:])),
+            "terms": self.terms(count_units(X.shape[1:])),
             "explainer": resolve_explainer(self.explainer),
-            "adversary": self._adversary(),
+            "adversary": self.adversary(),
             "lr": self.lr,
             "max_epochs": self._n_epochs(len(X)),
             "batch_size": self.batch_size,
@@ -532,7 +529,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
             "mixed_precision": bool(self.mixed_precision),
             "internal_batch_size": self.internal_batch_size,
         }
-        return self._net_class(module, **{**own, **merged, **changes})
+        return self.net_class(module, **{**own, **merged, **changes})
 
     def _n_epochs(self, n_rows: int) -> int:
         if self.max_epochs != "auto":

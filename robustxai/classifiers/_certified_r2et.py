@@ -91,8 +91,6 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
     True
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 2.0}
-
     _constraints = {
         **CertifiedGap._constraints,
         "lambda_certified": NOT_NEGATIVE,
@@ -130,13 +128,16 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         self.n_bounds = n_bounds
         self.weight_decay = weight_decay
 
-    def _ball(self) -> tuple[str, float, Any] | None:
+    def module_params(self) -> dict[str, Any]:
+        return {"activation": "softplus", "beta": 2.0}
+
+    def training_radius(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, self.norm
 
-    def _optimizer_params(self) -> dict[str, Any]:
+    def optimizer_params(self) -> dict[str, Any]:
         return {"weight_decay": self.weight_decay}
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def terms(self, n_units: int) -> list[Term]:
         gap = CertifiedGap(
             clip_k(self.k, n_units),
             self.epsilon,

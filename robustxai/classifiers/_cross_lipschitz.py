@@ -46,8 +46,6 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
     2017; Chen et al., *Robust ranking explanations*, 2023, Section 3.3.
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 5.0}
-
     _constraints = {**CrossLipschitz._constraints, "lambda_ratio": NOT_NEGATIVE}
 
     def __init__(
@@ -69,9 +67,12 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
         self.ranking = ranking
         self.radius = radius
 
-    def _ball(self) -> tuple[str, float, Any] | None:
+    def module_params(self) -> dict[str, Any]:
+        return {"activation": "softplus", "beta": 5.0}
+
+    def training_radius(self) -> tuple[str, float, Any] | None:
         return "radius", self.radius, 2
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def terms(self, n_units: int) -> list[Term]:
         ratio = CrossLipschitz(clip_k(self.k, n_units), self.n_pairs, self.reduction, self.ranking, self.radius)
         return [Term("ratio", self.lambda_ratio, ratio)]

@@ -33,8 +33,6 @@ class EstimatedHessianClassifier(BaseExplainableClassifier):
     Dombrowski et al., *Towards robust explanations for deep neural networks*, 2021.
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 5.0}
-
     _constraints = {**EstimatedHessian._constraints, "lambda_hessian": NOT_NEGATIVE}
 
     def __init__(self, lambda_hessian: float = 0.03, kappa: float = 1e-2, **params: Any) -> None:
@@ -42,5 +40,8 @@ class EstimatedHessianClassifier(BaseExplainableClassifier):
         self.lambda_hessian = lambda_hessian
         self.kappa = kappa
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def module_params(self) -> dict[str, Any]:
+        return {"activation": "softplus", "beta": 5.0}
+
+    def terms(self, n_units: int) -> list[Term]:
         return [Term("hessian", self.lambda_hessian, EstimatedHessian(self.kappa))]

@@ -40,8 +40,6 @@ class ExactHessianClassifier(BaseExplainableClassifier):
     deep neural networks*, 2021.
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 5.0}
-
     _constraints = {**ExactHessian._constraints, "lambda_hessian": NOT_NEGATIVE}
 
     def __init__(
@@ -60,5 +58,8 @@ class ExactHessianClassifier(BaseExplainableClassifier):
         self.max_iter = max_iter
         self.tol = tol
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def module_params(self) -> dict[str, Any]:
+        return {"activation": "softplus", "beta": 5.0}
+
+    def terms(self, n_units: int) -> list[Term]:
         return [Term("hessian", self.lambda_hessian, ExactHessian(self.norm, self.n_draws, self.max_iter, self.tol))]

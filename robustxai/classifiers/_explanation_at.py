@@ -50,8 +50,6 @@ class ExplanationATClassifier(BaseExplainableClassifier):
     2020.
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 5.0}
-
     _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "ranking": RANKING}
 
     def __init__(
@@ -63,12 +61,15 @@ class ExplanationATClassifier(BaseExplainableClassifier):
         self.max_iter = max_iter
         self.ranking = ranking
 
-    def _ball(self) -> tuple[str, float, Any] | None:
+    def module_params(self) -> dict[str, Any]:
+        return {"activation": "softplus", "beta": 5.0}
+
+    def training_radius(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, 2
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def terms(self, n_units: int) -> list[Term]:
         clip_k(self.k, n_units)  # for its warning: the adversary clips on its own
         return []
 
-    def _adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
+    def adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
         return GapAdversary(self.k, self.epsilon, self.max_iter, ranking=self.ranking) if self.epsilon else None

@@ -88,8 +88,6 @@ class IGNormClassifier(BaseExplainableClassifier):
     (569, 30)
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 5.0}
-
     _constraints = {**IGNorm._constraints, "lambda_ig": NOT_NEGATIVE}
 
     def __init__(
@@ -119,11 +117,14 @@ class IGNormClassifier(BaseExplainableClassifier):
         self.max_iter = max_iter
         self.step_size = step_size
 
-    def _ball(self) -> tuple[str, float, Any] | None:
+    def module_params(self) -> dict[str, Any]:
+        return {"activation": "softplus", "beta": 5.0}
+
+    def training_radius(self) -> tuple[str, float, Any] | None:
         return "epsilon", self.epsilon, self.norm
 
-    def _check_params(self) -> None:
-        super()._check_params()
+    def check_params(self) -> None:
+        super().check_params()
         self._penalty(self.bounds)
 
     def _penalty(self, bounds: Any) -> IGNorm:
@@ -143,7 +144,7 @@ class IGNormClassifier(BaseExplainableClassifier):
         self._penalty(self._box()).threat.bind(X)  # for its error where a row lies outside the bounds
         return super()._make_net(X, n_classes, device, **changes)
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def terms(self, n_units: int) -> list[Term]:
         return [Term("ig_norm", self.lambda_ig, self._penalty(self._box()))] if self.epsilon else []
 
     def _box(self) -> Any:

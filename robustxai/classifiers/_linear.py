@@ -36,19 +36,20 @@ class LinearClassifier(BaseExplainableClassifier):
         coefficients come from scikit-learn's solver.
     """
 
-    _net_classes = {**BaseExplainableClassifier._net_classes, "module": MLP}
-    _module_defaults = {"hidden": ()}
-
+    net_defaults = {**BaseExplainableClassifier.net_defaults, "module": MLP}
     _constraints = {"C": POSITIVE}
 
     def __init__(self, C: float = 1.0, **params: Any) -> None:
         super().__init__(**params)
         self.C = C
 
+    def module_params(self) -> dict[str, Any]:
+        return {"hidden": ()}
+
     def _watch_key(self, n_rows: int) -> None:
         return None  # there is no training to watch, and no number of epochs
 
-    def _train(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
+    def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         model = LogisticRegression(C=self.C, max_iter=1000).fit(X.astype(np.float64), codes)
         weight, bias = model.coef_, model.intercept_
         if len(weight) == 1:  # two classes: scikit-learn keeps the difference of the logits

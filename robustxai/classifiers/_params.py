@@ -33,7 +33,7 @@ class NetParamsMixin(InheritedParamsMixin):
 
     #: The classes behind ``module__...`` and ``optimizer__...`` unless others are given; "auto" is what the data ask
     #: for.
-    _net_classes: ClassVar[dict[str, Any]] = {}
+    net_defaults: ClassVar[dict[str, Any]] = {}
 
     def _net_params(self) -> dict[str, Any]:
         """The skorch parameters that were given."""
@@ -47,7 +47,7 @@ class NetParamsMixin(InheritedParamsMixin):
     def _store_net_params(self, params: dict[str, Any], error: type[Exception]) -> None:
         """Keep skorch parameters as attributes; a name that nobody knows raises `error` with the nearest valid one."""
         given = {**vars(self), **params}
-        arguments = {owner: _arguments(given.get(owner, default)) for owner, default in self._net_classes.items()}
+        arguments = {owner: _arguments(given.get(owner, default)) for owner, default in self.net_defaults.items()}
         arguments["compile"] = set(inspect.signature(torch.compile).parameters) - {"model"}
         for name in params:
             prefix, _, rest = name.partition("__")

@@ -90,8 +90,6 @@ class R2ETClassifier(BaseExplainableClassifier):
     (569, 30)
     """
 
-    _module_defaults = {"activation": "softplus", "beta": 3.0}
-
     _constraints = {
         **RankingGap._constraints,
         "gap": Choice(("normalized", "linear", "exponential", "hinge", "distance")),
@@ -131,11 +129,14 @@ class R2ETClassifier(BaseExplainableClassifier):
         self.hessian = hessian
         self.kappa = kappa
 
-    def _ball(self) -> tuple[str, float, Any] | None:
+    def module_params(self) -> dict[str, Any]:
+        return {"activation": "softplus", "beta": 3.0}
+
+    def training_radius(self) -> tuple[str, float, Any] | None:
         return ("radius", self.radius, 2) if self.gap == "distance" else None
 
-    def _check_params(self) -> None:
-        super()._check_params()
+    def check_params(self) -> None:
+        super().check_params()
         if self.hessian in ("exact", "spectral") and self.kappa is not None:
             raise ValueError(
                 f"kappa={self.kappa!r} is the step of a difference, and hessian={self.hessian!r} takes none."
@@ -145,7 +146,7 @@ class R2ETClassifier(BaseExplainableClassifier):
                 f"gap='distance' is about the pairs at the boundary: use pairs='minimal', not {self.pairs!r}."
             )
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def terms(self, n_units: int) -> list[Term]:
         k = clip_k(self.k, n_units)
         gap: Penalty = (
             CrossLipschitz(k, self.n_pairs, "min", self.ranking, self.radius)

@@ -36,5 +36,5 @@ class SoftplusClassifier(BaseExplainableClassifier):
         super().__init__(**params)
         self.beta = beta
 
-    def _module_params(self) -> dict[str, Any]:
+    def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": self.beta}

@@ -56,5 +56,5 @@ class SSRClassifier(BaseExplainableClassifier):
         self.max_iter = max_iter
         self.tol = tol
 
-    def _terms(self, n_units: int) -> list[Term]:
+    def terms(self, n_units: int) -> list[Term]:
         return [Term("eigenvalue", self.lambda_eigenvalue, SSR(self.method, self.max_iter, self.tol))]

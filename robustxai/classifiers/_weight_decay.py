@@ -35,5 +35,5 @@ class WeightDecayClassifier(BaseExplainableClassifier):
         super().__init__(**params)
         self.weight_decay = weight_decay
 
-    def _optimizer_params(self) -> dict[str, Any]:
+    def optimizer_params(self) -> dict[str, Any]:
         return {"weight_decay": self.weight_decay}

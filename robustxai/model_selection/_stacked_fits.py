@@ -141,7 +141,7 @@ def _begin(
     classifier = fit.classifier
     if not isinstance(classifier, BaseExplainableClassifier):
         raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
-    if type(classifier)._train is not BaseExplainableClassifier._train:
+    if type(classifier).train_net is not BaseExplainableClassifier.train_net:
         raise NotImplementedError(f"{type(classifier).__name__} has a training loop of its own")
     if type(classifier).fit is not BaseExplainableClassifier.fit:
         raise NotImplementedError(f"{type(classifier).__name__} has a fit of its own")

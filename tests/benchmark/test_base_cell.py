@@ -88,11 +88,11 @@ CHANGES = {
         {"cell", "retrained", "flip", "bracket", "efficacy"},
     ),
     "a method of a defense": (
-        lambda patch: patch.setattr(R2ETClassifier, "_terms", lambda self: {}),
+        lambda patch: patch.setattr(R2ETClassifier, "terms", lambda self: {}),
         {"retrained", "reference", "shape"},
     ),
     "a default of the classifier of an image arm": (
-        lambda patch: patch.setattr(ATEXClassifier, "_terms", lambda self: {}),
+        lambda patch: patch.setattr(ATEXClassifier, "terms", lambda self: {}),
         {"efficacy", "image"},
     ),
     "the table": (

@@ -39,7 +39,7 @@ def test_the_perturbation_climbs_the_equation_of_the_docstring(n_classes, rankin
         for p in module.parameters():
             torch.nn.init.normal_(p)
         x = torch.randn(7, 5, dtype=torch.float64, requires_grad=True)
-    adversary = ExplanationATClassifier(k, epsilon=epsilon, ranking=ranking)._adversary()
+    adversary = ExplanationATClassifier(k, epsilon=epsilon, ranking=ranking).adversary()
     moved = adversary(ExplainedBatch(module, x, Gradient())).detach() - x.detach()
     for row, step in zip(x.detach(), moved):
         c = int(module(row[None]).argmax())

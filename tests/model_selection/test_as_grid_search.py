@@ -102,7 +102,7 @@ YES = [True, True]
         ({"m__lr": np.array([0.01, 0.1])}, YES),
         ({"m__lr": (0.01, 0.1), "m__max_epochs": np.arange(1, 3)}, YES * 2),
         ({"m__module__hidden": [(3,), [2, 2], ()]}, [*YES, True]),
-        ({"m__batch_size": [8, -1], "m__warm_up": [0, 1]}, YES * 2),
+        ({"m__batch_size": [8, -1], "m__warm_up_epochs": [0, 1]}, YES * 2),
         ({"m__random_state": [0, np.random.RandomState(1)]}, YES),
         ({"m__callbacks": [None, [EarlyStopping("train_loss", patience=1)]]}, YES),
         ({"m__train_split": [None, ValidSplit(3, stratified=True)]}, YES),

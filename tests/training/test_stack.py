@@ -154,7 +154,7 @@ class OwnNet(ObjectiveNet):
 
 
 class OwnSteps(VanillaClassifier):
-    _net_class = OwnNet
+    net_class = OwnNet
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ class OwnGap(RankingGap):
 
 
 class OwnTerms(R2ETClassifier):
-    def _terms(self, n_units):
+    def terms(self, n_units):
         return [Term("gap", 0.1, OwnGap(k=2))]
 
 
