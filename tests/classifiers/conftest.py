@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,6 +47,8 @@ QUICK = {
     ATEXClassifier: {"n_along": 1, "n_across": 1},
     CrossLipschitzClassifier: {"n_pairs": 1},
     ExactHessianClassifier: {"n_draws": 1},
+    IGNormClassifier: {"n_points": 2, "n_attack_points": 1, "max_iter": 1},
+    CertifiedR2ETClassifier: {"n_rows": 4},
 }
 SMALL = {"max_epochs": 3, "batch_size": 32}
 
@@ -59,6 +63,20 @@ def small(cls, **params):
     return cls(**{**options, **params})
 
 
+@functools.cache
+def iris():
+    """Iris, standardized: 150 rows, 4 columns, 3 classes, in an order that mixes them."""
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    return StandardScaler().fit_transform(X)[order], y[order]
+
+
+@functools.cache
+def fitted(cls, **params):
+    """Return ``small(cls, **params)`` fitted to `iris`: one object for all tests of a process, which only read it."""
+    return small(cls, **params).fit(*iris())
+
+
 @pytest.fixture(params=CLASSIFIERS, ids=lambda cls: cls.__name__)
 def cls(request):
     return request.param
@@ -66,10 +84,7 @@ def cls(request):
 
 @pytest.fixture(scope="session")
 def data():
-    """Iris, standardized: 150 rows, 4 columns, 3 classes, in an order that mixes them."""
-    X, y = load_iris(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(y))
-    return StandardScaler().fit_transform(X)[order], y[order]
+    return iris()
 
 
 @pytest.fixture(scope="session")
