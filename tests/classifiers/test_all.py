@@ -212,7 +212,7 @@ def test_explanations_of_two_classes_are_opposite(cls, binary):
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 7, 8, 9, 31, 32, 33, 65, 150])
 def test_a_row_does_not_depend_on_its_company(n_rows, cls, data):
-    X, y = data
+    X, _ = data
     for params in ({}, {"module__hidden": (5, 3)}, {"module__hidden": (64, 32)}):
         if params and cls is LinearClassifier:
             continue
@@ -298,7 +298,7 @@ def test_new_settings_count_in_the_next_fit_and_keep_the_fitted_net(cls, data):
 
 def test_cross_validation_in_two_processes_equals_one(cls, data):
     X, y = data
-    cv = StratifiedKFold(3)
+    cv = StratifiedKFold(2)
     scores = [cross_val_score(small(cls), X, y, cv=cv, n_jobs=n, scoring="neg_log_loss") for n in (1, 2)]
     np.testing.assert_array_equal(*scores)
     by_hand = []
@@ -310,9 +310,9 @@ def test_cross_validation_in_two_processes_equals_one(cls, data):
 
 def test_metadata_routing_changes_nothing(cls, data):
     X, y = data
-    plain = cross_validate(small(cls), X, y, scoring="neg_log_loss", cv=3)["test_score"]
+    plain = cross_validate(small(cls), X, y, scoring="neg_log_loss", cv=2)["test_score"]
     with sklearn.config_context(enable_metadata_routing=True):
-        routed = cross_validate(small(cls), X, y, scoring="neg_log_loss", cv=3)["test_score"]
+        routed = cross_validate(small(cls), X, y, scoring="neg_log_loss", cv=2)["test_score"]
         pipeline = make_pipeline(StandardScaler(), small(cls)).fit(X, y)
     np.testing.assert_array_equal(plain, routed)
     assert np.array_equal(pipeline.predict(X), make_pipeline(StandardScaler(), small(cls)).fit(X, y).predict(X))
@@ -333,8 +333,8 @@ def test_a_pipeline_hands_frames_on(cls, frame):
 def test_grid_search_equals_a_loop(cls, data):
     X, y = data
     name, values = ("C", [0.01, 1.0]) if cls is LinearClassifier else ("module__hidden", [(2,), (9,)])
-    search = GridSearchCV(small(cls), {name: values}, cv=3, scoring="neg_log_loss", n_jobs=2).fit(X, y)
-    means = [cross_val_score(small(cls, **{name: v}), X, y, cv=3, scoring="neg_log_loss").mean() for v in values]
+    search = GridSearchCV(small(cls), {name: values}, cv=2, scoring="neg_log_loss", n_jobs=2).fit(X, y)
+    means = [cross_val_score(small(cls, **{name: v}), X, y, cv=2, scoring="neg_log_loss").mean() for v in values]
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], means)
     assert search.best_params_ == {name: values[int(np.argmax(means))]}
     assert states_equal(search.best_estimator_, small(cls, **search.best_params_).fit(X, y))
