@@ -34,7 +34,6 @@ __all__ = [
     "FLAG",
     "INTEGER_SEED",
     "NORM",
-    "NORM_NAME",
     "NOT_NEGATIVE",
     "N_JOBS",
     "POSITIVE",
@@ -766,10 +765,8 @@ NOT_NEGATIVE = Number(0)
 #: A part of a whole.
 SHARE = Number(0, 1)
 FLAG = Flag()
-#: Norm of a ball.
-NORM = OneOf((2, math.inf, "inf"), words="2 or inf")
-#: The same where "2" is taken too.
-NORM_NAME = OneOf((2, "2", math.inf, "inf"), words="2 or 'inf'")
+#: Norm of a threat model.
+NORM = OneOf((2, "2", math.inf, "inf"), words="2 or inf")
 #: A seed as a number.
 INTEGER_SEED = Number(0, 2**32 - 1, integer=True, words="an integer from 0 to 2**32 - 1")
 #: Number of processes, as joblib takes it.

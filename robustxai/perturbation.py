@@ -1,4 +1,4 @@
-"""Threat models: which perturbations an attacker may use, and the projections, steps and draws that stay inside."""
+"""Threat models: perturbations that an attacker may use, and the projections, steps and draws that stay inside."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from robustxai._arguments import (
     COUNT,
+    FLAG,
     NORM,
     NOT_NEGATIVE,
+    SEED,
+    Choice,
+    Constraint,
     Either,
     Function,
     Has,
@@ -28,13 +33,15 @@ from robustxai._arguments import (
     optional,
 )
 from robustxai._columns import by_feature, indices_of
+from robustxai._fingerprint import content_key
+from robustxai._random import like_normal, like_uniform
 from robustxai._short_repr import short_repr
-from robustxai.protocols import Norm
+from robustxai.protocols import Distribution, Norm, Seed
 
-__all__ = ["PerturbationSet", "ThreatModel", "ascend", "input_gradient", "tangent_noise"]
+__all__ = ["PerturbationSet", "ThreatModel", "as_threat", "ascend", "input_gradient", "tangent_noise"]
 
 
-#: By how much, relative to a bound, a value may lie beyond it.
+#: Largest relative excess over a bound that counts as rounding.
 _ROUNDING = 1e-6
 
 _TENSOR = Instance(Tensor)
@@ -42,6 +49,23 @@ _X = Has(("shape", "ndim", "dtype"), words="an array of shape (n_samples, *featu
 _NAMES = Either((Rows(), Nothing()), words="a sequence of names or None")
 _SIDE = optional(Numbers(finite=False))
 _SCALE = Numbers(finite=False, words="a number, an array or a mapping of features to numbers")
+
+
+def canonical_norm(norm: Norm) -> float:
+    """Return the norm of a threat model as a number: 2 for l2, ``math.inf`` for l-infinity.
+
+    Parameters
+    ----------
+    norm : {2, 2.0, "2", inf, "inf"}
+        Numbers of Python or NumPy, or strings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Another norm.
+    """
+    NORM.check("norm", norm)
+    return 2 if norm in (2, "2") else math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,23 +80,23 @@ class ThreatModel:
     epsilon : float, default=0.5
         Radius of the ball, in units of X as the classifier sees it (of `scale` where that is given). 0.5 is half the
         range of one feature scaled to [0, 1].
-    norm : {2, inf, "inf"}, default=2
-        p.
+    norm : {2, inf, "2", "inf"}, default=2
+        p. The attribute is a number, 2 or ``math.inf``, however the norm was given.
     bounds : (low, high) or mapping, optional
-        Box that x + delta must stay in; each side a number or an array of shape (*features,). Of single features, by
-        name or index: ``{"age": (18, 90), "debt": (0, None)}``; all others are free then.
+        Box that x + delta must stay in; each side a number or an array of shape (*features,). For single features, by
+        name or index: ``{"age": (18, 90), "debt": (0, None)}``; all others are free.
     frozen : sequence of int, of str, or a boolean mask, optional
         Features that may not be changed, by index, name or mask (age, sex, ...).
     scale : float, array of shape (*features,) or mapping, optional
-        s, one unit of every feature, for data that is not standardized. Of single features, by name or index:
-        ``{"age": 10}``; the unit of all others is 1 then.
+        s, the unit of each feature, for data that is not standardized. For single features, by name or index:
+        ``{"age": 10}``; the unit of all others is 1.
 
     Raises
     ------
     ValueError
         Negative or infinite epsilon, another norm, a low above its high, a scale that is not positive.
     TypeError
-        An epsilon that is no number, a frozen feature that is not in a sequence.
+        An epsilon that is not a number, a frozen feature that is not in a sequence.
 
     Notes
     -----
@@ -102,6 +126,7 @@ class ThreatModel:
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        object.__setattr__(self, "norm", canonical_norm(self.norm))
         if self.bounds is not None:
             pairs = self.bounds.values() if isinstance(self.bounds, Mapping) else [self.bounds]
             for pair in pairs:
@@ -121,9 +146,21 @@ class ThreatModel:
             if not (np.isfinite(scale).all() and (scale > 0).all()):
                 raise ValueError("scale must be positive and finite; freeze a feature instead of scaling it to 0.")
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ThreatModel):
+            return NotImplemented
+        return self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash((float(self.epsilon), self.norm))
+
+    def _content(self) -> tuple[Any, ...]:
+        sets = (self.bounds, self.frozen, self.scale)
+        return float(self.epsilon), self.norm, *(None if value is None else content_key(value) for value in sets)
+
     @checked(X=_X, feature_names=_NAMES)
     def resolve(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> ThreatModel:
-        """The same threat model for inputs like `X` of shape (n, *features), without names.
+        """Return the same threat model for inputs like `X` of shape (n, *features), without names.
 
         Bounds and units are arrays of shape (*features,), frozen features a mask.
 
@@ -157,14 +194,13 @@ class ThreatModel:
     def bind(
         self, X: np.ndarray, feature_names: Sequence[str] | None = None, device: torch.device | str = "cpu"
     ) -> PerturbationSet:
-        """The set for inputs like `X` of shape (n, *features).
+        """Return the set of perturbations for inputs like `X` of shape (n, *features).
 
         Raises
         ------
         ValueError, TypeError
             A row of X outside `bounds`, an unknown or ambiguous name, or an array of the wrong shape.
         """
-        shape = X.shape[1:]
         threat = self.resolve(X, feature_names)
         low, high = threat.box(X)
         # up to the rounding of float32, in which a network sees it: MinMaxScaler may leave a 1 at 1 + 2e-16
@@ -176,26 +212,48 @@ class ThreatModel:
                 f"{outside.sum()} of {len(X)} rows lie outside the bounds of the threat model (the first is row "
                 f"{int(outside.argmax())}). Clip X, for instance by MinMaxScaler(clip=True), or widen the bounds."
             )
-        unit = np.ones(shape) if threat.scale is None else np.asarray(threat.scale)
-        if threat.frozen is not None:
-            unit = np.where(threat.frozen, 0.0, unit)
+        unit = threat.units(X)
         return PerturbationSet(
             epsilon=float(self.epsilon),
-            norm=2.0 if self.norm == 2 else math.inf,
+            norm=float(threat.norm),
+            n_free=max(int((unit > 0).sum()), 1),
             low=torch.tensor(low, dtype=torch.float32, device=device),
             high=torch.tensor(high, dtype=torch.float32, device=device),
             unit=torch.tensor(unit, dtype=torch.float32, device=device),
         )
 
     @checked(X=_X, feature_names=_NAMES)
+    def units(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> np.ndarray:
+        """Return the lengths of the ball's axes, shape (*features,): `scale`, and 0 for frozen features.
+
+        `bounds` are not used.
+        """
+        threat = replace(self, bounds=None).resolve(X, feature_names)
+        unit = np.ones(X.shape[1:]) if threat.scale is None else np.asarray(threat.scale)
+        return unit if threat.frozen is None else np.where(threat.frozen, 0.0, unit)
+
+    def lengths(self, delta: np.ndarray) -> np.ndarray:
+        """Return the length of each perturbation of shape (n, *features), in `norm` and `scale`; shape (n,).
+
+        The threat model must be resolved: `scale` holds no names.
+        """
+        steps = delta if self.scale is None else delta / np.asarray(self.scale)
+        return np.asarray(np.linalg.norm(steps.reshape(len(steps), -1), ord=2 if self.norm == 2 else np.inf, axis=1))
+
+    def in_words(self) -> str:
+        """Describe the ball: "l2 ball of radius 0.5"."""
+        name = "l2" if self.norm == 2 else "l-infinity"
+        return f"{name} ball of radius {self.epsilon:g}" + (" in units of `scale`" if self.scale is not None else "")
+
+    @checked(X=_X, feature_names=_NAMES)
     def clip(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> np.ndarray:
-        """X moved into `bounds`, in its own dtype (float32 arithmetic can leave the box by one rounding)."""
+        """Move X into `bounds`, in its own dtype (float32 arithmetic can leave the box by one rounding)."""
         low, high = self.box(X, feature_names)
         return np.clip(X, low.astype(X.dtype), high.astype(X.dtype))
 
     @checked(X=_X, feature_names=_NAMES)
     def box(self, X: np.ndarray, feature_names: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest values, each of shape (*features,), for inputs like `X` of shape (n, *features)."""
+        """Return lowest and highest values, each of shape (*features,), for inputs like `X` of shape (n, *features)."""
         low, high = replace(self, frozen=None, scale=None).resolve(X, feature_names).bounds or (-np.inf, np.inf)
         return self._per_feature("bounds", low, X.shape[1:]), self._per_feature("bounds", high, X.shape[1:])
 
@@ -211,7 +269,7 @@ class ThreatModel:
         raise ValueError(f"{name} has shape {array.shape}, which does not fit inputs of shape {shape}.")
 
     def _mask(self, X: np.ndarray, names: Sequence[str] | None) -> np.ndarray:
-        """True for frozen features."""
+        """Return a mask that is True for frozen features."""
         assert self.frozen is not None
         shape = X.shape[1:]
         mask = np.zeros(shape, dtype=bool)
@@ -228,26 +286,83 @@ class ThreatModel:
 
 
 def _sides(pair: Any) -> tuple[Any, Any]:
-    """Low and high, where None is no bound."""
+    """Return low and high; None is no bound."""
     low, high = pair
     return (-np.inf if low is None else low), (np.inf if high is None else high)
+
+
+#: Constraint of an argument `threat`.
+THREAT = Either((Instance(ThreatModel), Nothing()), words="a ThreatModel, for instance ThreatModel(epsilon=0.5)")
+#: Constraints of `threat` and of the shorthand beside it.
+THREAT_ARGUMENTS: dict[str, Constraint] = {
+    "threat": THREAT,
+    "epsilon": optional(NOT_NEGATIVE),
+    "norm": optional(NORM),
+}
+
+
+@checked(**THREAT_ARGUMENTS, default=Instance(ThreatModel))
+def as_threat(
+    threat: ThreatModel | None = None,
+    *,
+    epsilon: float | None = None,
+    norm: Norm | None = None,
+    default: ThreatModel = ThreatModel(),
+) -> ThreatModel:
+    """Return the threat model that ``threat=``, or the shorthand ``epsilon=`` and ``norm=``, describes.
+
+    Parameters
+    ----------
+    threat : ThreatModel, optional
+        The whole description.
+    epsilon : float, optional
+        Radius; shorthand for ``ThreatModel(epsilon)``.
+    norm : {2, inf, "2", "inf"}, optional
+        Norm; shorthand for ``ThreatModel(norm=norm)``.
+    default : ThreatModel, default=ThreatModel()
+        Threat model where `threat` is None; `epsilon` and `norm` replace its own.
+
+    Raises
+    ------
+    ValueError
+        `threat` and the shorthand differ.
+
+    Examples
+    --------
+    >>> as_threat(epsilon=0.1, norm="inf")
+    ThreatModel(epsilon=0.1, norm=inf)
+    >>> as_threat(ThreatModel(0.2), epsilon=0.1)
+    Traceback (most recent call last):
+    ValueError: epsilon=0.1 contradicts threat=ThreatModel(epsilon=0.2); give epsilon in the threat model alone.
+    """
+    given: dict[str, float] = {} if epsilon is None else {"epsilon": epsilon}
+    if norm is not None:
+        given["norm"] = canonical_norm(norm)
+    if threat is None:
+        return replace(default, **given) if given else default  # type: ignore[arg-type]
+    for name, value in given.items():
+        if value != getattr(threat, name):
+            raise ValueError(f"{name}={value!r} contradicts threat={threat!r}; give {name} in the threat model alone.")
+    return threat
 
 
 @dataclass(frozen=True, eq=False)
 class PerturbationSet:
     """A threat model on a device, for inputs of one shape. Tensors have shape (*features,); x and delta (n, *features).
 
-    A frozen feature is a feature of unit 0: every method then leaves it alone without a case of its own.
+    A frozen feature is a feature of unit 0, so that no method needs a case for it. `n_free` counts the others, and is
+    at least 1.
     """
 
     epsilon: float
     norm: float
+    n_free: int
     low: Tensor
     high: Tensor
     unit: Tensor
 
     def project(self, delta: Tensor, x: Tensor) -> Tensor:
-        """A feasible perturbation near `delta`: into the ball, then x + delta into the box.
+        """Return a feasible perturbation near `delta`: into the ball, then x + delta into the box.
 
         Clipping to a box that holds x shrinks every coordinate, so the second projection cannot undo the first.
         """
@@ -261,19 +376,19 @@ class PerturbationSet:
         return (steps * self.unit).clamp((self.low - x).clamp_max(0.0), (self.high - x).clamp_min(0.0))
 
     def normalize(self, gradient: Tensor) -> Tensor:
-        """`gradient` divided row by row by its length over the free features; zero where that is zero."""
+        """Divide `gradient` row by row by its length over the free features; zero where that is zero."""
         length = _length(gradient * self.unit)
         return torch.where(length > torch.finfo(gradient.dtype).tiny, gradient / length, 0.0)
 
     def ascent(self, gradient: Tensor) -> Tensor:
-        """Steepest-ascent step of length one in the norm of the ball; zero where the gradient is zero."""
+        """Return the steepest-ascent step of length one in the norm of the ball; zero where the gradient is zero."""
         slope = gradient * self.unit
         if self.norm == 2:
             return slope / _length(slope).clamp_min(torch.finfo(slope.dtype).tiny) * self.unit
         return slope.sign() * self.unit
 
     def random_direction(self, generator: torch.Generator) -> Tensor:
-        """A random step of length one, shape (1, *features): uniform on the sphere, or in the cube up to its surface.
+        """Draw a step of length one, shape (1, *features): uniform on the sphere, or in the cube up to its surface.
 
         One direction serves all rows, so that a row's result does not depend on the rows beside it.
         """
@@ -285,17 +400,136 @@ class PerturbationSet:
         largest = draw.abs().amax().clamp_min(torch.finfo(draw.dtype).tiny)
         return draw / largest * self.unit
 
+    def random_point(self, generator: torch.Generator) -> Tensor:
+        """Draw one point of the ball for all rows, shape (1, *features), at a radius that is uniform in volume."""
+        surface = self.random_direction(generator)
+        return self.epsilon * float(torch.rand((), generator=generator)) ** (1 / self.n_free) * surface
 
-@checked(objective=_TENSOR, points=_TENSOR)
-def input_gradient(objective: Tensor, points: Tensor) -> Tensor:
-    """Gradient of every row's objective, shape (n,), in `points`; zero where it does not depend on them.
+    def random_points(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draw a point of the ball for each row of `like`, shaped like it; the box is left to a projection.
 
-    The explanation of a linear network is a constant, which autograd answers with an error.
+        Without a `generator` from torch's global one.
+        """
+        draw = (2 * like_uniform(like, generator) - 1) * (self.unit > 0)
+        if self.norm == 2:
+            draw = like_normal(like, generator) * (self.unit > 0)
+            length = _length(draw)
+            draw = torch.where(length > torch.finfo(draw.dtype).tiny, draw / length, 0.0)
+            share = torch.rand(len(like), generator=generator, dtype=like.dtype, device=like.device)
+            draw = draw * (share ** (1 / self.n_free)).view(-1, *(1,) * (like.ndim - 1))
+        return self.epsilon * draw * self.unit
+
+
+#: Laws of random displacements.
+DISTRIBUTIONS: tuple[Distribution, ...] = ("uniform", "gaussian")
+#: Constraint of an argument `distribution`.
+DISTRIBUTION = Choice(DISTRIBUTIONS)
+
+
+@checked(distribution=DISTRIBUTION, random_state=SEED)
+def displacement_sampler(
+    n_features: int,
+    epsilon: float,
+    distribution: Distribution,
+    random_state: Seed,
+    *,
+    norm: Norm = 2,
+    units: np.ndarray | None = None,
+) -> Callable[[int], np.ndarray]:
+    r"""Return a function that draws the next n displacements, float64 of shape (n, n_features).
+
+    ``"uniform"`` is the ball of radius epsilon: :math:`\epsilon u^{1/d} g / \|g\|_2` for l2, the cube for
+    l-infinity. ``"gaussian"`` is :math:`\epsilon g` with :math:`g \sim N(0, I)`, :math:`u \sim U(0, 1)`. A request for
+    2 and then 3 gives the rows of a request for 5, however many rows a caller takes at a time. Hence NumPy's
+    generators: the normals of a ``torch.Generator`` depend on the size of the request.
+
+    Parameters
+    ----------
+    n_features : int
+        d.
+    epsilon : float
+        Radius of the ball, or standard deviation of each coordinate.
+    distribution : {"uniform", "gaussian"}
+        Law of the displacements.
+    random_state : int, RandomState or None
+        Seed.
+    norm : {2, inf, "2", "inf"}, default=2
+        Norm of the ball; "gaussian" has none.
+    units : ndarray of shape (n_features,), optional
+        Lengths of the ball's axes, 0 for frozen features, as `ThreatModel.units` returns them; 1 by default.
     """
-    if not objective.requires_grad:
-        return torch.zeros_like(points)
-    (gradient,) = torch.autograd.grad(objective.sum(), points, allow_unused=True, materialize_grads=True)
-    return gradient
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    normal, uniform = (np.random.default_rng([seed, stream]) for stream in range(2))
+    cube = canonical_norm(norm) == math.inf
+    free = None if units is None else units > 0
+    n_free = n_features if free is None else max(int(free.sum()), 1)
+
+    def draw(n: int) -> np.ndarray:
+        if distribution == "uniform" and cube:
+            return epsilon * (2 * uniform.random((n, n_features)) - 1)
+        direction = normal.standard_normal((n, n_features))
+        if distribution == "gaussian":
+            return epsilon * direction
+        if free is not None:
+            direction = direction * free
+        radius = epsilon * uniform.random((n, 1)) ** (1 / n_free)
+        length = np.linalg.norm(direction, axis=1, keepdims=True)
+        return radius * direction / (length if free is None else np.where(length > 0, length, 1.0))
+
+    return draw if units is None else lambda n: draw(n) * units
+
+
+@checked(outputs=_TENSOR, points=_TENSOR, weights=optional(_TENSOR), create_graph=FLAG, retain_graph=FLAG, batched=FLAG)
+def input_gradient(
+    outputs: Tensor,
+    points: Tensor,
+    weights: Tensor | None = None,
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+    batched: bool = False,
+) -> Tensor:
+    """Return the weighted derivative of `outputs` in `points`; zeros where nothing depends on them.
+
+    Autograd raises an error there: the explanation of a linear network is a constant.
+
+    Parameters
+    ----------
+    outputs : Tensor
+        Values with a graph back to `points`.
+    points : Tensor
+        Inputs that require grad.
+    weights : Tensor of the shape of `outputs`, optional
+        Weights of the sum that is differentiated; 1 by default, which gives each row of `points` the gradient of its
+        own outputs.
+    create_graph : bool, default=False
+        Return a gradient that can be differentiated.
+    retain_graph : bool, default=False
+        Keep the graph for another derivative; `create_graph` keeps it too.
+    batched : bool, default=False
+        `weights` has a leading axis, and so has the result: one gradient for each vector of weights.
+
+    Returns
+    -------
+    Tensor of the shape of `points`, with the leading axis of `weights` where `batched`
+    """
+    one = weights is not None and batched and len(weights) == 1  # a single vector needs no vmap
+    several = weights is not None and batched and not one
+    lead = (len(weights),) if weights is not None and batched else ()
+    if not outputs.requires_grad:
+        return points.new_zeros((*lead, *points.shape))
+    (gradient,) = torch.autograd.grad(
+        outputs.sum() if weights is None else outputs,
+        points,
+        weights[0] if weights is not None and one else weights,
+        create_graph=create_graph,
+        retain_graph=retain_graph or create_graph,
+        allow_unused=True,
+        is_grads_batched=several,
+    )
+    if gradient is None:
+        return points.new_zeros((*lead, *points.shape))
+    return gradient[None] if one else gradient
 
 
 @checked(
@@ -310,22 +544,22 @@ def ascend(
     step_size: float,
     start: Tensor | None = None,
 ) -> Tensor:
-    r"""Plain projected gradient ascent, :math:`\delta \leftarrow \Pi(\delta + \eta\, d)`.
+    r"""Run plain projected gradient ascent, :math:`\delta \leftarrow \Pi(\delta + \eta\, d)`.
 
     Parameters
     ----------
     objective : callable
         Points of shape (n, *features) to values of shape (n,).
     x : Tensor of shape (n, *features)
-        What the ball is around.
+        Centers of the balls.
     space : PerturbationSet
-        Where x + delta must stay.
+        Set in which delta must stay.
     max_iter : int
-        How many steps.
+        Number of steps.
     step_size : float
         Length of a step in the norm of `space`.
     start : Tensor that broadcasts to x, optional
-        First perturbation; none by default.
+        First perturbation; 0 by default.
 
     Returns
     -------
@@ -343,7 +577,7 @@ def ascend(
 
 
 def _length(rows: Tensor) -> Tensor:
-    """Euclidean length of every row, shape (n, 1, ...), safe against squares that under- or overflow float32."""
+    """Return the Euclidean length of each row, shape (n, 1, ...); squares may under- or overflow float32."""
     flat = rows.flatten(start_dim=1)
     largest = flat.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
     length = largest * (flat / largest).square().sum(dim=1, keepdim=True).sqrt()
@@ -352,7 +586,7 @@ def _length(rows: Tensor) -> Tensor:
 
 @checked(direction=_TENSOR, batch_ndim=COUNT, noise=optional(_TENSOR))
 def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, noise: Tensor | None = None) -> Tensor:
-    r"""Random vectors of length one perpendicular to `direction`, sample by sample.
+    r"""Draw vectors of length one perpendicular to `direction`, sample by sample.
 
     .. math:: \phi_\perp = u - \phi\, \frac{\langle u, \phi\rangle}{\|\phi\|_2^2}, \quad u_i \sim U(-1, 1),
         \qquad \text{returned: } \phi_\perp / \|\phi_\perp\|_2
@@ -360,9 +594,9 @@ def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, noise: Tensor | Non
     Parameters
     ----------
     direction : Tensor of shape (*batch, *features)
-        :math:`\phi`; where it is zero, nothing is taken away from u.
+        :math:`\phi`; where it is zero, nothing is subtracted from u.
     batch_ndim : int, default=1
-        How many leading axes are batch axes.
+        Number of leading batch axes.
     noise : Tensor, optional
         u, shaped like `direction`; by default drawn from torch's global generator.
 
@@ -375,7 +609,7 @@ def tangent_noise(direction: Tensor, *, batch_ndim: int = 1, noise: Tensor | Non
     unit = rows / _length(rows).clamp_min(tiny)
     noise = 2 * torch.rand_like(rows) - 1 if noise is None else noise.reshape(rows.shape)
     size = _length(noise)
-    for _ in range(2):  # the second pass takes away what rounding left of the first
+    for _ in range(2):  # the second pass removes the rounding of the first
         noise = noise - unit * (noise * unit).sum(dim=1, keepdim=True)
     length = _length(noise)
     perpendicular = length > 1e-5 * size  # less is rounding: there is one feature, or all others are frozen

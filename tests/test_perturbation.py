@@ -1,5 +1,6 @@
+import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from robustxai.perturbation import ThreatModel
+from robustxai.perturbation import ThreatModel, as_threat, input_gradient
 
 NAMES = ("age", "income", "hours", "debt", "rooms")
 D = len(NAMES)
@@ -286,7 +287,7 @@ def test_float32_inputs_on_a_bound_that_float32_cannot_hold_are_inside():
         ({"epsilon": math.inf}, ValueError, "epsilon must be a finite number"),
         ({"epsilon": "0.5"}, TypeError, "epsilon must be a number"),
         ({"norm": 1}, ValueError, "norm=1 is not supported; use 2 or inf"),
-        ({"norm": "2"}, ValueError, "use 2 or inf"),
+        ({"norm": "3"}, ValueError, "use 2 or inf"),
         ({"bounds": (1.0, 0.0)}, ValueError, "low <= high"),
         ({"bounds": ([0, 0, 2], 1.0)}, ValueError, "low <= high"),
         ({"bounds": (float("nan"), 1.0)}, ValueError, "no NaN"),
@@ -358,3 +359,75 @@ def test_rows_outside_the_bounds_are_counted_and_the_cure_is_named():
     X[1, 2], X[3, 0], X[3, 1] = 1.5, -0.1, 2.0
     with pytest.raises(ValueError, match=r"2 of 4 rows lie outside the bounds.*first is row 1.*Clip X"):
         ThreatModel(bounds=(0, 1)).bind(X)
+
+
+@pytest.mark.parametrize(
+    ("given", "norm"),
+    [
+        *((value, 2) for value in (2, 2.0, "2", np.int64(2), np.float32(2), np.float64(2))),
+        *((value, math.inf) for value in (math.inf, np.inf, "inf", np.float32("inf"), np.float64("inf"))),
+    ],
+)
+def test_every_spelling_of_a_norm_is_kept_as_one_number(given, norm):
+    threat = ThreatModel(0.3, given)
+    assert threat.norm == norm
+    assert type(threat.norm) is type(norm)
+    assert as_threat(norm=given) == ThreatModel(norm=norm)
+    assert repr(threat) == repr(ThreatModel(0.3, norm))
+
+
+def test_threat_models_are_equal_by_what_they_allow():
+    options = {"bounds": {"age": (0, None)}, "frozen": ["sex"], "scale": np.array([1.0, 2.0])}
+    one, other = (ThreatModel(0.3, norm, **copy.deepcopy(options)) for norm in ("inf", math.inf))
+    assert one == other
+    assert hash(one) == hash(other)
+    changes = [{"epsilon": 0.4}, {"norm": 2}, {"bounds": (0, 1)}, {"frozen": None}, {"scale": np.array([1.0, 3.0])}]
+    assert all(replace(one, **change) != one for change in changes)
+    assert one != 0.3
+
+
+def test_the_shorthand_builds_a_threat_model():
+    default = ThreatModel(0.25, bounds=(0, 1))
+    assert as_threat(default=default) is default
+    assert as_threat(epsilon=0.1, default=default) == ThreatModel(0.1, bounds=(0, 1))
+    assert as_threat(norm="inf", default=default) == ThreatModel(0.25, "inf", bounds=(0, 1))
+    threat = ThreatModel(0.1, "inf", frozen=[0])
+    assert as_threat(threat, default=default) is threat
+    assert as_threat(threat, epsilon=0.1, norm=np.inf) is threat
+
+
+@pytest.mark.parametrize("shorthand", [{"epsilon": 0.2}, {"norm": 2}, {"epsilon": 0.1, "norm": "2"}])
+def test_a_shorthand_that_contradicts_the_threat_model_is_refused(shorthand):
+    with pytest.raises(ValueError, match=r"contradicts threat=ThreatModel\(.*; give (epsilon|norm) in the"):
+        as_threat(ThreatModel(0.1, "inf"), **shorthand)
+
+
+def test_units_are_the_scale_without_the_frozen_features():
+    X = np.zeros((1, 3))
+    threat = ThreatModel(scale={"b": 4.0}, frozen=["c"], bounds=(5, 6))  # X lies outside of the box: it is not used
+    np.testing.assert_array_equal(threat.units(X, ["a", "b", "c"]), [1.0, 4.0, 0.0])
+    np.testing.assert_array_equal(ThreatModel().units(X), np.ones(3))
+
+
+@given(cases(boxes=(False,)), st.integers(0, 2**31))
+def test_random_points_lie_in_the_ball(case, seed):
+    x = torch.zeros(6, *case.space.unit.shape)
+    points = case.space.random_points(x, torch.Generator().manual_seed(seed))
+    one = case.space.random_point(torch.Generator().manual_seed(seed))
+    for delta in (points, one):
+        assert (case.length(delta) <= case.threat.epsilon * (1 + 1e-5)).all()
+        assert not delta[:, torch.as_tensor(case.frozen)].any()
+
+
+@pytest.mark.parametrize("m", [1, 3])
+def test_gradients_for_several_weights_are_those_for_each(m):
+    x = torch.arange(4.0, dtype=torch.float64).reshape(2, 2).requires_grad_()
+    weights = torch.randn(m, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    together = input_gradient(x**3, x, weights, batched=True)
+    alone = torch.stack([input_gradient(x**3, x, w) for w in weights])
+    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(alone, 3 * x.detach() ** 2 * weights)
+    constant = torch.ones(2, 2, dtype=torch.float64)
+    assert not input_gradient(constant, x, weights, batched=True).any()
+    assert not input_gradient(constant + 0 * x.detach().requires_grad_(), x, weights, batched=True).any()
+    assert input_gradient(constant, x).shape == x.shape

@@ -38,19 +38,13 @@ def feasible(X: np.ndarray, delta: np.ndarray, threat: ThreatModel) -> np.ndarra
 
 def _inside(X: np.ndarray, moved: np.ndarray, threat: ThreatModel) -> np.ndarray:
     difference = moved.astype(np.float64) - X.astype(np.float64)
-    return _length(difference, threat) <= threat.epsilon
-
-
-def _length(difference: np.ndarray, threat: ThreatModel) -> np.ndarray:
-    scale = 1.0 if threat.scale is None else np.asarray(threat.scale)
-    steps = (difference / scale).reshape(len(difference), -1)
-    return np.asarray(np.linalg.norm(steps, ord=2 if threat.norm == 2 else np.inf, axis=1))
+    return threat.lengths(difference) <= threat.epsilon
 
 
 def _projected(delta: np.ndarray, threat: ThreatModel) -> np.ndarray:
     delta = delta.astype(np.float64)
     if threat.norm == 2:
-        length = _length(delta, threat)
+        length = threat.lengths(delta)
         factor = np.minimum(1.0, (1 - _MARGIN) * threat.epsilon / np.maximum(length, np.finfo(float).tiny))
         return np.asarray(delta * factor.reshape(-1, *(1,) * (delta.ndim - 1)))
     scale = 1.0 if threat.scale is None else np.asarray(threat.scale)

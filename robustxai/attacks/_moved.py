@@ -57,7 +57,4 @@ def distances(X: Any, X_adv: Any, threat: ThreatModel | None) -> np.ndarray:
     rows = np.asarray(X, dtype=np.float64)
     delta = np.asarray(X_adv, dtype=np.float64) - rows
     threat = ThreatModel() if threat is None else threat
-    scale = replace(threat, frozen=None, bounds=None).resolve(rows, column_names(X)).scale
-    delta = delta if scale is None else delta / np.asarray(scale)
-    order = 2 if threat.norm == 2 else np.inf
-    return np.linalg.norm(delta.reshape(len(delta), -1), ord=order, axis=1)
+    return replace(threat, frozen=None, bounds=None).resolve(rows, column_names(X)).lengths(delta)

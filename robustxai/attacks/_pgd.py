@@ -69,8 +69,4 @@ class PGD(PredictionAttack):
         if not self.random_start:
             return self.max_iter, step_size, None
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        surface = space.random_direction(generator)
-        # the share of the ball's volume within a radius grows with its power of the number of free features
-        n_free = max(int((space.unit > 0).sum()), 1)
-        radius = space.epsilon * float(torch.rand((), generator=generator)) ** (1 / n_free)
-        return self.max_iter, step_size, radius * surface
+        return self.max_iter, step_size, space.random_point(generator)

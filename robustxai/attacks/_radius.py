@@ -13,7 +13,7 @@ from robustxai._frames import like
 from robustxai.attacks._search import observe
 from robustxai.attacks._unexplained import precision_where_explained
 from robustxai.explainers import Explainer
-from robustxai.perturbation import ThreatModel
+from robustxai.perturbation import ThreatModel, input_gradient
 from robustxai.protocols import Ranking
 from robustxai.ranking import unit_scores
 
@@ -45,7 +45,7 @@ def closing_directions(
     gaps = window[:, k - inside : k, None] - window[:, None, k:]
     parts = [gaps[:, -1 - i, j] for i in range(inside) for j in range(outside)]
     for gap in [*parts, gaps.sum(dim=(1, 2))] if parts else []:
-        yield torch.autograd.grad(gap.sum(), points, retain_graph=True)[0].nan_to_num(0.0)
+        yield input_gradient(gap, points, retain_graph=True).nan_to_num(0.0)
 
 
 class Lines:
@@ -84,8 +84,7 @@ class Lines:
         self.start = np.asarray(X, dtype=np.float64)
         self.labels = estimator.predict(X)
         self.attribution = np.asarray(estimator.explain(X))
-        self.scale = 1.0 if threat.scale is None else np.asarray(threat.scale)
-        self.order = 2 if threat.norm == 2 else np.inf
+        self.threat = threat
         self.k = k
         self.ranking = ranking
         self.keep_prediction = keep_prediction
@@ -116,7 +115,7 @@ class Lines:
             middle = (low + high) / 2
             other = self.changed(rows, start + middle.reshape(-1, *(1,) * (start.ndim - 1)) * step)
             low, high = np.where(other, low, middle), np.where(other, middle, high)
-        return high * np.linalg.norm((step / self.scale).reshape(len(step), -1), ord=self.order, axis=1)
+        return high * self.threat.lengths(step)
 
     def along(self, steps: np.ndarray, low: np.ndarray, high: np.ndarray, epsilon: float) -> np.ndarray:
         """Radius at which the set first changes on the way along `steps` of length one; infinite up to `epsilon`.

@@ -165,7 +165,7 @@ class AttackResult:
         of_k = "P@k" if self.k is None else f"P@{self.k}"
         names = unit_names(self.attribution, feature_names)
         ranked = f", {top} of {len(names)} ranked by {self.ranking}" if self.k is not None else ""
-        ball = f", {_ball(self.threat)}" if self.threat is not None else ""
+        ball = f", {self.threat.in_words()}" if self.threat is not None else ""
         lines = [f"{_count(rows, 'row')} attacked with {_count(self.n_iter, 'step')}{ball}{ranked}."]
         mean, median, lowest = np.mean(precision), np.median(precision), np.min(precision)
         whole, lost = int((precision == 1).sum()), int((precision == 0).sum())
@@ -312,11 +312,6 @@ def zero_rows(*attributions: Any) -> str:
 
 def _in_order(here: Any, there: Any) -> Any:
     return aligned(here, there, ("the first result", "another"), by_rows=False)
-
-
-def _ball(threat: ThreatModel) -> str:
-    norm = "l2" if threat.norm == 2 else "l-infinity"
-    return f"{norm} ball of radius {threat.epsilon:g}" + (" in units of `scale`" if threat.scale is not None else "")
 
 
 def _count(n: int, what: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -102,7 +101,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     def _warn_of_ball(self, X: np.ndarray, epsilon: float | None = None) -> None:
         """Warn where the threat model is tiny or huge beside the data."""
         threat, names = self._threat(), getattr(self, "feature_names_in_", None)
-        unit = replace(threat, bounds=None).bind(X[:_LOOKED_AT], names).unit.cpu().numpy()
+        unit = threat.units(X[:_LOOKED_AT], names)
         spread = spread_of(self._target_estimator, X)
         radius = threat.epsilon if epsilon is None else epsilon
         warn_of_ball("epsilon", radius, spread, norm=threat.norm, unit=unit, names=names)

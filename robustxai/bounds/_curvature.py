@@ -120,9 +120,9 @@ class Curvature:
         self.axes, self.seen = axes_seen(scale, directions), ball.seen_through(directions)
         #: Row sums of |W|, and what a length in the units of `entry` is multiplied by to exceed the norm.
         self.row_norms, self.factor = self.entry.abs().sum(dim=1), None
-        if directions is not None and (ball.norm == "2" or len(scale) > _MOST_FEATURES):
+        if directions is not None and (ball.norm == 2 or len(scale) > _MOST_FEATURES):
             self.entry = self.entry @ directions  # of the same length along any mixture of its rows
-            self.factor = None if ball.norm == "2" else len(scale) ** 0.5
+            self.factor = None if ball.norm == 2 else len(scale) ** 0.5
         # one head stands alone, and the factor before it is none of a bound's business
         whole = (
             point
@@ -289,7 +289,7 @@ class Curvature:
         each of the k (n - k) pairs as there are features.
         """
         m = middle @ self.entry
-        if self.ball.norm != "2":
+        if self.ball.norm != 2:
             rest = half @ self.row_norms
             if self.factor is None:
                 return m.abs().sum(dim=1) + rest

@@ -20,6 +20,9 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from robustxai.perturbation import canonical_norm
+from robustxai.protocols import Norm
+
 __all__ = ["AffineForm", "Ball", "IntervalRemainderForm", "ZonotopeForm"]
 
 _names = count()
@@ -36,9 +39,12 @@ class Ball:
     """
 
     radius: Tensor
-    norm: str
+    norm: Norm
     d: int
     basis: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "norm", canonical_norm(self.norm))
 
     def seen_through(self, basis: Tensor | None) -> Ball:
         """The same ball for linear parts in delta'."""
@@ -54,7 +60,7 @@ class Ball:
 
     def widths(self, A: Tensor, B: Tensor) -> Tensor:
         """``max (A_i - B_j) delta`` over the ball; (rows, k, m) and (rows, l, m) -> (rows, k, l)."""
-        if self.basis is None or self.norm == "2":
+        if self.basis is None or self.norm == 2:
             return torch.stack([self.width(A[:, i : i + 1] - B) for i in range(A.shape[1])], dim=1)
         mine = (A @ self.basis.T).expand(len(B), -1, -1)
         size = max(1, _MAX_ENTRIES // (len(B) * len(self.basis)))
@@ -62,7 +68,7 @@ class Ball:
         return self.radius[..., None] * torch.cat(parts, dim=2)
 
     def _dual(self, A: Tensor) -> Tensor:
-        if self.norm == "2":
+        if self.norm == 2:
             return A.norm(dim=-1)
         if self.basis is None:
             return A.abs().sum(dim=-1)
@@ -76,10 +82,10 @@ class Ball:
         For the 2-norm the eigenvalues of the symmetric part of A^T B are (A.B -+ |A||B|) / 2; the cube lies in the
         2-ball of its corner, and in the product of its two widths.
         """
-        radius = self.radius if self.norm == "2" else self.radius * self.d**0.5
+        radius = self.radius if self.norm == 2 else self.radius * self.d**0.5
         inner, outer = radius**2 * (A * B).sum(dim=-1), radius**2 * A.norm(dim=-1) * B.norm(dim=-1)
         low, high = (inner - outer) / 2, (inner + outer) / 2
-        if self.norm != "2":
+        if self.norm != 2:
             crude = self.width(A) * self.width(B)
             low, high = torch.maximum(low, -crude), torch.minimum(high, crude)
         return low, high

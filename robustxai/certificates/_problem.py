@@ -147,7 +147,7 @@ class Problem:
         return Pairs.of(order[:, : self.k], order[:, self.k :], sign, self.ranking, self.channels)
 
     def _ball(self, radius: Tensor) -> Ball:
-        return Ball(radius, "2" if str(self.norm) == "2" else "inf", self.x.shape[1])
+        return Ball(radius, self.norm, self.x.shape[1])
 
     def _proven(self, method: str, rows: Tensor, radius: Tensor, pairs: Pairs) -> Tensor:
         """Which patterns of which pairs are proven, (rows, patterns, k, n - k)."""

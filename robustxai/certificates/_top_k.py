@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NORM_NAME, NOT_NEGATIVE, POSITIVE, Rows, checked
+from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, POSITIVE, Rows, checked
 from robustxai._switches import own_switches
 from robustxai.certificates._problem import METHOD, SCALE, Problem
 from robustxai.certificates._words import in_words, mean, of_k
@@ -75,7 +75,7 @@ class TopKCertificate:
         return f"{what}\nOf the {self.n_pairs} pairs of a row, {share:.1%} keep their order (method {self.method!r})."
 
 
-@checked(X=Rows(), k=COUNT, norm=NORM_NAME, ranking=RANKING, method=METHOD, scale=SCALE, epsilon=NOT_NEGATIVE)
+@checked(X=Rows(), k=COUNT, norm=NORM, ranking=RANKING, method=METHOD, scale=SCALE, epsilon=NOT_NEGATIVE)
 def certify_top_k(
     estimator: Any,
     X: Any,
@@ -188,7 +188,7 @@ def certify_top_k(
 
 
 @checked(
-    X=Rows(), k=COUNT, norm=NORM_NAME, ranking=RANKING, method=METHOD, scale=SCALE, max_epsilon=POSITIVE, max_iter=COUNT
+    X=Rows(), k=COUNT, norm=NORM, ranking=RANKING, method=METHOD, scale=SCALE, max_epsilon=POSITIVE, max_iter=COUNT
 )
 def certified_radius(
     estimator: Any,

@@ -11,6 +11,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, Choice
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
+from robustxai.protocols import Norm
 from robustxai.training import LossAdversary
 
 __all__ = ["AdversarialTrainingClassifier"]
@@ -50,7 +51,7 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
         *,
         epsilon: float = 0.1,
         max_iter: int = 7,
-        norm: float | str = math.inf,
+        norm: Norm = math.inf,
         **params: Any,
     ) -> None:
         super().__init__(**params)
@@ -65,4 +66,4 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
     def adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
         if not self.epsilon:
             return None
-        return LossAdversary(self.epsilon, 1 if self.attack == "fgsm" else self.max_iter, float(self.norm))
+        return LossAdversary(self.epsilon, 1 if self.attack == "fgsm" else self.max_iter, self.norm)

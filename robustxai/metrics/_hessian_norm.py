@@ -11,10 +11,10 @@ from torch import Tensor
 
 from robustxai._arguments import COUNT, POSITIVE, SEED, Choice, Number, Rows, checked
 from robustxai._switches import own_switches
-from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import differentiable, frobenius_estimate, jacobian, spectral_estimate
-from robustxai.protocols import Estimator, ExplainableClassifier, MetricHessianNorm
+from robustxai.perturbation import displacement_sampler
+from robustxai.protocols import Estimator, ExplainableClassifier, MetricHessianNorm, Seed
 
 NORMS = ("fro", "spectral", "estimated")
 
@@ -31,7 +31,7 @@ def hessian_norm(
     kappa: float = 0.01,
     max_exact: int = 512,
     n_draws: int = 32,
-    random_state: RandomState = 0,
+    random_state: Seed = 0,
 ) -> np.ndarray:
     r"""Norm of the derivative of the attribution, :math:`H(x) = \partial a(x) / \partial x`.
 
@@ -59,7 +59,7 @@ def hessian_norm(
     n_draws : int, default=32
         Beyond `max_exact`: Hutchinson probes for "fro", of relative standard error at most 1 / sqrt(2 n_draws), or
         power iterations for "spectral", which approaches the norm from below.
-    random_state : int, RandomState or None, default=0
+    random_state : int, Seed or None, default=0
         Source of the probes.
 
     Returns

@@ -7,23 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from robustxai.perturbation import input_gradient
 from robustxai.protocols import ExplainableClassifier
-
-
-def gradient(outputs: Tensor, inputs: Tensor, weights: Tensor, *, create_graph: bool = False) -> Tensor:
-    """``weights``-weighted derivative of `outputs`, shaped like `inputs`: zeros where nothing depends on them."""
-    if not outputs.requires_grad:
-        return torch.zeros_like(inputs)
-    (result,) = torch.autograd.grad(
-        outputs,
-        inputs,
-        weights,
-        retain_graph=True,
-        create_graph=create_graph,
-        allow_unused=True,
-        materialize_grads=True,
-    )
-    return result
 
 
 def differentiable(
@@ -47,7 +32,7 @@ def jacobian(
     for unit in range(values.shape[1]):
         weights = torch.zeros_like(values)
         weights[:, unit] = 1
-        rows.append(gradient(values, leaf, weights).flatten(start_dim=1))
+        rows.append(input_gradient(values, leaf, weights, retain_graph=True).flatten(start_dim=1))
     return values.detach(), torch.stack(rows, dim=1)
 
 
@@ -56,7 +41,10 @@ def frobenius_estimate(values: Tensor, leaf: Tensor, probes: Tensor) -> Tensor:
 
     `probes` has shape (n_draws, n, m); the square is unbiased.
     """
-    squares = [gradient(values, leaf, probe).flatten(start_dim=1).square().sum(dim=1) for probe in probes]
+    squares = [
+        input_gradient(values, leaf, probe, retain_graph=True).flatten(start_dim=1).square().sum(dim=1)
+        for probe in probes
+    ]
     return torch.stack(squares).mean(dim=0).sqrt()
 
 
@@ -67,13 +55,13 @@ def spectral_estimate(values: Tensor, leaf: Tensor, start: Tensor, max_iter: int
     """
     dual = torch.zeros_like(values, requires_grad=True)
     with torch.enable_grad():
-        pulled = gradient(values, leaf, dual, create_graph=True)
+        pulled = input_gradient(values, leaf, dual, create_graph=True)
 
     def forward(v: Tensor) -> Tensor:
-        return gradient(pulled, dual, v.view_as(pulled)).detach()
+        return input_gradient(pulled, dual, v.view_as(pulled), retain_graph=True).detach()
 
     v = start / start.norm(dim=1, keepdim=True)
     for _ in range(max_iter):
-        v = gradient(values, leaf, forward(v)).detach().flatten(start_dim=1)
+        v = input_gradient(values, leaf, forward(v), retain_graph=True).detach().flatten(start_dim=1)
         v = v / v.norm(dim=1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
     return forward(v).norm(dim=1)

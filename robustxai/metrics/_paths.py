@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
-from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, plain_array, probabilities
-from robustxai.protocols import Distribution, Estimator, Ranking
+from robustxai.perturbation import displacement_sampler
+from robustxai.protocols import Distribution, Estimator, Ranking, Seed
 from robustxai.ranking import clip_k, top_k_mask
 
 
@@ -47,7 +47,7 @@ def mean_along_paths(
     n_draws: int,
     n_points: int,
     ranking: Ranking,
-    random_state: RandomState,
+    random_state: Seed,
     return_std_error: bool,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Mean of ``at_point(scores, member)`` over the segments; work is cut by (sample, draw)."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, SEED, Rows, checked
-from robustxai.metrics._ball import DISTRIBUTION, RandomState
 from robustxai.metrics._paths import mean_along_paths, mean_gap, ordered_fraction
-from robustxai.protocols import Distribution, Estimator, Ranking
+from robustxai.perturbation import DISTRIBUTION
+from robustxai.protocols import Distribution, Estimator, Ranking, Seed
 from robustxai.ranking import RANKING
 
 _checked = checked(
@@ -36,7 +36,7 @@ def ranking_thickness(
     n_draws: int = 50,
     n_points: int = 10,
     ranking: Ranking = "magnitude",
-    random_state: RandomState = 0,
+    random_state: Seed = 0,
     return_std_error: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     r"""Probability that a top-k unit stays at or above another one between x and a random neighbor.
@@ -71,7 +71,7 @@ def ranking_thickness(
         below the error of the draws.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked, as in :func:`precision_at_k`.
-    random_state : int, RandomState or None, default=0
+    random_state : int, Seed or None, default=0
         Source of the draws; fixed by default so that two models are compared on the same displacements.
     return_std_error : bool, default=False
         Whether to return the standard error over the draws as well.
@@ -133,7 +133,7 @@ def relaxed_thickness(
     n_draws: int = 50,
     n_points: int = 10,
     ranking: Ranking = "magnitude",
-    random_state: RandomState = 0,
+    random_state: Seed = 0,
     return_std_error: bool = False,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     r"""Mean gap between a top-k unit and another one between x and a random neighbor.

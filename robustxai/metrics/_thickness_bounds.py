@@ -13,11 +13,11 @@ from robustxai._arguments import COUNT, NOT_NEGATIVE, SEED, Choice, Number, Numb
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._models import GRADIENTS, check_model
 from robustxai._switches import own_switches
-from robustxai.metrics._ball import RandomState, displacement_sampler
 from robustxai.metrics._inputs import chunks, explained, explained_scores, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import jacobian
 from robustxai.metrics._paths import checked_k
-from robustxai.protocols import Estimator, ExplainableClassifier, Ranking, ThicknessBoundForm
+from robustxai.perturbation import displacement_sampler
+from robustxai.protocols import Estimator, ExplainableClassifier, Ranking, Seed, ThicknessBoundForm
 from robustxai.ranking import RANKING, top_k_indices, unit_scores
 
 FORMS = ("valid", "paper")
@@ -44,7 +44,7 @@ def thickness_bounds(
     n_draws: int = 20,
     curvature: float | np.ndarray | None = None,
     ranking: Ranking = "magnitude",
-    random_state: RandomState = 0,
+    random_state: Seed = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Lower and upper bound of :func:`relaxed_thickness`, for any law of x' on the l2 ball B(x, epsilon).
 
@@ -88,7 +88,7 @@ def thickness_bounds(
         A proven bound M, such as a certificate returns.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked, as in :func:`precision_at_k`.
-    random_state : int, RandomState or None, default=0
+    random_state : int, Seed or None, default=0
         Source of the random points.
 
     Returns
@@ -172,7 +172,7 @@ def _sampled_slopes(
     epsilon: float,
     n_draws: int,
     ranking: Ranking,
-    random_state: RandomState,
+    random_state: Seed,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pair means of ||H_i - H_j|| at x, of its largest value seen, and of the largest ||H_i|| + ||H_j|| seen."""
     shape, n_features, n_units = centers.shape[1:], math.prod(centers.shape[1:]), order.shape[-1]

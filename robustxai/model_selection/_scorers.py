@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score
 
 from robustxai._arguments import (
     COUNT,
-    NORM_NAME,
+    NORM,
     NOT_NEGATIVE,
     SEED,
     Choice,
@@ -285,7 +285,7 @@ class CertifiedPrecisionScorer:
     _constraints = {
         "k": COUNT,
         "epsilon": NOT_NEGATIVE,
-        "norm": NORM_NAME,
+        "norm": NORM,
         "ranking": RANKING,
         "method": Choice(("best", "zonotope", "affine", "curvature", "interval")),
         "n_rows": optional(COUNT),

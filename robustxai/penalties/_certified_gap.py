@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NORM_NAME, NOT_NEGATIVE, check_arguments, optional
+from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, check_arguments, optional
 from robustxai.bounds import Ball, bound_attribution, check_explainer, pair_bounds, read_network
 from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
 from robustxai.penalties._ranking_gap import boundary_pairs
-from robustxai.protocols import Ranking
+from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import RANKING, boundary_sets, count_units, unit_scores
 
 __all__ = ["CertifiedGap"]
@@ -71,7 +70,7 @@ class CertifiedGap:
     epsilon: float = 0.25
     n_pairs: int | None = None
     ranking: Ranking = "magnitude"
-    norm: Any = 2
+    norm: Norm = 2
     margin: float = 0.1
     ramp: float = 0.5
     n_rows: int | None = None
@@ -81,7 +80,7 @@ class CertifiedGap:
         "epsilon": NOT_NEGATIVE,
         "n_pairs": optional(COUNT),
         "ranking": RANKING,
-        "norm": NORM_NAME,
+        "norm": NORM,
         "margin": NOT_NEGATIVE,
         "ramp": NOT_NEGATIVE,
         "n_rows": optional(COUNT),
@@ -106,7 +105,7 @@ class CertifiedGap:
         target = batch.target[:n_rows]
         if not len(x):  # a part of a batch that lies behind the rows that are bounded
             return x.new_zeros(0)
-        ball = Ball(x.new_full((len(x), 1), self.radius(batch.progress)), str(self.norm), x.shape[1])
+        ball = Ball(x.new_full((len(x), 1), self.radius(batch.progress)), self.norm, x.shape[1])
         # at x itself the terms are exact, and their sum is the attribution in the units of the bounds
         here = bound_attribution(network, explainer, x, target, None, ball, "affine")
         attribution = torch.stack([term.mixing[0].squeeze(-1) * term.phi.c for term in here]).sum(dim=0)

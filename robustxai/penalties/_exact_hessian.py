@@ -11,6 +11,7 @@ from robustxai._arguments import COUNT, NOT_NEGATIVE, Choice, check_arguments, o
 from robustxai.explainers import Gradient
 from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
 from robustxai.penalties._lanczos import leading_eigenvector
+from robustxai.perturbation import input_gradient
 
 __all__ = ["ExactHessian", "products"]
 
@@ -101,10 +102,7 @@ class ExactHessian:
             image = products(attribution, batch.x, vector[None], create_graph=False)[0]
             if transposed is None or not transposed.requires_grad:
                 return image
-            (image,) = torch.autograd.grad(
-                transposed, free, image, retain_graph=True, allow_unused=True, materialize_grads=True
-            )
-            return image
+            return input_gradient(transposed, free, image, retain_graph=True)
 
         return leading_eigenvector(
             apply,
@@ -132,19 +130,5 @@ def _check_size(attribution: Tensor, n: int) -> None:
 
 
 def products(outputs: Tensor, x: Tensor, vectors: Tensor, *, create_graph: bool = True) -> Tensor:
-    """Every vector times the Jacobian of `outputs` at x: (m, *outputs) to (m, *x); zero where x has no influence."""
-    if not outputs.requires_grad:
-        return torch.zeros(len(vectors), *x.shape, dtype=x.dtype, device=x.device)
-    batched = len(vectors) > 1
-    (result,) = torch.autograd.grad(
-        outputs,
-        x,
-        vectors if batched else vectors[0],
-        create_graph=create_graph,
-        retain_graph=True,
-        allow_unused=True,
-        is_grads_batched=batched,
-    )
-    if result is None:
-        return torch.zeros(len(vectors), *x.shape, dtype=x.dtype, device=x.device)
-    return result if batched else result[None]
+    """Multiply each vector by the Jacobian of `outputs` at x: (m, *outputs) to (m, *x); zero where x has no effect."""
+    return input_gradient(outputs, x, vectors, create_graph=create_graph, retain_graph=True, batched=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,9 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, POSITIVE, Choice, check_arguments, optional
-from robustxai._random import like_normal, like_uniform
 from robustxai.explainers import log_odds
 from robustxai.penalties._batch import ExplainedBatch
-from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
+from robustxai.perturbation import ThreatModel, ascend
 from robustxai.protocols import Norm
 
 __all__ = ["IGNorm"]
@@ -139,7 +137,7 @@ class IGNorm:
             return self._size(batch, points.reshape(x.shape), self.n_attack_points).flatten()
 
         step_size = self.step_size if self.step_size is not None else self.epsilon * min(2.5 / self.max_iter, 1.0)
-        start = batch.draw(partial(_inside, space, rows), rows.shape)
+        start = batch.draw(lambda shape, generator: space.random_points(rows.new_empty(shape), generator), rows.shape)
         delta = ascend(objective, rows, space, max_iter=self.max_iter, step_size=step_size, start=start)
         return x + delta.reshape(x.shape)
 
@@ -174,15 +172,3 @@ def _labels(batch: ExplainedBatch) -> Tensor:
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     # not of the softmax, which rounds to 1 for confident samples: their slope would be zero
     return torch.nn.functional.softplus(-log_odds(logits, labels))
-
-
-def _inside(space: PerturbationSet, like: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    """A perturbation for every row, uniform in the ball; the box is left to the ascent."""
-    x = like.new_empty(shape)
-    draw = 2 * like_uniform(x, generator) - 1
-    if space.norm == 2:
-        draw = space.normalize(like_normal(x, generator))
-        share = torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device)
-        radius = share ** (1 / max(x[0].numel(), 1))
-        draw = draw * radius.view(-1, *(1,) * (x.ndim - 1))
-    return space.epsilon * draw

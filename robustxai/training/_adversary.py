@@ -13,7 +13,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, check_arguments
 from robustxai.penalties import ExplainedBatch
 from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
-from robustxai.protocols import Ranking
+from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import RANKING, top_k_mask, unit_scores
 
 __all__ = ["GapAdversary", "LossAdversary"]
@@ -45,7 +45,7 @@ class GapAdversary:
     k: int
     epsilon: float = 0.5
     max_iter: int = 1
-    norm: float = 2
+    norm: Norm = 2
     ranking: Ranking = "magnitude"
 
     _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM, "ranking": RANKING}
@@ -88,7 +88,7 @@ class LossAdversary:
 
     epsilon: float = 0.1
     max_iter: int = 1
-    norm: float = math.inf
+    norm: Norm = math.inf
 
     _constraints = {"epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM}
 
@@ -105,10 +105,10 @@ class LossAdversary:
         return _climb(objective, batch.x, self.epsilon, self.max_iter, self.norm)
 
 
-def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, max_iter: int, norm: float) -> Tensor:
+def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, max_iter: int, norm: Norm) -> Tensor:
     step_size = epsilon * min(2.5 / max_iter, 1.0)  # enough to reach the far side of the ball, and one step its edge
     return x.detach() + ascend(objective, x, _ball(x, epsilon, norm), max_iter=max_iter, step_size=step_size)
 
 
-def _ball(x: Tensor, epsilon: float, norm: float) -> PerturbationSet:
+def _ball(x: Tensor, epsilon: float, norm: Norm) -> PerturbationSet:
     return ThreatModel(epsilon=epsilon, norm=norm).bind(np.zeros((1, *x.shape[1:]), np.float32), device=x.device)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robustxai.metrics import _inputs, ranking_thickness, relaxed_thickness
-from robustxai.metrics._ball import displacement_sampler
+from robustxai.perturbation import displacement_sampler
 
 from .doubles import Recorder
 

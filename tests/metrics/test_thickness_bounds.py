@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from robustxai.metrics import _inputs, relaxed_thickness, thickness_bounds
-from robustxai.metrics._ball import displacement_sampler
+from robustxai.perturbation import displacement_sampler
 from robustxai.ranking import unit_scores
 
 from .doubles import Double, logit_gradient

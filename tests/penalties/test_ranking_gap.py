@@ -131,7 +131,7 @@ def test_a_zero_attribution_and_a_single_unit_have_no_gap_and_finite_gradients()
     [
         ({"k": 0}, "k must be"),
         ({"k": 2, "pairs": "minimum"}, "Did you mean 'minimal'"),
-        ({"k": 2, "gap": "normalized"}, "Did you mean 'normalized'"),
+        ({"k": 2, "gap": "normalised"}, "Did you mean 'normalized'"),
         ({"k": 2, "margin": 0.0}, "margin must be"),
         ({"k": 2, "ranking": "sign"}, "Did you mean 'signed'"),
     ],
