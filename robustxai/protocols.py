@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 if TYPE_CHECKING:
-    from robustxai.penalties import ExplainedBatch
+    from robustxai.engine import ExplainedBatch
 
 __all__ = [
     "AbideSite",
@@ -341,18 +341,8 @@ class Metric(Protocol):
 class Penalty(Protocol):
     """A regularizer, to be minimized. Weights are applied to its mean, outside.
 
-    A penalty may have further attributes, which a training uses where they are present:
-
-    * ``in_weights = True`` declares that the penalty reads logits and attributions only and does not differentiate in
-      ``batch.x``. Small MLPs then train two to three times as fast.
-    * ``n_rows`` restricts the penalty to the first rows of a batch. It asks ``batch.among_first(n_rows)`` for their
-      number and returns as many values.
-    * ``point(batch)`` returns one other point per sample that is known before the network is evaluated. Both points
-      then share one pass.
-
-    A penalty that draws random numbers takes them from ``batch.draw`` or ``batch.randn_like``. Torch's global
-    generators are reproducible in a training too, but cost some microseconds per operation, and the parts of a batch
-    (``internal_batch_size``) draw other numbers than the whole batch.
+    Any callable of this form is a penalty. :class:`~robustxai.penalties.BasePenalty` lists the declarations by which a
+    penalty takes the fast ways of training.
     """
 
     def __call__(self, batch: ExplainedBatch, /) -> Tensor:

@@ -16,8 +16,8 @@ from sklearn.datasets import load_iris
 import robustxai
 from robustxai import attacks, certificates, metrics
 from robustxai.classifiers import _base
+from robustxai.engine import StackMember, train_together
 from robustxai.model_selection import PrecisionAtKScorer
-from robustxai.training import Member, train_together
 from tests.elsewhere import DEVICE, elsewhere
 
 X, y = load_iris(return_X_y=True)
@@ -57,7 +57,7 @@ def stacked(rates=(0.01, 0.02)):
     """Two classifiers that were trained as a stack, as a search does. (Its tasks are pickled, which "meta" is not.)"""
     classifiers = [robustxai.SoftplusClassifier(**params("SoftplusClassifier"), lr=rate) for rate in rates]
     checked = [clf._check_fit(X, y) for clf in classifiers]
-    members = [Member(clf._start(rows, len(c))[0], rows=0) for clf, (rows, _, c) in zip(classifiers, checked)]
+    members = [StackMember(clf._start(rows, len(c))[0], rows=0) for clf, (rows, _, c) in zip(classifiers, checked)]
     train_together(members, {0: checked[0][:2]})
     return [clf._finish(m.net, rows, c) for clf, m, (rows, _, c) in zip(classifiers, members, checked)]
 

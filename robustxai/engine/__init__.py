@@ -1,11 +1,22 @@
-"""Fast ways to compute what the rest of the library defines: written-out passes, stacks, frozen copies, surrogates."""
+"""Speed behind one interface: how an objective is differentiated, and how many networks are computed as one.
 
-from robustxai.engine._eval_batchnorm import steady
+:class:`Differentiation` is the interface, :func:`choose_differentiation` the one place that chooses. Classes ask for a
+fast way by declarations (:class:`BasePenalty`, ``single_gradient`` of an explainer, ``dense_layers`` of a network).
+"""
+
+from robustxai.engine._choice import choose_differentiation, lookahead_of
+from robustxai.engine._declared import declared, declares
+from robustxai.engine._differentiation import Autograd, Differentiation, Score, WrittenOut, input_gradient
+from robustxai.engine._eval_batchnorm import eval_batchnorm
+from robustxai.engine._explained_batch import ExplainedBatch
 from robustxai.engine._frozen import channels_last, frozen
-from robustxai.engine._held_statistics import held_statistics, layers_of_the_batch
+from robustxai.engine._held_statistics import held_statistics
 from robustxai.engine._known_gradient import known_gradient
 from robustxai.engine._mlp_passes import MLPPasses
+from robustxai.engine._penalty import BasePenalty
 from robustxai.engine._rows_at_once import MOST_ROWS, rows_at_once
+from robustxai.engine._stack import StackMember, Stop, TrainingRows, train_together
+from robustxai.engine._stack_key import stack_key
 from robustxai.engine._stack_rows import StackRows, of_rows
 from robustxai.engine._stacked_mlp import StackedMLP
 from robustxai.engine._surrogate import (
@@ -15,23 +26,42 @@ from robustxai.engine._surrogate import (
     set_beta,
     softplus_surrogate,
 )
+from robustxai.engine._tensor_batches import TensorBatches, batch_size_of, tensors_of
 
 __all__ = [
     "MOST_ROWS",
+    "Autograd",
+    "BasePenalty",
+    "Differentiation",
+    "ExplainedBatch",
     "MLPPasses",
+    "Score",
+    "StackMember",
     "StackRows",
     "StackedMLP",
+    "Stop",
+    "TensorBatches",
+    "TrainingRows",
+    "WrittenOut",
+    "batch_size_of",
     "channels_last",
+    "choose_differentiation",
+    "declared",
+    "declares",
+    "eval_batchnorm",
     "fix_beta",
     "frozen",
     "has_piecewise_linear",
     "held_statistics",
+    "input_gradient",
     "is_piecewise_linear",
     "known_gradient",
-    "layers_of_the_batch",
+    "lookahead_of",
     "of_rows",
     "rows_at_once",
     "set_beta",
     "softplus_surrogate",
-    "steady",
+    "stack_key",
+    "tensors_of",
+    "train_together",
 ]

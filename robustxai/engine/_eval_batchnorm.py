@@ -1,4 +1,4 @@
-"""Batch normalization in training steps that look at inputs: evaluation-mode statistics, and none of them updated."""
+"""Evaluation-mode batch normalization for training steps that explain inputs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from robustxai.engine._held_statistics import held_statistics, layers_of_the_batch
+from robustxai.engine._held_statistics import batchnorm_in_training, held_statistics
 
-__all__ = ["steady"]
-
-
-def steady(module: Any) -> Any:
-    """`module` itself, or if batches have statistics in it, a view of it whose forward pass does without them."""
-    if not isinstance(module, nn.Module) or isinstance(module, _Steady):  # passes that are written out have no layers
-        return module
-    return _Steady(module) if layers_of_the_batch(module) else module
+__all__ = ["eval_batchnorm"]
 
 
-class _Steady(nn.Module):
-    """The same weights and buffers; dropout and all else is as it is in the module."""
+def eval_batchnorm(network: Any) -> Any:
+    """Return a view of `network` with batch normalization in evaluation mode; `network` itself if it has none.
 
+    The view shares weights and buffers, and does not update running statistics. Dropout and all else stay in the mode
+    of the network. Written-out passes have no layers and are returned as they are.
+    """
+    if not isinstance(network, nn.Module) or isinstance(network, _EvalBatchNorm):
+        return network
+    return _EvalBatchNorm(network) if batchnorm_in_training(network) else network
+
+
+class _EvalBatchNorm(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.training = module.training

@@ -10,14 +10,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from robustxai._arguments import Instance, checked
 
-__all__ = ["held_statistics", "layers_of_the_batch"]
+__all__ = ["batchnorm_in_training", "held_statistics"]
 
 
 @contextmanager
 @checked(module=Instance(nn.Module))
 def held_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch normalization inside of `module` uses its running statistics in the block, and does not update them."""
-    layers = layers_of_the_batch(module)
+    """Let batch normalization in `module` use its running statistics inside of the block, without updating them."""
+    layers = batchnorm_in_training(module)
     for layer in layers:
         layer.training = False
     try:
@@ -28,6 +28,6 @@ def held_statistics(module: nn.Module) -> Iterator[None]:
 
 
 @checked(module=Instance(nn.Module))
-def layers_of_the_batch(module: nn.Module) -> list[_BatchNorm]:
-    """The layers that normalize by the statistics of a batch now and would not in evaluation mode."""
+def batchnorm_in_training(module: nn.Module) -> list[_BatchNorm]:
+    """Return the layers that normalize by batch statistics now and would not in evaluation mode."""
     return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training and m.running_mean is not None]

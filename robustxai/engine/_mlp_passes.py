@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from robustxai._arguments import POSITIVE, Each, Either, Instance, checked, optional
 from robustxai.activations import beta_of, find_activation
-from robustxai.nets._mlp import MLP
+from robustxai.engine._dense_layers import plain_dense_layers
+from robustxai.engine._differentiation import WrittenOut
 
 __all__ = ["MLPPasses"]
 
 _TENSOR = Instance(Tensor)
 
 
-class MLPPasses:
+class MLPPasses(WrittenOut):
     r"""The forward pass and the input gradient of one MLP, or of a stack of S with the same shape and activation.
 
     .. math::
@@ -35,15 +36,13 @@ class MLPPasses:
 
     and :math:`\dot z_l` joins the ordinary backward pass. Autograd's own way there is a backward pass of a backward
     pass: three times as many operations, each of which costs a small network more to start than to compute. So the
-    graph is cut here: logits and gradients are leaves, a loss of them is differentiated down to them, and `backward`
-    carries on from there to the parameters. Units of softplus work on :math:`\beta z_l` and pass on
-    :math:`\beta a_l = \ln(1 + e^{\beta z_l})`, whatever beta is; the products around them take its factors along.
+    graph is cut here. Logits and gradients are leaves, autograd differentiates a loss down to them, and
+    `finish_backward` continues from there to the parameters. Units of softplus work on :math:`\beta z_l` and return
+    :math:`\beta a_l = \ln(1 + e^{\beta z_l})` for any beta; the matrix products around them absorb its factors.
 
-    The tensors of a step are those of the step before: fresh memory has to be made by the system page by page, which
-    takes a stack a quarter of its time.
-
-    Inputs that require a gradient themselves are none of this: their logits and gradients have autograd's graph, for
-    those who differentiate in the inputs.
+    A step reuses the tensors of the step before as buffers: allocating fresh memory takes a stack a quarter of its
+    time. At inputs that require a gradient, logits and gradients have autograd's graph instead, for penalties that
+    differentiate in the inputs.
 
     Parameters
     ----------
@@ -66,9 +65,9 @@ class MLPPasses:
     >>> from robustxai.nets import MLP
     >>> net, x = MLP(3, 2), torch.ones(4, 3)
     >>> passes = MLPPasses.of(net)
-    >>> loss = passes.input_gradient(x, torch.tensor([[-1.0, 1.0]] * 4)).square().sum()
+    >>> loss = passes.vector_jacobian(x, torch.tensor([[-1.0, 1.0]] * 4)).square().sum()
     >>> loss.backward()
-    >>> passes.backward()
+    >>> passes.finish_backward()
     >>> net.layers[0].weight.grad.shape
     torch.Size([64, 3])
     """
@@ -91,65 +90,67 @@ class MLPPasses:
         record = find_activation(activation)
         if record is None or not record.is_written_out:
             raise NotImplementedError(f"The derivatives of {activation.__name__} are not written out.")
+        self.network = self
         self.activation = record
         self.parameters = [*weights, *biases]
         self.skip = skip
         smooth = record.has_beta and len(weights) > 1
-        #: A number goes into the products, one for each member of a stack into the weights.
+        #: A single beta goes into the products; one beta for each model of a stack goes into the weights.
         self.beta = beta if smooth and not isinstance(beta, Tensor) else 1.0
         self.betas = beta if smooth and isinstance(beta, Tensor) and bool((beta != 1).any()) else None
         self._latest: _Trace | None = None
-        #: Passes since the last `backward`.
+        #: Passes since the last `finish_backward`.
         self._open: list[_Trace] = []
-        #: What the passes write to: of the first one since the last `backward`, of the second, and so on, by rows.
-        self._rooms: dict[Any, dict[Any, Tensor]] = {}
+        #: Output buffers by the number of the pass since the last `finish_backward` and by its rows.
+        self._buffers: dict[Any, dict[Any, Tensor]] = {}
 
     @classmethod
     def of(cls, module: nn.Module) -> MLPPasses | None:
-        """The passes of `module`, on its own weights; None for a network that may compute something else."""
-        if type(module) is not MLP or any(has_hooks(part) for part in module.modules()):
+        """Return the passes of `module` on its own weights; None for a network that may compute something else.
+
+        The network must declare the method ``dense_layers`` in its own class, as :class:`robustxai.nets.MLP` does.
+        """
+        try:
+            linear, units, skip = plain_dense_layers(module)
+        except NotImplementedError:
             return None
-        layers = [layer for layer in module.layers if isinstance(layer, nn.Linear)]
-        units = [layer for layer in module.layers if not isinstance(layer, nn.Linear)]
-        if len({type(unit) for unit in units}) != 1 or not cls.knows(type(units[0])):
-            return None
-        if any(type(layer) is not nn.Linear for layer in layers):  # a parametrized layer computes its weights
+        if not units or not cls.knows(type(units[0])):
             return None
         beta = beta_of(units[0]) or 1.0
-        skip = None if module.skip is None else module.skip.weight
-        return cls(type(units[0]), [layer.weight for layer in layers], [layer.bias for layer in layers], skip, beta)
+        weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
+        return cls(type(units[0]), weights, biases, None if skip is None else skip.weight, beta)
 
     @staticmethod
     def knows(activation: type[nn.Module]) -> bool:
-        """Whether the slope of `activation` is written out here."""
+        """Return whether the slope of `activation` is written out."""
         record = find_activation(activation)
         return record is not None and record.is_written_out
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features): a leaf, see `backward`."""
+        """Return logits of shape (*batch, n_classes) for x of shape (*batch, n_features), a leaf of the graph."""
         self._latest = trace = _Trace(self, x)
-        if trace.rooms is None:
+        if trace.buffers is None:
             return trace.forward(self.parameters, self.skip)
-        # without a graph because nothing in it asks for one: no_grad() takes as long as an operation
+        # detached inputs build no graph; entering no_grad() would take as long as an operation
         values = [parameter.detach() for parameter in self.parameters]
         trace.logits = trace.forward(values, None if self.skip is None else self.skip.detach())
         self._open.append(trace)
         return trace.logits.requires_grad_()
 
-    def input_gradient(self, x: Tensor, cotangent: Tensor) -> Tensor:
-        """Gradient of ``cotangent . logits`` at the `x` of the latest forward pass, a leaf; shaped like x."""
+    def vector_jacobian(self, x: Tensor, cotangent: Tensor) -> Tensor:
+        """Return the gradient of ``cotangent . logits`` at the `x` of the latest pass, a leaf; shaped like x."""
         if self._latest is None or self._latest.x is not x:
             self(x)
         trace = self._latest
         assert trace is not None
-        if trace.rooms is None:
+        if trace.buffers is None:
             return trace.gradient(cotangent)[0]
         gradient, u = trace.gradient(cotangent.detach())
         trace.gradients.append((gradient.requires_grad_(), cotangent, u))
         return gradient
 
-    def backward(self) -> None:
-        """Add to the parameters' ``grad`` what has arrived at the leaves, and forget the passes."""
+    def finish_backward(self) -> None:
+        """Add the gradients that arrived at the leaves to the parameters' ``grad``, and drop the passes."""
         parameters = [*self.parameters, *([] if self.skip is None else [self.skip])]
         for trace in self._open:
             for parameter, change in zip(parameters, trace.backward()):
@@ -159,23 +160,17 @@ class MLPPasses:
         self._latest = None
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether somebody listens to, or changes, what the module computes or what its parameters receive."""
-    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    return bool(own) or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters(False))
-
-
 class _Trace:
-    """What a forward pass at `x` leaves behind."""
+    """Intermediate values of one forward pass at `x`."""
 
     def __init__(self, passes: MLPPasses, x: Tensor) -> None:
         self.activation, self.beta, self.betas = passes.activation, passes.beta, passes.betas
         self.n_layers = len(passes.parameters) // 2
         self.x = x
-        #: What is written to where logits and gradients are leaves; None where autograd has the graph.
-        self.rooms: dict[Any, Tensor] | None = None
+        #: Output buffers where logits and gradients are leaves; None where autograd keeps the graph.
+        self.buffers: dict[Any, Tensor] | None = None
         if torch.is_grad_enabled() and not x.requires_grad:
-            self.rooms = passes._rooms.setdefault((len(passes._open), x.shape[:-1]), {})
+            self.buffers = passes._buffers.setdefault((len(passes._open), x.shape[:-1]), {})
         self.logits: Tensor | None = None
         #: Every input gradient with its cotangent and its u.
         self.gradients: list[tuple[Tensor, Tensor, list[Tensor]]] = []
@@ -195,9 +190,9 @@ class _Trace:
         for weight, bias in zip(weights[:-1], biases[:-1]):
             width, layer = weight.shape[-2], len(self.s)
             z = self.affine(
-                bias, self.a[-1], weight.mT, beta=self.beta, alpha=factor, out=self._room("z", layer, width)
+                bias, self.a[-1], weight.mT, beta=self.beta, alpha=factor, out=self._buffer("z", layer, width)
             )
-            out = self._room("a", layer, width)
+            out = self._buffer("a", layer, width)
             a, s = self.activation.evaluate(z, out)
             self.a.append(a)
             self.s.append(s)
@@ -211,7 +206,7 @@ class _Trace:
         q, number = cotangent, len(self.gradients)
         for layer in range(len(self.s) - 1, -1, -1):
             weight, s = self.weights[layer + 1], self.s[layer]
-            out = self._room(number, layer, weight.shape[-1])
+            out = self._buffer(number, layer, weight.shape[-1])
             q = s * self.product(q, weight) if out is None else self.product(q, weight, out=out).mul_(s)
             u.append(q)
         q = self.product(q, self.weights[0])
@@ -243,7 +238,7 @@ class _Trace:
         d = arrived
         for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
             self.d_weights[layer] = self._outer(u, d, self.d_weights[layer])
-            d = self.product(d, self.weights[layer].mT, out=self._room("d", layer, u.shape[-1]))
+            d = self.product(d, self.weights[layer].mT, out=self._buffer("d", layer, u.shape[-1]))
             if bend is not None:
                 bent = bend(u.mul_(d), a, s)
                 self.d_z[layer] = bent if (other := self.d_z[layer]) is None else other.add_(bent)
@@ -265,7 +260,7 @@ class _Trace:
             if layer < len(self.s):
                 if arrived is not None:
                     weight = self.weights[layer + 1]
-                    arrived = self.product(arrived, weight, out=self._room("d", layer, weight.shape[-1]))
+                    arrived = self.product(arrived, weight, out=self._buffer("d", layer, weight.shape[-1]))
                     arrived.mul_(self.s[layer])
                 if (late := self.d_z[layer]) is not None:
                     arrived = self.beta * late if arrived is None else arrived.add_(late, alpha=self.beta)
@@ -274,14 +269,14 @@ class _Trace:
                 self.d_weights[layer] = self._outer(arrived, self.a[layer], self.d_weights[layer], factor)
                 self.d_biases[layer] = arrived.sum(dim=-2, keepdim=arrived.ndim == 3)
 
-    def _room(self, name: Any, layer: int, width: int) -> Tensor | None:
-        """Something to write the hidden layer's `name` to; None where autograd needs what is there."""
-        if self.rooms is None:
+    def _buffer(self, name: Any, layer: int, width: int) -> Tensor | None:
+        """Return the buffer for `name` of a hidden layer; None where autograd needs the values later."""
+        if self.buffers is None:
             return None
-        room = self.rooms.get((name, layer))
-        if room is None:
-            room = self.rooms[name, layer] = self.x.new_empty(*self.x.shape[:-1], width)
-        return room
+        buffer = self.buffers.get((name, layer))
+        if buffer is None:
+            buffer = self.buffers[name, layer] = self.x.new_empty(*self.x.shape[:-1], width)
+        return buffer
 
     def _outer(self, left: Tensor, right: Tensor, total: Tensor | None, factor: float = 1.0) -> Tensor:
         """`factor` times the sum over rows of the outer products, added to `total`."""

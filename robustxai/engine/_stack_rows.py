@@ -1,4 +1,4 @@
-"""Rows that each go through their own network of a stack."""
+"""One batch whose rows each pass their own network of a stack."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class StackRows(nn.Module):
     def __init__(self, stack: StackedMLP, owner: Tensor) -> None:
         super().__init__()
         present, owner, counts = owner.unique_consecutive(return_inverse=True, return_counts=True)
-        self.stack = stack if len(present) == stack.n_members else stack.select(present)
+        self.stack = stack if len(present) == stack.n_models else stack.select(present)
         self.n_slots = int(counts.max())
         self.full = len(owner) == len(present) * self.n_slots
         self.register_buffer("owner", owner)
-        # networks take their rows as (members, slots, features); the last slots of some of them stay empty
+        # networks take their rows as (models, slots, features); the last slots of some of them stay empty
         first = counts.cumsum(0) - counts
         self.register_buffer("slots", owner * self.n_slots + torch.arange(len(owner)).to(owner) - first[owner])
 
@@ -44,16 +44,16 @@ class StackRows(nn.Module):
         """Logits of shape (n, n_classes) for x of shape (n, n_features)."""
         rows = x
         if not self.full:
-            rows = x.new_zeros(self.stack.n_members * self.n_slots, x.shape[1]).index_copy(0, self.slots, x)
+            rows = x.new_zeros(self.stack.n_models * self.n_slots, x.shape[1]).index_copy(0, self.slots, x)
         logits = self.stack(rows.unflatten(0, (-1, self.n_slots))).flatten(0, 1)
         return logits if self.full else logits.index_select(0, self.slots)
 
     def of_rows(self, rows: Tensor) -> Self:
-        """The same for some of the rows, a mask of shape (n,) or ascending numbers."""
+        """Restrict the networks to some of the rows, a mask of shape (n,) or ascending numbers."""
         return type(self)(self.stack, self.owner[rows])
 
 
 @checked(module=Instance(nn.Module), rows=Instance(Tensor))
 def of_rows(module: nn.Module, rows: Tensor) -> nn.Module:
-    """What computes some of the rows of `module`: itself, unless it is a `StackRows`."""
+    """Restrict `module` to the given rows; only a `StackRows` depends on them."""
     return module.of_rows(rows) if isinstance(module, StackRows) else module

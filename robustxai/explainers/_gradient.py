@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from robustxai._arguments import Choice, Instance, check_arguments, checked
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
+from robustxai.engine import input_gradient
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 from robustxai.protocols import Explainer, Output
 
@@ -64,6 +66,9 @@ class Gradient:
     tensor([[ 3., -1.]])
     """
 
+    #: The attribution is one input gradient, which trainings may write out.
+    single_gradient: ClassVar[bool] = True
+
     output: Output = "probability"
 
     __repr__ = short_repr
@@ -78,18 +83,8 @@ class Gradient:
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
         """Attribution of class `target` at `x`, shaped like x."""
-        shared = logits is not None  # the caller still needs the graph behind its logits
-        written_out = getattr(type(module), "input_gradient", None)
-        if written_out is not None:
-            cotangent = self._cotangent(module(x) if logits is None else logits, target)
-            attribution = written_out(module, x, cotangent if create_graph else cotangent.detach())
-            return attribution if create_graph else attribution.detach()
-        with torch.enable_grad():
-            if logits is None:
-                x = x if x.requires_grad else x.detach().requires_grad_()
-                logits = module(x)
-            score = self._score(logits, target).sum()
-            return torch.autograd.grad(score, x, create_graph=create_graph, retain_graph=shared or create_graph)[0]
+        score = _Score(self, target)
+        return input_gradient(module, x, score, logits=logits, create_graph=create_graph)
 
     def scaled(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
@@ -116,28 +111,39 @@ class Gradient:
             return Gradient("log_odds")
         return UpToScale(self) if self.output == "cross_entropy" else self
 
-    def _score(self, logits: Tensor, target: Tensor) -> Tensor:
-        if self.output == "logit":
+
+@dataclass(frozen=True)
+class _Score:
+    """The explained output of class `target`, and its gradient in the logits."""
+
+    explainer: Gradient
+    target: Tensor
+
+    def value(self, logits: Tensor) -> Tensor:
+        """Return the explained output, shape (*batch,)."""
+        output, target = self.explainer.output, self.target
+        if output == "logit":
             return logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
         margin = log_odds(logits, target)
-        if self.output == "log_odds":
+        if output == "log_odds":
             return margin
-        if self.output == "cross_entropy":
+        if output == "cross_entropy":
             return nn.functional.softplus(-margin)
         return torch.where(margin >= 0, -torch.sigmoid(-margin), torch.sigmoid(margin))
 
-    def _cotangent(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Gradient of the score in the logits, for networks that write out their own gradient; shape of `logits`."""
-        own = _own_slopes(logits.shape[-1], self.output, logits.dtype, logits.device)[target]
-        if self.output == "logit":
+    def cotangent(self, logits: Tensor) -> Tensor:
+        """Return the gradient of the output in the logits, shaped like `logits`."""
+        output, target = self.explainer.output, self.target
+        own = _own_slopes(logits.shape[-1], output, logits.dtype, logits.device)[target]
+        if output == "logit":
             return own
         slopes = own
         if logits.shape[-1] > 2:
             slopes = own - logits.masked_fill(own.bool(), float("-inf")).softmax(dim=-1)
-        if self.output == "log_odds":
+        if output == "log_odds":
             return slopes
         margin = log_odds(logits, target)
-        if self.output == "cross_entropy":
+        if output == "cross_entropy":
             return -torch.sigmoid(-margin).unsqueeze(-1) * slopes
         return (torch.sigmoid(margin) * torch.sigmoid(-margin)).unsqueeze(-1) * slopes
 

@@ -17,7 +17,8 @@ from sklearn.pipeline import Pipeline
 from robustxai._fingerprint import digest
 from robustxai._switches import own_switches
 from robustxai.classifiers import BaseExplainableClassifier
-from robustxai.training import HeldOut, Member, ObjectiveNet, Rows, batch_size_of, stack_key, train_together
+from robustxai.engine import StackMember, TrainingRows, batch_size_of, stack_key, train_together
+from robustxai.training import HeldOut, ObjectiveNet
 
 __all__ = ["StackedFit", "begin_fits", "portions", "train_fits"]
 
@@ -41,7 +42,7 @@ class StackedFit:
         Parameters set; a pipeline's first steps are fitted where the fit can be stacked.
     part : int
         Number of the part of the data.
-    members : list of Member
+    members : list of StackMember
         Phases of the training, the warm-up first; empty where the fit cannot be stacked.
     why_not : str
         The reason for that.
@@ -56,7 +57,7 @@ class StackedFit:
 
     estimator: Any
     part: int
-    members: list[Member] = field(default_factory=list)
+    members: list[StackMember] = field(default_factory=list)
     why_not: str = ""
     rows: Hashable = None
     classes: Any = None
@@ -74,7 +75,7 @@ class StackedFit:
         return next((m.error for m in self.members if m.error is not None), None)
 
     @own_switches()
-    def fitted(self, data: dict[Hashable, Rows]) -> Any:
+    def fitted(self, data: dict[Hashable, TrainingRows]) -> Any:
         """The estimator as trained so far; raises what ended the training."""
         if self.error is not None:
             raise self.error
@@ -95,7 +96,7 @@ def begin_fits(
     candidates: Iterable[tuple[Any, int]],
     parts: Sequence[tuple[Any, Any]],
     watched: dict[Hashable, HeldOut | None] | None = None,
-) -> tuple[list[StackedFit], dict[Hashable, Rows]]:
+) -> tuple[list[StackedFit], dict[Hashable, TrainingRows]]:
     """Check and initialize every fit, on the CPU's clock of an ordinary one.
 
     Parameters
@@ -115,7 +116,7 @@ def begin_fits(
         What the fits train on, after the first steps of their pipelines.
     """
     fits: list[StackedFit] = []
-    data: dict[Hashable, Rows] = {}
+    data: dict[Hashable, TrainingRows] = {}
     watched = {} if watched is None else watched
     for estimator, part in candidates:
         try:
@@ -132,7 +133,7 @@ def begin_fits(
 def _begin(
     fit: StackedFit,
     part: tuple[Any, Any],
-    data: dict[Hashable, Rows],
+    data: dict[Hashable, TrainingRows],
     watched: dict[Hashable, HeldOut | None],
 ) -> None:
     X, y = part
@@ -160,7 +161,7 @@ def _begin(
     nets = classifier._start(rows, len(fit.classes), watched[key])
     fit.key = tuple(stack_key(net) for net in nets)
     hash(fit.key)  # now, where an error is about this fit alone
-    fit.members = [Member(net, fit.rows) for net in nets]
+    fit.members = [StackMember(net, fit.rows) for net in nets]
 
 
 def _content(rows: np.ndarray, codes: np.ndarray) -> Hashable:
@@ -170,7 +171,7 @@ def _content(rows: np.ndarray, codes: np.ndarray) -> Hashable:
 
 def train_fits(
     fits: Sequence[StackedFit],
-    data: dict[Hashable, Rows],
+    data: dict[Hashable, TrainingRows],
     *,
     share: float = 1.0,
     n_jobs: int | None = None,
@@ -231,8 +232,8 @@ def _member_bytes(net: ObjectiveNet, n_rows: int) -> int:
 
 @own_switches()
 def _train_chunk(
-    fits: list[list[Member]], data: dict[Hashable, Rows], share: float
-) -> tuple[list[list[Member]], float]:
+    fits: list[list[StackMember]], data: dict[Hashable, TrainingRows], share: float
+) -> tuple[list[list[StackMember]], float]:
     """The members of a stack's fits, trained, and the seconds that each fit took of it."""
     start = time.perf_counter()
     copies = copy.deepcopy(fits)  # so that a second attempt begins where this one began
@@ -248,7 +249,7 @@ def _train_chunk(
     return copies, (time.perf_counter() - start) / len(fits)
 
 
-def _train(fits: list[list[Member]], data: dict[Hashable, Rows], share: float) -> None:
+def _train(fits: list[list[StackMember]], data: dict[Hashable, TrainingRows], share: float) -> None:
     phases = list(zip(*fits))
     total = sum(phase[0].net.max_epochs for phase in phases)
     target = max(1, round(share * total))

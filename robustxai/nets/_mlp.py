@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -11,7 +12,25 @@ from torch import Tensor, nn
 from robustxai._arguments import COUNT, FLAG, POSITIVE, Each, checked
 from robustxai.activations import ACTIVATION, make_activation
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "DenseLayers"]
+
+
+class DenseLayers(NamedTuple):
+    """Layers of a multi-layer perceptron, in the order in which the input passes them.
+
+    Attributes
+    ----------
+    linear : list of nn.Linear
+        L + 1 affine layers, with bias.
+    units : list of nn.Module
+        The L activations between them.
+    skip : nn.Linear or None
+        Linear path from the input to the logits, without bias.
+    """
+
+    linear: list[nn.Linear]
+    units: list[nn.Module]
+    skip: nn.Linear | None
 
 
 class MLP(nn.Module):
@@ -56,6 +75,15 @@ class MLP(nn.Module):
         """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features)."""
         logits = self.layers(x)
         return logits if self.skip is None else logits + self.skip(x)
+
+    def dense_layers(self) -> DenseLayers:
+        """Return the layers, from which trainings write out the derivatives of the network.
+
+        A network of another class that computes the equation above declares this method too, and then trains as fast
+        as an MLP. The method must stand in the class itself: a subclass may compute something else.
+        """
+        layers: list[Any] = list(self.layers)
+        return DenseLayers(layers[::2], layers[1::2], self.skip)
 
     def check_shape(self, shape: Sequence[int]) -> None:
         """ValueError unless X of this shape, batch axis included, is a table."""

@@ -1,6 +1,6 @@
 """Regularizers, one a file: a function of an explained batch that returns one value per sample, to be minimized."""
 
-from robustxai.penalties._batch import ExplainedBatch
+from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._certified_gap import CertifiedGap
 from robustxai.penalties._cross_lipschitz import CrossLipschitz
 from robustxai.penalties._distillation import Distillation, TangentDistillation
@@ -14,6 +14,7 @@ from robustxai.protocols import Penalty
 
 __all__ = [
     "SSR",
+    "BasePenalty",
     "CertifiedGap",
     "CrossLipschitz",
     "Distillation",

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, check_arguments, optional
 from robustxai.bounds import Ball, bound_attribution, check_explainer, pair_bounds, read_network
-from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._ranking_gap import boundary_pairs
+from robustxai.penalties._scale import SMALLEST_SCALE
 from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import RANKING, boundary_sets, count_units, unit_scores
 
@@ -18,7 +19,7 @@ __all__ = ["CertifiedGap"]
 
 
 @dataclass(frozen=True)
-class CertifiedGap:
+class CertifiedGap(BasePenalty):
     r"""Hinge of the proven lower bounds on the gaps at the boundary, per sample.
 
     .. math::

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optional
-from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
+from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._exact_hessian import products
 from robustxai.penalties._ranking_gap import boundary_pairs
+from robustxai.penalties._scale import safe_sqrt
 from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, unit_scores
 
@@ -20,7 +22,7 @@ _REDUCTIONS = ("min", "mean")
 
 
 @dataclass(frozen=True)
-class CrossLipschitz:
+class CrossLipschitz(BasePenalty):
     r"""Minus the least (or mean) ratio of gap to slope over the pairs at the boundary, per sample.
 
     .. math::
@@ -58,6 +60,8 @@ class CrossLipschitz:
     Hein and Andriushchenko, *Formal guarantees on the robustness of a classifier against adversarial manipulation*,
     2017; Chen et al., *Robust ranking explanations*, 2023, Section 3.3.
     """
+
+    stackable: ClassVar[bool] = True
 
     k: int
     n_pairs: int | None = None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, POSITIVE, Choice, Instance, check_arguments
+from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.explainers import SmoothGrad
-from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.penalties._scale import SMALLEST_SCALE
 from robustxai.perturbation import tangent_noise
 
 __all__ = ["Distillation", "TangentDistillation"]
@@ -19,7 +21,7 @@ _VARIANTS = ("paper", "reference")
 
 
 @dataclass(frozen=True, eq=False)
-class Distillation:
+class Distillation(BasePenalty):
     r"""Kullback-Leibler divergence of the student g from the teacher f at the inputs, per sample.
 
     .. math:: L(g, f) = T^2\, \mathrm{KL}\bigl(\mathrm{softmax}(f / T) \,\|\, \mathrm{softmax}(g / T)\bigr)
@@ -31,6 +33,8 @@ class Distillation:
     temperature : float, default=4.0
         T, on both sides; the square keeps the size of the gradient. 4 as in the published code.
     """
+
+    first_order: ClassVar[bool] = True
 
     teacher: nn.Module
     temperature: float = 4.0
@@ -48,7 +52,7 @@ class Distillation:
 
 
 @dataclass(frozen=True, eq=False)
-class TangentDistillation:
+class TangentDistillation(BasePenalty):
     r"""The student must say across the explanation's direction what the teacher says on it; sum over copies.
 
     .. math::
@@ -89,6 +93,8 @@ class TangentDistillation:
     ----------
     Tang et al., *Defense against explanation manipulation*, 2021, Eq. 4-6; Smilkov et al., *SmoothGrad*, 2017.
     """
+
+    first_order: ClassVar[bool] = True
 
     teacher: nn.Module
     along: float = 0.5

@@ -8,13 +8,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from robustxai._arguments import POSITIVE, check_arguments
-from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
+from robustxai.engine import BasePenalty, ExplainedBatch
+from robustxai.penalties._scale import safe_sqrt
 
 __all__ = ["EstimatedHessian"]
 
 
 @dataclass(frozen=True)
-class EstimatedHessian:
+class EstimatedHessian(BasePenalty):
     r"""Finite-difference estimate of the Hessian norm, per sample.
 
     .. math::
@@ -37,7 +38,8 @@ class EstimatedHessian:
     Moosavi-Dezfooli et al., *Robustness via curvature regularization, and vice versa*, 2019; Chen et al., 2023, 4.2.
     """
 
-    in_weights: ClassVar[bool] = True
+    differentiates_inputs: ClassVar[bool] = False
+    stackable: ClassVar[bool] = True
 
     kappa: float = 1e-2
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, Choice, check_arguments, optional
+from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.explainers import Gradient
-from robustxai.penalties._batch import ExplainedBatch, safe_sqrt
 from robustxai.penalties._lanczos import leading_eigenvector
+from robustxai.penalties._scale import safe_sqrt
 from robustxai.perturbation import input_gradient
 
 __all__ = ["ExactHessian", "products"]
@@ -21,7 +22,7 @@ _MAX_ENTRIES = 2**30
 
 
 @dataclass(frozen=True)
-class ExactHessian:
+class ExactHessian(BasePenalty):
     r"""Norm of the derivative H of the attribution in the input, per sample.
 
     .. math::

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, POSITIVE, Choice, check_arguments, optional
+from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.explainers import log_odds
-from robustxai.penalties._batch import ExplainedBatch
 from robustxai.perturbation import ThreatModel, ascend
 from robustxai.protocols import Norm
 
@@ -22,7 +22,7 @@ _OBJECTIVES = ("norm", "sum_norm")
 
 
 @dataclass(frozen=True)
-class IGNorm:
+class IGNorm(BasePenalty):
     r"""Size of the integrated gradients of the cross-entropy on the way to the worst point in the ball, per sample.
 
     .. math::

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optional
-from robustxai.engine import known_gradient
-from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.engine import BasePenalty, ExplainedBatch, known_gradient
+from robustxai.penalties._scale import SMALLEST_SCALE
 from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING, boundary_sets, top_k_set, unit_scores
 
@@ -21,7 +21,7 @@ _GAPS = ("normalized", "linear", "exponential", "hinge")
 
 
 @dataclass(frozen=True)
-class RankingGap:
+class RankingGap(BasePenalty):
     r"""Mean over pairs of a falling function of the gap between the scores s of a top-k and another unit.
 
     .. math::
@@ -63,7 +63,9 @@ class RankingGap:
     Chen et al., *Robust ranking explanations*, 2023, Eq. 6 and Section 3.2.
     """
 
-    in_weights: ClassVar[bool] = True
+    differentiates_inputs: ClassVar[bool] = False
+    stackable: ClassVar[bool] = True
+    mixes_in_stacks: ClassVar[bool] = True
 
     k: int
     pairs: str = "all"

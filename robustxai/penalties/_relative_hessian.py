@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import POSITIVE, check_arguments
-from robustxai.engine import known_gradient
-from robustxai.penalties._batch import SMALLEST_SCALE, ExplainedBatch
+from robustxai.engine import BasePenalty, ExplainedBatch, known_gradient
+from robustxai.penalties._scale import SMALLEST_SCALE
 
 __all__ = ["RelativeHessian"]
 
 
 @dataclass(frozen=True)
-class RelativeHessian:
+class RelativeHessian(BasePenalty):
     r"""Difference quotient of the normalized attribution in a random direction, per sample.
 
     .. math::
@@ -41,7 +41,8 @@ class RelativeHessian:
     Hutchinson, *A stochastic estimator of the trace of the influence matrix*, 1989.
     """
 
-    in_weights: ClassVar[bool] = True
+    differentiates_inputs: ClassVar[bool] = False
+    stackable: ClassVar[bool] = True
 
     kappa: float = 0.3
 

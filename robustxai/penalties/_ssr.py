@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, Choice, check_arguments
-from robustxai.engine import is_piecewise_linear
-from robustxai.penalties._batch import ExplainedBatch
+from robustxai.engine import BasePenalty, ExplainedBatch, is_piecewise_linear
 from robustxai.penalties._exact_hessian import products
 from robustxai.penalties._lanczos import leading_eigenvector
 
@@ -19,7 +18,7 @@ _METHODS = ("auto", "closed", "power")
 
 
 @dataclass(frozen=True)
-class SSR:
+class SSR(BasePenalty):
     r"""Largest eigenvalue of the Hessian of the cross-entropy in the input, per sample.
 
     .. math::

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, check_arguments
-from robustxai.penalties import ExplainedBatch
+from robustxai.engine import ExplainedBatch
 from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
 from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import RANKING, top_k_mask, unit_scores
@@ -85,6 +86,9 @@ class LossAdversary:
     norm : {2, inf}, default=inf
         p.
     """
+
+    #: The adversary differentiates the network once, so that a compiled one will do.
+    first_order: ClassVar[bool] = True
 
     epsilon: float = 0.1
     max_iter: int = 1

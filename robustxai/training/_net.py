@@ -20,21 +20,24 @@ from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Function, Inst
 from robustxai._portable import available, pack, unpack
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
-from robustxai.engine import MLPPasses
+from robustxai.engine import (
+    Differentiation,
+    ExplainedBatch,
+    Stop,
+    TensorBatches,
+    choose_differentiation,
+    declares,
+    lookahead_of,
+)
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
-from robustxai.penalties import Distillation, ExplainedBatch, Penalty, TangentDistillation
-from robustxai.training._adversary import LossAdversary
+from robustxai.penalties import Penalty
 from robustxai.training._foreign import is_ours, may_draw
-from robustxai.training._iterator import TensorBatches
 from robustxai.training._module_check import check_has_weights
 from robustxai.training._parts import PartOfBatch, check_sum, criterion_shares
 from robustxai.training._schedule import OneCycle
 
-__all__ = ["ObjectiveNet", "Stop", "Term"]
-
-#: Penalties and adversaries that differentiate the module once only; all others need second derivatives.
-_FIRST_ORDER = (Distillation, TangentDistillation, LossAdversary)
+__all__ = ["ObjectiveNet", "Term"]
 
 
 class Term(NamedTuple):
@@ -58,35 +61,31 @@ _TERM = _IsTerm(Term, words="a Term of a name, a number and a callable penalty")
 
 
 class _Plan(NamedTuple):
-    """What the steps of an epoch have in common: small networks feel it when each finds it out anew."""
+    """Per-epoch constants, hoisted out of the step for speed."""
 
     terms: list[Term]
-    #: What is explained: the module, or its passes with their derivatives written out.
-    module: nn.Module | MLPPasses
-    #: Penalties whose points go through the passes together with the inputs.
-    ahead: list[Any]
-    #: Whether something differentiates in the inputs. Nobody reads their gradient then; it is not computed.
-    in_x: bool
-    #: Source of what the penalties draw.
+    #: How the network is differentiated.
+    differentiation: Differentiation
+    #: Penalties whose points share the pass of the inputs.
+    lookahead: list[Any]
+    #: The inputs require a gradient. The step does not read that gradient, so that it is not computed.
+    differentiates_inputs: bool
+    #: Source of the penalties' random numbers.
     generator: torch.Generator | None
-    #: Whether a step is one evaluation, without the closure that only optimizers with several need.
+    #: A step is one evaluation, without the closure that optimizers with several evaluations need.
     one_evaluation: bool
 
 
 class _Part(NamedTuple):
-    """Some rows of a batch, and what their criterion counts in that of the batch."""
+    """Some rows of a batch, and the weight of their criterion in that of the batch."""
 
     first: int
     n_rows: int
     share: float
 
     def n_values(self, penalty: Penalty) -> int:
-        """How many values the penalty has for the batch."""
+        """Return the number of values of the penalty for the batch."""
         return min(getattr(penalty, "n_rows", None) or self.n_rows, self.n_rows)
-
-
-class Stop(Exception):
-    """A callback asks for the end of the training."""
 
 
 class ObjectiveNet(NeuralNetClassifier):
@@ -129,9 +128,11 @@ class ObjectiveNet(NeuralNetClassifier):
     module once: a compiled module has no second derivative.
     """
 
-    #: Share of the training that is done; penalties find it in their batch.
+    #: A stack carries out the training steps of this class; a subclass that changes none declares this again.
+    stackable = True
+    #: Completed share of the training, which penalties read from their batch.
     progress_: float = 1.0
-    #: What the steps of the epoch that is running have in common.
+    #: Constants of the running epoch.
     _plan: _Plan | None = None
 
     @checked(
@@ -250,8 +251,8 @@ class ObjectiveNet(NeuralNetClassifier):
             return module
         parts: list[Any] = [term.penalty for term in self.terms if term.weight != 0]
         parts += [] if self.adversary is None else [self.adversary]
-        twice = [type(part).__name__ for part in parts if not isinstance(part, _FIRST_ORDER)]
-        if twice:  # now, because torch would say so only after a long compilation, and not in these words
+        twice = [type(part).__name__ for part in parts if not declares(part, "first_order")]
+        if twice:  # torch itself would raise only after a long compilation, with an unclear message
             raise ValueError(
                 "compile=True cannot be differentiated twice, which a training on input gradients needs "
                 f"({', '.join(twice)}); leave it out, or use it where the objective is of first order, as that of "
@@ -338,10 +339,16 @@ class ObjectiveNet(NeuralNetClassifier):
     def _add_gradient(self, x: Tensor, y: Tensor, part: _Part | None = None) -> dict[str, Any]:
         """Add the gradient of the loss to that of the weights; of a `part`, of what it adds to that of its batch."""
         plan = self._plan or self._make_plan()
-        if plan.in_x:
+        if plan.differentiates_inputs:
             x = x.detach().requires_grad_()
         explained = (ExplainedBatch if part is None else partial(PartOfBatch, first=part.first, n_rows=part.n_rows))(
-            plan.module, x, self.explainer, y=y, progress=self.progress_, ahead=plan.ahead, generator=plan.generator
+            plan.differentiation,
+            x,
+            self.explainer,
+            y=y,
+            progress=self.progress_,
+            lookahead=plan.lookahead,
+            generator=plan.generator,
         )
         with _bfloat16(self.module_, x.device.type) if self.mixed_precision else nullcontext():
             logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
@@ -355,8 +362,7 @@ class ObjectiveNet(NeuralNetClassifier):
                 values[term.name] = value.detach()
                 loss = torch.add(loss, value, alpha=term.weight)
         self.backward(loss)
-        if isinstance(plan.module, MLPPasses):
-            plan.module.backward()
+        plan.differentiation.finish_backward()
         return {"loss": loss.detach(), "y_pred": logits.detach(), "terms": values}
 
     def _criterion_of(self, logits: Tensor, y: Tensor, x: Tensor, part: _Part | None) -> Tensor:
@@ -368,7 +374,7 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss` to that of the weights; training on several machines does it its own way."""
-        if (self._plan or self._make_plan()).in_x:
+        if (self._plan or self._make_plan()).differentiates_inputs:
             weights = [w for group in self.optimizer_.param_groups for w in group["params"] if w.requires_grad]
             torch.autograd.backward(loss, inputs=weights)
         else:
@@ -376,15 +382,15 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def _make_plan(self) -> _Plan:
         terms = [term for term in self.terms if term.weight != 0]
-        in_weights = terms and all(getattr(term.penalty, "in_weights", False) for term in terms)
-        passes = None
-        if in_weights and self.adversary is None and not self.mixed_precision and isinstance(self.explainer, Gradient):
-            passes = MLPPasses.of(self.module_)
+        penalties = [term.penalty for term in terms]
+        written_out = self.adversary is None and not self.mixed_precision
+        differentiation = choose_differentiation(self.module_, penalties, self.explainer, written_out=written_out)
+        differentiates_inputs = differentiation.needs_input_graph and bool(terms or self.adversary is not None)
         return _Plan(
             terms=terms,
-            module=self.module_ if passes is None else passes,
-            ahead=[] if passes is None else [term.penalty for term in terms if hasattr(term.penalty, "point")],
-            in_x=passes is None and bool(terms or self.adversary is not None),
+            differentiation=differentiation,
+            lookahead=[] if differentiation.needs_input_graph else lookahead_of(penalties),
+            differentiates_inputs=differentiates_inputs,
             generator=None if self.streams is None else self.streams.of(self.device),
             one_evaluation=not (isinstance(self.optimizer_, torch.optim.LBFGS) or self.listeners("on_grad_computed")),
         )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.penalties import ExplainedBatch
+from robustxai.engine import ExplainedBatch
 
 __all__ = ["PartOfBatch", "check_sum", "criterion_shares"]
 

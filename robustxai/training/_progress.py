@@ -7,7 +7,7 @@ from typing import Any
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from robustxai.training._iterator import batch_size_of
+from robustxai.engine import batch_size_of
 
 __all__ = ["TrainingProgress"]
 

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
 from robustxai._arguments import Number, checked
-from robustxai.training._iterator import batch_size_of
+from robustxai.engine import batch_size_of
 
 __all__ = ["OneCycle"]
 
@@ -30,6 +30,10 @@ class OneCycle(Callback):
     ----------
     Smith and Topin, *Super-convergence*, 2018.
     """
+
+    #: A stack carries the callback out, and takes the rate of each step from `factor`.
+    stackable = True
+    sets_rate_in_each_step = True
 
     @checked(warm_up_share=Number(0, 1, below=True))
     def __init__(self, warm_up_share: float = 0.3) -> None:

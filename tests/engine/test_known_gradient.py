@@ -72,11 +72,11 @@ def test_points_ahead_change_nothing(n_classes, skip):
         module.zero_grad()
         passes = MLPPasses.of(module)
         torch.manual_seed(1)
-        batch = ExplainedBatch(passes, x, Gradient(), y=y, ahead=ahead)
+        batch = ExplainedBatch(passes, x, Gradient(), y=y, lookahead=ahead)
         logits = batch.logits
         values = torch.stack([gap(batch), hessian(batch)])
         (values.sum() + logits.logsumexp(dim=-1).sum()).backward()
-        passes.backward()
+        passes.finish_backward()
         seen.append((logits.detach(), values.detach(), *[p.grad.clone() for p in module.parameters()]))
     for a, b in zip(*seen, strict=True):
         torch.testing.assert_close(a, b)

@@ -36,7 +36,7 @@ def gradients(passes, module, value):
     """Of `value` in the parameters: down to the leaves by autograd, and on from there by the passes."""
     module.zero_grad()
     value.backward()
-    passes.backward()
+    passes.finish_backward()
     return [p.grad for p in module.parameters()]
 
 
@@ -108,7 +108,7 @@ def test_steps_that_write_to_the_same_memory_do_not_see_each_other(activation, x
             module.zero_grad()
             value.backward()
             if net is passes:
-                passes.backward()
+                passes.finish_backward()
             seen.append([p.grad.clone() if p.grad is not None else torch.zeros_like(p) for p in module.parameters()])
         for a, b in zip(*seen, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
@@ -128,9 +128,9 @@ def test_gradients_add_up_and_frozen_weights_get_none(x):
     module.layers[0].weight.requires_grad_(False)
     passes = MLPPasses.of(module)
     once = [None if g is None else g.clone() for g in gradients(passes, module, passes(x).sum())]
-    passes.backward()  # nothing is left of the passes
+    passes.finish_backward()  # nothing is left of the passes
     passes(x).sum().backward()
-    passes.backward()
+    passes.finish_backward()
     assert module.layers[0].weight.grad is None
     for parameter, first in zip(module.parameters(), once, strict=True):
         if first is not None:
@@ -159,10 +159,10 @@ def test_nothing_is_kept_alive_after_a_step(x):
     gc.disable()
     try:
         logits = passes(x)
-        value = passes.input_gradient(x, logits).sum()
+        value = passes.vector_jacobian(x, logits).sum()
         trace = weakref.ref(passes._latest)
         value.backward()
-        passes.backward()
+        passes.finish_backward()
         del logits, value
         assert trace() is None
     finally:

@@ -27,7 +27,7 @@ def test_logits_and_gradient_are_those_of_the_members(activation, hidden, skip, 
     members = make_members(activation, hidden, skip)
     stack = StackedMLP(members)
     cotangent = torch.randn(3, 7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    logits, gradient = stack(x), stack.input_gradient(x, cotangent)
+    logits, gradient = stack(x), stack.vector_jacobian(x, cotangent)
     for s, member in enumerate(members):
         rows = x[s].clone().requires_grad_()
         alone = member(rows)
@@ -44,7 +44,7 @@ def test_the_gradient_can_be_trained(activation, n_classes, x):
     target = torch.zeros(3, 7, dtype=torch.long)
     attribution = Gradient()(stack, x, target, logits=stack(x), create_graph=True)
     attribution.square().sum().backward()
-    stack.backward()
+    stack.finish_backward()
     for s, member in enumerate(members):
         rows = x[s].clone().requires_grad_()
         alone = Gradient()(member, rows, target[s], logits=member(rows), create_graph=True)
@@ -61,9 +61,9 @@ def test_the_gradient_can_be_trained(activation, n_classes, x):
 def test_the_gradient_belongs_to_its_own_input(x):
     stack = StackedMLP(make_members())
     cotangent = torch.ones(3, 7, 3, dtype=torch.float64)
-    first = stack.input_gradient(x, cotangent)
+    first = stack.vector_jacobian(x, cotangent)
     stack(x + 1)
-    torch.testing.assert_close(stack.input_gradient(x, cotangent), first)
+    torch.testing.assert_close(stack.vector_jacobian(x, cotangent), first)
 
 
 def test_chosen_members_go_on_alone_and_weights_come_back(x):

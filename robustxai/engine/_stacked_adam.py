@@ -1,4 +1,4 @@
-"""Adam for a stack: a learning rate and a weight decay for each member."""
+"""Adam for a stack, with a learning rate and a weight decay for each model."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ __all__ = ["StackedAdam"]
 
 
 class StackedAdam:
-    r"""Adam over parameters whose first axis counts the members of a stack.
+    r"""Adam over parameters whose first axis counts the models of a stack.
 
     .. math::
         g \leftarrow g + \lambda w, \quad m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad
         v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
         w \leftarrow w - \frac{\eta}{1 - \beta_1^t} \frac{m}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
 
-    with :math:`\eta`, :math:`\lambda` and t of the member. torch's own takes one rate for a whole tensor.
+    with :math:`\eta`, :math:`\lambda` and t of each model. torch's own Adam takes one rate for a whole tensor.
 
     Parameters
     ----------
     module : nn.Module
         Holds the parameters.
     optimizers : sequence of torch.optim.Adam
-        Of the members: their weight decay, betas and eps are read.
+        Optimizers of the models; their weight decay, betas and eps are read.
     moments : sequence of list of (Tensor, Tensor)
-        Moments of the members so far, and their number of steps last; empty lists at the start.
+        Moments of the models so far, with their number of steps last; empty lists at the start.
 
     References
     ----------
@@ -56,7 +56,7 @@ class StackedAdam:
 
     @staticmethod
     def key(optimizer: Any) -> Hashable:
-        """What the optimizers of a stack have in common; NotImplementedError for one that is not a plain Adam."""
+        """Return the settings that optimizers of a stack share; NotImplementedError for anything but a plain Adam."""
         if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) > 1:
             raise NotImplementedError(f"a stack is trained by Adam with one group, not by {type(optimizer).__name__}")
         group = optimizer.param_groups[0]
@@ -66,13 +66,13 @@ class StackedAdam:
 
     @torch.no_grad()
     def step(self, rate: Tensor, active: Tensor | None = None) -> None:
-        """Take one step with the members' rates of shape (members,); those that are not `active` stay as they are."""
+        """Take one step with the models' rates of shape (models,); models that are not `active` keep their weights."""
         state: list[Sequence[Tensor]] = [self.parameters, self.m, self.v]
         before = None if active is None else [[t.clone() for t in tensors] for tensors in state]
         self.steps += 1 if active is None else active
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         if bool(self.decay.any()):
-            gradients = [g.addcmul(p, _per_member(self.decay, p)) for g, p in zip(gradients, self.parameters)]
+            gradients = [g.addcmul(p, _per_model(self.decay, p)) for g, p in zip(gradients, self.parameters)]
         first, second = self.betas
         torch._foreach_lerp_(self.m, gradients, 1 - first)
         torch._foreach_mul_(self.v, second)
@@ -81,16 +81,16 @@ class StackedAdam:
         length = (rate / (1 - first**t)).to(self.parameters[0])
         root = (1 - second**t).sqrt().to(self.parameters[0])
         for p, m, v in zip(self.parameters, self.m, self.v):
-            denominator = v.sqrt().div_(_per_member(root, p)).add_(self.eps)
-            p.sub_(m.div(denominator).mul_(_per_member(length, p)))
+            denominator = v.sqrt().div_(_per_model(root, p)).add_(self.eps)
+            p.sub_(m.div(denominator).mul_(_per_model(length, p)))
             p.grad = None
         if before is not None and active is not None:
             for tensors, old in zip(state, before):
                 for new, former in zip(tensors, old):
-                    new.copy_(torch.where(_per_member(active.to(new.device), new), new, former))
+                    new.copy_(torch.where(_per_model(active.to(new.device), new), new, former))
 
     def moments(self) -> list[list[tuple[Tensor, Tensor]]]:
-        """Of each member, to go on with."""
+        """Return the moments of each model, to continue with."""
         steps = self.steps.to(self.m[0].dtype)
         return [
             [*((m[s].clone().cpu(), v[s].clone().cpu()) for m, v in zip(self.m, self.v)), (steps[s], steps[s])]
@@ -98,7 +98,7 @@ class StackedAdam:
         ]
 
     def select(self, module: nn.Module, index: Tensor) -> Self:
-        """The state of some of the members, whose parameters `module` holds."""
+        """Return the state of some of the models, whose parameters `module` holds."""
         chosen = type(self).__new__(type(self))
         chosen.parameters = list(module.parameters())
         chosen.betas, chosen.eps = self.betas, self.eps
@@ -108,5 +108,5 @@ class StackedAdam:
         return chosen
 
 
-def _per_member(values: Tensor, like: Tensor) -> Tensor:
+def _per_model(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *(1,) * (like.ndim - 1))

@@ -1,4 +1,4 @@
-"""What the callbacks of a net do in a stack."""
+"""Callbacks of the nets of a stack."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from skorch.callbacks import (
 )
 from torch.optim import lr_scheduler
 
-from robustxai.training._schedule import OneCycle
+from robustxai.engine._declared import declares
 
 __all__ = ["kept_by_callbacks", "why_not_carried_out", "with_kept"]
 
-#: Callbacks that read the history and the weights at the end of an epoch, stop a training there, or put weights back at
-#: its end. A subclass may do anything, and so may a callback of the user's own.
+#: skorch's callbacks that read the history and the weights at the end of an epoch, stop a training there, or restore
+#: weights at its end. A callback of another class, or of a subclass, says so by declaring ``stackable = True``.
 _CARRIED_OUT = (
     BatchScoring,
     EarlyStopping,
     EpochScoring,
     EpochTimer,
     LRScheduler,
-    OneCycle,
     PassthroughScoring,
     PrintLog,
 )
-#: Schedules that set the learning rate and nothing else: some of torch's others move the betas of Adam too.
+#: Schedules that set the learning rate and nothing else; some others of torch change the betas of Adam too.
 _POLICIES = (
     WarmRestartLR,
     lr_scheduler.ConstantLR,
@@ -52,8 +51,10 @@ _POLICIES = (
 
 
 def why_not_carried_out(callback: Any) -> str:
-    """The reason for which a stack cannot do what the callback does for a net alone; empty where it can."""
+    """Return the reason why a stack cannot carry out the callback; empty where it can."""
     kind = type(callback)
+    if declares(callback, "stackable"):
+        return ""
     if kind not in _CARRIED_OUT:
         origin = "" if hasattr(skorch.callbacks, kind.__name__) else ", of which it cannot know what it touches"
         return f"a stack does not carry out the callback {kind.__name__}{origin}"
@@ -71,13 +72,13 @@ def why_not_carried_out(callback: Any) -> str:
 
 
 def kept_by_callbacks(callbacks: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """What callbacks know and do not pickle: the weights that an EarlyStopping would put back."""
+    """Return the state that callbacks do not pickle: the weights that an EarlyStopping would restore."""
     found = {name: getattr(c, "best_model_weights_", None) for name, c in callbacks if type(c) is EarlyStopping}
     return {name: weights for name, weights in found.items() if weights is not None}
 
 
 def with_kept(net: Any, kept: Mapping[str, Any]) -> None:
-    """Make a net whole again that was copied or unpickled: `kept`, and the optimizer that its schedulers move."""
+    """Restore the `kept` state of a copied or unpickled net, and the optimizer that its schedulers move."""
     for name, callback in net.callbacks_:
         if name in kept:
             callback.best_model_weights_ = kept[name]

@@ -1,4 +1,4 @@
-"""What can be trained as one."""
+"""Which trainings can be stacked."""
 
 from __future__ import annotations
 
@@ -8,29 +8,22 @@ from typing import Any
 from skorch.dataset import Dataset
 from torch import nn
 
-from robustxai.engine import StackedMLP
-from robustxai.explainers import Gradient
-from robustxai.penalties import CrossLipschitz, EstimatedHessian, RankingGap, RelativeHessian
-from robustxai.training._iterator import TensorBatches, batch_size_of
-from robustxai.training._net import ObjectiveNet, Term
-from robustxai.training._stack_callbacks import why_not_carried_out
-from robustxai.training._stacked_adam import StackedAdam
+from robustxai.engine._declared import declares
+from robustxai.engine._stack_callbacks import why_not_carried_out
+from robustxai.engine._stacked_adam import StackedAdam
+from robustxai.engine._stacked_mlp import StackedMLP
+from robustxai.engine._tensor_batches import TensorBatches, batch_size_of
 
 __all__ = ["active_terms", "stack_key"]
 
-#: Penalties that read a stack as they read one network, drawing through the batch what they draw.
-_STACKABLE = (RankingGap, RelativeHessian, EstimatedHessian, CrossLipschitz)
-#: Of those, the ones that read nothing but scores, so that some members can have one and others another.
-_READS_SCORES = (RankingGap,)
 
-
-def active_terms(net: ObjectiveNet) -> list[Term]:
-    """The terms that the net computes."""
+def active_terms(net: Any) -> list[Any]:
+    """Return the terms of nonzero weight."""
     return [term for term in net.terms if term.weight != 0]
 
 
-def stack_key(net: ObjectiveNet) -> Hashable:
-    """Nets with the same key can be stacked.
+def stack_key(net: Any) -> Hashable:
+    """Return a key; nets with the same key can be stacked.
 
     The weights of the terms, the top-k of a ranking gap, learning rate, weight decay, softplus's beta and the random
     stream may differ within a stack.
@@ -40,10 +33,10 @@ def stack_key(net: ObjectiveNet) -> Hashable:
     NotImplementedError
         The net has something that stacks do not know; the message says what.
     """
-    if type(net) is not ObjectiveNet:
+    if not declares(net, "stackable"):
         raise NotImplementedError(f"a stack does not know the training steps of {type(net).__name__}")
     if net.streams is None:
-        raise NotImplementedError("the members of a stack have random streams of their own")
+        raise NotImplementedError("the models of a stack have random streams of their own")
     if net.compile or net.mixed_precision:
         raise NotImplementedError("a stack trains without compile and mixed_precision")
     if net.internal_batch_size is not None:
@@ -51,13 +44,13 @@ def stack_key(net: ObjectiveNet) -> Hashable:
     kind = StackedMLP.check([net.module_])
     if not all(p.requires_grad for p in net.module_.parameters()):
         raise NotImplementedError("a stack trains all weights, and some of this network are frozen")
-    if type(net.explainer) is not Gradient:
+    if not declares(net.explainer, "single_gradient"):
         raise NotImplementedError(f"a stack explains by Gradient, not by {type(net.explainer).__name__}")
     if net.adversary is not None or net.criterion_weight != 1:
         raise NotImplementedError("a stack knows no adversary and no teacher")
     terms = active_terms(net)
     for term in terms:
-        if type(term.penalty) not in _STACKABLE:  # a subclass may compute anything
+        if not declares(term.penalty, "stackable"):
             raise NotImplementedError(f"a stack does not know the penalty {type(term.penalty).__name__}")
     if not _is_plain_cross_entropy(net.criterion_):
         raise NotImplementedError("a stack minimizes the plain cross-entropy")
@@ -65,14 +58,14 @@ def stack_key(net: ObjectiveNet) -> Hashable:
     if net.iterator_train is not TensorBatches or not own.get("iterator_train__shuffle"):
         raise NotImplementedError("a stack draws its batches by TensorBatches, shuffled")
     if own.get("iterator_train__generator") is not None:
-        raise NotImplementedError("a stack draws its batches from the streams of its members, not from a generator")
+        raise NotImplementedError("a stack draws its batches from the streams of its models, not from a generator")
     if net.dataset is not Dataset:
         raise NotImplementedError(f"a stack does not know the data set {getattr(net.dataset, '__name__', net.dataset)}")
     for _, callback in net.callbacks_:
         if reason := why_not_carried_out(callback):
             raise NotImplementedError(reason)
     shapes = tuple(tuple(p.shape) for p in net.module_.parameters())
-    penalties = tuple((t.name, type(t.penalty) if isinstance(t.penalty, _READS_SCORES) else t.penalty) for t in terms)
+    penalties = tuple((t.name, type(t.penalty) if declares(t.penalty, "mixes_in_stacks") else t.penalty) for t in terms)
     schedule = (net.max_epochs, batch_size_of(net), len(net.history))
     return (kind, shapes, net.explainer, penalties, schedule, StackedAdam.key(net.optimizer_), str(net.device))
 

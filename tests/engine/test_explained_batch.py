@@ -4,7 +4,7 @@ import torch
 from robustxai.explainers import Gradient
 from robustxai.penalties import EstimatedHessian, ExplainedBatch, RankingGap
 
-from .conftest import probability_gradient
+from tests.penalties.conftest import probability_gradient
 
 
 @pytest.fixture

@@ -8,54 +8,54 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robustxai.explainers import Explainer
-from robustxai.penalties import ExplainedBatch
+from robustxai.engine._differentiation import Differentiation
+from robustxai.engine._explained_batch import ExplainedBatch
 
 __all__ = ["StackedBatch"]
 
 
 class StackedBatch(ExplainedBatch):
-    """An explained batch with a leading axis of members, each with its own stream of random numbers.
+    """An explained batch with a leading axis of models, each with its own stream of random numbers.
 
     Parameters
     ----------
-    module : nn.Module
-        Of x with shape (members, rows, *features).
-    x : Tensor of shape (members, rows, *features)
-        A member with fewer rows than the others is padded.
+    network : nn.Module or Differentiation
+        Takes x of shape (models, rows, *features).
+    x : Tensor of shape (models, rows, *features)
+        Rows of a model with fewer rows than the others are padded.
     explainer : Explainer
-        Of all members.
+        Explainer of all models.
     streams : sequence of torch.Generator
-        One for each member.
+        One for each model.
     counts : sequence of int
-        Rows of each member that are no padding: it draws for these alone.
+        Rows of each model without the padding. A model draws for these alone.
     **options
         As in :class:`ExplainedBatch`.
     """
 
     def __init__(
         self,
-        module: nn.Module,
+        network: nn.Module | Differentiation,
         x: Tensor,
-        explainer: Explainer,
+        explainer: Any,
         *,
         streams: Sequence[torch.Generator | None],
         counts: Sequence[int],
         **options: Any,
     ) -> None:
-        super().__init__(module, x, explainer, **options)
+        super().__init__(network, x, explainer, **options)
         self.streams = streams
         self.counts = counts
 
     def randn_like(self, like: Tensor) -> Tensor:
-        """Gaussian numbers, drawn by each member as it would draw them alone; ones for the padding."""
+        """Return Gaussian numbers, drawn for each model as it would draw them alone; ones for the padding."""
         draws = torch.ones_like(like)
         for number, (stream, count) in enumerate(zip(self.streams, self.counts)):
             draws[number, :count].normal_(generator=stream)
         return draws
 
-    def members(self, index: Tensor) -> ExplainedBatch:
-        """What some of the members say of their rows, for penalties that read nothing else."""
+    def of_models(self, index: Tensor) -> ExplainedBatch:
+        """Return the logits, targets and attributions of some of the models, for penalties that read nothing else."""
         part = ExplainedBatch(self.module, self.x, self.explainer, y=None, progress=self.progress)
         index = index.to(self.x.device)
         vars(part).update(logits=self.logits[index], target=self.target[index], direction=self.direction[index])

@@ -20,12 +20,13 @@ from robustxai import (
     VanillaClassifier,
 )
 from robustxai.classifiers import AdversarialTrainingClassifier, ATEXClassifier, WeightDecayClassifier
+from robustxai.engine import train_together
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Gradient
 from robustxai.model_selection._stacked_fits import begin_fits, train_fits
 from robustxai.nets import MLP
 from robustxai.penalties import RankingGap
-from robustxai.training import ObjectiveNet, Term, train_together
+from robustxai.training import ObjectiveNet, Term
 
 SMALL = {"max_epochs": 4, "batch_size": 32, "module__hidden": (8, 6)}
 

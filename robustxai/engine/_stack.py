@@ -1,4 +1,4 @@
-"""Many trainings as one: the nets of a stack take their steps together."""
+"""Train many nets as one stack."""
 
 from __future__ import annotations
 
@@ -12,43 +12,47 @@ from torch import Tensor, nn
 
 from robustxai._arguments import Each, Instance, Number, checked, optional
 from robustxai._switches import own_switches
-from robustxai.engine import StackedMLP
-from robustxai.training._iterator import batch_size_of, tensors_of
-from robustxai.training._net import ObjectiveNet, Stop
-from robustxai.training._schedule import OneCycle
-from robustxai.training._stack_callbacks import kept_by_callbacks, with_kept
-from robustxai.training._stack_key import active_terms, stack_key
-from robustxai.training._stacked_adam import StackedAdam
-from robustxai.training._stacked_batch import StackedBatch
+from robustxai.engine._choice import differentiates_inputs, lookahead_of
+from robustxai.engine._declared import declares
+from robustxai.engine._stack_callbacks import kept_by_callbacks, with_kept
+from robustxai.engine._stack_key import active_terms, stack_key
+from robustxai.engine._stacked_adam import StackedAdam
+from robustxai.engine._stacked_batch import StackedBatch
+from robustxai.engine._stacked_mlp import StackedMLP
+from robustxai.engine._tensor_batches import batch_size_of, tensors_of
 
-__all__ = ["Member", "Rows", "train_together"]
+__all__ = ["StackMember", "Stop", "TrainingRows", "train_together"]
 
-#: Rows of an epoch: inputs and class indices.
-Rows = tuple[np.ndarray, np.ndarray]
+#: Inputs and class indices of a training.
+TrainingRows = tuple[np.ndarray, np.ndarray]
+
+
+class Stop(Exception):
+    """A callback ends the training."""
 
 
 @dataclass
-class Member:
-    """A training that can stop after any epoch and go on, alone or in another stack.
+class StackMember:
+    """One training of a stack; it can stop after any epoch and continue, alone or in another stack.
 
     Attributes
     ----------
     net : ObjectiveNet
-        Initialized; its module and its optimizer are up to date whenever no stack is at work, its `streams` are those
-        of the member.
+        Initialized. Its module and its optimizer are up to date whenever no stack is running; its `streams` are the
+        random streams of this training.
     rows : hashable
-        Which of the data sets it learns from.
+        Key of the data set to train on.
     moments : list of (Tensor, Tensor)
-        Adam's, for every weight; empty before the first step.
+        Adam's moments of every weight; empty before the first step.
     split : (Dataset, Dataset), optional
-        The rows to train on and those to validate on, once they have been divided.
+        The rows to train on and those to validate on, after the split.
     stopped : bool
-        A callback has asked for the end.
+        A callback has ended the training.
     error : Exception, optional
-        What ended it before its time.
+        The error that ended the training.
     """
 
-    net: ObjectiveNet
+    net: Any
     rows: Hashable
     moments: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     split: tuple[Any, Any] | None = None
@@ -56,16 +60,16 @@ class Member:
     error: Exception | None = None
 
     @property
-    def going_on(self) -> bool:
-        """Whether there is something left to train."""
+    def unfinished(self) -> bool:
+        """True while epochs are left to train."""
         return not self.stopped and self.error is None and len(self.net.history) < self.net.max_epochs
 
     def notify(self, method: str, **arguments: Any) -> None:
-        """Call the net's callbacks; what one of them raises ends this member's training and no other's."""
+        """Call the net's callbacks; an error in one of them ends this training only."""
         self.attempt(lambda: self.net.notify(method, **arguments))
 
     def attempt(self, step: Callable[[], Any]) -> Any:
-        """Do a step of the member's own; what it raises ends this training."""
+        """Run a step of this training alone; an error in it ends this training only."""
         try:
             return step()
         except Stop:
@@ -84,29 +88,31 @@ class Member:
 
 
 @own_switches()
-@checked(members=Each(Instance(Member)), n_epochs=optional(Number(0, integer=True)))
-def train_together(members: Sequence[Member], data: Mapping[Hashable, Rows], n_epochs: int | None = None) -> None:
-    """Train the members of one stack, in place, for `n_epochs` more epochs or to their end.
+@checked(members=Each(Instance(StackMember)), n_epochs=optional(Number(0, integer=True)))
+def train_together(
+    members: Sequence[StackMember], data: Mapping[Hashable, TrainingRows], n_epochs: int | None = None
+) -> None:
+    """Train the nets of one stack, in place, for `n_epochs` more epochs or to their end.
 
-    A member draws its own batches, in the order in which it would draw them alone, and its result is what it would
-    be alone up to the rounding of float32. Its callbacks are called as alone, at the end of the training too. A member
-    that diverges, whose callback stops it, or whose callback or split raises an error, leaves the stack; its net, its
-    history and its `error` tell what happened.
+    Each training draws its own batches, in the order in which it would draw them alone. Its result equals that of
+    training alone up to the rounding of float32, and its callbacks are called as alone. A training leaves the stack
+    when it diverges, when a callback stops it, or when a callback or split raises an error; its net, its history and
+    its `error` show why.
 
     Parameters
     ----------
-    members : sequence of Member
-        With one `stack_key`. Members that are not `going_on` are left as they are.
+    members : sequence of StackMember
+        Trainings with the same `stack_key`. Finished ones are skipped.
     data : mapping of hashable to (array of shape (n, *features), int array of shape (n,))
-        What `Member.rows` names.
+        The data sets by the keys in ``StackMember.rows``.
     n_epochs : int, optional
-        All that are left by default.
+        Epochs to train; all that are left by default.
     """
-    members = [member for member in members if member.going_on]
+    members = [member for member in members if member.unfinished]
     if not members:
         return
     if len({stack_key(member.net) for member in members}) > 1:
-        raise ValueError("The members of a stack must have one stack_key.")
+        raise ValueError("The trainings of a stack must have the same stack_key.")
     left = members[0].net.max_epochs - len(members[0].net.history)
     for member in members:
         _begin(member, data)
@@ -121,18 +127,18 @@ def train_together(members: Sequence[Member], data: Mapping[Hashable, Rows], n_e
     stack.leave(range(len(stack.members)))
 
 
-def _begin(member: Member, data: Mapping[Hashable, Rows]) -> None:
-    """Announce the training and divide the rows, if it has not begun yet."""
+def _begin(member: StackMember, data: Mapping[Hashable, TrainingRows]) -> None:
+    """Announce the training and split the rows, if it has not begun yet."""
     X, y = data[member.rows]
     if not member.net.history:
         member.notify("on_train_begin", X=X, y=y)
-        member.attempt(lambda: member.net.check_data(X, y))  # it learns its classes there, for scores
+        member.attempt(lambda: member.net.check_data(X, y))  # the net learns its classes there, for scores
     if member.error is None and member.split is None and member.net.train_split is not None:
         member.split = member.attempt(lambda: member.net.get_split_datasets(X, y))
 
 
 class _Stack:
-    def __init__(self, members: Sequence[Member], data: Mapping[Hashable, Rows]) -> None:
+    def __init__(self, members: Sequence[StackMember], data: Mapping[Hashable, TrainingRows]) -> None:
         self.members = list(members)
         nets = [member.net for member in members]
         self.device = torch.device(nets[0].device)
@@ -140,14 +146,14 @@ class _Stack:
         self.module = StackedMLP([net.module_ for net in nets]).to(self.device)
         self.adam = StackedAdam(self.module, [net.optimizer_ for net in nets], [m.moments for m in members])
         penalties = [term.penalty for term in active_terms(nets[0])]
-        self.differentiates = not all(getattr(penalty, "in_weights", False) for penalty in penalties)
-        self.ahead = [] if self.differentiates else [p for p in penalties if hasattr(p, "point")]
+        self.differentiates_inputs = any(differentiates_inputs(penalty) for penalty in penalties)
+        self.lookahead = [] if self.differentiates_inputs else lookahead_of(penalties)
         # the CPU's stream orders the batches; penalties draw on the device
-        streams = [net.streams for net in nets if net.streams is not None]  # all, says stack_key
+        streams = [net.streams for net in nets if net.streams is not None]  # every net has some: stack_key checks this
         self.orders, self.streams = ([own.of(place) for own in streams] for place in ("cpu", self.device))
         self.data = data
         self.splits = [m.split or net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
-        # every data set once on the device, end to end; a member knows where its rows begin
+        # every data set lies on the device once, one after the other; a member knows where its rows begin
         parts: dict[Hashable, tuple[Tensor, Tensor]] = {}
         starts: dict[Hashable, int] = {}
         end = 0
@@ -178,18 +184,18 @@ class _Stack:
             self._end_epoch(member, {name: values[s] for name, values in means.items()}, n_batches[s], train, valid)
         self.leave([s for s, member in enumerate(self.members) if member.stopped or member.error is not None])
 
-    def _end_epoch(self, member: Member, means: dict[str, float], n_batches: int, train: Any, valid: Any) -> None:
-        """Book the epoch of one member."""
+    def _end_epoch(self, member: StackMember, means: dict[str, float], n_batches: int, train: Any, valid: Any) -> None:
+        """Record the epoch of one member."""
         net = member.net
 
-        def book() -> None:
+        def record() -> None:
             net.record_epoch(means, n_batches)
             if valid is not None:
                 iterator = net.get_iterator(valid, training=False)
                 net.run_single_epoch(iterator, training=False, prefix="valid", step_fn=net.validation_step)
             net.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
 
-        member.attempt(book)
+        member.attempt(record)
 
     def _train_epoch(self) -> tuple[dict[str, list[float]], list[int]]:
         size, n_members = self.batch_size, len(self.members)
@@ -210,12 +216,12 @@ class _Stack:
         return means, n_batches.tolist()
 
     def _rates(self, n_batches: list[int]) -> Tensor:
-        """Learning rate of every member in every step of the epoch, (steps, members); their optimizers get the last."""
+        """Return every member's learning rate in every step, (steps, members); set the last one in the optimizers."""
         rates = torch.empty(max(n_batches), len(self.members), dtype=torch.float64)
         for s, member in enumerate(self.members):
             group = member.net.optimizer_.param_groups[0]
-            # of several the last one has its way
-            cycle = next((c for _, c in reversed(member.net.callbacks_) if isinstance(c, OneCycle)), None)
+            # of several schedules the last one sets the rate
+            cycle = next((c for _, c in reversed(member.net.callbacks_) if declares(c, "sets_rate_in_each_step")), None)
             if cycle is None:
                 rates[:, s] = group["lr"]
             else:
@@ -223,7 +229,7 @@ class _Stack:
                 factors = [cycle.factor((cycle.step_ + number) / last) for number in range(len(rates))]
                 rates[:, s] = group.setdefault("initial_lr", group["lr"]) * torch.tensor(factors, dtype=torch.float64)
                 group["lr"] = float(rates[n_batches[s] - 1, s])
-            member.net.optimizer_._opt_called = True  # its schedulers ask
+            member.net.optimizer_._opt_called = True  # torch's schedulers check this
         return rates
 
     def _step(self, rows: Tensor, counts: Tensor, rate: Tensor, share: float) -> dict[str, Tensor]:
@@ -232,11 +238,11 @@ class _Stack:
         progress = min((len(self.members[0].net.history) - 1 + share) / self.members[0].net.max_epochs, 1.0)
         batch = StackedBatch(
             self.module,
-            x.requires_grad_() if self.differentiates else x,
+            x.requires_grad_() if self.differentiates_inputs else x,
             self.members[0].net.explainer,
             y=y,
             progress=progress,
-            ahead=self.ahead,
+            lookahead=self.lookahead,
             streams=self.streams,
             counts=counts.tolist(),
         )
@@ -251,15 +257,15 @@ class _Stack:
             factors = torch.tensor([t[number].weight for t in terms], dtype=torch.float32, device=self.device)
             loss = loss + factors * value
         loss.sum().backward()
-        self.module.backward()
+        self.module.finish_backward()
         active = None if full else (counts > 0)
         self.adam.step(rate, None if active is None or bool(active.all()) else active)
         return {"train_loss": loss.detach(), **values}
 
-    # ---------------------------------------------------------------- members come and go
+    # ---------------------------------------------------------------- leaving the stack
 
     def leave(self, gone: Sequence[int]) -> None:
-        """Give members their weights and moments, end the training of those that have no more to do, and go on."""
+        """Write weights and moments back to the members `gone`, end finished trainings, and keep the others."""
         if not gone:
             return
         moments = self.adam.moments()
@@ -268,7 +274,7 @@ class _Stack:
             member = self.members[s]
             member.moments = moments[s]
             _write_state(member.net.optimizer_, self.module.parameters_of(member.net.module_), moments[s])
-            if member.error is None and not member.going_on:
+            if member.error is None and not member.unfinished:
                 X, y = self.data[member.rows]
                 member.notify("on_train_end", X=X, y=y)
         stay = [s for s in range(len(self.members)) if s not in gone]
@@ -281,7 +287,7 @@ class _Stack:
 
 
 def _write_state(optimizer: Any, parameters: Sequence[Tensor], moments: list[tuple[Tensor, Tensor]]) -> None:
-    """Give an Adam the moments that it would have alone."""
+    """Set the moments of an Adam to those of training alone."""
     *own, (steps, _) = moments
     if steps == 0:
         return
@@ -295,24 +301,24 @@ def _write_state(optimizer: Any, parameters: Sequence[Tensor], moments: list[tup
         }
 
 
-def _watches(net: ObjectiveNet) -> bool:
-    """Whether somebody looks at the weights after every epoch."""
+def _watches(net: Any) -> bool:
+    """Return whether a validation or a callback reads the weights after every epoch."""
     own = {name for name, _ in net._default_callbacks}
     return net.train_split is not None or any(name not in own for name, _ in net.callbacks_)
 
 
 def _row_weights(counts: Tensor, width: int) -> Tensor:
-    """What turns a sum over a batch's rows into the mean over those that are not padding, (members, width)."""
+    """Return the weights that turn a sum over a batch's rows into the mean over those that are not padding."""
     return (torch.arange(width) < counts[:, None]).float() / counts.clamp_min(1)[:, None].float()
 
 
 def _evaluate(penalties: Sequence[Any], batch: StackedBatch) -> Tensor:
-    """The members' penalties, (members, rows): one call for all that have the same one."""
+    """Evaluate the members' penalties, (members, rows), with one call for all members that share a penalty."""
     groups: dict[Any, list[int]] = {}
     for s, penalty in enumerate(penalties):
         groups.setdefault(penalty, []).append(s)
     if len(groups) == 1:
         return penalties[0](batch)
-    parts = [penalty(batch.members(torch.tensor(index))) for penalty, index in groups.items()]
+    parts = [penalty(batch.of_models(torch.tensor(index))) for penalty, index in groups.items()]
     order = torch.tensor([s for index in groups.values() for s in index]).argsort()
     return torch.cat(parts)[order.to(parts[0].device)]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from robustxai.training._stacked_adam import StackedAdam
+from robustxai.engine._stacked_adam import StackedAdam
 
 RATES, DECAYS = [0.1, 0.01, 0.3], [0.0, 0.1, 0.01]
 

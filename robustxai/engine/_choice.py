@@ -1,0 +1,50 @@
+"""The one place that chooses how an objective is differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from robustxai.engine._declared import declared, declares
+from robustxai.engine._differentiation import Autograd, Differentiation
+from robustxai.engine._mlp_passes import MLPPasses
+
+__all__ = ["choose_differentiation", "differentiates_inputs", "lookahead_of"]
+
+
+def choose_differentiation(
+    network: nn.Module, penalties: Sequence[Any], explainer: Any, *, written_out: bool = True
+) -> Differentiation:
+    """Return the fastest way to differentiate an objective that gives its exact gradient.
+
+    Passes are written out where the network declares ``dense_layers``, the explainer ``single_gradient`` and every
+    penalty that it does not differentiate inputs. Everything else goes through autograd. Without penalties autograd's
+    single backward pass is as fast.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Inputs to logits; a compiled module goes through autograd.
+    penalties : sequence of callables
+        The penalties of nonzero weight.
+    explainer : Explainer
+        Makes the attributions that the penalties read.
+    written_out : bool, default=True
+        False where something else differentiates the network too: an adversary, or autocast.
+    """
+    passes = None
+    if written_out and penalties and declares(explainer, "single_gradient"):
+        passes = None if any(differentiates_inputs(penalty) for penalty in penalties) else MLPPasses.of(network)
+    return Autograd(network) if passes is None else passes
+
+
+def differentiates_inputs(penalty: Any) -> bool:
+    """Return whether a penalty may differentiate in the inputs itself, which it does unless it declares otherwise."""
+    return bool(declared(penalty, "differentiates_inputs", True))
+
+
+def lookahead_of(penalties: Sequence[Any]) -> list[Any]:
+    """Return the penalties whose second point is known before the pass of the network."""
+    return [penalty for penalty in penalties if hasattr(penalty, "point")]

@@ -1,0 +1,60 @@
+"""The layers of a network that declares itself a multi-layer perceptron."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from robustxai.activations import beta_of
+from robustxai.engine._declared import declared
+from robustxai.nets import DenseLayers
+
+__all__ = ["dense_layers", "plain_dense_layers"]
+
+#: Above this argument softplus is linear by default.
+_THRESHOLD = nn.Softplus().threshold
+
+
+def dense_layers(module: nn.Module) -> DenseLayers:
+    """Return the layers of a network that was found plain before."""
+    layers: DenseLayers = declared(module, "dense_layers")(module)
+    return layers
+
+
+def plain_dense_layers(module: nn.Module) -> DenseLayers:
+    """Return the layers of `module`, whose passes can be written out.
+
+    The class of the network declares a method ``dense_layers``, as :class:`robustxai.nets.MLP` does: a promise that
+    the network computes what these layers say.
+
+    Raises
+    ------
+    NotImplementedError
+        The network declares no such method, or was changed by hand so that it computes something else; the message
+        says why.
+    """
+    if declared(module, "dense_layers") is None:
+        name = type(module).__name__
+        raise NotImplementedError(f"Only MLPs are stacked, not {name}, whose class declares no dense_layers.")
+    dense = dense_layers(module)
+    linear, units, skip = dense
+    affine = [*linear, *([] if skip is None else [skip])]
+    # a parametrized layer computes its weights
+    if any(type(layer) is not nn.Linear for layer in affine) or any(isinstance(unit, nn.Linear) for unit in units):
+        raise NotImplementedError("The layers of a stack's models are plain nn.Linear with an activation in between.")
+    if any(layer.bias is None for layer in linear) or (skip is not None and skip.bias is not None):
+        raise NotImplementedError("The layers of a stack's models have a bias, and the skip has none.")
+    if len({type(unit) for unit in units}) > 1:
+        raise NotImplementedError("The models of a stack have one shape and one activation.")
+    if len({beta_of(unit) for unit in units}) > 1:
+        raise NotImplementedError("The models of a stack have one beta in all layers.")
+    if any(isinstance(unit, nn.Softplus) and unit.threshold != _THRESHOLD for unit in units):
+        raise NotImplementedError("The softplus of a stack's models has the default threshold.")
+    if any("forward" in vars(part) or _has_hooks(part) for part in module.modules()):
+        raise NotImplementedError("The models of a stack have no hooks.")
+    return dense
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Return whether hooks observe or change the outputs of the module or the gradients of its parameters."""
+    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(own) or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters(False))

@@ -1,0 +1,140 @@
+"""The interface of the engine: how a network's logits and input gradients are computed and differentiated."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Autograd", "Differentiation", "Score", "WrittenOut", "differentiation_of", "input_gradient"]
+
+
+class Score(Protocol):
+    r"""One number per sample as a function of the logits, with its gradient in the logits.
+
+    Autograd differentiates `value`. Written-out passes start from `cotangent` instead.
+    """
+
+    def value(self, logits: Tensor) -> Tensor:
+        """Return the scores of shape (*batch,) for logits of shape (*batch, n_classes)."""
+        ...
+
+    def cotangent(self, logits: Tensor) -> Tensor:
+        """Return the gradient of the scores in the logits, shaped like them, with a graph."""
+        ...
+
+
+class Differentiation(ABC):
+    """One way to compute the logits and the input gradients of a network, and to differentiate a loss of both.
+
+    :func:`robustxai.engine.choose_differentiation` is the one place that chooses between them.
+    """
+
+    #: Logits as a function of inputs: the network itself, or the passes that stand for it.
+    network: Any
+    #: Whether an input must require a gradient before the network is called at it.
+    needs_input_graph: bool = True
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits at `x` of shape (*batch, *features)."""
+
+    @abstractmethod
+    def input_gradient(
+        self, x: Tensor, score: Score, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> Tensor:
+        """Return the gradient of `score` in `x`, shaped like x; `logits` are those at x, where they are known."""
+
+    def leaf(self, x: Tensor) -> Tensor:
+        """Return `x` without its history, ready for a call and an input gradient there."""
+        return x.detach().requires_grad_() if self.needs_input_graph else x.detach()
+
+    def finish_backward(self) -> None:  # noqa: B027 (nothing is left to do by default)
+        """Carry the gradients of a loss on to the weights, after ``loss.backward()``; autograd has done so already."""
+
+
+class Autograd(Differentiation):
+    """Leave everything to autograd: any module, any penalty. A compiled module is called like any other.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Inputs to logits.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits at `x`."""
+        return self.network(x)
+
+    def input_gradient(
+        self, x: Tensor, score: Score, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> Tensor:
+        """Return the gradient of `score` in `x` by one backward pass."""
+        shared = logits is not None  # the caller still needs the graph behind its logits
+        with torch.enable_grad():
+            if logits is None:
+                x = x if x.requires_grad else x.detach().requires_grad_()
+                logits = self.network(x)
+            total = score.value(logits).sum()
+            return torch.autograd.grad(total, x, create_graph=create_graph, retain_graph=shared or create_graph)[0]
+
+
+class WrittenOut(Differentiation):
+    """Passes whose input gradient is a formula: a cotangent of the logits in, the gradient in x out."""
+
+    needs_input_graph = False
+
+    def input_gradient(
+        self, x: Tensor, score: Score, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> Tensor:
+        """Return the gradient of `score` in `x` by the formula."""
+        cotangent = score.cotangent(self(x) if logits is None else logits)
+        gradient = self.vector_jacobian(x, cotangent if create_graph else cotangent.detach())
+        return gradient if create_graph else gradient.detach()
+
+    @abstractmethod
+    def vector_jacobian(self, x: Tensor, cotangent: Tensor) -> Tensor:
+        r"""Return :math:`c^\top \partial z / \partial x` at the `x` of the latest call; shaped like x."""
+
+
+def differentiation_of(network: nn.Module | Differentiation) -> Differentiation:
+    """Return `network` itself where it says how it is differentiated, and else autograd over it."""
+    return network if isinstance(network, Differentiation) else Autograd(network)
+
+
+def input_gradient(
+    network: nn.Module | Differentiation,
+    x: Tensor,
+    score: Score,
+    *,
+    logits: Tensor | None = None,
+    create_graph: bool = False,
+) -> Tensor:
+    r"""Return :math:`\nabla_x s(z(x))`, the gradient of a score of the logits in the input.
+
+    An explainer that is one such gradient calls this function and declares ``single_gradient = True``. Trainings on
+    its attributions then take the written-out passes and stacks that the network and the penalties allow.
+
+    Parameters
+    ----------
+    network : nn.Module or Differentiation
+        Inputs to logits.
+    x : Tensor of shape (*batch, *features)
+        Inputs.
+    score : Score
+        What is differentiated.
+    logits : Tensor of shape (*batch, n_classes), optional
+        ``network(x)`` with its graph, where the caller has it: one forward pass then serves both.
+    create_graph : bool, default=False
+        Keep the graph, to differentiate the gradient again.
+
+    Returns
+    -------
+    Tensor of shape (*batch, *features)
+    """
+    return differentiation_of(network).input_gradient(x, score, logits=logits, create_graph=create_graph)

@@ -1,0 +1,169 @@
+"""The explained batch: one forward pass and one input gradient for every term of an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robustxai._arguments import SHARE, Each, Function, checked
+from robustxai._random import like_normal
+from robustxai.engine._differentiation import Differentiation, differentiation_of
+from robustxai.engine._eval_batchnorm import eval_batchnorm
+
+__all__ = ["ExplainedBatch"]
+
+
+class ExplainedBatch:
+    """Inputs with their logits and, on first use, their attribution with its graph.
+
+    In a training step, batch normalization takes its statistics from the batch: a row's logits depend on the other
+    rows, their gradient differs from the fitted model's explanation, and every pass updates the running statistics.
+    So only the cross-entropy reads `logits`, from the network in training mode. `module`, `explained_logits`, `target`
+    and all attributions use the running statistics and do not update them. Networks without batch normalization share
+    one forward pass for both; others pay for a second one.
+
+    Parameters
+    ----------
+    network : nn.Module or Differentiation
+        Inputs to logits; a bare module is differentiated by autograd.
+    x : Tensor of shape (*batch, *features)
+        Must require grad if the attribution is to be read.
+    explainer : Explainer
+        Makes `attribution`.
+    target : Tensor of shape (*batch,), optional
+        Class to explain; the predicted class by default, as in the R2ET paper.
+    y : Tensor of shape (*batch,), optional
+        Labels, for penalties that need them.
+    progress : float, default=1.0
+        Completed share of the training, in [0, 1), for penalties that grow with it; 1 outside of a training.
+    lookahead : sequence of penalties, default=()
+        Penalties with a method ``point``. Their points go through the network in one pass with `x`, because a pass of a
+        small network costs the same for twice the rows. For networks of one feature axis whose rows do not depend on
+        each other.
+    generator : torch.Generator, optional
+        Source of what penalties draw, on the device of `x`; torch's global one by default.
+    """
+
+    #: Position of the first of these rows in the batch of the training step, of which they may be a part.
+    first: int = 0
+
+    @checked(explainer=Function(), progress=SHARE, lookahead=Each(Function()))
+    def __init__(
+        self,
+        network: nn.Module | Differentiation,
+        x: Tensor,
+        explainer: Any,
+        target: Tensor | None = None,
+        y: Tensor | None = None,
+        progress: float = 1.0,
+        lookahead: Sequence[Any] = (),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self._trained = differentiation_of(network)
+        self._lookahead = tuple(lookahead)
+        self.x = x
+        self.explainer = explainer
+        self.y = y
+        self.progress = progress
+        self.generator = generator
+        if target is not None:
+            self.target = target
+
+    @cached_property
+    def module(self) -> Any:
+        """The network for passes of penalties and adversaries, with batch normalization in evaluation mode."""
+        return eval_batchnorm(self._trained.network)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Logits at `x` of the network as it trains, shape (*batch, n_classes)."""
+        return self._parts(self._all_logits)[0]
+
+    @cached_property
+    def explained_logits(self) -> Tensor:
+        """``module(x)``, for everything that differentiates in `x`; equal to `logits` without batch normalization."""
+        return self.logits if self.module is self._trained.network else self.module(self.x)
+
+    @cached_property
+    def target(self) -> Tensor:
+        """Index of the explained class, shape (*batch,)."""
+        return self.explained_logits.detach().argmax(dim=-1)
+
+    @cached_property
+    def attribution(self) -> Tensor:
+        """Attribution of `target` at `x`, shaped like x, differentiable in the weights and in x."""
+        return self.explainer(self.module, self.x, self.target, logits=self.explained_logits, create_graph=True)
+
+    def attribution_at(self, x: Tensor) -> Tensor:
+        """Return the attribution of the same classes at other points `x`, differentiable."""
+        return self.explainer(self.module, self._point(x), self.target, create_graph=True)
+
+    @cached_property
+    def direction(self) -> Tensor:
+        """`attribution` up to a positive factor per sample, for penalties that do not depend on its length.
+
+        The probability's gradient has the factor p(1 - p). It underflows for confident samples, and its quotients then
+        turn training into NaN. An explainer without that factor is offered as ``up_to_scale``.
+        """
+        if not self._lookahead and self._up_to_scale is self.explainer:
+            return self.attribution
+        return self._all_directions[0]
+
+    def direction_of(self, penalty: Any) -> Tensor:
+        """Return the `direction` of the same classes at ``penalty.point(self)``, differentiable."""
+        if penalty in self._lookahead:
+            return self._all_directions[1 + self._lookahead.index(penalty)]
+        return self._up_to_scale(self.module, self._point(penalty.point(self)), self.target, create_graph=True)
+
+    def _point(self, x: Tensor) -> Tensor:
+        return differentiation_of(self.module).leaf(x)
+
+    @cached_property
+    def _all_x(self) -> Tensor:
+        """`x`, followed by the rows of the lookahead points."""
+        return torch.cat([self.x, *(p.point(self) for p in self._lookahead)], dim=-2) if self._lookahead else self.x
+
+    @cached_property
+    def _all_logits(self) -> Tensor:
+        return self._trained(self._all_x)
+
+    @cached_property
+    def _all_directions(self) -> Sequence[Tensor]:
+        target = torch.cat([self.target] * (1 + len(self._lookahead)), dim=-1) if self._lookahead else self.target
+        logits = self._all_logits if self._lookahead else self.explained_logits
+        return self._parts(self._up_to_scale(self.module, self._all_x, target, logits=logits, create_graph=True))
+
+    def _parts(self, rows: Tensor) -> Sequence[Tensor]:
+        """Split `rows` into those of `x` and those of each lookahead point."""
+        sizes = (self.x.shape[-2],) * (1 + len(self._lookahead))
+        return rows.split_with_sizes(sizes, dim=-2) if self._lookahead else (rows,)
+
+    def draw(
+        self, sample: Callable[[tuple[int, ...], torch.Generator | None], Tensor], shape: Sequence[int], axis: int = 0
+    ) -> Tensor:
+        """Return ``sample(shape, generator)``, random numbers whose axis number `axis` is that of the rows.
+
+        A batch that is computed in parts draws for all of its rows, and each part reads its own.
+        """
+        return sample(tuple(shape), self.generator)
+
+    def among_first(self, n_rows: int | None) -> int:
+        """Count these rows that are among the first `n_rows` of the batch; all where that is None."""
+        return len(self.x) if n_rows is None else min(n_rows, len(self.x))
+
+    def randn_like(self, like: Tensor) -> Tensor:
+        """Return Gaussian numbers shaped like `like`; a stack draws them for each model from the model's own stream."""
+        return self.draw(lambda shape, generator: like_normal(like.new_empty(shape), generator), like.shape)
+
+    @property
+    def _up_to_scale(self) -> Any:
+        return getattr(self.explainer, "up_to_scale", self.explainer)
+
+    @property
+    def batch_ndim(self) -> int:
+        """Number of leading batch axes (two for a stack of models)."""
+        return self.explained_logits.ndim - 1 if self.y is None else self.y.ndim
