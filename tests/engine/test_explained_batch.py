@@ -3,7 +3,6 @@ import torch
 
 from robustxai.explainers import Gradient
 from robustxai.penalties import EstimatedHessian, ExplainedBatch, RankingGap
-
 from tests.penalties.conftest import probability_gradient
 
 

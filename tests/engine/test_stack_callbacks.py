@@ -30,7 +30,6 @@ from skorch.callbacks import (
     WarmRestartLR,
 )
 from skorch.dataset import ValidSplit
-from tests.engine.test_stack import assert_as_alone
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -50,6 +49,7 @@ from torch.optim.lr_scheduler import (
 from robustxai import R2ETClassifier, VanillaClassifier
 from robustxai.model_selection._stacked_fits import begin_fits, train_fits
 from robustxai.training import OneCycle, ResumableCheckpoint
+from tests.engine.test_stack import assert_as_alone
 
 SMALL = {"max_epochs": 10, "batch_size": 32, "module__hidden": (6,)}
 
