@@ -5,6 +5,7 @@ from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
 from robustxai.attacks._center_of_mass import CenterOfMassAttack
+from robustxai.attacks._curve import radius_curve as radius_curve
 from robustxai.attacks._er import ERAttack
 from robustxai.attacks._fgsm import FGSM
 from robustxai.attacks._gradient import GradientAttack

@@ -32,6 +32,7 @@ from robustxai._validation import outside
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._black_box import BlackBox
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
+from robustxai.attacks._curve import radius_curve
 from robustxai.attacks._er import ERAttack
 from robustxai.attacks._gradient import N_ASKED, NO_DERIVATIVE, lacks_derivative
 from robustxai.attacks._mse import MSEAttack
@@ -257,25 +258,25 @@ class AutoExplanationAttack(AttackTransformer):
             As in `run`, each once, with the radii that it is true of; and where the attack by itself found less at a
             larger radius than at a smaller one, by more than 0.01 in the mean.
         """
-        radii = np.asarray(epsilons, dtype=np.float64)
-        self._prepare(X, float(radii.max()))
+        self._prepare(X, float(max(epsilons)))
         X = self._seen(X)
-        columns = np.empty((len(X), len(radii)))
-        lowest, alone = np.ones(len(X)), {}
+        alone: dict[float, float] = {}
         doubted: dict[str, list[float]] = {}
-        for place in np.argsort(radii, kind="stable"):
-            radius = float(radii[place])
-            if radius not in alone:
-                with own_switches():
-                    result, doubts = self._ensemble(X, replace(self._threat(), epsilon=radius))
-                alone[radius] = result.mean_precision
-                lowest = np.fmin(lowest, result.precision_at_k)
-                for doubt in doubts:
-                    doubted.setdefault(doubt, []).append(radius)
-            columns[:, place] = lowest
+        attribution = None
+
+        def attack_at(radius: float) -> np.ndarray:
+            nonlocal attribution
+            with own_switches():
+                result, doubts = self._ensemble(X, replace(self._threat(), epsilon=radius))
+            alone[radius], attribution = result.mean_precision, result.attribution
+            for doubt in doubts:
+                doubted.setdefault(doubt, []).append(radius)
+            return result.precision_at_k
+
+        columns = radius_curve(attack_at, epsilons)
         for doubt, where in doubted.items():
             _say(f"(epsilon {', '.join(f'{radius:g}' for radius in where)}) {doubt}")
-        warn_of_sameness(result.attribution, self.k_, self.ranking)
+        warn_of_sameness(attribution, self.k_, self.ranking)
         cure = "Run preset='strong'. What is returned counts what was found at smaller radii, and does not rise."
         warn_of_rise(alone, cure)
         return columns

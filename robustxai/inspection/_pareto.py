@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from robustxai._arguments import Each, Has, Instance, Numbers, Text, checked
 from robustxai._fingerprint import content_key
+from robustxai._pareto import pareto_front
 from robustxai._plotting import AX, fit_text, legend_beside, pyplot
 from robustxai._validation import nearest_name
 
@@ -111,7 +112,9 @@ class ParetoDisplay:
         own = ax is None
         if ax is None:
             _, ax = plt.subplots(figsize=(8.4, 4.2), layout="constrained")
-        self.front_ = _front(self.x, self.y)
+        scores = np.column_stack([self.x, self.y])
+        finite = np.where(np.isfinite(scores), scores, np.nan)
+        self.front_ = pareto_front(finite, keep_ties=False)[::-1]
         ax.scatter(self.x, self.y, s=16, color="0.6", label="candidates", zorder=1)
         ax.plot(self.x[self.front_], self.y[self.front_], color="C0", linewidth=1.2, zorder=2)
         for number, i in enumerate(self.front_, start=1):
@@ -135,13 +138,3 @@ def _in_words(params: dict[str, Any], names: list[str]) -> list[str]:
         for name in names
         if (v := params.get(name)) is not None
     ]
-
-
-def _front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Indices of the points that no other surpasses, by rising x; of equal points the first."""
-    order = [i for i in np.lexsort((-y, -x)) if np.isfinite(x[i]) and np.isfinite(y[i])]
-    front: list[int] = []
-    for i in order:
-        if not front or y[i] > y[front[-1]]:
-            front.append(int(i))
-    return np.array(front[::-1], dtype=int)

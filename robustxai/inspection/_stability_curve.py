@@ -29,7 +29,7 @@ from robustxai._arguments import (
 from robustxai._doubts import of_one_evaluation
 from robustxai._frames import in_numbers, take
 from robustxai._plotting import AX, fit_text, legend_beside, pyplot
-from robustxai.attacks import AutoExplanationAttack, RandomAttack
+from robustxai.attacks import AutoExplanationAttack, RandomAttack, radius_curve
 from robustxai.attacks._result import warn_of_rise
 from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
 from robustxai.inspection._check import ESTIMATORS, ByName
@@ -319,13 +319,16 @@ def _curve(attack: Any, X: Any, radii: Sequence[float]) -> np.ndarray:
     if hasattr(attack, "curve"):
         return np.asarray(attack.curve(X, radii))
     threat = attack.threat if attack.threat is not None else ThreatModel()
-    columns, lowest, alone = np.empty((len(X), len(radii))), np.ones(len(X)), {}
-    for place in np.argsort(radii, kind="stable"):
-        attack.set_params(threat=replace(threat, epsilon=radii[place]))
-        with of_one_evaluation(silent=radii[place] < max(radii)):  # a curve begins where the ball is tiny
-            precision = attack.run(X).precision_at_k
-        alone[radii[place]] = float(precision.mean())
-        columns[:, place] = lowest = np.minimum(lowest, precision)
+    alone: dict[float, float] = {}
+
+    def attack_at(radius: float) -> np.ndarray:
+        attack.set_params(threat=replace(threat, epsilon=radius))
+        with of_one_evaluation(silent=radius < max(radii)):  # a tiny ball is no cause for a warning
+            precision: np.ndarray = attack.run(X).precision_at_k
+        alone[radius] = float(precision.mean())
+        return precision
+
+    columns = radius_curve(attack_at, radii)
     attack.set_params(threat=threat)
     if not isinstance(attack, RandomAttack):
         cure = "Give it more iterations. What is drawn counts what was found at smaller radii, and does not rise."

@@ -35,7 +35,7 @@ from robustxai._arguments import (
     check_arguments,
     optional,
 )
-from robustxai.model_selection._pareto import non_dominated
+from robustxai._pareto import pareto_front
 from robustxai.model_selection._search_pool import ROWS, Candidate, Pool, Trained
 
 __all__ = ["BatchedSearchCV"]
@@ -292,7 +292,7 @@ class BatchedSearchCV(BaseSearchCV):
         if "rung" in results:
             means[results["rung"] < self.n_rungs - 1] = np.nan
         known = ~np.isnan(means).all(axis=0)  # a metric that exists for no candidate decides between none
-        self.pareto_front_ = non_dominated(means[:, known] if known.any() else means)
+        self.pareto_front_ = pareto_front(means[:, known] if known.any() else means)
 
 
 class _Rungs:

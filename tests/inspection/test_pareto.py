@@ -2,13 +2,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from robustxai.inspection import ParetoDisplay
-from robustxai.inspection._pareto import _front
-
-pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed")
 
 
 def make_search(**more):
@@ -41,12 +36,3 @@ def test_candidates_that_halving_dropped_stay_out():
 def test_a_metric_that_there_is_not():
     with pytest.raises(ValueError, match=r"no metric 'acc'.*auc"):
         ParetoDisplay.from_search(make_search(), "acc", "p")
-
-
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=30))
-def test_the_front_is_what_no_candidate_surpasses(points):
-    x, y = (np.array(values, dtype=float) for values in zip(*points))
-    naive = {(a, p) for a, p in points if not any(b >= a and q >= p and (b, q) != (a, p) for b, q in points)}
-    front = _front(x, y)
-    assert {(int(x[i]), int(y[i])) for i in front} == naive
-    assert len(front) == len(naive)

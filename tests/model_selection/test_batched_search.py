@@ -14,7 +14,6 @@ from robustxai import ExactHessianClassifier, R2ETClassifier
 from robustxai.attacks import ERAttack
 from robustxai.attacks._together import run_together
 from robustxai.model_selection import BatchedSearchCV, PrecisionAtKScorer, RobustnessScorer, _scorers
-from robustxai.model_selection._pareto import non_dominated
 
 GRID = {"lambda_gap": [0.0003, 0.001], "lambda_hessian": [0.0, 0.02], "k": [1, 2]}
 CLF = R2ETClassifier(k=2, max_epochs=4, batch_size=32, module__hidden=(8,))
@@ -277,8 +276,3 @@ def test_the_search_can_be_cloned_and_shown():
     search = BatchedSearchCV(CLF, GRID, n_rungs=2)
     assert clone(search).get_params()["n_rungs"] == 2
     assert "BatchedSearchCV" in repr(search)
-
-
-def test_non_dominated():
-    scores = np.array([[1.0, 0.0], [0.5, 0.5], [0.4, 0.4], [0.0, 1.0], [np.nan, 2.0], [0.5, 0.5]])
-    assert non_dominated(scores).tolist() == [0, 1, 5, 3]

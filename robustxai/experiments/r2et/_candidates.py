@@ -8,6 +8,7 @@ import pandas as pd
 from typing_extensions import Self
 
 from robustxai._arguments import COUNT, SHARE, Table, checked, optional
+from robustxai._pareto import pareto_front
 from robustxai._plotting import AX, check_one_data_set, fit_text, legend_beside, pyplot
 
 __all__ = ["CandidatesDisplay"]
@@ -65,7 +66,8 @@ class CandidatesDisplay:
             color = plt.colormaps["tab20"](2 * number % 20 + (number // 10) % 2)
             # the first named lie on top: the linear model's single point must not vanish under a curve
             style = {"color": color, "marker": "os^DvPX*<>hdp8"[number % 14], "zorder": 100 - number}
-            best = pareto_front(rows)
+            front = pareto_front(rows[["roc_auc", "precision_at_k"]].to_numpy(), keep_ties=False)
+            best = rows.iloc[front[::-1]]
             ax.plot(best["roc_auc"], best["precision_at_k"], **style, label=str(name), linewidth=1.2, markersize=7)
             ax.scatter(rows["roc_auc"], rows["precision_at_k"], **style, s=14, alpha=0.35)
         if self.min_auc is not None:
@@ -78,11 +80,3 @@ class CandidatesDisplay:
         fit_text(ax.figure, own=own)
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-
-def pareto_front(candidates: pd.DataFrame) -> pd.DataFrame:
-    """The candidates that no other betters in both AUC and P@k, by rising AUC."""
-    falling = candidates.sort_values(["roc_auc", "precision_at_k"], ascending=False)
-    best_so_far = falling["precision_at_k"].cummax()
-    new = best_so_far.diff().fillna(1.0) > 0
-    return falling[new].iloc[::-1]

@@ -1,11 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from robustxai.experiments.r2et import CandidatesDisplay
-from robustxai.experiments.r2et._candidates import pareto_front
 
 pytestmark = pytest.mark.usefixtures("plt")
 
@@ -39,13 +36,3 @@ def test_every_method_has_a_line_through_its_best_and_a_point_for_each_candidate
 def test_two_data_sets_do_not_mix(search):
     with pytest.raises(ValueError, match="one data set, got \\['adult', 'bank'\\]"):
         CandidatesDisplay.from_results(pd.concat([search, search.assign(data="bank")]))
-
-
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=30))
-def test_the_front_is_what_no_candidate_betters(points):
-    table = pd.DataFrame(points, columns=["roc_auc", "precision_at_k"])
-    front = set(pareto_front(table).itertuples(index=False, name=None))
-    naive = {(a, p) for a, p in points if not any(b >= a and q >= p and (b, q) != (a, p) for b, q in points)}
-    assert front == naive
-    assert len(pareto_front(table)) == len(naive)
-    assert pareto_front(table)["roc_auc"].is_monotonic_increasing
