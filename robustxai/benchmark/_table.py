@@ -8,6 +8,7 @@ import pandas as pd
 
 from robustxai._arguments import PathName, Table, checked
 from robustxai._files import write_csv, write_text
+from robustxai._markdown import markdown_table
 
 __all__ = ["COLUMNS", "summarize", "to_markdown", "write_tables"]
 
@@ -72,16 +73,15 @@ def to_markdown(cells: pd.DataFrame) -> str:
         subset = cells[cells["data"] == data]
         first = subset.iloc[0]
         metrics = [name for name in table.columns.unique(level=0) if rows[name]["mean"].notna().any()]
+        headings = ["defense", *(COLUMNS[m][0].format(k=first["k"]) for m in metrics)]
+        body = [[str(defense), *(_cell(row, m) for m in metrics)] for (_, defense), row in rows.iterrows()]
         lines += [
             f"### {data} ({first['n_features']} features, epsilon {first['epsilon']:g} in l{first['norm']}, "
             f"{subset['seed'].nunique()} seeds)",
             "",
-            "| defense | " + " | ".join(COLUMNS[m][0].format(k=first["k"]) for m in metrics) + " |",
-            "|---|" + "---|" * len(metrics),
+            markdown_table(headings, body),
+            "",
         ]
-        for (_, defense), row in rows.iterrows():
-            lines.append(f"| {defense} | " + " | ".join(_cell(row, m) for m in metrics) + " |")
-        lines.append("")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from robustxai._markdown import markdown_table
 from robustxai.benchmark import summarize, to_markdown
 from robustxai.experiments.atex import atex_images_markdown, efficacy_markdown
 from robustxai.experiments.bracket import bracket_markdown, bracket_summary
@@ -31,11 +32,8 @@ _HEADINGS = {"adult": "Adult", "bank": "Bank", "compas": "COMPAS", "breast_cance
 def readme_benchmark() -> str:
     """AUC, worst P@k and P@k between different rows on three tables."""
     means = summarize(csv("results"))
-    lines = [
-        ["", *(cell for data in TABLES for cell in (_HEADINGS[data], "", ""))],
-        ["---"] * (1 + 3 * len(TABLES)),
-        ["", *["AUC", "P@8", "between rows"] * len(TABLES)],
-    ]
+    headings = ["", *(cell for data in TABLES for cell in (_HEADINGS[data], "", ""))]
+    lines = [["", *["AUC", "P@8", "between rows"] * len(TABLES)]]
     for defense in csv("results")["defense"].unique():
         line = [LABELS.get(defense, defense.replace("_", " "))]
         for data in TABLES:
@@ -43,7 +41,7 @@ def readme_benchmark() -> str:
             line += [_mean_and_sd(row["roc_auc"], 4), _mean_and_sd(row["precision_at_k"], 3)]
             line.append(_number(individuality("between", data, defense), 2))
         lines.append(line)
-    return _table(lines)
+    return markdown_table(headings, lines)
 
 
 def readme_bracket() -> str:
@@ -70,24 +68,24 @@ def bracket_page() -> str:
 
 def individuality_page() -> str:
     """How alike the explanations of different rows are."""
-    lines = [["data", "defense", "between rows", "distinct sets", "share of the commonest", "P@8 worst"], ["---"] * 6]
+    headings, lines = ["data", "defense", "between rows", "distinct sets", "share of the commonest", "P@8 worst"], []
     for data, defense in csv("results")[["data", "defense"]].drop_duplicates().itertuples(index=False):
         values = [individuality(name, data, defense) for name in ("between", "sets", "commonest")]
         if not pd.isna(values[0]):
             worst = summarize(csv("results")).loc[(data, defense)]["precision_at_k"]["mean"]
             lines.append([data, defense, *(_number(v, d) for v, d in zip(values, (3, 0, 2))), _number(worst, 3)])
-    return _table(lines)
+    return markdown_table(headings, lines)
 
 
 def linear_page() -> str:
     """How stable a linear model is, by explanation and number of classes."""
-    lines = [["data", "classes", "explanation", "P@k under random directions"], ["---"] * 4]
+    headings, lines = ["data", "classes", "explanation", "P@k under random directions"], []
     keys = ["data", "n_classes", "k", "explainer"]
     for (data, n_classes, k, explainer), rows in csv("linear").groupby(keys, sort=False):
         value = rows["precision_at_k_random"]
         text = f"P@{k} {value.mean():.3f} ± {value.std(ddof=1):.3f}"
         lines.append([data, str(n_classes), explainer.replace("_", " "), text])
-    return _table(lines)
+    return markdown_table(headings, lines)
 
 
 def r2et_page() -> str:
@@ -153,7 +151,3 @@ def _mean_and_sd(values: pd.Series, digits: int) -> str:
 
 def _number(value: float, digits: int) -> str:
     return "-" if pd.isna(value) else f"{value:.{digits}f}"
-
-
-def _table(lines: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -4,10 +4,10 @@ from robustxai.experiments.atex._efficacy import (
     ARMS,
     ATEXEfficacy,
     EfficacyCell,
-    efficacy_markdown,
     run_efficacy_cell,
 )
 from robustxai.experiments.atex._efficacy_display import EfficacyDisplay
+from robustxai.experiments.atex._efficacy_tables import efficacy_markdown
 from robustxai.experiments.atex._images import EPSILONS, IMAGE_ATTACKS, ATEXImages, ImageCell, run_image_cell
 from robustxai.experiments.atex._images_models import IMAGE_ARMS, SIZES, TOP_K, Size
 from robustxai.experiments.atex._images_tables import PUBLISHED_IMAGES, atex_images_markdown

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import product
@@ -25,7 +24,6 @@ from robustxai._arguments import (
     Instance,
     Number,
     PathName,
-    Table,
     Text,
     check_arguments,
     checked,
@@ -44,7 +42,7 @@ from robustxai.datasets import make_preprocessor
 from robustxai.metrics import between_rows_precision, roc_auc
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["ARMS", "ATEXEfficacy", "EfficacyCell", "efficacy_markdown", "run_efficacy_cell"]
+__all__ = ["ARMS", "ATEXEfficacy", "EfficacyCell", "run_efficacy_cell"]
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -273,64 +271,3 @@ class ATEXEfficacy:
     def run(self, out: str | Path, **options: Any) -> pd.DataFrame:
         """Run or resume everything under `out`; one row per cell. Options as in :func:`run_cells`."""
         return run_cells(self.cells(), out, run=run_efficacy_cell, **options)
-
-
-#: Heading, column, and whether it is compared with iteration 0.
-_COLUMNS = (
-    ("P@8", "precision_at_k", False),
-    ("B", "between_rows_precision", False),
-    ("AUC", "roc_auc_before", False),
-    ("accuracy", "accuracy_before", False),
-    ("FGSM", "fgsm_accuracy_before", False),
-    ("samples: accuracy", "accuracy_samples", False),
-    ("FGSM", "fgsm_accuracy_samples", False),
-    ("gain", "fgsm_accuracy_samples", True),
-    ("online: AUC", "roc_auc_online", False),
-    ("accuracy", "accuracy_online", False),
-    ("FGSM", "fgsm_accuracy_online", False),
-    ("gain", "fgsm_accuracy_online", True),
-    ("balanced", "fgsm_balanced_online", False),
-    ("PGD", "pgd_accuracy_online", False),
-)
-
-
-@checked(results=Table(("data", "defense", "seed", "iterations", "epsilon", "majority"), source="ATEXEfficacy.run"))
-def efficacy_markdown(results: pd.DataFrame) -> str:
-    """One table per data set and radius in Markdown, in per cent: mean ± s.d. over seeds.
-
-    Before any adversarial training, and after either kind of it. A gain is the FGSM accuracy less that of iteration 0
-    in the same split; iteration 0 is the same in every arm and stands there once.
-    """
-    parts = []
-    # B, what two different rows have in common, is not in results from before it was measured
-    columns = [column for column in _COLUMNS if column[1] in results]
-    headings = ["arm", "iterations", *(heading for heading, _, _ in columns)]
-    for (data, epsilon), table in results.groupby(["data", "epsilon"], sort=False):
-        majority = (100 * table.drop_duplicates("seed")["majority"]).mean()
-        parts += [
-            f"## {data}, epsilon {epsilon:g}",
-            "",
-            f"A constant prediction has {majority:.1f} under any attack.",
-            "",
-        ]
-        iterated = table["defense"] != "logistic_regression"
-        start = table[iterated & (table["iterations"] == 0)].drop_duplicates("seed").set_index("seed")
-        lines = [headings, ["---"] * len(headings), *([_line("none", start, start, columns)] if len(start) else [])]
-        others = table[~iterated | (table["iterations"] > 0)].groupby(["defense", "iterations"], sort=False)
-        for (arm, _), rows in others:
-            lines.append(_line(str(arm).replace("_", " "), rows.set_index("seed"), start, columns))
-        parts += [*("| " + " | ".join(line) + " |" for line in lines), ""]
-    return "\n".join(parts)
-
-
-def _line(arm: str, rows: pd.DataFrame, start: pd.DataFrame, columns: Sequence[tuple[str, str, bool]]) -> list[str]:
-    count = int(rows["iterations"].iloc[0])
-    cells = []
-    for _, column, compared in columns:
-        if compared and not (count and len(start)):
-            cells.append("-")
-        else:
-            values = 100 * rows[column] - (100 * start[column] if compared else 0)
-            spread = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-            cells.append(f"{values.mean():{'+' if compared else ''}.1f}{spread}")
-    return [arm, str(count), *cells]

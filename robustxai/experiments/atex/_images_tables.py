@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from robustxai._arguments import Table, checked
+from robustxai._markdown import markdown_table
 from robustxai.experiments.atex._images import EPSILONS, IMAGE_ATTACKS
 from robustxai.experiments.atex._images_models import SIZES, TOP_K
 
@@ -78,14 +79,14 @@ def atex_images_markdown(results: pd.DataFrame) -> str:
     parts = [_protocol(results)]
     for data, table in results.groupby("data", sort=False):
         parts += [f"## {data}", ""]
-        lines = [headings, ["---"] * len(headings)]
+        lines = []
         for epsilon in EPSILONS:
             for arm, rows in table.groupby("arm", sort=False):
                 label = "atex (ours)" if arm == "atex" else str(arm).replace("_", " ")
                 lines.append([f"{epsilon:g}", label, *_line(str(data), epsilon, str(arm), rows, rest)])
                 if arm == "atex" and data in PUBLISHED_IMAGES["untargeted"]:
                     lines.append([f"{epsilon:g}", "atex (paper)", *_paper_line(str(data), epsilon, len(rest))])
-        parts += [*("| " + " | ".join(line) + " |" for line in lines), ""]
+        parts += [markdown_table(headings, lines), ""]
     return "\n".join(parts)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from robustxai._arguments import NOT_NEGATIVE, Each, Instance, Named, Table, checked
+from robustxai._markdown import markdown_table
 from robustxai.experiments.bracket._bracket import _MAX_RADIUS
 
 __all__ = ["bracket_markdown", "bracket_summary"]
@@ -65,8 +66,8 @@ def bracket_markdown(results: pd.DataFrame) -> str:
         about = f"{first['n_features']} features, {seeds} seed{'s' if seeds > 1 else ''}, {first['n_rows']} rows each"
         models = table.drop_duplicates(["defense", "seed"])
         parts += [f"### {data} ({about})", "", f"P@{first['k']}:", ""]
-        parts += [*_table(table, ["defense", "epsilon"], (*_POINT_COLUMNS, *_MODEL)), "", "Medians over rows:", ""]
-        parts += [*_table(models, ["defense"], (*_RADIUS_COLUMNS, *_MODEL)), ""]
+        parts += [_table(table, ["defense", "epsilon"], (*_POINT_COLUMNS, *_MODEL)), "", "Medians over rows:", ""]
+        parts += [_table(models, ["defense"], (*_RADIUS_COLUMNS, *_MODEL)), ""]
     return "\n".join(parts)
 
 
@@ -92,14 +93,14 @@ def bracket_summary(
     models = {name: heading for heading, name, _ in _MODEL if name in ("roc_auc", "between_rows_precision")}
     models = {name: heading for name, heading in models.items() if name in results}
     means = results.groupby(["defense", "epsilon"])[[*models, "certified", "attacked"]].mean()
-    lines = [["", *models.values(), *(f"epsilon {epsilon:g}" for epsilon in epsilons)]]
-    lines.append(["---"] * len(lines[0]))
+    headings = ["", *models.values(), *(f"epsilon {epsilon:g}" for epsilon in epsilons)]
+    body = []
     digits = {name: digits for _, name, digits in _MODEL}
     for defense, label in defenses.items():
         points = [means.loc[(defense, epsilon)] for epsilon in epsilons]
         ends = [f"{point['certified']:.3f} to {point['attacked']:.3f}" for point in points]
-        lines.append([label, *(f"{points[0][name]:.{digits[name]}f}" for name in models), *ends])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        body.append([label, *(f"{points[0][name]:.{digits[name]}f}" for name in models), *ends])
+    return markdown_table(headings, body)
 
 
 #: Radii, which may lie beyond the largest that was tried.
@@ -108,13 +109,13 @@ _RADII = ("certified_radius", "attack_radius")
 _OF_ALL = ("corrected_attacked",)
 
 
-def _table(rows: pd.DataFrame, keys: list[str], columns: tuple[tuple[str, str, int], ...]) -> list[str]:
+def _table(rows: pd.DataFrame, keys: list[str], columns: tuple[tuple[str, str, int], ...]) -> str:
     columns = tuple(column for column in columns if column[1] in rows)
-    lines = [[*keys, *(heading for heading, _, _ in columns)], ["---"] * (len(keys) + len(columns))]
+    body = []
     for values, group in rows.groupby(keys, sort=False):
         label = [value if isinstance(value, str) else f"{value:g}" for value in values]
-        lines.append([*label, *(_entry(group, column, digits) for _, column, digits in columns)])
-    return ["| " + " | ".join(line) + " |" for line in lines]
+        body.append([*label, *(_entry(group, column, digits) for _, column, digits in columns)])
+    return markdown_table([*keys, *(heading for heading, _, _ in columns)], body)
 
 
 def _entry(rows: pd.DataFrame, column: str, digits: int) -> str:

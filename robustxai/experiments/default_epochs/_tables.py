@@ -8,6 +8,7 @@ import pandas as pd
 
 from robustxai._arguments import Table, checked
 from robustxai._files import written_at_once
+from robustxai._markdown import markdown_table
 from robustxai.experiments.default_epochs._cell import CLASSIFIERS, SCHEDULES
 
 __all__ = ["epochs_markdown", "save_figure"]
@@ -24,7 +25,7 @@ def epochs_markdown(table: pd.DataFrame) -> str:
     means = table.groupby([*keys, "defense", "schedule"], sort=False)[["log_loss", "roc_auc", "warned"]].mean()
     names = [(d, s) for d in CLASSIFIERS for s in SCHEDULES]
     header = ["table", "rows", "features", "logistic regression", *(f"{d}, {s}" for d, s in names)]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    body = []
     for key in dict.fromkeys(zip(*(table[k] for k in keys))):
         base = means.loc[(*key, "logistic_regression", "default")]
         cells = [str(k) for k in key] + [f"{base.log_loss:.3f} / {base.roc_auc:.3f}"]
@@ -32,8 +33,8 @@ def epochs_markdown(table: pd.DataFrame) -> str:
             own = means.loc[(*key, *name)] - base
             star = " *" if name[1] == "default" and own.warned >= 0.5 else ""
             cells.append(f"{own.log_loss:+.3f} / {100 * own.roc_auc:+.1f}{star}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        body.append(cells)
+    return markdown_table(header, body)
 
 
 def save_figure(table: pd.DataFrame, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from robustxai._arguments import Table, checked
+from robustxai._markdown import markdown_table
 from robustxai.experiments.r2et._methods import LIBRARY_FORMS, row_label
 
 __all__ = ["PUBLISHED_SHAPES", "shapes_markdown"]
@@ -78,18 +79,17 @@ def shapes_markdown(results: pd.DataFrame) -> str:
             f"## {data} ({first['size']}, {first['n_train']} training samples, {first['n_rows']} attacked, "
             f"epsilon {first['epsilon']:g} in l2, {rows['seed'].nunique()} seeds)",
             "",
-            "| method | " + " | ".join(heads) + " |",
-            "|---" * (len(heads) + 1) + "|",
         ]
+        body = []
         for method, group in rows.groupby("method", sort=False):
             cells = [_entry(group, name, str(data), str(method)) for name in columns]
-            lines.append(f"| {row_label(str(method))} | " + " | ".join(cells) + " |")
+            body.append([row_label(str(method)), *cells])
         for method in rows["method"].unique():
             if method in LIBRARY_FORMS and method in PUBLISHED_SHAPES[str(data)]:
                 figures = dict(zip(_PLACES, PUBLISHED_SHAPES[str(data)][method]))
                 cells = [f"({figures[name]:g})" if name in figures else "-" for name in columns]
-                lines.append(f"| {method} (paper) | " + " | ".join(cells) + " |")
-        lines.append("")
+                body.append([f"{method} (paper)", *cells])
+        lines += [markdown_table(["method", *heads], body), ""]
     return "\n".join(lines)
 
 

@@ -5,13 +5,14 @@ The paper's figures for its own R2ET stand in rows of their own: no row of ours 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from robustxai._arguments import Each, Instance, Number, Table, checked
+from robustxai._markdown import markdown_table
 from robustxai.experiments.r2et._methods import LIBRARY_FORMS, row_label
 from robustxai.experiments.r2et._paper import STABLE, UNCONSTRAINED, Study, figure_of_merit
 from robustxai.experiments.r2et._published import PUBLISHED
@@ -190,7 +191,7 @@ def _table(
             if set(line) != {"-"}:
                 body.append([f"{method} (paper)", *line])
     headings = ["method", *(heading.format(k=k) for heading, _ in columns)]
-    return "\n".join(_lines(title.format(k=k), headings, body))
+    return _titled(title.format(k=k), headings, body)
 
 
 def _flips(rows: pd.DataFrame) -> str:
@@ -207,11 +208,8 @@ def _flips(rows: pd.DataFrame) -> str:
         for _, row in rows.iterrows()
     ]
     headings = ["method", "linear thickness", "rank thickness", "linear Hessian", "rank Hessian", "never flipped"]
-    return "\n".join(_lines("Figure 3: correlation of the first flip with thickness and Hessian norm", headings, body))
+    return _titled("Figure 3: correlation of the first flip with thickness and Hessian norm", headings, body)
 
 
-def _lines(title: str, headings: Sequence[str], body: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield from (f"**{title}**", "")
-    for cells in (headings, ["---"] * len(headings), *body):
-        yield "| " + " | ".join(cells) + " |"
-    yield ""
+def _titled(title: str, headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    return f"**{title}**\n\n{markdown_table(headings, body)}\n"
