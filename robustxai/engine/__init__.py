@@ -6,7 +6,7 @@ fast way by declarations (:class:`BasePenalty`, ``single_gradient`` of an explai
 
 from robustxai.engine._choice import choose_differentiation, lookahead_of
 from robustxai.engine._declared import declared, declares
-from robustxai.engine._differentiation import Autograd, Differentiation, Score, WrittenOut, input_gradient
+from robustxai.engine._differentiation import Autograd, Differentiation, Score, WrittenOut, score_gradient
 from robustxai.engine._eval_batchnorm import eval_batchnorm
 from robustxai.engine._explained_batch import ExplainedBatch
 from robustxai.engine._frozen import channels_last, frozen
@@ -53,12 +53,12 @@ __all__ = [
     "frozen",
     "has_piecewise_linear",
     "held_statistics",
-    "input_gradient",
     "is_piecewise_linear",
     "known_gradient",
     "lookahead_of",
     "of_rows",
     "rows_at_once",
+    "score_gradient",
     "set_beta",
     "softplus_surrogate",
     "stack_key",

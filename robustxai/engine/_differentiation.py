@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Autograd", "Differentiation", "Score", "WrittenOut", "differentiation_of", "input_gradient"]
+__all__ = ["Autograd", "Differentiation", "Score", "WrittenOut", "differentiation_of", "score_gradient"]
 
 
 class Score(Protocol):
@@ -107,7 +107,7 @@ def differentiation_of(network: nn.Module | Differentiation) -> Differentiation:
     return network if isinstance(network, Differentiation) else Autograd(network)
 
 
-def input_gradient(
+def score_gradient(
     network: nn.Module | Differentiation,
     x: Tensor,
     score: Score,

@@ -10,6 +10,7 @@
 ======================= ======================== ====================================================================
 """
 
+from robustxai.engine import Score, score_gradient
 from robustxai.explainers._captum import captum_explainer
 from robustxai.explainers._gradient import Gradient, log_odds
 from robustxai.explainers._gradient_times_input import GradientTimesInput
@@ -30,9 +31,11 @@ __all__ = [
     "IntegratedGradients",
     "RelativeImportance",
     "ScaledAttribution",
+    "Score",
     "SmoothGrad",
     "captum_explainer",
     "log_odds",
     "resolve_explainer",
     "scaled_attribution",
+    "score_gradient",
 ]

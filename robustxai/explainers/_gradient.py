@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robustxai._arguments import Choice, Instance, check_arguments, checked
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
-from robustxai.engine import input_gradient
+from robustxai.engine import score_gradient
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
 from robustxai.protocols import Explainer, Output
 
@@ -84,7 +84,7 @@ class Gradient:
     ) -> Tensor:
         """Attribution of class `target` at `x`, shaped like x."""
         score = _Score(self, target)
-        return input_gradient(module, x, score, logits=logits, create_graph=create_graph)
+        return score_gradient(module, x, score, logits=logits, create_graph=create_graph)
 
     def scaled(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
