@@ -47,6 +47,8 @@ GRADIENT_ATTACKS = ATTACKS[:-2]
 #: Those that are judged by P@k; the others by their own objective.
 OVERLAP_ATTACKS = tuple(attack for attack in ATTACKS if attack is not TargetedManipulation)
 PREDICTION_ATTACKS = (FGSM, PGD)
+#: Options that make an attack cheap where a test does not depend on its strength.
+CHEAP = {NESAttack: {"n_draws": 4}}
 every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 every_gradient_attack = pytest.mark.parametrize("attack", GRADIENT_ATTACKS, ids=lambda attack: attack.__name__)
 every_overlap_attack = pytest.mark.parametrize("attack", OVERLAP_ATTACKS, ids=lambda attack: attack.__name__)

@@ -29,6 +29,7 @@ from robustxai.metrics import first_flip_iteration, precision_at_k
 from robustxai.perturbation import ThreatModel
 
 from .conftest import (
+    CHEAP,
     OVERLAP_ATTACKS,
     Recorder,
     Strict,
@@ -69,7 +70,7 @@ def test_every_promise_about_the_result(attack, victim, data):
     threat, k = data.draw(threats(X)), data.draw(st.integers(1, 5))
     ranking = data.draw(st.sampled_from(["magnitude", "signed"]))
     before = X.copy()
-    result = attack(victim, k=k, threat=threat, ranking=ranking, max_iter=6).run(X)
+    result = attack(victim, k=k, threat=threat, ranking=ranking, max_iter=6, **CHEAP.get(attack, {})).run(X)
 
     np.testing.assert_array_equal(X, before)
     X_adv = result.X_adv
@@ -154,7 +155,8 @@ def test_the_same_random_state_gives_the_same_result_and_global_generators_rest(
 def test_a_row_does_not_depend_on_the_rows_beside_it(attack, victim, X, seed):
     def run(rows, batch_size=1024):
         random_state = seed if isinstance(seed, int) else seed(0)
-        return attack(victim, k=3, max_iter=15, batch_size=batch_size, random_state=random_state).run(rows)
+        options = {"k": 3, "max_iter": 8, "batch_size": batch_size, **CHEAP.get(attack, {})}
+        return attack(victim, random_state=random_state, **options).run(rows)
 
     # the sigmoid of SoftOverlapAttack is rounded by its place in the array: the last digit of a step
     slack = 8 * EPS if attack is SoftOverlapAttack else 0.0

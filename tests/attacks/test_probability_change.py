@@ -17,7 +17,7 @@ from robustxai.attacks._together import run_together
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
 
-from .conftest import ATTACKS, Victim, every_attack, quadratic_victim
+from .conftest import ATTACKS, CHEAP, Victim, every_attack, quadratic_victim
 
 
 def changes(victim, X, X_adv):
@@ -46,7 +46,9 @@ def test_no_result_is_beyond_the_limit(attack, fitted, wine, data):
     limit = data.draw(st.sampled_from([0.0, 1e-7, 1e-3, 0.02, 0.1, 1.0]))
     threat = ThreatModel(data.draw(st.sampled_from([0.1, 0.6])), norm=data.draw(st.sampled_from([2, "inf"])))
     keep = {} if attack is RandomAttack else {"keep": data.draw(st.sampled_from(["best", "last"]))}
-    result = attack(fitted, k=4, threat=threat, max_iter=8, max_probability_change=limit, **keep).run(X)
+    result = attack(
+        fitted, k=4, threat=threat, max_iter=8, max_probability_change=limit, **keep, **CHEAP.get(attack, {})
+    ).run(X)
     assert (changes(fitted, X, result.X_adv) <= limit).all()
     np.testing.assert_array_equal(fitted.predict(result.X_adv), fitted.predict(X))
     assert ((result.precision_at_k == 1) | (result.first_flip <= 8)).all()
@@ -54,7 +56,7 @@ def test_no_result_is_beyond_the_limit(attack, fitted, wine, data):
 
 @every_attack
 def test_the_limit_binds_and_still_leaves_something_to_find(attack, fitted, wine):
-    X, options = wine[0][::3], {"k": 4, "threat": ThreatModel(0.6), "max_iter": 20}
+    X, options = wine[0][::6], {"k": 4, "threat": ThreatModel(0.6), "max_iter": 20, **CHEAP.get(attack, {})}
     free = attack(fitted, **options).run(X)
     limit = changes(fitted, X, free.X_adv).max() / 2
     limited = attack(fitted, max_probability_change=limit, **options).run(X)
@@ -65,7 +67,7 @@ def test_the_limit_binds_and_still_leaves_something_to_find(attack, fitted, wine
 
 @every_attack
 def test_a_limit_of_one_is_no_limit(attack, fitted, wine):
-    X, options = wine[0][::6], {"k": 4, "threat": ThreatModel(0.3), "max_iter": 6}
+    X, options = wine[0][::6], {"k": 4, "threat": ThreatModel(0.3), "max_iter": 6, **CHEAP.get(attack, {})}
     results = [attack(fitted, max_probability_change=m, **options).run(X) for m in (None, 1.0)]
     np.testing.assert_array_equal(*(result.X_adv for result in results))
 
@@ -88,7 +90,7 @@ def test_images(wine):
 
 @pytest.mark.parametrize("preset", ["fast", "standard"])
 def test_the_ensemble_keeps_the_limit(preset, fitted, wine):
-    X = wine[0][::12]
+    X = wine[0][::30]
     attack = AutoExplanationAttack(fitted, k=4, threat=ThreatModel(0.6), preset=preset, max_probability_change=0.005)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EvaluationWarning)
@@ -115,19 +117,23 @@ def test_the_minimum_radius_keeps_the_limit():
 @pytest.mark.parametrize("attack", [NESAttack, RandomAttack])
 def test_a_black_box_is_asked_for_its_probabilities(attack, fitted, wine):
     box = BlackBox(fitted, fitted.explain)
-    X = wine[0][::6]
-    result = attack(box, k=4, threat=ThreatModel(0.6), max_iter=20, max_probability_change=0.05).run(X)
+    X, options = wine[0][::6], {"k": 4, "threat": ThreatModel(0.6), "max_iter": 20, **CHEAP.get(attack, {})}
+    result = attack(box, max_probability_change=0.05, **options).run(X)
     assert changes(fitted, X, result.X_adv).max() <= 0.05
 
 
-@pytest.mark.parametrize("attack", [a for a in ATTACKS if a is not NESAttack], ids=lambda a: a.__name__)
-def test_victims_attacked_together_keep_the_limit_each(attack, wine):
+@pytest.fixture(scope="module")
+def victims(wine):
     X, y = wine
     options = {"max_epochs": 4, "module__hidden": (8,)}
-    victims = [
+    return [
         (R2ETClassifier(4, lambda_gap=0.01, **options).fit(X, y), X[:20]),
         (SoftplusClassifier(**options).fit(X, y), X[60:75]),
     ]
+
+
+@pytest.mark.parametrize("attack", [a for a in ATTACKS if a is not NESAttack], ids=lambda a: a.__name__)
+def test_victims_attacked_together_keep_the_limit_each(attack, victims):
     limited = attack(k=4, threat=ThreatModel(0.6), max_iter=15, max_probability_change=0.01)
     for (victim, rows), found in zip(victims, run_together(limited, victims)):
         assert changes(victim, rows, found.X_adv).max() <= 0.01
