@@ -28,7 +28,7 @@ from robustxai.attacks._unexplained import (
     precision_where_explained,
     unexplained_rows,
 )
-from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softplus_surrogate
+from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softplus_surrogate, stackable
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import PerturbationSet
 from robustxai.protocols import Ranking
@@ -254,6 +254,7 @@ class BaseAttack(AttackTransformer):
         X_adv[changed] = X[changed]
         return X_adv, Trace.cat(traces)
 
+    @stackable
     def _search(
         self,
         module: nn.Module,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robustxai._arguments import FLAG, NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._search import Reference, Search, observe
-from robustxai.engine import of_rows, set_beta
+from robustxai.engine import of_rows, set_beta, stackable
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import Explainer
 from robustxai.perturbation import input_gradient
@@ -122,6 +122,7 @@ class GradientAttack(BaseAttack):
         """
         return objective
 
+    @stackable
     def _propose(self, search: Search, iteration: int) -> Tensor:
         state = search.extra
         length = self._step_length(iteration, search.max_iter, search.space.epsilon)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._search import Search
+from robustxai.engine import stackable
 
 __all__ = ["RandomAttack"]
 
@@ -22,5 +23,6 @@ class RandomAttack(BaseAttack):
         As in :class:`BaseAttack`.
     """
 
+    @stackable
     def _propose(self, search: Search, iteration: int) -> Tensor:
         return (search.space.epsilon * search.space.random_direction(search.generator)).expand_as(search.x)

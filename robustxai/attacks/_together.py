@@ -16,13 +16,10 @@ from typing_extensions import Self
 from robustxai._doubts import warn_of_mismatch
 from robustxai._switches import own_switches
 from robustxai.attacks._base import BaseAttack
-from robustxai.attacks._gradient import GradientAttack
-from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._retarget import retarget
-from robustxai.classifiers import BaseExplainableClassifier
-from robustxai.engine import MOST_ROWS, StackedMLP, StackRows, has_piecewise_linear, of_rows
-from robustxai.explainers import ExactAttribution, Gradient
+from robustxai.engine import MOST_ROWS, StackedMLP, StackRows, declares, has_piecewise_linear, of_rows
+from robustxai.explainers import ExactAttribution
 from robustxai.ranking import as_tensor, count_units
 from robustxai.training import small_net_threads
 
@@ -52,7 +49,7 @@ def run_together(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> l
     NotImplementedError
         Estimators or attacks that have to be run one by one; the message says why.
     """
-    if not isinstance(attack, (GradientAttack, RandomAttack)) or type(attack)._search is not BaseAttack._search:
+    if not all(declares(getattr(type(attack), name), "stackable") for name in ("_search", "_propose")):
         raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
         raise NotImplementedError("an attack draws anew for every estimator unless random_state is a number")
@@ -83,12 +80,14 @@ class _Together(BaseEstimator):
     def __init__(self, estimators: Sequence[tuple[Any, Any]]) -> None:
         classifiers = [classifier for classifier, _ in estimators]
         for classifier in classifiers:
-            if not isinstance(classifier, BaseExplainableClassifier):
+            if not declares(getattr(type(classifier), "explain", None), "stackable"):
                 raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
             if has_piecewise_linear(classifier.module_):
-                raise NotImplementedError("networks with ReLUs are attacked through a stand-in, each its own")
+                raise NotImplementedError("networks with ReLUs are attacked through a surrogate, each its own")
         self.explainer_ = classifiers[0].explainer_
-        if not isinstance(self.explainer_, Gradient) or any(c.explainer_ != self.explainer_ for c in classifiers):
+        if not declares(self.explainer_, "single_gradient") or any(
+            c.explainer_ != self.explainer_ for c in classifiers
+        ):
             raise NotImplementedError("estimators of one attack have one explainer, the gradient")
         self.device_ = classifiers[0].device_
         self.feature_scales_ = getattr(classifiers[0], "feature_scales_", None)

@@ -48,6 +48,7 @@ from robustxai._random import RandomStreams
 from robustxai._switches import own_switches, trainable
 from robustxai._validation import nearest_name
 from robustxai.classifiers._params import NetParamsMixin
+from robustxai.engine import stackable
 from robustxai.exceptions import MismatchWarning, OverfittingWarning
 from robustxai.explainers import EXPLAINER, ExactAttribution, Explainer, resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, check_shape, choose_net
@@ -298,6 +299,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
 
     # ---------------------------------------------------------------- fit
 
+    @stackable
     def fit(self, X: Any, y: Any) -> Self:
         """Train on X of shape (n_samples, *features) and labels y of shape (n_samples,).
 
@@ -477,6 +479,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
                 stacklevel=3,
             )
 
+    @stackable
     def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         # Not net.partial_fit: it swallows KeyboardInterrupt and would hand on a half-trained model as fitted.
         net.notify("on_train_begin", X=X, y=codes)
@@ -615,6 +618,7 @@ class BaseExplainableClassifier(NetParamsMixin, ClassifierMixin, BaseEstimator):
         return self.classes_[logits.argmax(dim=-1).cpu().numpy()]
 
     @checked(explainer=optional(EXPLAINER))
+    @stackable
     def explain(self, X: Any, y: Any = None, *, explainer: str | Explainer | None = None) -> Any:
         """Attribution of every feature, signed, of the predicted class.
 

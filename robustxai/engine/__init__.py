@@ -5,7 +5,7 @@ fast way by declarations (:class:`BasePenalty`, ``single_gradient`` of an explai
 """
 
 from robustxai.engine._choice import choose_differentiation, lookahead_of
-from robustxai.engine._declared import declared, declares
+from robustxai.engine._declared import declared, declares, stackable
 from robustxai.engine._differentiation import Autograd, Differentiation, Score, WrittenOut, score_gradient
 from robustxai.engine._eval_batchnorm import eval_batchnorm
 from robustxai.engine._explained_batch import ExplainedBatch
@@ -62,6 +62,7 @@ __all__ = [
     "set_beta",
     "softplus_surrogate",
     "stack_key",
+    "stackable",
     "tensors_of",
     "train_together",
 ]

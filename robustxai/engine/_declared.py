@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["declared", "declares"]
+__all__ = ["declared", "declares", "stackable"]
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def stackable(method: _Function) -> _Function:
+    """Declare that a stack of models can stand for the calls of `method`, one for each model.
+
+    The declaration belongs to the function. A subclass that overrides the method is not stacked unless it decorates its
+    own.
+    """
+    vars(method)["stackable"] = True
+    return method
 
 
 def declared(thing: Any, name: str, default: Any = None) -> Any:

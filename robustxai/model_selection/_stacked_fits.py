@@ -16,8 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from robustxai._fingerprint import digest
 from robustxai._switches import own_switches
-from robustxai.classifiers import BaseExplainableClassifier
-from robustxai.engine import StackMember, TrainingRows, batch_size_of, stack_key, train_together
+from robustxai.engine import StackMember, TrainingRows, batch_size_of, declares, stack_key, train_together
 from robustxai.training import HeldOut, ObjectiveNet
 
 __all__ = ["StackedFit", "begin_fits", "portions", "train_fits"]
@@ -140,11 +139,11 @@ def _begin(
     if isinstance(fit.estimator, Pipeline) and type(fit.estimator) is not Pipeline:
         raise NotImplementedError(f"{type(fit.estimator).__name__} may fit its steps otherwise than a Pipeline")
     classifier = fit.classifier
-    if not isinstance(classifier, BaseExplainableClassifier):
+    if not hasattr(classifier, "train_net"):
         raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
-    if type(classifier).train_net is not BaseExplainableClassifier.train_net:
+    if not declares(type(classifier).train_net, "stackable"):
         raise NotImplementedError(f"{type(classifier).__name__} has a training loop of its own")
-    if type(classifier).fit is not BaseExplainableClassifier.fit:
+    if not declares(type(classifier).fit, "stackable"):
         raise NotImplementedError(f"{type(classifier).__name__} has a fit of its own")
     if isinstance(fit.estimator, Pipeline) and len(fit.estimator) > 1:
         if fit.estimator.memory is not None:
