@@ -49,7 +49,7 @@ def run_together(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> l
     NotImplementedError
         Estimators or attacks that have to be run one by one; the message says why.
     """
-    if not all(declares(getattr(type(attack), name), "stackable") for name in ("_search", "_propose")):
+    if not all(declares(getattr(type(attack), name, None), "stackable") for name in ("_search", "_propose")):
         raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
         raise NotImplementedError("an attack draws anew for every estimator unless random_state is a number")
