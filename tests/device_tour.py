@@ -15,7 +15,7 @@ from sklearn.datasets import load_iris
 
 import robustxai
 from robustxai import attacks, certificates, metrics
-from robustxai.classifiers import _base
+from robustxai.classifiers import _epochs, _net, _persistence
 from robustxai.engine import StackMember, train_together
 from robustxai.model_selection import PrecisionAtKScorer
 from tests.elsewhere import DEVICE, elsewhere
@@ -103,10 +103,10 @@ def steps():
 
 def main():
     place = sys.argv[1]
-    if place == "device":
-        _base.resolve_device = lambda device: DEVICE
-    elif place == "cpu":
-        _base.resolve_device = lambda device: torch.device("cpu")
+    if place != "gpu":
+        chosen = DEVICE if place == "device" else torch.device("cpu")
+        for module in (_epochs, _net, _persistence):
+            module.resolve_device = lambda device: chosen
     warnings.simplefilter("ignore")
     with nullcontext([]) if place == "gpu" else elsewhere() as waits:
         for name, step in steps():

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import IGNorm
 from robustxai.perturbation import ThreatModel
 from robustxai.protocols import Norm
-from robustxai.training import ObjectiveNet, Term
+from robustxai.training import Term
 
 __all__ = ["IGNormClassifier"]
 
@@ -140,9 +139,8 @@ class IGNormClassifier(BaseExplainableClassifier):
             step_size=self.step_size,
         )
 
-    def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device, **changes: Any) -> ObjectiveNet:
-        self._penalty(self._box()).threat.bind(X)  # for its error where a row lies outside the bounds
-        return super()._make_net(X, n_classes, device, **changes)
+    def check_data(self, X: np.ndarray) -> None:
+        self._penalty(self._box()).threat.bind(X)  # raises if a row lies outside the bounds
 
     def terms(self, n_units: int) -> list[Term]:
         return [Term("ig_norm", self.lambda_ig, self._penalty(self._box()))] if self.epsilon else []

@@ -36,6 +36,7 @@ class LinearClassifier(BaseExplainableClassifier):
         coefficients come from scikit-learn's solver.
     """
 
+    has_epochs = False
     net_defaults = {**BaseExplainableClassifier.net_defaults, "module": MLP}
     _constraints = {"C": POSITIVE}
 
@@ -45,9 +46,6 @@ class LinearClassifier(BaseExplainableClassifier):
 
     def module_params(self) -> dict[str, Any]:
         return {"hidden": ()}
-
-    def _watch_key(self, n_rows: int) -> None:
-        return None  # there is no training to watch, and no number of epochs
 
     def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         model = LogisticRegression(C=self.C, max_iter=1000).fit(X.astype(np.float64), codes)

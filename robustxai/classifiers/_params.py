@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 from skorch import NeuralNet
+from torch import nn
 from typing_extensions import Self
 
+from robustxai._arguments import Choice, Constraint, Each, Either, Exactly, Function, Instance, Nothing
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._validation import nearest_name
 from robustxai.nets import AUTO_NETS, NETS
+from robustxai.training import TrainingProgress
 
-__all__ = ["NetParamsMixin"]
+__all__ = ["CALLBACKS", "MODULE", "NetParamsMixin"]
 
 #: Arguments of a skorch net that the estimator fills in itself.
 _OWNED = {"self", "module", "criterion", "lr", "max_epochs", "batch_size", "device", "verbose", "warm_start", "kwargs"}
@@ -24,6 +28,35 @@ _EXTRA = {"optimizer__param_groups"}
 _PREFIXES = ("callbacks", "compile", "criterion", "dataset", "iterator_train", "iterator_valid", "module", "optimizer")
 
 
+class _IsCallback(Constraint):
+    """A callback of skorch, its class, or a pair of a name and one of these or None."""
+
+    def fault(self, value: Any) -> type[Exception] | None:
+        """As `Constraint.fault`."""
+        if isinstance(value, (tuple, list)):
+            named = len(value) == 2 and isinstance(value[0], str)
+            return None if named and (value[1] is None or hasattr(value[1], "on_train_begin")) else TypeError
+        return None if hasattr(value, "on_train_begin") else TypeError
+
+    def says(self) -> str:
+        """As `Constraint.says`."""
+        return "a skorch callback, or a pair of a name and one"
+
+    def good(self) -> Iterator[Any]:
+        """As `Constraint.good`."""
+        yield TrainingProgress()
+
+
+#: Constraints of two of skorch's parameters.
+MODULE = Either(
+    (Choice(("auto", *NETS)), Instance((nn.Module, type)), Function()),
+    words="a name, a class of torch modules or a module",
+)
+CALLBACKS = Either(
+    (Exactly("disable"), Each(_IsCallback()), Nothing()), words="a list of skorch callbacks, 'disable' or None"
+)
+
+
 class NetParamsMixin(InheritedParamsMixin):
     """``get_params`` / ``set_params`` over every ``__init__`` of the class hierarchy plus free skorch parameters.
 
@@ -31,8 +64,7 @@ class NetParamsMixin(InheritedParamsMixin):
     skorch knows are kept as plain attributes, which is what ``clone`` and ``pickle`` need.
     """
 
-    #: The classes behind ``module__...`` and ``optimizer__...`` unless others are given; "auto" is what the data ask
-    #: for.
+    #: Default classes of skorch's parameters.
     net_defaults: ClassVar[dict[str, Any]] = {}
 
     def _net_params(self) -> dict[str, Any]:

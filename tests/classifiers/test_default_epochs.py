@@ -12,7 +12,6 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from skorch.callbacks import EpochScoring
 from skorch.dataset import ValidSplit
 
-import robustxai.classifiers._base as base
 from robustxai.classifiers import (
     ATEXClassifier,
     LinearClassifier,
@@ -20,6 +19,7 @@ from robustxai.classifiers import (
     SoftplusClassifier,
     VanillaClassifier,
     WeightDecayClassifier,
+    _epochs,
 )
 from robustxai.datasets import make_preprocessor
 from robustxai.exceptions import OverfittingWarning
@@ -144,11 +144,11 @@ GRID = {"lambda_hessian": [0.0, 0.02], "random_state": [0, 1]}
 @pytest.mark.parametrize(("own_rows", "n_looks"), [(0, 2), (500, 4)])
 def test_a_search_looks_once_per_split_and_trains_what_a_fit_trains(own_rows, n_looks, tables, monkeypatch):
     """From so many rows on once for every split, below that once for every defense too; never for a seed."""
-    monkeypatch.setattr(base, "_OWN_ROWS", own_rows)
+    monkeypatch.setattr(_epochs, "_OWN_ROWS", own_rows)
     X, _, y, _ = tables["wine"]
     calls = []
-    watch = base.watch_held_out
-    monkeypatch.setattr(base, "watch_held_out", lambda *args: calls.append(1) or watch(*args))
+    watch = _epochs.watch_held_out
+    monkeypatch.setattr(_epochs, "watch_held_out", lambda *args: calls.append(1) or watch(*args))
     estimator = R2ETClassifier(k=3, module__hidden=(8,))
     stacked = BatchedSearchCV(estimator, GRID, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
     assert len(calls) == n_looks
