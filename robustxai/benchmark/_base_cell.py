@@ -1,4 +1,4 @@
-"""What every cell of an experiment is: values that a result depends on, and the name that follows from all of them."""
+"""Base class of all cells: the fields that define a result, and the name of its file."""
 
 from __future__ import annotations
 
@@ -13,19 +13,36 @@ __all__ = ["BaseCell"]
 
 
 class BaseCell:
-    """Base of the cells: a frozen dataclass whose fields say which result is meant.
+    """Base of the cells: a frozen dataclass whose fields define one result.
 
-    The name of a result's file ends in a digest of all that the result depends on, so that a finished one is found
-    again exactly as long as it would come out the same: the fields, whatever `_depends_on` adds to them, and the
-    version of the code, which :func:`robustxai.benchmark._code_version.code_version` explains. Results of other digests
-    stay where they are, and are not returned.
+    The name of a result's file ends in a digest of everything that the result depends on: the fields, the objects that
+    `depends_on` returns, and the version of the code (:func:`robustxai.benchmark._code_version.code_version`). A stored
+    result is returned only if its digest matches. Results with other digests stay on the disk.
 
-    A subclass is a frozen dataclass with a `_label` and a `_depends_on`. Fields name things: the things themselves, as
-    they are built (attacks, estimators, the content of a table, a budget), belong into `_depends_on`. A field `data` is
-    left to it altogether, because one table may have several paths.
+    A subclass is a frozen dataclass that overrides two public methods, `label` and `depends_on`. Fields are names and
+    numbers. `depends_on` returns the objects that they stand for, as they are built: attacks and estimators with all
+    parameters, the content of a table, a protocol. A field `data` does not enter the digest by itself, because one
+    table may have several paths: return its content from `depends_on`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from robustxai.attacks import ERAttack
+    >>> from robustxai.benchmark import BaseCell
+    >>> @dataclass(frozen=True)
+    ... class RadiusCell(BaseCell):
+    ...     seed: int
+    ...
+    ...     def label(self):
+    ...         return f"radius-{self.seed}"
+    ...
+    ...     def depends_on(self):
+    ...         return ERAttack(k=3, random_state=self.seed)
+    >>> RadiusCell(0).name
+    'radius-0-....json'
     """
 
-    #: Keys of the row whose value may be infinite; anywhere else that is an error of the cell.
+    #: Keys of the row whose value may be infinite. An infinite value under any other key is an error of the cell.
     may_be_infinite: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -33,23 +50,23 @@ class BaseCell:
 
     @property
     def name(self) -> str:
-        """File name of the result; the digest changes with anything that could change the numbers."""
-        return f"{self._label()}-{self.digest[:12]}.json"
+        """File name of the result; the digest changes with everything that can change the numbers."""
+        return f"{self.label()}-{self.digest[:12]}.json"
 
     @property
     def digest(self) -> str:
-        """64 hexadecimal digits for all that the result depends on; the same on machines with the same versions."""
+        """64 hexadecimal digits for everything that the result depends on; equal on machines with equal versions."""
         kind = type(self)
         own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "data"}  # type: ignore[arg-type]
-        # of a cell of this package, the version of the code has all that the class is
+        # the version of the code covers the classes of this package
         known = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
         code = kind.__qualname__ if known else kind
-        return fingerprint(code, own, self._depends_on(), code_version(kind.__module__))
+        return fingerprint(code, own, self.depends_on(), code_version(kind.__module__))
 
-    def _label(self) -> str:
-        """What a person knows the result by, in front of the digest."""
+    def label(self) -> str:
+        """Return the readable part of the name, in front of the digest."""
         raise NotImplementedError
 
-    def _depends_on(self) -> Any:
-        """What the fields only name, as it is built now: values, containers, objects; see :func:`fingerprint`."""
+    def depends_on(self) -> Any:
+        """Return the objects that the fields name, as they are built now: values, containers, estimators, attacks."""
         raise NotImplementedError

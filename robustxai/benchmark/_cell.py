@@ -88,10 +88,10 @@ class Cell(BaseCell):
         "certify": FLAG,
     }
 
-    def _label(self) -> str:
+    def label(self) -> str:
         return f"{stem(self.data)}-{self.defense}-{self.seed}"
 
-    def _depends_on(self) -> Any:
+    def depends_on(self) -> Any:
         return (
             identity(self.data),
             self.estimator(),

@@ -21,11 +21,10 @@ from robustxai.benchmark import (
 )
 from robustxai.classifiers import ATEXClassifier, R2ETClassifier, VanillaClassifier
 from robustxai.exceptions import FailedCellsError
-from robustxai.experiments.atex import SIZES, EfficacyCell, ImageCell
+from robustxai.experiments.atex import SIZES, EfficacyCell, ImageCell, _efficacy, _images
 from robustxai.experiments.atex._images_models import IMAGE_DATA
 from robustxai.experiments.bracket import BracketCell, _bracket
-from robustxai.experiments.r2et import ShapeCell, _shapes
-from robustxai.experiments.r2et._flip_cell import FlipCell
+from robustxai.experiments.r2et import FlipCell, ShapeCell, _shapes
 
 CELLS = {
     "cell": Cell("breast_cancer", "vanilla", 0, STANDARD_ATTACKS),
@@ -193,6 +192,44 @@ def test_a_result_of_another_attack_is_left_alone_and_not_returned(monkeypatch, 
     assert len(list((tmp_path / "cells").iterdir())) == 2
 
 
+class Weak(RandomAttack):
+    """An attack that takes the parameters of any other and does next to nothing."""
+
+    def __init__(self, estimator=None, *, k=8, threat=None, random_state=None, **ignored):
+        super().__init__(estimator, k=k, threat=threat, max_iter=1, random_state=random_state)
+
+
+def registered(name):
+    return lambda patch: patch.setitem(ATTACKS, name, lambda k, threat, n, seed: Weak(k=k, threat=threat))
+
+
+#: The name under which each kind of cell finds an attack, given to another attack.
+REPLACED = {
+    "cell": registered("er"),
+    "retrained": registered("er"),
+    "reference": registered("er"),
+    "flip": registered("er_paper"),
+    "bracket": lambda patch: patch.setattr(_bracket, "ERAttack", Weak),
+    "efficacy": lambda patch: patch.setattr(_efficacy, "BoundaryMarginAttack", Weak),
+    "image": lambda patch: patch.setattr(_images, "MSEAttack", Weak),
+    "shape": lambda patch: patch.setattr(_shapes, "ERAttack", Weak),
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_the_result_of_an_attack_does_not_come_back_for_another_of_the_same_name(kind, monkeypatch, tmp_path):
+    cell, results = CELLS[kind], iter(range(9))
+
+    def value():
+        return run_cells([cell], tmp_path, run=lambda cell: {"value": next(results)})["value"].item()
+
+    assert [value(), value()] == [0, 0]
+    with monkeypatch.context() as patch:
+        REPLACED[kind](patch)
+        assert [value(), value()] == [1, 1]
+    assert value() == 0
+
+
 def test_other_processes_are_told_of_what_was_registered(monkeypatch, tmp_path):
     def weak(k, threat, max_iter, seed):
         return RandomAttack(k=k, threat=threat, max_iter=1, random_state=seed)
@@ -222,10 +259,10 @@ class OwnCell(BaseCell):
     number: int
     scale: float = 1.0
 
-    def _label(self):
+    def label(self):
         return f"own-{self.number}"
 
-    def _depends_on(self):
+    def depends_on(self):
         return AutoExplanationAttack()
 
 

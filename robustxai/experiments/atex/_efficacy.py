@@ -102,13 +102,22 @@ class EfficacyCell(BaseCell):
         "n_rows": COUNT,
     }
 
-    def _label(self) -> str:
+    def label(self) -> str:
         return f"efficacy-{self.data}-{self.defense}-{self.seed}-{self.iterations}"
 
-    def _depends_on(self) -> Any:
+    def depends_on(self) -> Any:
         estimators = (_teacher(self.seed), *(kind() for kind in _KINDS))
-        attacks = (BoundaryMarginAttack(k=_K, threat=ThreatModel(_RADIUS), max_iter=_STEPS), FGSM(), PGD())
-        return (self.data, library_content(self.data)), estimators, attacks, _CONSTANT_RATE, _PUBLISHED_CODE, _ROWS
+        data = self.data, library_content(self.data)
+        return data, estimators, self.attacks(), _CONSTANT_RATE, _PUBLISHED_CODE, _ROWS
+
+    def attacks(self) -> dict[str, Any]:
+        """Build the attacks, still without an estimator: one on explanations, two on predictions."""
+        threat = ThreatModel(self.epsilon, norm="inf", bounds=(0.0, 1.0))
+        return {
+            "explanation": BoundaryMarginAttack(k=_K, threat=ThreatModel(_RADIUS, bounds=(0.0, 1.0)), max_iter=_STEPS),
+            "fgsm": FGSM(threat=threat),
+            "pgd": PGD(threat=threat, max_iter=20),
+        }
 
 
 #: Classifiers that go on from the teacher, and the one that has none.
@@ -170,10 +179,9 @@ def _stabilized(cell: EfficacyCell) -> BaseExplainableClassifier:
 def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
     """Stabilize, train adversarially in both ways and measure; the cell's fields and every metric in one flat dict."""
     X, X_test, y, y_test = _rows(cell.data, cell.seed, cell.n_train, cell.n_rows)
-    threat = ThreatModel(cell.epsilon, norm="inf", bounds=(0.0, 1.0))
     start = time.perf_counter()
     model = _stabilized(cell)
-    samples = FGSM(model, threat=threat).fit(X).transform(X, y)
+    samples = _moved(cell.attacks()["fgsm"], model, X, y)
     params: dict[str, Any] = {"random_state": cell.seed, "max_epochs": cell.epochs}
     stages = {
         "before": model,
@@ -182,20 +190,25 @@ def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
     }
     seconds = time.perf_counter() - start
     explained = X_test[:_ROWS]
-    attack = BoundaryMarginAttack(model, k=_K, threat=ThreatModel(_RADIUS, bounds=(0.0, 1.0)), max_iter=_STEPS)
+    attack = cell.attacks()["explanation"].set_params(estimator=model)
     found = attack.fit(explained).run(explained)
     precision, between = float(found.precision_at_k.mean()), between_rows_precision(found.attribution, _K)
     row = {**asdict(cell), "majority": float(np.unique(y_test, return_counts=True)[1].max() / len(y_test))}
     row |= {"n_features": X.shape[1], "fit_seconds": seconds, "precision_at_k": precision}
     row["between_rows_precision"] = between
     for stage, fitted in stages.items():
-        row |= {f"{name}_{stage}": value for name, value in _scores(fitted, threat, X_test, y_test).items()}
+        row |= {f"{name}_{stage}": value for name, value in _scores(fitted, cell, X_test, y_test).items()}
     return row
 
 
-def _scores(model: BaseExplainableClassifier, threat: ThreatModel, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    fgsm = FGSM(model, threat=threat).fit(X).transform(X, y)
-    pgd = PGD(model, threat=threat, max_iter=20).fit(X).transform(X, y)
+def _moved(attack: Any, model: BaseExplainableClassifier, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the rows, moved so as to change the prediction of `model`."""
+    return attack.set_params(estimator=model).fit(X).transform(X, y)
+
+
+def _scores(model: BaseExplainableClassifier, cell: EfficacyCell, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    attacks = cell.attacks()
+    fgsm, pgd = (_moved(attacks[name], model, X, y) for name in ("fgsm", "pgd"))
     return {
         "roc_auc": roc_auc(model, X, y),
         "accuracy": float(model.score(X, y)),

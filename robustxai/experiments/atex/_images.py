@@ -92,15 +92,33 @@ class ImageCell(BaseCell):
         "part": PART,
     }
 
-    def _label(self) -> str:
+    def label(self) -> str:
         return f"images-{self.data}-{self.arm}-{self.seed}-{self.size}-{self.part}"
 
-    def _depends_on(self) -> Any:
+    def depends_on(self) -> Any:
         budget = SIZES[self.size]
         estimators = [image_estimator(arm, self.seed, budget) for arm in (self.arm, "softplus")]
-        attacks = (TopKManipulation(), TargetedManipulation(), BoundaryMarginAttack(), MSEAttack())
+        attacks = [self.attacks(epsilon) for epsilon in EPSILONS]
         data = self.data, IMAGE_DATA[self.data], stored_content(self.data)
-        return data, budget, estimators, attacks, EPSILONS, TOP_K, _REGION, _N_REGIONS, _REACH
+        return data, budget, estimators, attacks, EPSILONS, TOP_K, _REGION, _N_REGIONS
+
+    def attacks(self, epsilon: float) -> dict[str, Any]:
+        """Build the attacks at one radius, still without an estimator; the targeted one without its region."""
+        max_iter = SIZES[self.size].max_iter
+        options: dict[str, Any] = {
+            "k": TOP_K,
+            "threat": ThreatModel(epsilon, norm="inf", bounds=(0.0, 1.0)),
+            "max_iter": max_iter,
+            "random_state": self.seed,
+        }
+        published = {**options, "step_size": _REACH * epsilon / max_iter, "momentum": 0.0, "keep": "last"}
+        return {
+            "untargeted": TopKManipulation(**published),
+            "targeted": TargetedManipulation(**published),
+            # half of the top set: three units at its edge, the default, are few of fifty
+            "boundary": BoundaryMarginAttack(n_boundary=TOP_K // 2, **options),
+            "mse": MSEAttack(**options),
+        }
 
 
 @checked(cell=Instance(ImageCell))
@@ -124,7 +142,7 @@ def run_image_cell(cell: ImageCell) -> dict[str, Any]:
     row["smoothness"] = float(ssim(own, _map(smooth, reference, images, reference.predict(images))).mean())
     row["own_smoothness"] = float(ssim(own, _map(smooth, model, X, labels).reshape(images.shape)).mean())
     for epsilon in EPSILONS:
-        for attack, figures in _attacked(model, X, images.shape, epsilon, budget.max_iter, cell.seed).items():
+        for attack, figures in _attacked(cell, model, X, images.shape, epsilon).items():
             row |= {f"{metric}_{attack}_{epsilon:g}": float(np.nanmean(values)) for metric, values in figures.items()}
     return row
 
@@ -135,25 +153,18 @@ def _map(explainer: SmoothGrad, model: BaseExplainableClassifier, X: np.ndarray,
 
 
 def _attacked(
-    model: BaseExplainableClassifier, X: np.ndarray, shape: tuple[int, ...], epsilon: float, max_iter: int, seed: int
+    cell: ImageCell, model: BaseExplainableClassifier, X: np.ndarray, shape: tuple[int, ...], epsilon: float
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Every metric of every row under each of ``IMAGE_ATTACKS``."""
-    options: dict[str, Any] = {
-        "k": TOP_K,
-        "threat": ThreatModel(epsilon, norm="inf", bounds=(0.0, 1.0)),
-        "max_iter": max_iter,
-        "random_state": seed,
-    }
-    published = {**options, "step_size": _REACH * epsilon / max_iter, "momentum": 0.0, "keep": "last"}
+    """Return every metric of every row under each of ``IMAGE_ATTACKS``."""
+    attacks = {name: attack.set_params(estimator=model) for name, attack in cell.attacks(epsilon).items()}
     with warnings.catch_warnings():
-        # of linear models, whose logits have constant gradients: they stand in the table as a reference
+        # linear models, whose logits have constant gradients, stand in the table as a reference
         warnings.simplefilter("ignore", EvaluationWarning)
         results = [
-            TopKManipulation(model, **published).run(X),
-            _targeted(model, X, published, seed),
-            # half of the top set, because three units at its edge, the default, are few of fifty
-            BoundaryMarginAttack(model, n_boundary=TOP_K // 2, **options).run(X),
-            MSEAttack(model, **options).run(X),
+            attacks["untargeted"].run(X),
+            _targeted(attacks["targeted"], X, cell.seed),
+            attacks["boundary"].run(X),
+            attacks["mse"].run(X),
         ]
     found = [_similarity(result, shape) for result in results]
     strongest = {metric: np.min([figures[metric] for figures in found], axis=0) for metric in found[0]}
@@ -169,18 +180,18 @@ def _similarity(result: AttackResult, shape: tuple[int, ...]) -> dict[str, np.nd
     }
 
 
-def _targeted(model: BaseExplainableClassifier, X: np.ndarray, options: dict[str, Any], seed: int) -> AttackResult:
-    """The targeted attack of the paper, each region at random for a part of the rows."""
+def _targeted(attack: TargetedManipulation, X: np.ndarray, seed: int) -> AttackResult:
+    """Run the paper's targeted attack, with a random region for each part of the rows."""
     draws = np.random.RandomState(seed)
     parts = []
     for rows in np.array_split(X, min(_N_REGIONS, len(X))):
         top, left = draws.randint(28 - _REGION + 1, size=2)
         target = np.zeros((28, 28), dtype=bool)
         target[top : top + _REGION, left : left + _REGION] = True
-        parts.append(TargetedManipulation(model, target_units=target.ravel(), **options).run(rows))
+        parts.append(attack.set_params(target_units=target.ravel()).run(rows))
     names = ("X_adv", "attribution", "attribution_adv", "precision_at_k", "first_flip")
     fields: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return AttackResult(**fields, n_iter=options["max_iter"])
+    return AttackResult(**fields, n_iter=attack.max_iter)
 
 
 @dataclass(frozen=True)

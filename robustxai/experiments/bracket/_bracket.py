@@ -106,10 +106,10 @@ class BracketCell(BaseCell):
         "n_rows": COUNT,
     }
 
-    def _label(self) -> str:
-        return f"bracket-{self.n_rows}-{self.model()._label()}"
+    def label(self) -> str:
+        return f"bracket-{self.n_rows}-{self.model().label()}"
 
-    def _depends_on(self) -> Any:
+    def depends_on(self) -> Any:
         return self.model().digest, _attacks(None, self, 1.0), _radius_attack(None, self), _LEVELS
 
     def model(self) -> Cell:

@@ -12,15 +12,15 @@ from robustxai.experiments.default_epochs._tables import epochs_markdown, save_f
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m robustxai.experiments.default_epochs", description=__doc__)
     parser.add_argument("out", type=Path, help="folder for the results")
-    parser.add_argument("--data", nargs="+", choices=SIZES, default=list(SIZES), help="tables")
-    parser.add_argument("--seeds", type=int, default=3, help="drawings of the training rows")
-    parser.add_argument("--max-rows", type=int, default=10**9, help="sizes up to this")
-    parser.add_argument("--n-jobs", type=int, default=1, help="processes")
+    parser.add_argument("--data", default=",".join(SIZES), help="tables, separated by commas (default: all)")
+    parser.add_argument("--seeds", type=int, default=3, help="draws of the training rows (default: 3)")
+    parser.add_argument("--max-rows", type=int, default=10**9, help="largest training set (default: no limit)")
+    parser.add_argument("--n-jobs", type=int, default=1, help="processes (default: 1)")
     options = parser.parse_args(arguments)
-    cells = cells_of(tuple(options.data), options.seeds, options.max_rows)
+    cells = cells_of(tuple(options.data.split(",")), options.seeds, options.max_rows)
     table = run_cells(cells, options.out, run=run_epochs_cell, n_jobs=options.n_jobs)
     with written_at_once(options.out / "default-epochs.csv", "w") as file:
         table.to_csv(file, index=False, lineterminator="\n")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits, load_wine, make_moons
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
-from robustxai._arguments import COUNT, INTEGER_SEED, Choice, Instance, Text, checked
+from robustxai._arguments import COUNT, INTEGER_SEED, Choice, Each, Instance, Text, checked
 from robustxai.benchmark import DATA, DEFENSES, BaseCell, library_content
 from robustxai.datasets import make_preprocessor
 from robustxai.exceptions import OverfittingWarning
@@ -49,15 +49,16 @@ SIZES: dict[str, tuple[int, ...]] = {
     "adult": (200, 1_000, 5_000, 30_000),
     "bank": (200, 1_000, 5_000, 30_000),
 }
-#: Lengths of a training: the old default (2,000 steps, 15 to 200 epochs), parts of it, and the default.
-SCHEDULES = ("eighth", "quarter", "old", "default")
+#: Numbers of epochs: the old default (2,000 steps, 15 to 200 epochs), parts of it, and the default.
+EpochsSchedule: TypeAlias = Literal["eighth", "quarter", "old", "default"]
+SCHEDULES: tuple[EpochsSchedule, ...] = ("eighth", "quarter", "old", "default")
 CLASSIFIERS = ("vanilla", "r2et")
 
 
 def credit_like(n_rows: int = _N_SYNTHETIC, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """A table like German credit: 7 numbers, 13 categories of 2 to 10 levels, about 30 % of the labels 1.
+    """Draw a table like German credit: 7 numbers, 13 categories of 2 to 10 levels, about 30 % of the labels 1.
 
-    The log odds are a sum of one term per column: no model can do better than logistic regression with enough rows.
+    The log odds are a sum of one term per column, so that no model outperforms logistic regression with enough rows.
     """
     rng = np.random.default_rng(seed)
     columns: dict[str, Any] = {}
@@ -77,14 +78,14 @@ def credit_like(n_rows: int = _N_SYNTHETIC, seed: int = 0) -> tuple[pd.DataFrame
 
 
 def moons_in_noise(n_rows: int = _N_SYNTHETIC, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """Two moons and eight columns of noise: a curved boundary, which a short training does not find."""
+    """Draw two moons and eight columns of noise: a curved boundary, which a short training does not find."""
     X, y = make_moons(n_rows, noise=0.25, random_state=seed)
     noise = np.random.default_rng(seed).normal(size=(n_rows, 8))
     return pd.DataFrame(np.hstack([X, noise])).add_prefix("x"), y
 
 
+#: Tables of this experiment beside those of ``DATA``.
 _TABLES: dict[str, Callable[[], tuple[pd.DataFrame, Any]]] = {
-    **DATA,
     "wine": lambda: load_wine(return_X_y=True, as_frame=True),
     "digits": lambda: load_digits(return_X_y=True, as_frame=True),
     "credit_like": credit_like,
@@ -96,15 +97,17 @@ _TABLES: dict[str, Callable[[], tuple[pd.DataFrame, Any]]] = {
 class EpochsCell(BaseCell):
     """One training on some rows of a table.
 
-    A quarter of the table, at most 5,000 rows, the same for all seeds and sizes, is for testing only; the seed draws
-    `n_train` of the others. The default chooses among these by itself; nothing else chooses anything here.
+    A quarter of the table, at most 5,000 rows, is for testing only. It is the same for all seeds and sizes. The seed
+    draws `n_train` of the other rows. The schedule "default" chooses the number of epochs on them.
 
     Parameters
     ----------
     data : str
         Name from ``SIZES``.
-    n_train, seed : int
-        How many rows, and which.
+    n_train : int
+        Training rows.
+    seed : int
+        Seed of the draw of rows and of the training.
     defense : str
         Name from ``DEFENSES``.
     schedule : {"eighth", "quarter", "old", "default"}
@@ -115,7 +118,7 @@ class EpochsCell(BaseCell):
     n_train: int
     seed: int
     defense: str
-    schedule: str
+    schedule: EpochsSchedule
 
     _constraints = {
         "data": Choice(SIZES, kind="data set"),
@@ -125,23 +128,23 @@ class EpochsCell(BaseCell):
         "schedule": Choice(SCHEDULES, kind="schedule"),
     }
 
-    def _label(self) -> str:
+    def label(self) -> str:
         return f"epochs-{self.data}-{self.n_train}-{self.defense}-{self.schedule}-{self.seed}"
 
-    def _depends_on(self) -> Any:
-        content = library_content(self.data) if self.data in DATA else _TABLES[self.data]
+    def depends_on(self) -> Any:
+        content = _TABLES[self.data] if self.data in _TABLES else library_content(self.data)
         return (self.data, content), DEFENSES[self.defense](_K, self.seed), _N_TEST
 
 
 @lru_cache(maxsize=1)
-def _table(data: str) -> tuple[pd.DataFrame, np.ndarray]:
-    X, y = _TABLES[data]()
+def _table(data: str, content: Any) -> tuple[pd.DataFrame, np.ndarray]:
+    X, y = (_TABLES.get(data) or DATA[data])()
     return X, np.asarray(y)
 
 
 def split_rows(data: str, n_train: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """X_train, X_test, y_train, y_test, preprocessed by what the training rows show."""
-    X, y = _table(data)
+    """Return X_train, X_test, y_train, y_test, preprocessed by statistics of the training rows."""
+    X, y = _table(data, None if data in _TABLES else library_content(data))
     pool, X_test, y_pool, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
     if n_train < len(pool) - 10:
         pool, _, y_pool, _ = train_test_split(pool, y_pool, train_size=n_train, stratify=y_pool, random_state=seed)
@@ -154,7 +157,7 @@ def split_rows(data: str, n_train: int, seed: int) -> tuple[np.ndarray, np.ndarr
 
 @checked(cell=Instance(EpochsCell))
 def run_epochs_cell(cell: EpochsCell) -> dict[str, Any]:
-    """Train and measure."""
+    """Train a cell's model and return its fields and metrics in one flat dict."""
     X_train, X_test, y_train, y_test = split_rows(cell.data, cell.n_train, cell.seed)
     estimator = DEFENSES[cell.defense](_K, cell.seed)
     old = estimator._n_epochs(len(X_train))
@@ -178,7 +181,8 @@ def run_epochs_cell(cell: EpochsCell) -> dict[str, Any]:
 
 
 def cells_of(data: tuple[str, ...], seeds: int, max_rows: int = 10**9) -> list[EpochsCell]:
-    """All cells, seed by seed."""
+    """Return all cells, seed by seed."""
+    Each(Choice(SIZES, kind="data set")).check("data", data)
     found = []
     for seed in range(seeds):
         for name in data:

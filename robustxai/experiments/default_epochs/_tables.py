@@ -16,9 +16,9 @@ __all__ = ["epochs_markdown", "save_figure"]
 
 @checked(table=Table(("data", "n_train", "n_features", "defense", "schedule"), source="run_cells"))
 def epochs_markdown(table: pd.DataFrame) -> str:
-    """Log loss and AUC of logistic regression, and what the others have more, mean over seeds, one line per size.
+    """Return a Markdown table: logistic regression's log loss and AUC, and the differences of the others from them.
 
-    A star marks a default that warned in at least half of the seeds.
+    One line per size, means over seeds. A star marks a default that warned in at least half of the seeds.
     """
     keys = ["data", "n_train", "n_features"]
     table = table.assign(n_features=table.groupby(["data", "n_train"])["n_features"].transform("max"))
@@ -38,6 +38,7 @@ def epochs_markdown(table: pd.DataFrame) -> str:
 
 
 def save_figure(table: pd.DataFrame, path: Path) -> None:
+    """Write a figure of log loss against epochs, one panel per size of training set."""
     from matplotlib.figure import Figure
 
     sizes = list(dict.fromkeys(zip(table["data"], table["n_train"])))

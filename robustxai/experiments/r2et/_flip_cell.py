@@ -51,10 +51,10 @@ class FlipCell(BaseCell):
         "n_points": COUNT,
     }
 
-    def _label(self) -> str:
-        return f"flip-{self.n_rows}-{self.n_draws}-{self.n_points}-{self.model()._label()}"
+    def label(self) -> str:
+        return f"flip-{self.n_rows}-{self.n_draws}-{self.n_points}-{self.model().label()}"
 
-    def _depends_on(self) -> Any:
+    def depends_on(self) -> Any:
         return self.model().digest, _STEPS
 
     def model(self) -> Cell:

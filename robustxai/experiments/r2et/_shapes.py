@@ -81,10 +81,10 @@ class ShapeCell(BaseCell):
         "params": Instance(tuple),
     }
 
-    def _label(self) -> str:
+    def label(self) -> str:
         return f"shape-{self.data}-{self.method.replace(chr(92), '-no-')}-{self.seed}-{self.size}"
 
-    def _depends_on(self) -> Any:
+    def depends_on(self) -> Any:
         shape = SHAPES[self.data]
         size = shape.sizes[self.size]
         attacks = _attacks(shape, self.seed), _published_attacks(shape, size["paper_steps"])

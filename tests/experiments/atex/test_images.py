@@ -138,7 +138,7 @@ def test_rows_of_a_targeted_result_stay_in_place():
     model = fitted(cell)
     _, (X, _) = _images_models.image_rows("mnist", 0, "tiny", "test")
     options = {"k": 50, "threat": ThreatModel(0.04, norm="inf", bounds=(0.0, 1.0)), "max_iter": 2}
-    result = _images._targeted(model, X[:7], options, 0)
+    result = _images._targeted(_images.TargetedManipulation(model, **options), X[:7], 0)
     assert np.abs(result.X_adv - X[:7]).max() == pytest.approx(0.04, abs=1e-6)
     np.testing.assert_allclose(result.attribution, model.explain(X[:7]), atol=1e-6)
 
