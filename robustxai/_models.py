@@ -23,11 +23,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from robustxai._compat import BaseSearchCV
 from robustxai._frames import as_pandas, is_table
 from robustxai.protocols import Estimator, ExplainableClassifier, FittedClassifier
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from robustxai._compat import DispatchMode, in_backward_pass, is_composite, operation_arguments
 
 __all__ = ["RandomStreams", "like_normal", "like_uniform"]
 
@@ -63,7 +64,7 @@ class RandomStreams:
             if str(device) in states:
                 generator.set_state(self._states.pop(str(device)))
 
-    def in_use(self) -> TorchDispatchMode:
+    def in_use(self) -> DispatchMode:
         """A context in which this thread's draws come from these streams, whoever makes them.
 
         For code that takes no generator: the initialization of a module, dropout, a user's penalty. Every operation in
@@ -75,7 +76,7 @@ class RandomStreams:
         return {"seed": self.seed, "_generators": {}, "_states": self.states()}
 
 
-class _OwnDraws(TorchDispatchMode):
+class _OwnDraws(DispatchMode):
     """Give every random operation of this thread a generator. Modes of torch's dispatcher belong to a thread."""
 
     def __init__(self, streams: RandomStreams) -> None:
@@ -102,7 +103,7 @@ class _OwnDraws(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name in _LIKE:  # before torch 2.9 these have no generator
             return _LIKE[name](generator, *args, **kwargs)
-        if func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd):
+        if is_composite(func):
             with self:  # in inference mode what consists of other operations arrives as a whole
                 return func.decompose(*args, **kwargs)
         return _by_the_global_generator(func, args, kwargs, device, generator)
@@ -143,7 +144,7 @@ def _draws(func: Any) -> bool:
 @cache
 def _generator_position(func: Any) -> int | None:
     """Position of the argument `generator`, beyond all positions where it goes by its name alone; None without one."""
-    for position, argument in enumerate(func._schema.arguments):
+    for position, argument in enumerate(operation_arguments(func)):
         if argument.name == "generator":
             return sys.maxsize if argument.kwarg_only else position
     return None
@@ -152,10 +153,10 @@ def _generator_position(func: Any) -> int | None:
 @cache
 def _with_generator(func: Any) -> Any:
     """The overload that differs from `func` by the argument `generator` alone."""
-    wanted = [(a.name, str(a.type)) for a in func._schema.arguments]
+    wanted = [(a.name, str(a.type)) for a in operation_arguments(func)]
     for name in func.overloadpacket.overloads():
         overload = getattr(func.overloadpacket, name)
-        own = [(a.name, str(a.type)) for a in overload._schema.arguments]
+        own = [(a.name, str(a.type)) for a in operation_arguments(overload)]
         if len(own) == len(wanted) + 1 and [pair for pair in own if pair[0] != "generator"] == wanted:
             return overload
     return None
@@ -195,7 +196,7 @@ def _refuse_recomputation() -> None:
 
     It puts the global generators back to where they were, of which these draws know nothing.
     """
-    if torch._C._current_graph_task_id() == -1:  # not in a backward pass
+    if not in_backward_pass():
         return
     frame = sys._getframe(1)
     while frame is not None:

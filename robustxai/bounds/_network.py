@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from robustxai._compat import has_gradient_hooks
 from robustxai.activations import ActivationBounds, beta_of, find_activation
 from robustxai.bounds import _operations  # noqa: F401 (registers the handlers)
 from robustxai.bounds._symbol import Affine, Layer, Reading, Symbol
@@ -147,8 +147,7 @@ def _refuse_changed_gradients(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, torch.jit.ScriptModule):
             raise NotImplementedError(f"No certificate reads a scripted module ({type(part).__name__}).")
-        hooks = (getattr(part, name, None) for name in ("_backward_hooks", "_backward_pre_hooks"))
-        if any(chain.from_iterable(h or () for h in hooks)):
+        if has_gradient_hooks(part):
             raise NotImplementedError(f"No certificate knows the backward hooks of {type(part).__name__}.")
 
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from robustxai._compat import FORWARD_METHODS, new_subclass, plain_functions
 from robustxai.activations import ActivationBounds, find_activation
 
 __all__ = ["Affine", "Identity", "Layer", "Reading", "Symbol", "Value", "dense", "flat", "handles", "operation_name"]
@@ -107,7 +108,7 @@ class Symbol(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         symbols = [a for a in flat((*args, *(kwargs or {}).values())) if isinstance(a, Symbol)]
-        with torch._C.DisableTorchFunctionSubclass():
+        with plain_functions():
             if func in _INSPECTIONS:
                 return _INSPECTIONS[func](*args, **(kwargs or {}))
             return symbols[0].reading.apply(func, symbols, args, kwargs or {})
@@ -136,7 +137,7 @@ class Reading:
     def symbol(self, value: Value) -> Symbol:
         """A tensor of `_N_ROWS` rows that holds `value`."""
         data = torch.empty(_N_ROWS, *value.shape, dtype=self.like.dtype, device="meta")
-        symbol = torch.Tensor._make_subclass(Symbol, data, True)
+        symbol = new_subclass(Symbol, data)
         symbol.reading, symbol.value, symbol.views = self, value, [symbol]
         return symbol
 
@@ -321,7 +322,7 @@ def _calling_layer() -> nn.Module | None:
     frame = sys._getframe(1)
     while frame is not None:
         owner = frame.f_locals.get("self")
-        if isinstance(owner, nn.Module) and frame.f_code.co_name in ("forward", "_conv_forward"):
+        if isinstance(owner, nn.Module) and frame.f_code.co_name in FORWARD_METHODS:
             return owner
         frame = frame.f_back  # type: ignore[assignment]
     return None

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from robustxai._compat import uncompiled
 from robustxai._models import module_of
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
@@ -160,4 +161,4 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """Return the module inside of a wrapper of torch.compile or distributed training."""
     if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         module = module.module
-    return getattr(module, "_orig_mod", module)
+    return uncompiled(module)

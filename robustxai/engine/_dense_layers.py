@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from robustxai._compat import has_gradient_hooks
+from robustxai._compat import has_hooks as has_own_hooks
 from robustxai.activations import beta_of
 from robustxai.engine._declared import declared
 from robustxai.nets import DenseLayers
@@ -56,5 +58,4 @@ def plain_dense_layers(module: nn.Module) -> DenseLayers:
 
 def _has_hooks(module: nn.Module) -> bool:
     """Return whether hooks observe or change the outputs of the module or the gradients of its parameters."""
-    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    return bool(own) or any(p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters(False))
+    return has_own_hooks(module) or any(map(has_gradient_hooks, module.parameters(False)))

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from robustxai._arguments import Instance, checked
+from robustxai._compat import BatchNorm
 
 __all__ = ["batchnorm_in_training", "held_statistics"]
 
@@ -28,6 +28,6 @@ def held_statistics(module: nn.Module) -> Iterator[None]:
 
 
 @checked(module=Instance(nn.Module))
-def batchnorm_in_training(module: nn.Module) -> list[_BatchNorm]:
+def batchnorm_in_training(module: nn.Module) -> list[BatchNorm]:
     """Return the layers that normalize by batch statistics now and would not in evaluation mode."""
-    return [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training and m.running_mean is not None]
+    return [m for m in module.modules() if isinstance(m, BatchNorm) and m.training and m.running_mean is not None]

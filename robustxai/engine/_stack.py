@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robustxai._arguments import Each, Instance, Number, checked, optional
+from robustxai._compat import mark_stepped, own_callback_names
 from robustxai._switches import own_switches
 from robustxai.engine._choice import differentiates_inputs, lookahead_of
 from robustxai.engine._declared import declares
@@ -229,7 +230,7 @@ class _Stack:
                 factors = [cycle.factor((cycle.step_ + number) / last) for number in range(len(rates))]
                 rates[:, s] = group.setdefault("initial_lr", group["lr"]) * torch.tensor(factors, dtype=torch.float64)
                 group["lr"] = float(rates[n_batches[s] - 1, s])
-            member.net.optimizer_._opt_called = True  # torch's schedulers check this
+            mark_stepped(member.net.optimizer_)
         return rates
 
     def _step(self, rows: Tensor, counts: Tensor, rate: Tensor, share: float) -> dict[str, Tensor]:
@@ -303,7 +304,7 @@ def _write_state(optimizer: Any, parameters: Sequence[Tensor], moments: list[tup
 
 def _watches(net: Any) -> bool:
     """Return whether a validation or a callback reads the weights after every epoch."""
-    own = {name for name, _ in net._default_callbacks}
+    own = own_callback_names(net)
     return net.train_split is not None or any(name not in own for name, _ in net.callbacks_)
 
 

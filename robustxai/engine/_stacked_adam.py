@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from robustxai._compat import add_products, lerp, multiply
+
 __all__ = ["StackedAdam"]
 
 
@@ -74,9 +76,9 @@ class StackedAdam:
         if bool(self.decay.any()):
             gradients = [g.addcmul(p, _per_model(self.decay, p)) for g, p in zip(gradients, self.parameters)]
         first, second = self.betas
-        torch._foreach_lerp_(self.m, gradients, 1 - first)
-        torch._foreach_mul_(self.v, second)
-        torch._foreach_addcmul_(self.v, gradients, gradients, 1 - second)
+        lerp(self.m, gradients, 1 - first)
+        multiply(self.v, second)
+        add_products(self.v, gradients, gradients, 1 - second)
         t = self.steps.clamp_min(1)
         length = (rate / (1 - first**t)).to(self.parameters[0])
         root = (1 - second**t).sqrt().to(self.parameters[0])

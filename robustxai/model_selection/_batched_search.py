@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_classifier
-from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import Bunch, indexable
-from sklearn.utils.validation import _check_method_params, _num_samples
 from typing_extensions import Self
 
 from robustxai._arguments import (
@@ -35,6 +32,7 @@ from robustxai._arguments import (
     check_arguments,
     optional,
 )
+from robustxai._compat import SearchCV, fit_params_by_row, n_samples, scorers_by_name
 from robustxai._pareto import pareto_front
 from robustxai.model_selection._search_pool import ROWS, Candidate, Pool, Trained
 
@@ -52,7 +50,7 @@ SCORING = Either(
 )
 
 
-class BatchedSearchCV(BaseSearchCV):
+class BatchedSearchCV(SearchCV):
     """``GridSearchCV`` and ``RandomizedSearchCV`` that train all candidates, folds and seeds as stacked models.
 
     A small network spends most of a training step on starting operations; here one operation serves a whole stack of
@@ -185,9 +183,9 @@ class BatchedSearchCV(BaseSearchCV):
             stacked.
         """
         check_arguments(self)
-        scorers, _ = self._get_scorers()  # an unknown metric is found now and not after the training
+        scorers = self._scorers_of_search()  # an unknown metric is found now and not after the training
         X, y = indexable(X, y)
-        routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
+        routed = self._routed(fit_params_by_row(X, params))
         candidates = self._candidates()
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(splitter.split(X, y, **routed.splitter.split))
@@ -206,13 +204,13 @@ class BatchedSearchCV(BaseSearchCV):
                 stacked=not routed.estimator.fit,
             )
             run.scoring = run._pool.prescored(self.scoring)
-            run._routed = Bunch(
-                estimator=Bunch(fit={**routed.estimator.fit, ROWS: np.arange(_num_samples(X))}),
+            run._decided = Bunch(
+                estimator=Bunch(fit={**routed.estimator.fit, ROWS: np.arange(n_samples(X))}),
                 splitter=Bunch(split={}),  # `splits` are made
                 scorer=routed.scorer,
             )
-            BaseSearchCV.fit(run, X, y, **params)
-        run.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
+            SearchCV.fit(run, X, y, **params)
+        run.scorer_ = scorers_by_name(scorers)
         fitted = {name: value for name, value in vars(run).items() if name.endswith("_") and not name.startswith("_")}
         self.__dict__.update(fitted)
         self._set_front()
@@ -220,7 +218,7 @@ class BatchedSearchCV(BaseSearchCV):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the pool: scikit-learn sends the search along with every task, all trained networks would go too."""
-        return {name: value for name, value in super().__getstate__().items() if name not in ("_pool", "_routed")}
+        return {name: value for name, value in super().__getstate__().items() if name not in ("_pool", "_decided")}
 
     def _candidates(self) -> list[dict[str, Any]]:
         if not self.param_grid:
@@ -233,16 +231,16 @@ class BatchedSearchCV(BaseSearchCV):
             clone(self.estimator).set_params(**clone(candidate, safe=False))
         return candidates
 
-    # ---------------------------------------------------------------- what BaseSearchCV.fit calls
+    # ---------------------------------------------------------------- hooks of SearchCV
 
-    def _get_routed_params_for_fit(self, params: dict[str, Any]) -> Any:
-        """Who gets which of the parameters of fit: decided once, by the search as it was given."""
-        return vars(self).get("_routed") or super()._get_routed_params_for_fit(params)
+    def _routed(self, params: dict[str, Any]) -> Any:
+        """Return the parameters of `fit` by receiver, which the search as it was given decides once."""
+        return vars(self).get("_decided") or super()._routed(params)
 
-    def _run_search(self, evaluate_candidates: Callable[..., Any], *, callback_ctx: Any = None) -> None:
+    def _search(self, evaluate: Callable[..., Mapping[str, Any]], callbacks: Any) -> None:
         pool = self._pool
         alive = list(range(len(pool.candidates)))
-        rungs = _Rungs(self, callback_ctx, self.n_rungs)
+        rungs = _Rungs(self, callbacks, self.n_rungs)
         for rung in range(self.n_rungs):
             if self.n_rungs > 1:
                 pool.check_stacked(alive)
@@ -253,7 +251,7 @@ class BatchedSearchCV(BaseSearchCV):
                 more["rung"] = [rung] * len(alive)
             candidates = [Candidate(pool.candidates[i], i) for i in alive]
             with rungs.announced(len(alive) * self.n_splits_) as options:
-                results = evaluate_candidates(candidates, more_results=more, **options)
+                results = evaluate(candidates, more_results=more, **options)
             if rung < self.n_rungs - 1:
                 ranks = self._ranks(results)[-len(alive) :]
                 alive = [alive[i] for i in np.argsort(ranks, kind="stable")[: -(-len(alive) // 2)]]
@@ -266,23 +264,21 @@ class BatchedSearchCV(BaseSearchCV):
             raise ValueError("Halving with several metrics drops by refit: name one of them there.")
         return np.asarray(results[wanted if wanted in names else names[0]])
 
-    def _format_results(
-        self, candidate_params: Any, n_splits: int, out: list[dict[str, Any]], more_results: Any = None
-    ) -> Any:
+    def _results(self, candidates: Sequence[Any], n_splits: int, out: list[dict[str, Any]], more: Any) -> Any:
         for name, seconds in self._pool.seconds.items():
             for result, share in zip(out, seconds):
                 result[name] = result[name] if share is None else share
         for name in ("test_scores", "train_scores"):
             _fill_in_metrics(out, name)
-        results = super()._format_results([dict(c) for c in candidate_params], n_splits, out, more_results)
+        results = super()._results([dict(c) for c in candidates], n_splits, out, more)
         return {
             name: np.asarray(v) if name in ("stacked", "why_not_stacked", "rung") else v for name, v in results.items()
         }
 
-    def _select_best_index(self, refit: Any, refit_metric: str, results: Any) -> Any:
+    def _best_index(self, refit: Any, metric: str, results: Any) -> Any:
         if callable(refit) or "rung" not in results:
-            return super()._select_best_index(refit, refit_metric, results)
-        scores = np.where(results["rung"] == self.n_rungs - 1, results[f"mean_test_{refit_metric}"], np.nan)
+            return super()._best_index(refit, metric, results)
+        scores = np.where(results["rung"] == self.n_rungs - 1, results[f"mean_test_{metric}"], np.nan)
         return int(np.nanargmax(scores)) if np.isfinite(scores).any() else 0
 
     def _set_front(self) -> None:

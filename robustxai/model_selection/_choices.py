@@ -12,6 +12,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from robustxai._compat import study_storage
 from robustxai._fingerprint import fingerprint
 
 __all__ = ["GivenStudy", "Space"]
@@ -91,7 +92,7 @@ class GivenStudy(optuna.Study):
     @classmethod
     def of(cls, study: optuna.Study, space: Space) -> GivenStudy:
         """The same study, read by this space."""
-        own = cls(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
+        own = cls(study.study_name, study_storage(study), sampler=study.sampler, pruner=study.pruner)
         own.space = space
         return own
 

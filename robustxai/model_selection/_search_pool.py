@@ -14,9 +14,8 @@ import cloudpickle
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
+from robustxai._compat import n_samples, take_rows
 from robustxai._files import read_sealed, write_sealed
 from robustxai._fingerprint import digest
 from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
@@ -64,7 +63,7 @@ class Pool:
         self.options = options
         self.n_splits = len(splits)
         # scikit-learn takes rows by numbers alone, whatever the splitter has given
-        numbers = np.arange(_num_samples(rows[0]))
+        numbers = np.arange(n_samples(rows[0]))
         self.names = [_name(numbers[train]) for train, _ in splits]
         named = scoring if isinstance(scoring, Mapping) else {"": scoring}
         self.scorers = {name: scorer for name, scorer in named.items() if hasattr(scorer, "score_together")}
@@ -149,7 +148,7 @@ class Pool:
 
 
 def _part(column: Any, rows: np.ndarray) -> Any:
-    return None if column is None else _safe_indexing(column, rows)
+    return None if column is None else take_rows(column, rows)
 
 
 def _outcome(fit: StackedFit, data: dict[Hashable, Any]) -> Any:

@@ -19,7 +19,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import indexable
 
 from robustxai._arguments import (
     COUNT,
@@ -35,6 +35,7 @@ from robustxai._arguments import (
     checked,
     optional,
 )
+from robustxai._compat import take_rows
 from robustxai._validation import nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.model_selection._batched_search import CV, ESTIMATOR, SCORING
@@ -281,9 +282,7 @@ class _Trials:
         self.objectives = [objectives] if isinstance(objectives, str) else list(objectives)
         self.n_jobs = n_jobs
         splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
-        self.parts, self.tests = (
-            [(_safe_indexing(X, rows[i]), _safe_indexing(y, rows[i])) for rows in splits] for i in (0, 1)
-        )
+        self.parts, self.tests = ([(take_rows(X, rows[i]), take_rows(y, rows[i])) for rows in splits] for i in (0, 1))
         self.data: dict[Any, Any] = {}
         self.watched: dict[Any, Any] = {}
 

@@ -17,6 +17,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import Trial, TrialState, create_trial
 from typing_extensions import Self
 
+from robustxai._compat import set_study_attribute, set_trial_attribute, study_attributes
+
 __all__ = ["Worker"]
 
 #: Under this name a trial has the worker that runs it, and a study its workers.
@@ -69,12 +71,12 @@ class Worker:
             # made and marked in one step: a process may be killed after any
             self.study.add_trial(create_trial(state=TrialState.WAITING, system_attrs={_KEY: self.name}))
         trial = self.study.ask(dict(space))
-        self.study._storage.set_trial_system_attr(trial._trial_id, _KEY, self.name)
+        set_trial_attribute(self.study, trial, _KEY, self.name)
         return trial
 
     def fail_abandoned(self) -> int:
         """Fail the running trials whose worker is dead; how many run elsewhere."""
-        workers = self.study._storage.get_study_system_attrs(self.study._study_id)
+        workers = study_attributes(self.study)
         n_elsewhere = 0
         for trial in self._running():
             name = trial.system_attrs.get(_KEY)
@@ -97,7 +99,7 @@ class Worker:
 
     def _beat(self) -> None:
         sign = {"machine": _machine(), "pid": os.getpid(), "started": _start_of(os.getpid()), "time": time.time()}
-        self.study._storage.set_study_system_attr(self.study._study_id, f"{_KEY}:{self.name}", sign)
+        set_study_attribute(self.study, f"{_KEY}:{self.name}", sign)
 
     def _go_on_beating(self) -> None:
         while not self._over.wait(_BEAT):

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
+
+from robustxai._compat import Dropout, has_hooks
 
 __all__ = ["is_ours", "may_draw"]
 
@@ -21,7 +22,7 @@ def may_draw(thing: Any) -> bool:
     Of the library's own and of torch's layers it is known; anything else may.
     """
     if isinstance(thing, nn.Module):
-        return any(not is_ours(layer) or _is_random(layer) or _has_hooks(layer) for layer in thing.modules())
+        return any(not is_ours(layer) or _is_random(layer) or has_hooks(layer) for layer in thing.modules())
     if isinstance(thing, torch.optim.Optimizer):
         return not is_ours(thing)
     if not callable(thing):
@@ -37,14 +38,10 @@ def is_ours(thing: Any) -> bool:
 
 def _is_random(layer: nn.Module) -> bool:
     """Whether one of torch's layers draws when it trains, or when it sees its first batch."""
-    if isinstance(layer, _DropoutNd):
+    if isinstance(layer, Dropout):
         return layer.p > 0
     if isinstance(layer, nn.RNNBase | nn.MultiheadAttention):
         return layer.dropout > 0
     if isinstance(layer, nn.modules.lazy.LazyModuleMixin):
         return True
     return isinstance(layer, nn.RReLU | nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)
-
-
-def _has_hooks(layer: nn.Module) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import CrossEntropyLoss
 
 from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Function, Instance, Number, Text, checked, optional
+from robustxai._compat import callback_names, criterion_names, set_training
 from robustxai._portable import available, pack, unpack
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
@@ -238,7 +239,7 @@ class ObjectiveNet(NeuralNetClassifier):
 
     def initialize_callbacks(self) -> ObjectiveNet:
         """Make the callbacks; skorch would pass over a ``callbacks__name`` that there is not."""
-        names = [name for name, _ in self._uniquely_named_callbacks()]
+        names = callback_names(self)
         for key in vars(self):
             prefix, _, name = key.partition("__")
             if prefix == "callbacks" and name and name.split("__")[0] not in names:
@@ -293,7 +294,7 @@ class ObjectiveNet(NeuralNetClassifier):
     def _step_may_draw(self) -> bool:
         """Whether something in a training step may draw without asking for a generator."""
         parts = [self.explainer, self.adversary, self.optimizer_, *(t.penalty for t in self.terms if t.weight != 0)]
-        parts += [getattr(self, f"{name}_") for name in (*self._modules, *self._criteria)]
+        parts += [getattr(self, f"{name}_") for name in criterion_names(self)]
         foreign = [cls for cls in type(self).__mro__ if not is_ours(cls) and issubclass(cls, ObjectiveNet)]
         return bool(foreign) or any(may_draw(part) for part in parts)
 
@@ -407,7 +408,7 @@ class ObjectiveNet(NeuralNetClassifier):
             self._run_training_epoch(iterator, step_fn, **fit_params)
 
     def _run_training_epoch(self, iterator: Iterable, step_fn: Callable, **fit_params: Any) -> None:
-        self._set_training(True)
+        set_training(self, True)
         rows: list[int] = []
         losses: dict[str, list[Tensor]] = {}
         n_batches = max(length_hint(iterator), 1)
