@@ -110,7 +110,13 @@ def test_a_search_calls_its_hooks():
 
         def _search(self, evaluate, callbacks):
             called.append("search")
-            options = {} if callbacks is None else {"callback_ctx": callbacks.subcontext(task_name="search", max_subtasks=10, sequential_subtasks=False)}
+            options = (
+                {}
+                if callbacks is None
+                else {
+                    "callback_ctx": callbacks.subcontext(task_name="search", max_subtasks=10, sequential_subtasks=False)
+                }
+            )
             if callbacks is not None:
                 options["callback_ctx"].call_on_fit_task_begin(estimator=self)
             evaluate([{"C": 1.0}, {"C": 2.0}], **options)
