@@ -110,15 +110,11 @@ def test_a_search_calls_its_hooks():
 
         def _search(self, evaluate, callbacks):
             called.append("search")
-            options = (
-                {}
-                if callbacks is None
-                else {
-                    "callback_ctx": callbacks.subcontext(task_name="search", max_subtasks=10, sequential_subtasks=False)
-                }
-            )
+            options = {}
             if callbacks is not None:
-                options["callback_ctx"].call_on_fit_task_begin(estimator=self)
+                context = callbacks.subcontext(task_name="search", max_subtasks=10, sequential_subtasks=False)
+                context.call_on_fit_task_begin(estimator=self)
+                options["callback_ctx"] = context
             evaluate([{"C": 1.0}, {"C": 2.0}], **options)
 
         def _routed(self, params):
