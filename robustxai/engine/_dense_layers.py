@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import nn
 
 from robustxai._compat import has_gradient_hooks
-from robustxai._compat import has_hooks as has_own_hooks
 from robustxai.activations import beta_of
 from robustxai.engine._declared import declared
 from robustxai.nets import DenseLayers
@@ -58,4 +57,4 @@ def plain_dense_layers(module: nn.Module) -> DenseLayers:
 
 def _has_hooks(module: nn.Module) -> bool:
     """Return whether hooks observe or change the outputs of the module or the gradients of its parameters."""
-    return has_own_hooks(module) or any(map(has_gradient_hooks, module.parameters(False)))
+    return has_hooks(module) or any(map(has_gradient_hooks, module.parameters(False)))
