@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from robustxai._compat import has_gradient_hooks
+from robustxai._compat import has_gradient_hooks, has_hooks
 from robustxai.activations import beta_of
 from robustxai.engine._declared import declared
 from robustxai.nets import DenseLayers
