@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import joblib
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 
 from robustxai._compat import n_samples, take_rows
 from robustxai._files import read_sealed, write_sealed
-from robustxai._fingerprint import digest
 from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
 
 __all__ = ["ROWS", "Candidate", "Pool", "Trained"]
@@ -186,8 +186,8 @@ class _Prescored:
 
 
 def _name(rows: np.ndarray) -> str:
-    """Of a set of training rows."""
-    return digest(np.ascontiguousarray(rows, dtype=np.int64).tobytes()).hex()
+    """Return a name for a set of training rows."""
+    return joblib.hash(np.ascontiguousarray(rows, dtype=np.int64))
 
 
 def _path(folder: str | Path, candidate: int, part: str) -> Path:
