@@ -4,7 +4,7 @@
 fast way by declarations (:class:`BasePenalty`, ``single_gradient`` of an explainer, ``dense_layers`` of a network).
 """
 
-from robustxai.engine._choice import choose_differentiation, lookahead_of
+from robustxai.engine._choice import check_compilable, choose_differentiation, lookahead_of
 from robustxai.engine._declared import declared, declares, stackable
 from robustxai.engine._differentiation import Autograd, Differentiation, Score, WrittenOut, score_gradient
 from robustxai.engine._eval_batchnorm import eval_batchnorm
@@ -45,6 +45,7 @@ __all__ = [
     "WrittenOut",
     "batch_size_of",
     "channels_last",
+    "check_compilable",
     "choose_differentiation",
     "declared",
     "declares",

@@ -11,7 +11,7 @@ from robustxai.engine._declared import declared, declares
 from robustxai.engine._differentiation import Autograd, Differentiation
 from robustxai.engine._mlp_passes import MLPPasses
 
-__all__ = ["choose_differentiation", "differentiates_inputs", "lookahead_of"]
+__all__ = ["check_compilable", "choose_differentiation", "differentiates_inputs", "lookahead_of"]
 
 
 def choose_differentiation(
@@ -38,6 +38,20 @@ def choose_differentiation(
     if written_out and penalties and declares(explainer, "single_gradient"):
         passes = None if any(differentiates_inputs(penalty) for penalty in penalties) else MLPPasses.of(network)
     return Autograd(network) if passes is None else passes
+
+
+def check_compilable(parts: Sequence[Any]) -> None:
+    """Raise ValueError unless all penalties and adversaries differentiate the network once, as compiled modules can.
+
+    Torch itself would raise only after a long compilation, with an unclear message.
+    """
+    twice = [type(part).__name__ for part in parts if not declares(part, "first_order")]
+    if twice:
+        raise ValueError(
+            "compile=True cannot be differentiated twice, which a training on input gradients needs "
+            f"({', '.join(twice)}); leave it out, or use it where the objective is of first order, as that of "
+            "VanillaClassifier or AdversarialTrainingClassifier is."
+        )
 
 
 def differentiates_inputs(penalty: Any) -> bool:

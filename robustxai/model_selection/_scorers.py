@@ -19,6 +19,7 @@ from robustxai._arguments import (
     SEED,
     Choice,
     Either,
+    Function,
     Named,
     check_arguments,
     optional,
@@ -49,7 +50,7 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.perturbation import ThreatModel
-from robustxai.protocols import BoundMethod, Distribution, Norm, Ranking, ThicknessKind
+from robustxai.protocols import BoundMethod, Distribution, Metric, Norm, Ranking, ThicknessKind
 from robustxai.ranking import RANKING, count_units
 
 __all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
@@ -345,6 +346,9 @@ class RobustnessScorer:
         Attack only the first rows (rows are expected in random order); AUC and accuracy always use all.
     n_draws, n_points : int, default=20, 5
         Sampling of the thickness.
+    metrics : mapping of name to metric, optional
+        Further metrics of the clean and the attacked explanations, ``(attribution, attribution_adv) -> (n_samples,)``.
+        Their means are reported by name.
 
     Warns
     -----
@@ -363,6 +367,7 @@ class RobustnessScorer:
     n_draws: int = 20
     n_points: int = 5
     reference: Mapping[str, BaseAttack] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -372,6 +377,7 @@ class RobustnessScorer:
         "n_draws": COUNT,
         "n_points": COUNT,
         "reference": Named(ATTACK),
+        "metrics": Named(Function()),
     }
 
     def __post_init__(self) -> None:
@@ -434,6 +440,7 @@ class RobustnessScorer:
             "sufficiency": sufficiency(clf, X, worst.attribution, ranking=first.ranking),
             "decision_flip_fraction": decision_flip_fraction(clf, X, worst.attribution, ranking=first.ranking),
         }
+        per_row |= {name: metric(worst.attribution, worst.attribution_adv) for name, metric in self.metrics.items()}
         scores |= {name: float(np.mean(values)) for name, values in per_row.items()}
         scores["adversarial_auc"] = _area(adversarial_auc, clf, worst.X_adv, y)
         return scores

@@ -26,8 +26,8 @@ from robustxai.engine import (
     ExplainedBatch,
     Stop,
     TensorBatches,
+    check_compilable,
     choose_differentiation,
-    declares,
     lookahead_of,
 )
 from robustxai.exceptions import DivergedError
@@ -250,15 +250,8 @@ class ObjectiveNet(NeuralNetClassifier):
         """Compile the module, not the criterion, which is one operation anyway; ValueError if that cannot train."""
         if not self.compile or name not in self._modules:
             return module
-        parts: list[Any] = [term.penalty for term in self.terms if term.weight != 0]
-        parts += [] if self.adversary is None else [self.adversary]
-        twice = [type(part).__name__ for part in parts if not declares(part, "first_order")]
-        if twice:  # torch itself would raise only after a long compilation, with an unclear message
-            raise ValueError(
-                "compile=True cannot be differentiated twice, which a training on input gradients needs "
-                f"({', '.join(twice)}); leave it out, or use it where the objective is of first order, as that of "
-                "VanillaClassifier or AdversarialTrainingClassifier is."
-            )
+        parts = [term.penalty for term in self.terms if term.weight != 0]
+        check_compilable(parts if self.adversary is None else [*parts, self.adversary])
         return super().torch_compile(module, name)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
