@@ -1,7 +1,8 @@
-"""Speed behind one interface: how an objective is differentiated, and how many networks are computed as one.
+"""Differentiate objectives, and compute many networks as one, behind one interface.
 
-:class:`Differentiation` is the interface, :func:`choose_differentiation` the one place that chooses. Classes ask for a
-fast way by declarations (:class:`BasePenalty`, ``single_gradient`` of an explainer, ``dense_layers`` of a network).
+:class:`Differentiation` is the interface. :func:`choose_differentiation` is the only function that chooses between its
+implementations. Classes ask for a fast implementation by declarations (:class:`BasePenalty`, ``single_gradient`` of an
+explainer, ``dense_layers`` of a network).
 """
 
 from robustxai.engine._choice import check_compilable, choose_differentiation, lookahead_of

@@ -1,4 +1,4 @@
-"""The one place that chooses how an objective is differentiated."""
+"""Choose how an objective is differentiated."""
 
 from __future__ import annotations
 
@@ -19,20 +19,24 @@ def choose_differentiation(
 ) -> Differentiation:
     """Return the fastest way to differentiate an objective that gives its exact gradient.
 
-    Passes are written out where the network declares ``dense_layers``, the explainer ``single_gradient`` and every
-    penalty that it does not differentiate inputs. Everything else goes through autograd. Without penalties autograd's
-    single backward pass is as fast.
+    Passes are written out if the network declares ``dense_layers``, the explainer declares ``single_gradient`` and
+    every penalty declares ``differentiates_inputs = False``. All other objectives use autograd. Autograd also serves
+    objectives without penalties, because its single backward pass is as fast.
 
     Parameters
     ----------
     network : nn.Module
-        Inputs to logits; a compiled module goes through autograd.
-    penalties : sequence of callables
-        The penalties of nonzero weight.
+        Inputs to logits; a compiled module is differentiated by autograd.
+    penalties : sequence of Penalty
+        Penalties of nonzero weight.
     explainer : Explainer
-        Makes the attributions that the penalties read.
+        Source of the attributions that the penalties read.
     written_out : bool, default=True
-        False where something else differentiates the network too: an adversary, or autocast.
+        False if the network is differentiated in another way too, by an adversary or under autocast.
+
+    Returns
+    -------
+    Differentiation
     """
     passes = None
     if written_out and penalties and declares(explainer, "single_gradient"):
@@ -55,10 +59,10 @@ def check_compilable(parts: Sequence[Any]) -> None:
 
 
 def differentiates_inputs(penalty: Any) -> bool:
-    """Return whether a penalty may differentiate in the inputs itself, which it does unless it declares otherwise."""
+    """Return True if a penalty may differentiate in the inputs itself: the default unless it declares otherwise."""
     return bool(declared(penalty, "differentiates_inputs", True))
 
 
 def lookahead_of(penalties: Sequence[Any]) -> list[Any]:
-    """Return the penalties whose second point is known before the pass of the network."""
+    """Return the penalties whose second point is known before the forward pass: those with a method ``point``."""
     return [penalty for penalty in penalties if hasattr(penalty, "point")]

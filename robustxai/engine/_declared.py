@@ -1,4 +1,4 @@
-"""Declarations: attributes by which a class asks for a fast way of computing."""
+"""Declarations: attributes by which a class asks for a fast implementation."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def stackable(method: _Function) -> _Function:
-    """Declare that a stack of models can stand for the calls of `method`, one for each model.
+    """Declare that one call for a stack of models can replace the calls of `method` for each model.
 
     The declaration belongs to the function. A subclass that overrides the method is not stacked unless it decorates its
-    own.
+    own method.
     """
     vars(method)["stackable"] = True
     return method
 
 
 def declared(thing: Any, name: str, default: Any = None) -> Any:
-    """Return what the class of `thing` itself declares under `name`; `default` where it declares nothing.
+    """Return the declaration `name` of the class of `thing` itself; `default` if there is none.
 
-    A declaration is a promise about the code of one class. A subclass may compute something else, so that it does not
-    inherit the promise: it declares again what still holds.
+    A declaration is a promise about the code of one class. A subclass may compute something else and therefore does not
+    inherit the promise; it declares again the promises that still hold.
 
     Parameters
     ----------
     thing : object, type or function
         A penalty, explainer, network, callback, attack or net, or the class of one.
     name : str
-        Class attribute or method; for a function its own attribute.
+        Name of a class attribute or method, or of an attribute of a function.
     default : object, default=None
-        Returned without a declaration.
+        Value without a declaration.
 
     Examples
     --------
@@ -51,5 +51,5 @@ def declared(thing: Any, name: str, default: Any = None) -> Any:
 
 
 def declares(thing: Any, name: str) -> bool:
-    """Return whether the class of `thing` itself declares `name` to be true."""
+    """Return True if the class of `thing` itself declares `name` to be true."""
     return bool(declared(thing, name, False))

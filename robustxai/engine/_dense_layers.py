@@ -1,4 +1,4 @@
-"""The layers of a network that declares itself a multi-layer perceptron."""
+"""Layers of a network that declares itself a multi-layer perceptron."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from robustxai.nets import DenseLayers
 
 __all__ = ["dense_layers", "plain_dense_layers"]
 
-#: Above this argument softplus is linear by default.
+#: Argument above which torch computes softplus as linear, by default.
 _THRESHOLD = nn.Softplus().threshold
 
 
 def dense_layers(module: nn.Module) -> DenseLayers:
-    """Return the layers of a network that was found plain before."""
+    """Return the layers of a network that has passed `plain_dense_layers`."""
     layers: DenseLayers = declared(module, "dense_layers")(module)
     return layers
 
@@ -24,14 +24,14 @@ def dense_layers(module: nn.Module) -> DenseLayers:
 def plain_dense_layers(module: nn.Module) -> DenseLayers:
     """Return the layers of `module`, whose passes can be written out.
 
-    The class of the network declares a method ``dense_layers``, as :class:`robustxai.nets.MLP` does: a promise that
-    the network computes what these layers say.
+    The class of the network declares a method ``dense_layers``, as :class:`robustxai.nets.MLP` does. This is a promise
+    that the network computes the composition of these layers.
 
     Raises
     ------
     NotImplementedError
-        The network declares no such method, or was changed by hand so that it computes something else; the message
-        says why.
+        The network declares no such method, or was changed by hand and may compute something else. The message gives
+        the reason.
     """
     if declared(module, "dense_layers") is None:
         name = type(module).__name__
@@ -39,7 +39,7 @@ def plain_dense_layers(module: nn.Module) -> DenseLayers:
     dense = dense_layers(module)
     linear, units, skip = dense
     affine = [*linear, *([] if skip is None else [skip])]
-    # a parametrized layer computes its weights
+    # a parametrized layer, which is of another type, recomputes its weights in every call
     if any(type(layer) is not nn.Linear for layer in affine) or any(isinstance(unit, nn.Linear) for unit in units):
         raise NotImplementedError("The layers of a stack's models are plain nn.Linear with an activation in between.")
     if any(layer.bias is None for layer in linear) or (skip is not None and skip.bias is not None):
@@ -56,5 +56,5 @@ def plain_dense_layers(module: nn.Module) -> DenseLayers:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    """Return whether hooks observe or change the outputs of the module or the gradients of its parameters."""
+    """Return True if hooks observe or change the outputs of the module or the gradients of its parameters."""
     return has_hooks(module) or any(map(has_gradient_hooks, module.parameters(False)))

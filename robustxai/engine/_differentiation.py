@@ -1,4 +1,4 @@
-"""The interface of the engine: how a network's logits and input gradients are computed and differentiated."""
+"""Interface of the engine: compute and differentiate the logits and input gradients of a network."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Score(Protocol):
 
 
 class Differentiation(ABC):
-    """One way to compute the logits and the input gradients of a network, and to differentiate a loss of both.
+    """Compute the logits and the input gradients of a network, and differentiate a loss of both.
 
-    :func:`robustxai.engine.choose_differentiation` is the one place that chooses between them.
+    :func:`robustxai.engine.choose_differentiation` is the only function that chooses between the implementations.
     """
 
-    #: Logits as a function of inputs: the network itself, or the passes that stand for it.
+    #: Logits as a function of inputs: the network itself, or the written-out passes that replace it.
     network: Any
-    #: Whether an input must require a gradient before the network is called at it.
+    #: The inputs of a call must require a gradient.
     needs_input_graph: bool = True
 
     @abstractmethod
@@ -45,18 +45,18 @@ class Differentiation(ABC):
     def input_gradient(
         self, x: Tensor, score: Score, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
-        """Return the gradient of `score` in `x`, shaped like x; `logits` are those at x, where they are known."""
+        """Return the gradient of `score` in `x`, shaped like x; `logits` are the logits at x, if they are known."""
 
     def leaf(self, x: Tensor) -> Tensor:
         """Return `x` without its history, ready for a call and an input gradient there."""
         return x.detach().requires_grad_() if self.needs_input_graph else x.detach()
 
-    def finish_backward(self) -> None:  # noqa: B027 (nothing is left to do by default)
-        """Carry the gradients of a loss on to the weights, after ``loss.backward()``; autograd has done so already."""
+    def finish_backward(self) -> None:  # noqa: B027 (autograd leaves nothing to do)
+        """Propagate the gradients of a loss to the weights after ``loss.backward()``; autograd needs no such step."""
 
 
 class Autograd(Differentiation):
-    """Leave everything to autograd: any module, any penalty. A compiled module is called like any other.
+    """Differentiate by autograd: any module, compiled or not, and any penalty.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Autograd(Differentiation):
         self, x: Tensor, score: Score, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
         """Return the gradient of `score` in `x` by one backward pass."""
-        shared = logits is not None  # the caller still needs the graph behind its logits
+        shared = logits is not None  # the caller still needs the graph of its logits
         with torch.enable_grad():
             if logits is None:
                 x = x if x.requires_grad else x.detach().requires_grad_()
@@ -85,14 +85,14 @@ class Autograd(Differentiation):
 
 
 class WrittenOut(Differentiation):
-    """Passes whose input gradient is a formula: a cotangent of the logits in, the gradient in x out."""
+    """Compute input gradients by a formula, from a cotangent of the logits to the gradient in x."""
 
     needs_input_graph = False
 
     def input_gradient(
         self, x: Tensor, score: Score, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
-        """Return the gradient of `score` in `x` by the formula."""
+        """Return the gradient of `score` in `x`, by `vector_jacobian`."""
         cotangent = score.cotangent(self(x) if logits is None else logits)
         gradient = self.vector_jacobian(x, cotangent if create_graph else cotangent.detach())
         return gradient if create_graph else gradient.detach()
@@ -103,7 +103,7 @@ class WrittenOut(Differentiation):
 
 
 def differentiation_of(network: nn.Module | Differentiation) -> Differentiation:
-    """Return `network` itself where it says how it is differentiated, and else autograd over it."""
+    """Return `network` itself if it is a `Differentiation`, and `Autograd` of it otherwise."""
     return network if isinstance(network, Differentiation) else Autograd(network)
 
 
@@ -118,7 +118,7 @@ def score_gradient(
     r"""Return :math:`\nabla_x s(z(x))`, the gradient of a score of the logits in the input.
 
     An explainer that is one such gradient calls this function and declares ``single_gradient = True``. Trainings on
-    its attributions then take the written-out passes and stacks that the network and the penalties allow.
+    its attributions then use written-out passes and stacks, if the network and the penalties allow them.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ def score_gradient(
     x : Tensor of shape (*batch, *features)
         Inputs.
     score : Score
-        What is differentiated.
+        Differentiated quantity.
     logits : Tensor of shape (*batch, n_classes), optional
-        ``network(x)`` with its graph, where the caller has it: one forward pass then serves both.
+        ``network(x)`` with its graph, if the caller has computed it, so that one forward pass serves both.
     create_graph : bool, default=False
         Keep the graph, to differentiate the gradient again.
 

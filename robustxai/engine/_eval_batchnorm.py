@@ -14,8 +14,8 @@ __all__ = ["eval_batchnorm"]
 def eval_batchnorm(network: Any) -> Any:
     """Return a view of `network` with batch normalization in evaluation mode; `network` itself if it has none.
 
-    The view shares weights and buffers, and does not update running statistics. Dropout and all else stay in the mode
-    of the network. Written-out passes have no layers and are returned as they are.
+    The view shares weights and buffers, and does not update running statistics. Dropout and all other layers keep the
+    mode of the network. Written-out passes have no layers and are returned unchanged.
     """
     if not isinstance(network, nn.Module) or isinstance(network, _EvalBatchNorm):
         return network

@@ -1,4 +1,4 @@
-"""The explained batch: one forward pass and one input gradient for every term of an objective."""
+"""Explained batch: one forward pass and one input gradient for all terms of an objective."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ class ExplainedBatch:
 
     In a training step, batch normalization takes its statistics from the batch: a row's logits depend on the other
     rows, their gradient differs from the fitted model's explanation, and every pass updates the running statistics.
-    So only the cross-entropy reads `logits`, from the network in training mode. `module`, `explained_logits`, `target`
-    and all attributions use the running statistics and do not update them. Networks without batch normalization share
-    one forward pass for both; others pay for a second one.
+    Therefore only the cross-entropy reads `logits`, from the network in training mode. `module`, `explained_logits`,
+    `target` and all attributions use the running statistics and do not update them. Networks without batch
+    normalization share one forward pass for both; other networks need a second one.
 
     Parameters
     ----------
     network : nn.Module or Differentiation
         Inputs to logits; a bare module is differentiated by autograd.
     x : Tensor of shape (*batch, *features)
-        Must require grad if the attribution is to be read.
+        Inputs; they must require a gradient if the attribution is read.
     explainer : Explainer
-        Makes `attribution`.
+        Source of `attribution`.
     target : Tensor of shape (*batch,), optional
         Class to explain; the predicted class by default, as in the R2ET paper.
     y : Tensor of shape (*batch,), optional
         Labels, for penalties that need them.
     progress : float, default=1.0
         Completed share of the training, in [0, 1), for penalties that grow with it; 1 outside of a training.
-    lookahead : sequence of penalties, default=()
-        Penalties with a method ``point``. Their points go through the network in one pass with `x`, because a pass of a
-        small network costs the same for twice the rows. For networks of one feature axis whose rows do not depend on
-        each other.
+    lookahead : sequence of Penalty, default=()
+        Penalties with a method ``point``. Their points are evaluated in one pass with `x`, because a pass of a small
+        network costs the same for twice the rows. This needs a network of one feature axis whose rows do not depend
+        on each other.
     generator : torch.Generator, optional
-        Source of what penalties draw, on the device of `x`; torch's global one by default.
+        Source of the penalties' random numbers, on the device of `x`; torch's global generator by default.
     """
 
-    #: Position of the first of these rows in the batch of the training step, of which they may be a part.
+    #: Position of the first row in the batch of the training step; not 0 in later parts of a batch.
     first: int = 0
 
     @checked(explainer=Function(), progress=SHARE, lookahead=Each(Function()))
@@ -75,17 +75,17 @@ class ExplainedBatch:
 
     @cached_property
     def module(self) -> Any:
-        """The network for passes of penalties and adversaries, with batch normalization in evaluation mode."""
+        """Network for passes of penalties and adversaries, with batch normalization in evaluation mode."""
         return eval_batchnorm(self._trained.network)
 
     @cached_property
     def logits(self) -> Tensor:
-        """Logits at `x` of the network as it trains, shape (*batch, n_classes)."""
+        """Logits at `x` of the network in training mode, shape (*batch, n_classes)."""
         return self._parts(self._all_logits)[0]
 
     @cached_property
     def explained_logits(self) -> Tensor:
-        """``module(x)``, for everything that differentiates in `x`; equal to `logits` without batch normalization."""
+        """``module(x)``, for derivatives in `x`; equal to `logits` without batch normalization."""
         return self.logits if self.module is self._trained.network else self.module(self.x)
 
     @cached_property
@@ -99,22 +99,22 @@ class ExplainedBatch:
         return self.explainer(self.module, self.x, self.target, logits=self.explained_logits, create_graph=True)
 
     def attribution_at(self, x: Tensor) -> Tensor:
-        """Return the attribution of the same classes at other points `x`, differentiable."""
+        """Return the differentiable attribution of the same classes at other points `x`."""
         return self.explainer(self.module, self._point(x), self.target, create_graph=True)
 
     @cached_property
     def direction(self) -> Tensor:
         """`attribution` up to a positive factor per sample, for penalties that do not depend on its length.
 
-        The probability's gradient has the factor p(1 - p). It underflows for confident samples, and its quotients then
-        turn training into NaN. An explainer without that factor is offered as ``up_to_scale``.
+        The gradient of a probability has the factor p(1 - p), which underflows for confident samples; quotients of
+        such gradients then become NaN. The explainer's ``up_to_scale`` leaves that factor out.
         """
         if not self._lookahead and self._up_to_scale is self.explainer:
             return self.attribution
         return self._all_directions[0]
 
     def direction_of(self, penalty: Any) -> Tensor:
-        """Return the `direction` of the same classes at ``penalty.point(self)``, differentiable."""
+        """Return the differentiable `direction` of the same classes at ``penalty.point(self)``."""
         if penalty in self._lookahead:
             return self._all_directions[1 + self._lookahead.index(penalty)]
         return self._up_to_scale(self.module, self._point(penalty.point(self)), self.target, create_graph=True)
@@ -145,18 +145,18 @@ class ExplainedBatch:
     def draw(
         self, sample: Callable[[tuple[int, ...], torch.Generator | None], Tensor], shape: Sequence[int], axis: int = 0
     ) -> Tensor:
-        """Return ``sample(shape, generator)``, random numbers whose axis number `axis` is that of the rows.
+        """Return the random numbers ``sample(shape, generator)``; axis `axis` counts the rows.
 
-        A batch that is computed in parts draws for all of its rows, and each part reads its own.
+        A part of a batch draws for all rows of the batch and returns the numbers of its own rows.
         """
         return sample(tuple(shape), self.generator)
 
     def among_first(self, n_rows: int | None) -> int:
-        """Count these rows that are among the first `n_rows` of the batch; all where that is None."""
+        """Return how many rows are among the first `n_rows` of the batch; all of them if `n_rows` is None."""
         return len(self.x) if n_rows is None else min(n_rows, len(self.x))
 
     def randn_like(self, like: Tensor) -> Tensor:
-        """Return Gaussian numbers shaped like `like`; a stack draws them for each model from the model's own stream."""
+        """Return Gaussian numbers shaped like `like`; a stack draws them from the stream of each model."""
         return self.draw(lambda shape, generator: like_normal(like.new_empty(shape), generator), like.shape)
 
     @property
@@ -165,5 +165,5 @@ class ExplainedBatch:
 
     @property
     def batch_ndim(self) -> int:
-        """Number of leading batch axes (two for a stack of models)."""
+        """Number of leading batch axes: one, or two for a stack of models."""
         return self.explained_logits.ndim - 1 if self.y is None else self.y.ndim

@@ -1,4 +1,4 @@
-"""Networks that have learnt all they will, to be differentiated in their inputs alone."""
+"""Frozen copies of trained networks, which are differentiated in their inputs only."""
 
 from __future__ import annotations
 
@@ -19,41 +19,50 @@ __all__ = ["channels_last", "frozen"]
 
 @checked(module=Instance(nn.Module))
 def frozen(module: nn.Module) -> nn.Module:
-    """A copy of `module` in evaluation mode, the same function of its input, whose weights have no gradient.
+    """Return a copy of `module` in evaluation mode, the same function of its input, whose weights have no gradient.
 
-    Its second derivative in the input is cheaper, and an attack takes nothing else: torch computes that of a
-    convolution together with a gradient in the weights that nobody asks for, and that of batch normalization in a dozen
-    operations on whole images; its max-pooling takes a CPU three times as long as a maximum of neighbors. An attack on
-    ResNet9 takes three fifths of the time.
+    Attacks need second derivatives in the input only, which are cheaper in the copy. For a convolution, torch computes
+    them together with an unused gradient in the weights. For batch normalization, torch needs a dozen operations on
+    whole images. Torch's max-pooling takes three times as long on a CPU as maxima of neighbors. An attack on ResNet9
+    takes three fifths of the time.
 
     Parameters
     ----------
     module : nn.Module
         Any network; it is not changed.
+
+    Returns
+    -------
+    nn.Module
     """
     fixed = copy.deepcopy(module).requires_grad_(False).eval()
     for layer in fixed.modules():
-        # a subclass may compute something else. The class stays: there are explainers that go by it
+        # subclasses may compute something else; the class of a layer stays, because some explainers depend on it
         record = find_activation(type(layer))
         forward = _FORWARDS.get(type(layer)) if record is None else record.forward_in_input
         if forward is not None:
-            layer.forward = partial(forward, layer)  # a partial is copied along with its layer, a closure is not
+            layer.forward = partial(forward, layer)  # deepcopy copies a partial with its layer, but not a closure
     return fixed
 
 
 @checked(module=Instance(nn.Module), x=Instance(Tensor))
 def channels_last(module: nn.Module, x: Tensor) -> nn.Module:
-    """`module` with the memory layout in which a CPU convolves fastest, if it takes that; in place.
+    """Set `module`, in place, to the memory layout in which a CPU convolves fastest, if `module` supports it.
 
-    Values do not depend on the layout, but a ``forward`` may: ``h.view(len(h), -1)`` refuses another one, and so do
+    Values do not depend on the layout, but a ``forward`` may: ``h.view(len(h), -1)`` raises in another layout, as do
     weights of five axes.
 
     Parameters
     ----------
     module : nn.Module
-        On a CPU or not.
+        Network on the device of `x`; unchanged outside of a CPU.
     x : Tensor of shape (n, *features)
-        Inputs; the first one is tried.
+        Inputs; the network is tried on the first one.
+
+    Returns
+    -------
+    nn.Module
+        `module`.
     """
     if x.device.type == "cpu" and any(isinstance(layer, nn.Conv2d) for layer in module.modules()):
         try:
@@ -75,7 +84,7 @@ def _convolve(layer: Any, x: Tensor) -> Tensor:
 
 
 class _FixedConvolution(torch.autograd.Function):
-    """The input gradient of a convolution is a transposed convolution, and that is linear: no derivative is lost."""
+    """Convolution whose input gradient is a transposed convolution: linear, so that all derivatives are available."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
@@ -90,7 +99,7 @@ class _FixedConvolution(torch.autograd.Function):
         reached = [
             (n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in zip(places, stride, padding, dilation, kernel)
         ]
-        rest = [n - r for n, r in zip(ctx.places, reached)]  # places at the end that a stride has passed over
+        rest = [n - r for n, r in zip(ctx.places, reached)]  # places at the end that the strides do not reach
         there = torch.convolution(gradient, ctx.weight, None, stride, padding, dilation, True, rest, groups)
         return (there, *(None,) * 6)
 
@@ -114,7 +123,7 @@ def _pool(layer: Any, z: Tensor) -> Tensor:
     widths = [windows.side_by_side(size, axis) for axis, size in enumerate(sizes)]
     if layer.return_indices or z.device.type != "cpu" or None in widths:
         return type(layer).forward(layer, z)
-    for axis in reversed(range(windows.n_axes)):  # the last one first: of equal places torch takes the first
+    for axis in reversed(range(windows.n_axes)):  # the last axis first: torch takes the first of equal places
         z = pool_pairs(z, z.ndim - windows.n_axes + axis, widths[axis] or 1)
     return z
 

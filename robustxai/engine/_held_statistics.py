@@ -1,4 +1,4 @@
-"""Batch normalization that uses its running statistics for a while, and does not update them."""
+"""Hold the running statistics of batch normalization for a while."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["batchnorm_in_training", "held_statistics"]
 @contextmanager
 @checked(module=Instance(nn.Module))
 def held_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch normalization in `module` use its running statistics inside of the block, without updating them."""
+    """Make batch normalization in `module` use its running statistics inside the block, without updating them."""
     layers = batchnorm_in_training(module)
     for layer in layers:
         layer.training = False
@@ -29,5 +29,5 @@ def held_statistics(module: nn.Module) -> Iterator[None]:
 
 @checked(module=Instance(nn.Module))
 def batchnorm_in_training(module: nn.Module) -> list[BatchNorm]:
-    """Return the layers that normalize by batch statistics now and would not in evaluation mode."""
+    """Return the layers that use batch statistics now and would use running statistics in evaluation mode."""
     return [m for m in module.modules() if isinstance(m, BatchNorm) and m.training and m.running_mean is not None]

@@ -1,4 +1,4 @@
-"""Values whose gradient is known: one product in the backward pass instead of a walk through their formula."""
+"""Values with a known gradient: one product in the backward pass replaces the derivatives of their formula."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["known_gradient"]
 
 
 def known_gradient(value: Tensor, *slopes: tuple[Tensor, Tensor]) -> Tensor:
-    """`value`, one per sample, as a function of tensors in which its gradient has been worked out.
+    """Return `value`, one number per sample, as a function of tensors in which its gradient is known.
 
-    Small networks pay for every operation that autograd starts; a formula of fifteen operations with a derivative as
-    short as itself is thirty there, and sixteen here.
+    In small networks the start of each operation dominates the cost. A formula of fifteen operations whose derivative
+    is as long takes thirty operations under autograd, and sixteen here.
 
     Parameters
     ----------
     value : Tensor of shape (*batch,)
-        Without a graph.
+        Values without a graph.
     *slopes : pairs of Tensor of shape (*batch, *axes)
-        A tensor, and the gradient of each sample's value in its part of it, without a graph.
+        A tensor, and the gradient of each sample's value in the sample's entries of it, without a graph.
 
     Returns
     -------
@@ -50,7 +50,7 @@ class _Known(torch.autograd.Function):
 
 
 def _beside(value: Tensor, slope: Tensor) -> Tensor:
-    """`value` with as many axes as `slope`."""
+    """Append axes of length 1 to `value` until it has as many axes as `slope`."""
     for _ in range(slope.ndim - value.ndim):
         value = value.unsqueeze(-1)
     return value

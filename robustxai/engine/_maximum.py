@@ -11,9 +11,10 @@ __all__ = ["maximum_of_pairs"]
 
 
 def maximum_of_pairs(z: Tensor, dim: int, beta: float | None = None) -> Tensor:
-    r"""The larger of the places 0 and 1, of 2 and 3, and so on along `dim`; the first one of two that are equal.
+    r"""Return the maxima of the places 0 and 1, of 2 and 3, and so on along `dim`.
 
-    With `beta` its smooth stand-in, :math:`z_2 + s(z_1 - z_2)`. Gradients come back in the memory layout of z.
+    Of two equal places the gradient goes to the first. With `beta` the result is the smooth surrogate
+    :math:`z_2 + s(z_1 - z_2)` with s the softplus of sharpness beta. Gradients have the memory layout of z.
     """
     return _MaximumOfPairs.apply(z, dim, beta)
 
@@ -37,7 +38,7 @@ class _MaximumOfPairs(torch.autograd.Function):
 
 
 class _Shared(torch.autograd.Function):
-    """`gradient` divided between the two of every pair: `share` of it for the first one."""
+    """Divide `gradient` between the two places of every pair: `share` of it goes to the first place."""
 
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, z: Tensor, share: Tensor, dim: int, beta: float | None) -> Tensor:
@@ -53,7 +54,7 @@ class _Shared(torch.autograd.Function):
         difference = one - other
         if ctx.beta is None:
             return torch.addcmul(other, difference, share), None, None, None, None
-        if torch.is_grad_enabled():  # a third derivative asks for the share as a function of z
+        if torch.is_grad_enabled():  # a third derivative needs the share as a function of z
             first, second = _halves(z, ctx.dim)
             share = torch.sigmoid(ctx.beta * (first - second))
         bend = torch.addcmul(share, share, share, value=-1).mul_(ctx.beta).mul_(gradient).mul_(difference)
@@ -66,8 +67,8 @@ def _halves(z: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def _joined(one: Tensor, other: Tensor, like: Tensor, dim: int) -> Tensor:
-    """The inverse of `_halves`, in the memory layout of `like`."""
-    if torch.is_grad_enabled():  # a graph does without writing in place
+    """Invert `_halves`, in the memory layout of `like`."""
+    if torch.is_grad_enabled():  # autograd's graph allows no writing in place
         return torch.stack([one, other], dim=dim + 1).flatten(dim, dim + 1)
     joined = torch.empty_like(like)
     for part, place in zip((one, other), _halves(joined, dim)):

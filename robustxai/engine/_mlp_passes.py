@@ -1,4 +1,4 @@
-"""An MLP's logits and input gradient with their derivatives written out, for one network or a stack of them."""
+"""Logits and input gradients of MLPs with written-out derivatives, for one network or a stack."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ _TENSOR = Instance(Tensor)
 
 
 class MLPPasses(WrittenOut):
-    r"""The forward pass and the input gradient of one MLP, or of a stack of S with the same shape and activation.
+    r"""Forward pass and input gradient of one MLP, or of a stack of S MLPs with the same shape and activation.
 
     .. math::
         z_l = W_l a_{l-1} + b_l, \quad a_l = \sigma(z_l), \qquad
         q_L = W_{L+1}^\top c, \quad u_l = \sigma'(z_l) \odot q_l, \quad q_{l-1} = W_l^\top u_l, \quad
         \nabla_x (c \cdot z) = q_0 \;[\, + W_0^\top c \,]
 
-    A training on input gradients differentiates both in the weights. With :math:`\dot q_0` what arrives at the
-    gradient,
+    A training on input gradients differentiates both in the weights. With :math:`\dot q_0` the gradient of the loss in
+    the input gradient,
 
     .. math::
         \dot u_l = W_l \dot q_{l-1}, \quad \dot W_l = u_l \dot q_{l-1}^\top, \quad
         \dot q_l = \sigma'(z_l) \odot \dot u_l, \quad \dot z_l = \sigma''(z_l) \odot q_l \odot \dot u_l
         = \tfrac{\sigma''(z_l)}{\sigma'(z_l)} \odot u_l \odot \dot u_l,
 
-    and :math:`\dot z_l` joins the ordinary backward pass. Autograd's own way there is a backward pass of a backward
-    pass: three times as many operations, each of which costs a small network more to start than to compute. So the
-    graph is cut here. Logits and gradients are leaves, autograd differentiates a loss down to them, and
-    `finish_backward` continues from there to the parameters. Units of softplus work on :math:`\beta z_l` and return
+    and :math:`\dot z_l` is added in the ordinary backward pass. Autograd would compute a backward pass of a backward
+    pass: three times as many operations, each of which takes a small network longer to start than to compute.
+    Therefore the graph is cut here. Logits and gradients are leaves, autograd differentiates a loss down to them, and
+    `finish_backward` continues from there to the parameters. Units of softplus take :math:`\beta z_l` and return
     :math:`\beta a_l = \ln(1 + e^{\beta z_l})` for any beta; the matrix products around them absorb its factors.
 
-    A step reuses the tensors of the step before as buffers: allocating fresh memory takes a stack a quarter of its
-    time. At inputs that require a gradient, logits and gradients have autograd's graph instead, for penalties that
-    differentiate in the inputs.
+    A step reuses the tensors of the previous step as buffers, because memory allocation takes a quarter of the time of
+    a stack's step. If the inputs require a gradient, logits and gradients have autograd's graph instead, for penalties
+    that differentiate in the inputs.
 
     Parameters
     ----------
     activation : type
-        Class of the activation's module: nn.ReLU, nn.Softplus, nn.Sigmoid, nn.Tanh, or one with a record that
-        suffices (:class:`robustxai.activations.Activation`).
+        Class of the activation's module: nn.ReLU, nn.Softplus, nn.Sigmoid, nn.Tanh, or a class whose record
+        (:class:`robustxai.activations.Activation`) has the derivatives written out.
     weights : sequence of Tensor of shape (out, in) or (S, out, in)
-        Of the layers, as `nn.Linear` has them.
+        Weights of the layers, as in `nn.Linear`.
     biases : sequence of Tensor of shape (out,) or (S, 1, out)
-        Of the layers.
+        Biases of the layers.
     skip : Tensor of shape (out, in) or (S, out, in), optional
         :math:`W_0`.
     beta : float or Tensor of shape (S, 1, 1), default=1.0
-        Of softplus.
+        Sharpness of softplus.
 
     Examples
     --------
@@ -95,18 +95,18 @@ class MLPPasses(WrittenOut):
         self.parameters = [*weights, *biases]
         self.skip = skip
         smooth = record.has_beta and len(weights) > 1
-        #: A single beta goes into the products; one beta for each model of a stack goes into the weights.
+        #: A single beta is a factor of the products; one beta for each model of a stack is a factor of the weights.
         self.beta = beta if smooth and not isinstance(beta, Tensor) else 1.0
         self.betas = beta if smooth and isinstance(beta, Tensor) and bool((beta != 1).any()) else None
         self._latest: _Trace | None = None
-        #: Passes since the last `finish_backward`.
+        #: Forward passes since the last `finish_backward`.
         self._open: list[_Trace] = []
-        #: Output buffers by the number of the pass since the last `finish_backward` and by its rows.
+        #: Output buffers by the number of the pass since the last `finish_backward` and by its batch shape.
         self._buffers: dict[Any, dict[Any, Tensor]] = {}
 
     @classmethod
     def of(cls, module: nn.Module) -> MLPPasses | None:
-        """Return the passes of `module` on its own weights; None for a network that may compute something else.
+        """Return the passes of `module` on its own weights; None if they cannot be written out.
 
         The network must declare the method ``dense_layers`` in its own class, as :class:`robustxai.nets.MLP` does.
         """
@@ -122,7 +122,7 @@ class MLPPasses(WrittenOut):
 
     @staticmethod
     def knows(activation: type[nn.Module]) -> bool:
-        """Return whether the slope of `activation` is written out."""
+        """Return True if the derivatives of `activation` are written out."""
         record = find_activation(activation)
         return record is not None and record.is_written_out
 
@@ -131,7 +131,7 @@ class MLPPasses(WrittenOut):
         self._latest = trace = _Trace(self, x)
         if trace.buffers is None:
             return trace.forward(self.parameters, self.skip)
-        # detached inputs build no graph; entering no_grad() would take as long as an operation
+        # detached parameters build no graph; entering no_grad() would take as long as an operation
         values = [parameter.detach() for parameter in self.parameters]
         trace.logits = trace.forward(values, None if self.skip is None else self.skip.detach())
         self._open.append(trace)
@@ -150,7 +150,7 @@ class MLPPasses(WrittenOut):
         return gradient
 
     def finish_backward(self) -> None:
-        """Add the gradients that arrived at the leaves to the parameters' ``grad``, and drop the passes."""
+        """Propagate the gradients of the leaves to the parameters' ``grad``, and drop the passes."""
         parameters = [*self.parameters, *([] if self.skip is None else [self.skip])]
         for trace in self._open:
             for parameter, change in zip(parameters, trace.backward()):
@@ -186,7 +186,7 @@ class _Trace:
         self.weights, self.skip = weights, skip
         self.a: list[Tensor] = [self.x]
         self.s: list[Tensor] = []
-        factor = self.beta  # inside of the network, what a layer is fed with has it already
+        factor = self.beta  # for the input only: the values of hidden layers have the factor already
         for weight, bias in zip(weights[:-1], biases[:-1]):
             width, layer = weight.shape[-2], len(self.s)
             z = self.affine(
@@ -201,7 +201,7 @@ class _Trace:
         return logits if skip is None else logits + self.product(self.x, skip.mT)
 
     def gradient(self, cotangent: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The input gradient, and u of the hidden layers."""
+        """Return the input gradient, and u of the hidden layers."""
         u: list[Tensor] = []
         q, number = cotangent, len(self.gradients)
         for layer in range(len(self.s) - 1, -1, -1):
@@ -215,25 +215,25 @@ class _Trace:
         return q, u[::-1]
 
     def backward(self) -> list[Tensor | None]:
-        """What has arrived at the leaves, as gradients in weights, biases and skip."""
+        """Return the gradients in weights, biases and skip, from the gradients of the leaves."""
         self.d_weights: list[Tensor | None] = [None] * self.n_layers
         self.d_biases: list[Tensor | None] = [None] * self.n_layers
         self.d_skip: Tensor | None = None
-        #: What has arrived at z of the hidden layers.
+        #: Gradients in z of the hidden layers, through the input gradients.
         self.d_z: list[Tensor | None] = [None] * len(self.s)
         for gradient, cotangent, u in self.gradients:
             if gradient.grad is not None:
                 self._through_gradient(gradient.grad, cotangent, u)
         assert self.logits is not None
         self._through_logits(self.logits.grad)
-        if self.betas is not None:  # from what they have made of the weights and biases to these themselves
+        if self.betas is not None:  # from the scaled weights and biases to the parameters themselves
             self.d_weights[0] = None if self.d_weights[0] is None else self.d_weights[0].mul_(self.betas)
             self.d_weights[-1] = None if self.d_weights[-1] is None else self.d_weights[-1].div_(self.betas)
             self.d_biases[:-1] = [None if bias is None else bias.mul_(self.betas) for bias in self.d_biases[:-1]]
         return [*self.d_weights, *self.d_biases, self.d_skip]
 
     def _through_gradient(self, arrived: Tensor, cotangent: Tensor, us: list[Tensor]) -> None:
-        """From an input gradient up to its cotangent, which may depend on the logits; u is used up."""
+        """Propagate from an input gradient to its cotangent, which may depend on the logits; overwrite `us`."""
         bend, c = self.activation.bend, cotangent.detach()
         d = arrived
         for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
@@ -253,7 +253,7 @@ class _Trace:
             cotangent.backward(d_cotangent)
 
     def _through_logits(self, arrived: Tensor | None) -> None:
-        """From the logits down to the first layer, joined on the way by what has come through the input gradients."""
+        """Propagate from the logits to the first layer, and add the gradients through the input gradients."""
         if arrived is not None and self.skip is not None:
             self.d_skip = self._outer(arrived, self.x, self.d_skip)
         for layer in range(len(self.s), -1, -1):
@@ -270,7 +270,7 @@ class _Trace:
                 self.d_biases[layer] = arrived.sum(dim=-2, keepdim=arrived.ndim == 3)
 
     def _buffer(self, name: Any, layer: int, width: int) -> Tensor | None:
-        """Return the buffer for `name` of a hidden layer; None where autograd needs the values later."""
+        """Return the buffer for `name` of a hidden layer; None if autograd keeps the values for its graph."""
         if self.buffers is None:
             return None
         buffer = self.buffers.get((name, layer))
@@ -279,7 +279,7 @@ class _Trace:
         return buffer
 
     def _outer(self, left: Tensor, right: Tensor, total: Tensor | None, factor: float = 1.0) -> Tensor:
-        """`factor` times the sum over rows of the outer products, added to `total`."""
+        """Return `total` plus `factor` times the sum over rows of the outer products."""
         if total is None:
             outer = self.product(left.mT, right)
             return outer if factor == 1 else outer.mul_(factor)

@@ -1,4 +1,4 @@
-"""Declarations of a penalty, by which it takes the fast ways of training."""
+"""Base class of penalties, with the declarations that speed up their training."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ __all__ = ["BasePenalty"]
 
 
 class BasePenalty:
-    r"""A regularizer: an explained batch in, one value per sample out, to be minimized. Weights act outside.
+    r"""Base class of regularizers: an explained batch to one value per sample, to be minimized. Weights act outside.
 
-    Any callable of that form is a penalty and trains through autograd. A class that declares more trains faster. Each
-    declaration is a promise about the class that makes it; a subclass declares again what still holds for it.
+    Any callable of that form is a penalty and is trained by autograd. A class that declares more trains faster. Each
+    declaration is a promise about the class that makes it; a subclass declares again the promises that still hold.
 
     Attributes
     ----------
     differentiates_inputs : bool, default=True
-        The penalty differentiates in ``batch.x`` itself, by autograd. One that only reads logits and attributions
-        declares False: small MLPs then train two to three times as fast, by written-out passes.
+        The penalty differentiates in ``batch.x`` itself, by autograd. A penalty that only reads logits and
+        attributions declares False; small MLPs then train two to three times as fast, by written-out passes.
     first_order : bool, default=False
         The penalty reads no attribution, so that the network is differentiated once. Such an objective can be compiled.
     stackable : bool, default=False
-        The penalty takes batches of any number of leading axes (``batch.batch_ndim``) and draws through the batch, so
-        that a whole stack of models is one call.
+        The penalty takes batches of any number of leading axes (``batch.batch_ndim``) and draws random numbers through
+        the batch, so that one call serves a whole stack of models.
     mixes_in_stacks : bool, default=False
         Models of one stack may have penalties with different parameters, each of which reads the rows of its models.
         The penalty must read nothing but ``logits``, ``target``, ``direction`` and ``attribution``.
     n_rows : int or None, default=None
-        The penalty reads the first ``n_rows`` rows of a batch only, and returns as many values. It asks
-        ``batch.among_first(n_rows)`` which rows of a part of a batch these are.
+        The penalty reads only the first ``n_rows`` rows of a batch, and returns one value for each of them. In a part
+        of a batch, ``batch.among_first(n_rows)`` counts these rows.
 
     Notes
     -----
-    A penalty that explains one other point per sample, known before anything is evaluated, has a method
-    ``point(batch)`` that returns it, shaped like ``batch.x``, and reads ``batch.direction_of(self)``: both points then
-    share one pass of the network. A penalty with a state that a checkpoint must keep has ``state_dict()`` and
+    A penalty may explain one other point per sample that is known before any evaluation. It then has a method
+    ``point(batch)``, which returns the points shaped like ``batch.x``, and reads ``batch.direction_of(self)``: both
+    points share one pass of the network. A penalty with a state that a checkpoint must keep has ``state_dict()`` and
     ``load_state_dict(state)``.
 
     Random numbers come from ``batch.draw`` or ``batch.randn_like``. Torch's global generators work too, but make every
     step some microseconds slower, and the parts of a batch (``internal_batch_size``) then draw other numbers than the
-    whole.
+    whole batch.
 
     Examples
     --------
-    A penalty on the squared length of the explanation, with all that speeds it up:
+    A penalty on the squared length of the explanation, with the declarations that speed it up:
 
     >>> from robustxai.penalties import BasePenalty
     >>> class SquaredLength(BasePenalty):

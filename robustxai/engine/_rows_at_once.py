@@ -1,4 +1,4 @@
-"""How many rows an attack searches at once where nobody has said so."""
+"""Default number of rows that an attack searches at once."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from robustxai.engine._stack_rows import of_rows
 
 __all__ = ["MOST_ROWS", "rows_at_once"]
 
-#: At most so many on a CPU, and on another device: more of them share the cost of starting an operation no better.
+#: Largest numbers of rows on a CPU and on another device. More rows do not reduce the cost per row of starting
+#: operations any further.
 MOST_ROWS, _MOST_ROWS_ELSEWHERE = 1024, 65_536
-#: Outputs of layers that all rows together may have. An iteration keeps some ten numbers for each of them. On a CPU
-#: ConvNet and ResNet9 are fastest at 2^24 to 2^26, and half as fast at the 2^27 to 2^30 of a thousand images.
+#: Largest number of layer outputs of all rows together. An iteration keeps about ten numbers for each output. On a CPU
+#: ConvNet and ResNet9 are fastest at 2^24 to 2^26 outputs, and half as fast at the 2^27 to 2^30 of a thousand images.
 _OUTPUTS, _OUTPUTS_ELSEWHERE = 2**25, 2**27
 
 
 def rows_at_once(module: nn.Module, x: Tensor) -> int:
-    """As many rows as the cache of a CPU, or the memory of another device, takes with all that a network makes of them.
+    """Return how many rows fit, with their layer outputs, into the cache of a CPU or the memory of another device.
 
     Parameters
     ----------
     module : nn.Module
-        The network, which looks at the first row. One without weights may be a call to somewhere else: it is left
-        alone.
+        Network, which is evaluated at the first row. A network without weights is not evaluated, because it may be a
+        call to a remote model.
     x : Tensor of shape (n, *features)
-        Inputs, on their device.
+        Inputs on their device.
+
+    Returns
+    -------
+    int
     """
     on_cpu = x.device.type == "cpu"
     most, outputs = (MOST_ROWS, _OUTPUTS) if on_cpu else (_MOST_ROWS_ELSEWHERE, _OUTPUTS_ELSEWHERE)

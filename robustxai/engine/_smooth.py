@@ -1,4 +1,4 @@
-"""Smooth stand-ins for what is piecewise linear; each approaches the module it stands for as beta grows."""
+"""Smooth surrogates of piecewise linear modules; each approaches the module that it replaces as beta grows."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["SmoothClamp", "SmoothLeaky", "SmoothMaxPool", "SmoothReLU", "SmoothU
 
 
 class SmoothReLU(nn.Softplus):
-    """Softplus in the place of a ReLU: a class of its own, because a network may have softplus units of its own too."""
+    """Softplus as the surrogate of a ReLU; a separate class, because a network may have softplus units of its own."""
 
     def forward(self, z: Tensor) -> Tensor:
-        """Values at z, shaped like z."""
+        """Return the values at z, shaped like z."""
         forward = ACTIVATIONS["softplus"].forward_in_input
         assert forward is not None
         return forward(self, z)
 
 
 class SmoothUnit(nn.Module):
-    """The smooth surrogate that the record of an activation declares.
+    """Smooth surrogate that the record of an activation declares.
 
     Parameters
     ----------
@@ -39,17 +39,17 @@ class SmoothUnit(nn.Module):
         self.surrogate, self.beta = surrogate, beta
 
     def forward(self, z: Tensor) -> Tensor:
-        """Values at z, shaped like z."""
+        """Return the values at z, shaped like z."""
         return self.surrogate(z, self.beta)
 
 
 class SmoothLeaky(nn.Module):
-    r"""Leaky ReLU with softplus as its kink, :math:`a z + (1 - a)\,\mathrm{softplus}(z)`.
+    r"""Surrogate of a leaky ReLU, with softplus in place of the kink: :math:`a z + (1 - a)\,\mathrm{softplus}(z)`.
 
     Parameters
     ----------
     slope : float or Parameter
-        a, the slope below zero; a Parameter with one entry per channel (axis 1) or a single one.
+        a, the slope below zero; a Parameter has one entry per channel (axis 1) or a single entry.
     beta : float
         Sharpness.
     """
@@ -60,7 +60,7 @@ class SmoothLeaky(nn.Module):
         self.kink = SmoothReLU(beta=beta)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Values at z, shaped like z."""
+        """Return the values at z, shaped like z."""
         slope: float | Tensor = self.slope
         if isinstance(slope, Tensor) and slope.numel() > 1:
             slope = slope.reshape(-1, *(1,) * (z.ndim - 2))
@@ -68,12 +68,12 @@ class SmoothLeaky(nn.Module):
 
 
 class SmoothClamp(nn.Module):
-    r"""Clamp to [low, high] by two kinks of softplus, :math:`l + \mathrm{softplus}(z - l) - \mathrm{softplus}(z - h)`.
+    r"""Surrogate of a clamp to [low, high]: :math:`l + \mathrm{softplus}(z - l) - \mathrm{softplus}(z - h)`.
 
     Parameters
     ----------
     low, high : float
-        Where the module that it stands for is cut off (0 and 6 for ReLU6).
+        Limits of the clamp (0 and 6 for ReLU6).
     beta : float
         Sharpness.
     """
@@ -84,23 +84,23 @@ class SmoothClamp(nn.Module):
         self.kink = SmoothReLU(beta=beta)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Values at z, shaped like z."""
+        """Return the values at z, shaped like z."""
         return self.low + self.kink(z - self.low) - self.kink(z - self.high)
 
 
 class SmoothMaxPool(nn.Module):
-    r"""Max-pooling with the log of a sum of exponentials in the place of the maximum.
+    r"""Surrogate of a max-pooling, with the log of a sum of exponentials in place of the maximum.
 
     .. math:: \frac{1}{\beta} \log \sum_{p \in \text{window}} e^{\beta z_p}
 
-    It is to the maximum what softplus, the same expression of 0 and z, is to ReLU; too high by at most
+    Softplus, the surrogate of ReLU, is the same expression of 0 and z. The value is above the maximum by at most
     :math:`\log(n) / \beta` for windows of n places. Windows are those of torch (stride, padding, dilation, ceil_mode,
-    adaptive output sizes); one axis after the other is pooled, which comes to the same.
+    adaptive output sizes). The axes are pooled one after the other, with the same result.
 
     Parameters
     ----------
     pool : MaxPool1d, 2d, 3d or AdaptiveMaxPool1d, 2d, 3d
-        What it stands for.
+        Replaced pooling.
     beta : float
         Sharpness.
     """
@@ -111,7 +111,7 @@ class SmoothMaxPool(nn.Module):
         self.beta = beta
 
     def forward(self, z: Tensor) -> Tensor:
-        """Pooled values of z of shape ([n,] channels, *places)."""
+        """Return the pooled values of z of shape ([n,] channels, *places)."""
         for axis in reversed(range(self.windows.n_axes)):
             dim = z.ndim - self.windows.n_axes + axis
             width = self.windows.side_by_side(z.shape[dim], axis)
@@ -122,12 +122,12 @@ class SmoothMaxPool(nn.Module):
         size = z.shape[dim]
         windows = list(self.windows.places(size, axis))
         longest = max(len(window) for window in windows)
-        # what is not in a window, be it padding or the end of the axis, is one more place that adds nothing to a sum
+        # one more place of value -inf, which adds nothing to a sum, stands for padding and for the end of the axis
         index = torch.tensor([window + [size] * (longest - len(window)) for window in windows], device=z.device)
         nothing = torch.full_like(z.narrow(dim, 0, 1), -torch.inf)
         places = torch.cat([z * self.beta, nothing], dim=dim).index_select(dim, index.flatten())
         return places.unflatten(dim, index.shape).logsumexp(dim=dim + 1) / self.beta
 
     def extra_repr(self) -> str:
-        """What it pools, for ``print``."""
+        """Return the windows and beta, for ``print``."""
         return ", ".join(f"{name}={value}" for name, value in self.windows.options.items()) + f", beta={self.beta}"

@@ -29,7 +29,7 @@ TrainingRows = tuple[np.ndarray, np.ndarray]
 
 
 class Stop(Exception):
-    """A callback ends the training."""
+    """Signal that a callback ends the training."""
 
 
 @dataclass
@@ -39,18 +39,18 @@ class StackMember:
     Attributes
     ----------
     net : ObjectiveNet
-        Initialized. Its module and its optimizer are up to date whenever no stack is running; its `streams` are the
-        random streams of this training.
+        Initialized net. Its module and its optimizer are up to date whenever no stack is running; its `streams` are
+        the random streams of this training.
     rows : hashable
-        Key of the data set to train on.
+        Key of the training's data set.
     moments : list of (Tensor, Tensor)
         Adam's moments of every weight; empty before the first step.
     split : (Dataset, Dataset), optional
-        The rows to train on and those to validate on, after the split.
+        Rows for training and rows for validation, after the split.
     stopped : bool
-        A callback has ended the training.
+        True after a callback has ended the training.
     error : Exception, optional
-        The error that ended the training.
+        Error that ended the training.
     """
 
     net: Any
@@ -96,18 +96,18 @@ def train_together(
     """Train the nets of one stack, in place, for `n_epochs` more epochs or to their end.
 
     Each training draws its own batches, in the order in which it would draw them alone. Its result equals that of
-    training alone up to the rounding of float32, and its callbacks are called as alone. A training leaves the stack
+    training alone up to the rounding of float32, and its callbacks receive the same calls. A training leaves the stack
     when it diverges, when a callback stops it, or when a callback or split raises an error; its net, its history and
-    its `error` show why.
+    its `error` show the reason.
 
     Parameters
     ----------
     members : sequence of StackMember
-        Trainings with the same `stack_key`. Finished ones are skipped.
+        Trainings with the same `stack_key`. Finished trainings are skipped.
     data : mapping of hashable to (array of shape (n, *features), int array of shape (n,))
-        The data sets by the keys in ``StackMember.rows``.
+        Data sets by the keys in ``StackMember.rows``.
     n_epochs : int, optional
-        Epochs to train; all that are left by default.
+        Number of epochs; all remaining epochs by default.
     """
     members = [member for member in members if member.unfinished]
     if not members:
@@ -129,11 +129,11 @@ def train_together(
 
 
 def _begin(member: StackMember, data: Mapping[Hashable, TrainingRows]) -> None:
-    """Announce the training and split the rows, if it has not begun yet."""
+    """Notify callbacks of the start of a training, and split its rows, unless this was done before."""
     X, y = data[member.rows]
     if not member.net.history:
         member.notify("on_train_begin", X=X, y=y)
-        member.attempt(lambda: member.net.check_data(X, y))  # the net learns its classes there, for scores
+        member.attempt(lambda: member.net.check_data(X, y))  # sets the classes of the net, which scores need
     if member.error is None and member.split is None and member.net.train_split is not None:
         member.split = member.attempt(lambda: member.net.get_split_datasets(X, y))
 
@@ -149,18 +149,18 @@ class _Stack:
         penalties = [term.penalty for term in active_terms(nets[0])]
         self.differentiates_inputs = any(differentiates_inputs(penalty) for penalty in penalties)
         self.lookahead = [] if self.differentiates_inputs else lookahead_of(penalties)
-        # the CPU's stream orders the batches; penalties draw on the device
-        streams = [net.streams for net in nets if net.streams is not None]  # every net has some: stack_key checks this
+        # batch orders come from the CPU's stream; penalties draw on the device
+        streams = [net.streams for net in nets if net.streams is not None]  # every net has streams: see stack_key
         self.orders, self.streams = ([own.of(place) for own in streams] for place in ("cpu", self.device))
         self.data = data
         self.splits = [m.split or net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
-        # every data set lies on the device once, one after the other; a member knows where its rows begin
+        # the device holds every data set once, one after the other; `first` is the position of a training's first row
         parts: dict[Hashable, tuple[Tensor, Tensor]] = {}
         starts: dict[Hashable, int] = {}
         end = 0
         self.first, self.n_rows = [], []
         for member, (train, _) in zip(members, self.splits):
-            # with a split of its own a member has rows of its own
+            # a training with its own split has its own rows
             key = member.rows if member.split is None else id(member)
             if key not in parts:
                 parts[key], starts[key] = tensors_of(train), end
@@ -186,7 +186,7 @@ class _Stack:
         self.leave([s for s, member in enumerate(self.members) if member.stopped or member.error is not None])
 
     def _end_epoch(self, member: StackMember, means: dict[str, float], n_batches: int, train: Any, valid: Any) -> None:
-        """Record the epoch of one member."""
+        """Record the epoch of one training."""
         net = member.net
 
         def record() -> None:
@@ -217,11 +217,11 @@ class _Stack:
         return means, n_batches.tolist()
 
     def _rates(self, n_batches: list[int]) -> Tensor:
-        """Return every member's learning rate in every step, (steps, members); set the last one in the optimizers."""
+        """Return the learning rates of all steps, (steps, models), and set the last one in each optimizer."""
         rates = torch.empty(max(n_batches), len(self.members), dtype=torch.float64)
         for s, member in enumerate(self.members):
             group = member.net.optimizer_.param_groups[0]
-            # of several schedules the last one sets the rate
+            # the last one of several schedules sets the rate
             cycle = next((c for _, c in reversed(member.net.callbacks_) if declares(c, "sets_rate_in_each_step")), None)
             if cycle is None:
                 rates[:, s] = group["lr"]
@@ -266,7 +266,7 @@ class _Stack:
     # ---------------------------------------------------------------- leaving the stack
 
     def leave(self, gone: Sequence[int]) -> None:
-        """Write weights and moments back to the members `gone`, end finished trainings, and keep the others."""
+        """Write weights and moments back to the trainings `gone`, end those that are finished, and keep the others."""
         if not gone:
             return
         moments = self.adam.moments()
@@ -303,18 +303,18 @@ def _write_state(optimizer: Any, parameters: Sequence[Tensor], moments: list[tup
 
 
 def _watches(net: Any) -> bool:
-    """Return whether a validation or a callback reads the weights after every epoch."""
+    """Return True if a validation or a callback reads the weights after every epoch."""
     own = own_callback_names(net)
     return net.train_split is not None or any(name not in own for name, _ in net.callbacks_)
 
 
 def _row_weights(counts: Tensor, width: int) -> Tensor:
-    """Return the weights that turn a sum over a batch's rows into the mean over those that are not padding."""
+    """Return the weights that turn a sum over a batch's rows into the mean over the rows that are not padding."""
     return (torch.arange(width) < counts[:, None]).float() / counts.clamp_min(1)[:, None].float()
 
 
 def _evaluate(penalties: Sequence[Any], batch: StackedBatch) -> Tensor:
-    """Evaluate the members' penalties, (members, rows), with one call for all members that share a penalty."""
+    """Evaluate the models' penalties, shape (models, rows), with one call for all models that share a penalty."""
     groups: dict[Any, list[int]] = {}
     for s, penalty in enumerate(penalties):
         groups.setdefault(penalty, []).append(s)

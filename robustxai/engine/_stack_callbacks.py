@@ -23,7 +23,7 @@ from robustxai.engine._declared import declares
 __all__ = ["kept_by_callbacks", "why_not_carried_out", "with_kept"]
 
 #: skorch's callbacks that read the history and the weights at the end of an epoch, stop a training there, or restore
-#: weights at its end. A callback of another class, or of a subclass, says so by declaring ``stackable = True``.
+#: weights at its end. Callbacks of other classes, subclasses included, declare ``stackable = True``.
 _CARRIED_OUT = (
     BatchScoring,
     EarlyStopping,
@@ -33,7 +33,7 @@ _CARRIED_OUT = (
     PassthroughScoring,
     PrintLog,
 )
-#: Schedules that set the learning rate and nothing else; some others of torch change the betas of Adam too.
+#: Schedules that set the learning rate and nothing else; some of torch's other schedules also change Adam's betas.
 _POLICIES = (
     WarmRestartLR,
     lr_scheduler.ConstantLR,
@@ -51,7 +51,7 @@ _POLICIES = (
 
 
 def why_not_carried_out(callback: Any) -> str:
-    """Return the reason why a stack cannot carry out the callback; empty where it can."""
+    """Return the reason why a stack cannot carry out the callback; an empty string if it can."""
     kind = type(callback)
     if declares(callback, "stackable"):
         return ""
@@ -78,7 +78,7 @@ def kept_by_callbacks(callbacks: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def with_kept(net: Any, kept: Mapping[str, Any]) -> None:
-    """Restore the `kept` state of a copied or unpickled net, and the optimizer that its schedulers move."""
+    """Restore the `kept` state of a copied or unpickled net, and the optimizer of its schedulers."""
     for name, callback in net.callbacks_:
         if name in kept:
             callback.best_model_weights_ = kept[name]

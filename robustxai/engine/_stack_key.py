@@ -1,4 +1,4 @@
-"""Which trainings can be stacked."""
+"""Decide which trainings can be stacked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stack_key(net: Any) -> Hashable:
     Raises
     ------
     NotImplementedError
-        The net has something that stacks do not know; the message says what.
+        The net has a part that stacks do not support; the message names it.
     """
     if not declares(net, "stackable"):
         raise NotImplementedError(f"a stack does not know the training steps of {type(net).__name__}")

@@ -1,4 +1,4 @@
-"""One batch whose rows each pass their own network of a stack."""
+"""Batches whose rows each pass their own network of a stack."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["StackRows", "of_rows"]
 
 
 class StackRows(nn.Module):
-    """One batch for a whole stack: row i goes through network ``owner[i]``.
+    """Evaluate one batch with a whole stack: row i passes network ``owner[i]``.
 
-    The rows of the networks may differ in number, as they do where an attack drops those that are finished.
+    The networks may have different numbers of rows, for example after an attack has dropped finished rows.
 
     Parameters
     ----------
     stack : StackedMLP
         S networks.
     owner : Tensor of int of shape (n,), on the stack's device
-        Number of each row's network, ascending.
+        Index of each row's network, ascending.
     """
 
     owner: Tensor
@@ -36,12 +36,12 @@ class StackRows(nn.Module):
         self.n_slots = int(counts.max())
         self.full = len(owner) == len(present) * self.n_slots
         self.register_buffer("owner", owner)
-        # networks take their rows as (models, slots, features); the last slots of some of them stay empty
+        # the stack takes rows as (models, slots, features); the last slots of some networks stay empty
         first = counts.cumsum(0) - counts
         self.register_buffer("slots", owner * self.n_slots + torch.arange(len(owner)).to(owner) - first[owner])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of shape (n, n_classes) for x of shape (n, n_features)."""
+        """Return the logits, shape (n, n_classes), of x of shape (n, n_features)."""
         rows = x
         if not self.full:
             rows = x.new_zeros(self.stack.n_models * self.n_slots, x.shape[1]).index_copy(0, self.slots, x)
@@ -49,7 +49,7 @@ class StackRows(nn.Module):
         return logits if self.full else logits.index_select(0, self.slots)
 
     def of_rows(self, rows: Tensor) -> Self:
-        """Restrict the networks to some of the rows, a mask of shape (n,) or ascending numbers."""
+        """Restrict the module to some of its rows: a mask of shape (n,), or ascending indices."""
         return type(self)(self.stack, self.owner[rows])
 
 

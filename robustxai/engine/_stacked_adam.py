@@ -22,16 +22,16 @@ class StackedAdam:
         v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
         w \leftarrow w - \frac{\eta}{1 - \beta_1^t} \frac{m}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
 
-    with :math:`\eta`, :math:`\lambda` and t of each model. torch's own Adam takes one rate for a whole tensor.
+    with :math:`\eta`, :math:`\lambda` and t for each model. torch's own Adam takes one rate for a whole tensor.
 
     Parameters
     ----------
     module : nn.Module
-        Holds the parameters.
+        Module that holds the parameters.
     optimizers : sequence of torch.optim.Adam
         Optimizers of the models; their weight decay, betas and eps are read.
     moments : sequence of list of (Tensor, Tensor)
-        Moments of the models so far, with their number of steps last; empty lists at the start.
+        Current moments of the models, followed by their number of steps; empty lists at the start.
 
     References
     ----------
@@ -58,7 +58,7 @@ class StackedAdam:
 
     @staticmethod
     def key(optimizer: Any) -> Hashable:
-        """Return the settings that optimizers of a stack share; NotImplementedError for anything but a plain Adam."""
+        """Return the settings that the optimizers of a stack share; raise NotImplementedError unless a plain Adam."""
         if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) > 1:
             raise NotImplementedError(f"a stack is trained by Adam with one group, not by {type(optimizer).__name__}")
         group = optimizer.param_groups[0]
@@ -68,7 +68,7 @@ class StackedAdam:
 
     @torch.no_grad()
     def step(self, rate: Tensor, active: Tensor | None = None) -> None:
-        """Take one step with the models' rates of shape (models,); models that are not `active` keep their weights."""
+        """Take one step with rates of shape (models,); models that are not `active` keep their weights."""
         state: list[Sequence[Tensor]] = [self.parameters, self.m, self.v]
         before = None if active is None else [[t.clone() for t in tensors] for tensors in state]
         self.steps += 1 if active is None else active
@@ -92,7 +92,7 @@ class StackedAdam:
                     new.copy_(torch.where(_per_model(active.to(new.device), new), new, former))
 
     def moments(self) -> list[list[tuple[Tensor, Tensor]]]:
-        """Return the moments of each model, to continue with."""
+        """Return the moments of each model, from which its training can continue."""
         steps = self.steps.to(self.m[0].dtype)
         return [
             [*((m[s].clone().cpu(), v[s].clone().cpu()) for m, v in zip(self.m, self.v)), (steps[s], steps[s])]
@@ -100,7 +100,7 @@ class StackedAdam:
         ]
 
     def select(self, module: nn.Module, index: Tensor) -> Self:
-        """Return the state of some of the models, whose parameters `module` holds."""
+        """Return the optimizer of some of the models, whose parameters `module` holds."""
         chosen = type(self).__new__(type(self))
         chosen.parameters = list(module.parameters())
         chosen.betas, chosen.eps = self.betas, self.eps

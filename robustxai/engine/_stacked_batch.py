@@ -1,4 +1,4 @@
-"""The explained batch of a stack."""
+"""Explained batch of a stack."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class StackedBatch(ExplainedBatch):
     Parameters
     ----------
     network : nn.Module or Differentiation
-        Takes x of shape (models, rows, *features).
+        Network of all models, which takes x of shape (models, rows, *features).
     x : Tensor of shape (models, rows, *features)
-        Rows of a model with fewer rows than the others are padded.
+        Inputs; a model with fewer rows than the others is padded.
     explainer : Explainer
         Explainer of all models.
     streams : sequence of torch.Generator
-        One for each model.
+        Random stream of each model.
     counts : sequence of int
-        Rows of each model without the padding. A model draws for these alone.
+        Number of rows of each model without the padding. Random numbers are drawn for these rows only.
     **options
         As in :class:`ExplainedBatch`.
     """
@@ -48,14 +48,14 @@ class StackedBatch(ExplainedBatch):
         self.counts = counts
 
     def randn_like(self, like: Tensor) -> Tensor:
-        """Return Gaussian numbers, drawn for each model as it would draw them alone; ones for the padding."""
+        """Return Gaussian numbers, drawn for each model as in a training of that model alone; 1 for the padding."""
         draws = torch.ones_like(like)
         for number, (stream, count) in enumerate(zip(self.streams, self.counts)):
             draws[number, :count].normal_(generator=stream)
         return draws
 
     def of_models(self, index: Tensor) -> ExplainedBatch:
-        """Return the logits, targets and attributions of some of the models, for penalties that read nothing else."""
+        """Return the logits, targets and attributions of some models, for penalties that read nothing else."""
         part = ExplainedBatch(self.module, self.x, self.explainer, y=None, progress=self.progress)
         index = index.to(self.x.device)
         vars(part).update(logits=self.logits[index], target=self.target[index], direction=self.direction[index])

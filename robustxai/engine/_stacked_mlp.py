@@ -1,4 +1,4 @@
-"""Many MLPs of one shape as one module."""
+"""Stack of MLPs of one shape, as one module."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["StackedMLP"]
 
 
 class StackedMLP(nn.Module, WrittenOut):
-    """S networks that differ in their weights and in beta only, each with its own rows.
+    """Compute S networks that differ only in their weights and in beta, each with its own rows.
 
-    A small network spends most of a training step on starting operations, and one operation on a stack costs little
-    more than on one of its models. :class:`MLPPasses` has the equations.
+    A small network spends most of a training step on starting operations, and one operation on a stack takes little
+    longer than on one of its models. :class:`MLPPasses` has the equations.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class StackedMLP(nn.Module, WrittenOut):
     Raises
     ------
     NotImplementedError
-        Models of several shapes, an activation without a written-out slope, a network without ``dense_layers``, or one
-        that was changed by hand (hooks, other layers, another threshold).
+        The models have several shapes or an activation without written-out derivatives, or a network declares no
+        ``dense_layers`` or was changed by hand (hooks, other layers, another threshold).
     """
 
     beta: Tensor
@@ -65,12 +65,12 @@ class StackedMLP(nn.Module, WrittenOut):
 
     @property
     def network(self) -> StackedMLP:
-        """The stack itself: its logits are those of its passes."""
+        """The stack itself, whose logits are those of its passes."""
         return self
 
     @staticmethod
     def check(models: Sequence[nn.Module]) -> type[nn.Module]:
-        """Return the one activation of all models (ReLU of networks that have none)."""
+        """Return the activation that all models share; ReLU for networks without activations."""
         dense = [plain_dense_layers(model) for model in models]
         shapes = {tuple(tuple(p.shape) for p in model.parameters()) for model in models}
         kinds = {type(unit) for d in dense for unit in d.units}
@@ -84,7 +84,7 @@ class StackedMLP(nn.Module, WrittenOut):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of shape (models, rows, n_classes) for x of shape (models, rows, n_features).
 
-        As in :class:`MLPPasses`, :meth:`finish_backward` completes the differentiation that ``loss.backward()`` begins.
+        As in :class:`MLPPasses`, :meth:`finish_backward` completes the differentiation that ``loss.backward()`` starts.
         """
         return self.passes(x)
 
@@ -93,17 +93,17 @@ class StackedMLP(nn.Module, WrittenOut):
         return self.passes.vector_jacobian(x, cotangent)
 
     def finish_backward(self) -> None:
-        """Add the gradients at logits and input gradients to the parameters' ``grad``."""
+        """Propagate the gradients of logits and input gradients to the parameters' ``grad``."""
         self.passes.finish_backward()
 
     @property
     def n_models(self) -> int:
-        """S."""
+        """Number of models, S."""
         return len(self.beta)
 
     @property
     def passes(self) -> MLPPasses:
-        """The passes on these weights."""
+        """Written-out passes on the weights of the stack."""
         if self._passes is None:
             self._passes = MLPPasses(self.activation, list(self.weights), list(self.biases), self.skip, self.beta)
         return self._passes
@@ -113,7 +113,7 @@ class StackedMLP(nn.Module, WrittenOut):
         return super()._apply(*args, **kwargs)
 
     def select(self, index: Tensor) -> Self:
-        """Return a stack of some of the models, copied."""
+        """Return a stack with copies of some of the models."""
         chosen = copy.copy(self)
         chosen._passes = None
         chosen._parameters, chosen._buffers, chosen._modules = {}, {}, {}
@@ -135,7 +135,7 @@ class StackedMLP(nn.Module, WrittenOut):
                 skip.weight.copy_(self.skip[number])
 
     def parameters_of(self, model: nn.Module) -> list[Tensor]:
-        """Return the parameters of a network of the models' shape in the order of those of the stack."""
+        """Return the parameters of a network of the models' shape, in the order of the stack's parameters."""
         linear, _, skip = dense_layers(model)
         own = {id(p): layer.weight for p, layer in zip(self.weights, linear)}
         own |= {id(p): layer.bias for p, layer in zip(self.biases, linear)}

@@ -16,7 +16,7 @@ __all__ = ["fix_beta", "has_piecewise_linear", "is_piecewise_linear", "set_beta"
 
 _MODULE = Instance(nn.Module)
 
-#: Modules that are linear on pieces, so that their second derivative is zero almost everywhere, and their stand-ins.
+#: Piecewise linear modules, whose second derivative is zero almost everywhere, and their smooth surrogates.
 _SURROGATES: dict[type[nn.Module], Callable[[Any, float], nn.Module]] = {
     nn.ReLU: lambda relu, beta: SmoothReLU(beta=beta),
     nn.ReLU6: lambda clamp, beta: SmoothClamp(0.0, 6.0, beta),
@@ -46,18 +46,19 @@ def _is_piecewise_linear_layer(module: nn.Module) -> bool:
 
 @checked(module=_MODULE)
 def has_piecewise_linear(module: nn.Module) -> bool:
-    """Whether a piece of `module` has a second derivative of zero almost everywhere, and jumps of the first.
+    """Return True if `module` contains a piecewise linear layer.
 
-    Known are ReLU, ReLU6, leaky ReLUs, Hardtanh and max-pooling as modules, and modules whose record says so
-    (:class:`robustxai.activations.Activation`). Functions that a ``forward`` calls (``F.relu``, ``torch.maximum``)
-    are not found.
+    Such a layer has a second derivative of zero almost everywhere, and jumps in the first derivative. Known are the
+    modules of ReLU, ReLU6, leaky ReLUs, Hardtanh and max-pooling, and modules whose record
+    (:class:`robustxai.activations.Activation`) declares it. Functions that a ``forward`` calls (``F.relu``,
+    ``torch.maximum``) are not found.
     """
     return any(_is_piecewise_linear_layer(m) for m in module.modules())
 
 
 @checked(module=_MODULE)
 def is_piecewise_linear(module: nn.Module) -> bool:
-    """Whether all that bends in `module` does so in kinks: ReLUs and the like, and no smooth activation beside them."""
+    """Return True if all nonlinear layers of `module` are piecewise linear: at least one, and no smooth activation."""
     records = [_record_of(m) for m in module.modules()]
     smooth = any(record is not None and not record.piecewise_linear for record in records)
     return has_piecewise_linear(module) and not smooth
@@ -65,23 +66,28 @@ def is_piecewise_linear(module: nn.Module) -> bool:
 
 @checked(module=_MODULE, beta=POSITIVE)
 def softplus_surrogate(module: nn.Module, beta: float = 10.0) -> nn.Module:
-    """A copy of `module` with every ReLU replaced by softplus(beta), and all that is like it by what is like softplus.
+    """Return a copy of `module` whose ReLUs are softplus(beta), and whose other piecewise linear layers are smooth.
 
-    A gradient attack on a ReLU network has nothing to follow: the gradient is constant on each linear piece. The
-    surrogate has the same weights and approaches the network as beta grows (Dombrowski et al., 2019).
+    The explanation of a ReLU network is constant on each linear piece, so that a gradient attack has no direction to
+    follow. The surrogate has the same weights and approaches the network as beta grows (Dombrowski et al., 2019).
 
     Parameters
     ----------
     module : nn.Module
-        Any network; what :func:`has_piecewise_linear` sees is replaced. A max-pooling that returns its indices stays.
+        Any network; the layers that :func:`has_piecewise_linear` finds are replaced, except for a max-pooling that
+        returns its indices.
     beta : float, default=10.0
         Sharpness; :func:`set_beta` changes it later.
+
+    Returns
+    -------
+    nn.Module
     """
     surrogate = copy.deepcopy(module)
     if (smooth := _surrogate_of(surrogate, beta)) is not None:
         return smooth
     for parent in list(surrogate.modules()):
-        # not named_children(), which passes over the second name of a module that has two
+        # not named_children(), which skips the second name of a module that has two
         for name, child in list(parent._modules.items()):
             if child is not None and (smooth := _surrogate_of(child, beta)) is not None:
                 setattr(parent, name, smooth.train(child.training))
@@ -89,7 +95,7 @@ def softplus_surrogate(module: nn.Module, beta: float = 10.0) -> nn.Module:
 
 
 def _surrogate_of(module: nn.Module, beta: float) -> nn.Module | None:
-    """What goes into the place of `module` itself; None where it stays."""
+    """Return the surrogate of the layer `module` itself; None if it is not replaced."""
     make = next((make for kind, make in _SURROGATES.items() if isinstance(module, kind)), None)
     record = find_activation(type(module))
     if make is None and record is not None and record.surrogate is not None:
@@ -101,7 +107,7 @@ def _surrogate_of(module: nn.Module, beta: float) -> nn.Module | None:
 
 @checked(module=_MODULE, beta=POSITIVE)
 def set_beta(module: nn.Module, beta: float) -> None:
-    """Set the sharpness of every stand-in in the surrogate `module`, in place; a softplus of its own keeps its beta."""
+    """Set the sharpness of all surrogate layers in `module`, in place; softplus units of its own keep their beta."""
     for child in module.modules():
         if isinstance(child, SmoothReLU | SmoothMaxPool | SmoothUnit):
             child.beta = beta
@@ -109,7 +115,7 @@ def set_beta(module: nn.Module, beta: float) -> None:
 
 @checked(module=_MODULE)
 def fix_beta(module: nn.Module) -> nn.Module:
-    """The surrogate `module`, whose softplus stand-ins become units of its own that `set_beta` passes over."""
+    """Replace surrogate softplus layers in `module` by softplus units of its own, which `set_beta` skips; in place."""
     for parent in list(module.modules()):
         for name, child in list(parent._modules.items()):
             if type(child) is SmoothReLU:

@@ -1,4 +1,4 @@
-"""Batches as slices of tensors that already lie on the device."""
+"""Batches as slices of tensors on the device."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["TensorBatches", "batch_size_of", "tensors_of"]
 
 
 class TensorBatches:
-    """A skorch iterator without workers, collation or per-sample Python.
+    """Iterate over batches for skorch, without workers, collation or Python code per sample.
 
-    skorch's default ``DataLoader`` fetches samples one by one, which costs a small network several times its own
-    training step. Here the data goes to the device once and a batch is one indexing operation.
+    skorch's default ``DataLoader`` fetches samples one by one, which takes several times as long as the training step
+    of a small network. Here the data is copied to the device once and a batch is one indexing operation.
 
     Parameters
     ----------
     dataset : skorch Dataset, or a Subset of one
-        With array attributes ``X`` and ``y`` (y may be None).
+        Data set with array attributes ``X`` and ``y`` (y may be None).
     batch_size : int, default=256
-        Rows in a batch; the last one may be smaller.
+        Rows of a batch; the last batch may be smaller.
     shuffle : bool, default=False
-        New order in every pass, drawn on the CPU: the same order on every device.
+        Draw a new order in every pass. Orders are drawn on the CPU and are therefore the same on every device.
     device : str or torch.device, default="cpu"
-        Where the tensors live.
+        Device of the tensors.
     generator : torch.Generator, optional
-        Of the CPU, source of the orders; by default the own stream of the net that makes the iterator, or torch's
-        global one.
+        CPU generator of the orders. By default the net that makes the iterator sets its own stream; without one,
+        torch's global generator is used.
     """
 
     @checked(
@@ -71,12 +71,12 @@ class TensorBatches:
 
 
 def tensors_of(dataset: Any) -> tuple[Tensor, Tensor]:
-    """The inputs and labels behind a skorch dataset or a subset of it."""
+    """Return the inputs and labels of a skorch dataset or of a subset of it."""
     if isinstance(dataset, Subset):
         X, y = tensors_of(dataset.dataset)
         rows = torch.as_tensor(np.asarray(dataset.indices))
         return X[rows], y[rows]
-    if not hasattr(dataset, "X"):  # a torch Dataset of the user's own
+    if not hasattr(dataset, "X"):  # a user's own torch Dataset
         pairs = [unpack_data(dataset[i]) for i in range(len(dataset))]
         return torch.stack([torch.as_tensor(x) for x, _ in pairs]), torch.as_tensor([int(y) for _, y in pairs])
     X = torch.as_tensor(dataset.X)
@@ -85,6 +85,6 @@ def tensors_of(dataset: Any) -> tuple[Tensor, Tensor]:
 
 
 def batch_size_of(net: NeuralNet) -> int:
-    """Rows in a training batch of `net`; no end of them for skorch's -1."""
+    """Return the number of rows of a training batch of `net`; ``sys.maxsize`` for skorch's -1."""
     size = int(vars(net).get("iterator_train__batch_size", net.batch_size))
     return size if size > 0 else sys.maxsize

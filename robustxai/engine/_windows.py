@@ -1,4 +1,4 @@
-"""Windows of a max-pooling, and the short way where they lie side by side."""
+"""Windows of a max-pooling, and a fast pooling for adjacent windows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Windows", "pool_pairs"]
 
 
 class Windows:
-    """Which places a max-pooling of torch looks at, axis by axis.
+    """Places in the windows of a max-pooling of torch, axis by axis.
 
     Parameters
     ----------
     pool : MaxPool1d, 2d, 3d or AdaptiveMaxPool1d, 2d, 3d
-        With its stride, padding, dilation and ceil_mode, or its output size.
+        Pooling; its stride, padding, dilation and ceil_mode, or its output size, are read.
     """
 
     def __init__(self, pool: nn.Module) -> None:
@@ -29,7 +29,10 @@ class Windows:
         self.ceil_mode = bool(getattr(pool, "ceil_mode", False))
 
     def side_by_side(self, size: int, axis: int) -> int | None:
-        """Width of the windows along an axis of `size` places if they lie side by side and are a power of two wide."""
+        """Return the width of the windows along an axis of `size` places; None unless the fast pooling applies.
+
+        It applies to windows that are adjacent, do not overlap and have a power of two as width.
+        """
         options: dict[str, Any] = {name: values[axis] for name, values in self.options.items()}
         if self.adaptive:
             n = size if options["output_size"] is None else options["output_size"]
@@ -40,7 +43,7 @@ class Windows:
         return kernel if plain and kernel.bit_count() == 1 and size >= kernel else None
 
     def places(self, size: int, axis: int) -> Iterator[list[int]]:
-        """The places of every window along an axis of `size` places."""
+        """Yield the places of every window along an axis of `size` places."""
         options: dict[str, Any] = {name: values[axis] for name, values in self.options.items()}
         if self.adaptive:
             n = size if options["output_size"] is None else options["output_size"]
@@ -51,16 +54,25 @@ class Windows:
         rest = size + 2 * padding - reach
         n = (-(-rest // stride) if self.ceil_mode else rest // stride) + 1
         if self.ceil_mode and (n - 1) * stride >= size + padding:
-            n -= 1  # as in torch: no window begins in the padding on the right
+            n -= 1  # as in torch: no window starts in the padding on the right
         for i in range(n):
             start = i * stride - padding
             yield [place for place in range(start, start + reach, dilation) if 0 <= place < size]
 
 
 def pool_pairs(z: Tensor, dim: int, width: int, beta: float | None = None) -> Tensor:
-    """Windows side by side, of a width that is a power of two: neighbors with each other, until one place is left.
+    """Pool adjacent windows, whose width is a power of two, by repeated maxima of two neighbors.
 
-    The maximum itself, or with `beta` its smooth stand-in.
+    Parameters
+    ----------
+    z : Tensor
+        Values.
+    dim : int
+        Pooled axis; places after the last whole window are ignored.
+    width : int
+        Width of the windows.
+    beta : float, optional
+        Sharpness of the smooth surrogate; the maximum itself by default.
     """
     if rest := z.shape[dim] % width:
         z = z.narrow(dim, 0, z.shape[dim] - rest)
@@ -77,5 +89,5 @@ _N_POOLED: dict[type[nn.Module], int] = {
 
 
 def _each(value: Any, n_axes: int) -> tuple[Any, ...]:
-    """An option of a pooling as one value per axis."""
+    """Return an option of a pooling as one value per axis."""
     return tuple(value) if isinstance(value, Sequence) else (value,) * n_axes
