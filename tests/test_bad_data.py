@@ -88,7 +88,7 @@ CALLS = {
     "retrain(validation_data)": lambda v, clf: retrain(SoftplusClassifier(), clf, X, y, validation_data=(v, y)),
     "certify_top_k(estimator)": lambda v, clf: certificates.certify_top_k(v, X[:2], k=2),
     "certify_top_k(X)": lambda v, clf: certificates.certify_top_k(clf, v, k=2),
-    "certify_top_k(scale)": lambda v, clf: certificates.certify_top_k(clf, X[:2], k=2, scale=v),
+    "certify_top_k(threat)": lambda v, clf: certificates.certify_top_k(clf, X[:2], k=2, threat=v),
     "certified_radius(X)": lambda v, clf: certificates.certified_radius(clf, v, k=2),
     "certify_smoothed_top_k(X)": lambda v, clf: certificates.certify_smoothed_top_k(clf, v, k=2),
     "curvature_bound(estimator)": lambda v, clf: certificates.curvature_bound(v),
@@ -123,7 +123,7 @@ CALLS = {
 TAKEN = {
     "certify_smoothed_top_k(estimator)": {"function"},
     "make_preprocessor(X)": {"text column"},
-    "certify_top_k(scale)": set(),
+    "certify_top_k(threat)": set(),
     "fit(y)": {"text array"},
 }
 

@@ -163,8 +163,9 @@ def test_attacks_certificates_and_training_read_names(table):
         assert not moved.equals(X)
     targeted = TargetedManipulation(clf, k=2, target_units=["purpose"], max_iter=2).fit(X)
     assert list(X.columns[targeted.target_mask_]) == columns["purpose"]
-    scale = [0.0 if c in columns["purpose"] else 1.0 for c in X]
-    named, given = (certify_top_k(clf, X[:5], 2, epsilon=0.1, scale=s) for s in ({"purpose": 0.0}, scale))
+    mask = [c in columns["purpose"] for c in X]
+    balls = (ThreatModel(0.1, frozen=frozen) for frozen in (["purpose"], mask))
+    named, given = (certify_top_k(clf, X[:5], 2, threat=ball) for ball in balls)
     np.testing.assert_array_equal(named.n_proven_pairs, given.n_proven_pairs)
     low, high = np.full(X.shape[1], -np.inf), np.full(X.shape[1], np.inf)
     low[list(X).index("age")], high[list(X).index("age")] = 0.0, 1.0

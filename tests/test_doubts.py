@@ -210,7 +210,12 @@ def test_units_of_their_own_are_the_cure(data):
         ThreatModel(frozen=["income"]),
     ):
         assert about_the_ball(lambda threat=threat: ERAttack(clf, k=2, max_iter=1, threat=threat).run(X[:12])) == []
-    assert about_the_ball(lambda: certify_top_k(clf, X[:3], 2, scale={"income": 2e4}, method="interval")) == []
+    assert (
+        about_the_ball(
+            lambda: certify_top_k(clf, X[:3], 2, threat=ThreatModel(0.25, scale={"income": 2e4}), method="interval")
+        )
+        == []
+    )
     # the spread is that of the training data, whatever rows are attacked
     assert len(about_the_ball(lambda: ERAttack(clf, k=2, max_iter=1).run(X[:1]))) == 1
 

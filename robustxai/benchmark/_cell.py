@@ -189,7 +189,7 @@ def _certified(cell: Cell, estimator: Any, X: np.ndarray) -> dict[str, float]:
     threat = cell.threat()
     if not cell.certify:
         return {}
-    scorer = CertifiedPrecisionScorer(cell.k, threat.epsilon, threat.norm, n_rows=cell.n_rows)
+    scorer = CertifiedPrecisionScorer(cell.k, threat, n_rows=cell.n_rows)
     try:
         return {"certified_precision_at_k": scorer(estimator, X)}
     except NotImplementedError:

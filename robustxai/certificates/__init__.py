@@ -1,4 +1,4 @@
-"""Proven bounds: what no perturbation inside a ball can do."""
+"""Proven bounds on the effect of all perturbations in a ball."""
 
 from robustxai.certificates._curvature import curvature_bound
 from robustxai.certificates._smoothed import SmoothedCertificate, certify_smoothed_top_k

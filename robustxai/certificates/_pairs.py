@@ -9,16 +9,16 @@ __all__ = ["proven_overlap"]
 
 
 def proven_overlap(proven: Tensor) -> Tensor:
-    """How many members of the top set must stay, from the pairs that are proven to keep their order.
+    """Return how many members of the top set must stay, given the pairs that are proven to keep their order.
 
-    If m members R are out and m others A are in, no pair of R x A can be proven. So in the graph of the unproven pairs
-    each of these 2 m units has at least m neighbors: it survives when units with fewer are taken away one after the
-    other. The largest m that leaves m units on either side bounds the number of members that can be lost.
+    If m members R leave and m others A enter, no pair of R x A can be proven. In the graph of the unproven pairs each
+    of these 2 m units then has at least m neighbors, and survives the repeated removal of units with fewer. The largest
+    m that leaves m units on either side bounds the number of members that can be lost.
 
     Parameters
     ----------
     proven : bool Tensor of shape (rows, k, n - k)
-        Which pairs keep their order.
+        True where a pair keeps its order.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
+from robustxai._frames import column_names
 from robustxai.metrics._inputs import chunks, explained, explained_scores, plain_array, probabilities
-from robustxai.perturbation import displacement_sampler
+from robustxai.perturbation import ThreatModel, displacement_sampler
 from robustxai.protocols import Distribution, Estimator, Ranking, Seed
 from robustxai.ranking import clip_k, top_k_mask
 
@@ -42,7 +43,7 @@ def mean_along_paths(
     X: Any,
     k: int,
     *,
-    epsilon: float,
+    threat: ThreatModel,
     distribution: Distribution,
     n_draws: int,
     n_points: int,
@@ -56,15 +57,22 @@ def mean_along_paths(
     estimator, X = explained(estimator, X, "The thickness")
     centers = plain_array(X)
     shape, n_features = centers.shape[1:], math.prod(centers.shape[1:])
-    sample = displacement_sampler(n_features, epsilon, distribution, random_state)
+    names = column_names(X)
+    units = ball_units(threat, centers, names, "The thickness")
+    if distribution == "gaussian" and threat.norm != 2:
+        raise ValueError(f"The distribution 'gaussian' has no ball: use ThreatModel(norm=2), not norm={threat.norm}.")
+    flat_units = None if units is None else units.reshape(-1)
+    epsilon = float(threat.epsilon)
+    sample = displacement_sampler(n_features, epsilon, distribution, random_state, norm=threat.norm, units=flat_units)
     target = probabilities(estimator, X).argmax(axis=1)
     reference = explained_scores(estimator, X, centers, target, ranking)
     k = checked_k(k, reference.shape[-1])
     member = top_k_mask(reference, k)
     warn_of_mismatch(estimator, "The thickness", k=k, ranking=ranking)
-    length = epsilon if distribution == "uniform" else epsilon * math.sqrt(n_features)
-    cure = "a Pipeline with a StandardScaler"
-    warn_of_ball("epsilon", length, spread_of(estimator, centers), names=getattr(X, "columns", None), cure=cure)
+    n_free = n_features if units is None else int((units > 0).sum())
+    length = epsilon if distribution == "uniform" else epsilon * math.sqrt(n_free)
+    unit = 1.0 if units is None else units
+    warn_of_ball("epsilon", length, spread_of(estimator, centers), norm=threat.norm, unit=unit, names=names)
 
     flat = centers.reshape(len(centers), 1, n_features)
     times = (np.arange(n_points)[:, None] + 0.5) / n_points
@@ -79,6 +87,14 @@ def mean_along_paths(
     per_draw = values.reshape(-1, n_draws)
     mean = per_draw.mean(axis=1)
     return (mean, per_draw.std(axis=1, ddof=1) / math.sqrt(n_draws)) if return_std_error else mean
+
+
+def ball_units(threat: ThreatModel, X: np.ndarray, names: Sequence[str] | None, what: str) -> np.ndarray | None:
+    """Return the lengths of the ball's axes, shape (*features,); None where all are 1. Refuse a box by name."""
+    if threat.bounds is not None:
+        raise ValueError(f"{what} moves inputs in a ball without a box: use a ThreatModel without bounds.")
+    plain = threat.scale is None and threat.frozen is None
+    return None if plain else threat.units(X, names)
 
 
 def checked_k(k: int, n_units: int) -> int:

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, SEED, Rows, checked
+from robustxai._arguments import COUNT, FLAG, SEED, Rows, checked
 from robustxai.metrics._paths import mean_along_paths, mean_gap, ordered_fraction
-from robustxai.perturbation import DISTRIBUTION
-from robustxai.protocols import Distribution, Estimator, Ranking, Seed
+from robustxai.perturbation import DISTRIBUTION, THREAT_ARGUMENTS, ThreatModel, as_threat
+from robustxai.protocols import Distribution, Estimator, Norm, Ranking, Seed
 from robustxai.ranking import RANKING
 
 _checked = checked(
     X=Rows(),
     k=COUNT,
-    epsilon=NOT_NEGATIVE,
+    **THREAT_ARGUMENTS,
     distribution=DISTRIBUTION,
     n_draws=COUNT,
     n_points=COUNT,
@@ -31,7 +31,9 @@ def ranking_thickness(
     X: Any,
     k: int = 8,
     *,
-    epsilon: float = 0.5,
+    threat: ThreatModel | None = None,
+    epsilon: float | None = None,
+    norm: Norm | None = None,
     distribution: Distribution = "uniform",
     n_draws: int = 50,
     n_points: int = 10,
@@ -58,11 +60,14 @@ def ranking_thickness(
         The inputs whose explanations are measured.
     k : int, default=8
         Size of the top-k set, as in :func:`precision_at_k`.
-    epsilon : float, default=0.5
-        For "uniform" the radius of the l2 ball, for "gaussian" the standard deviation of every coordinate, in the
-        units of X. These are different sizes: a Gaussian neighbor lies at about epsilon * sqrt(n_features).
+    threat : ThreatModel, optional
+        Ball of the neighbors; ``ThreatModel()`` (l2, epsilon 0.5) by default. A scale gives each feature its unit,
+        frozen features stay; bounds are refused. For "gaussian" its epsilon is the standard deviation of every
+        coordinate. These are different sizes: a Gaussian neighbor lies at about epsilon * sqrt(n_features).
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     distribution : {"uniform", "gaussian"}, default="uniform"
-        Law of the neighbor x'. The default is the ball in which attacks and certificates work.
+        Law of the neighbor x': uniform in the ball in which attacks and certificates work, or normal.
     n_draws : int, default=50
         Neighbors per sample. The paper names no number; at 50 the standard error is at most .5 / sqrt(50) = .07,
         for a value in [0, 1], and an order smaller for most inputs.
@@ -112,7 +117,7 @@ def ranking_thickness(
         estimator,
         X,
         k,
-        epsilon=epsilon,
+        threat=as_threat(threat, epsilon=epsilon, norm=norm),
         distribution=distribution,
         n_draws=n_draws,
         n_points=n_points,
@@ -128,7 +133,9 @@ def relaxed_thickness(
     X: Any,
     k: int = 8,
     *,
-    epsilon: float = 0.5,
+    threat: ThreatModel | None = None,
+    epsilon: float | None = None,
+    norm: Norm | None = None,
     distribution: Distribution = "uniform",
     n_draws: int = 50,
     n_points: int = 10,
@@ -149,7 +156,7 @@ def relaxed_thickness(
 
     Parameters
     ----------
-    estimator, X, k, epsilon, distribution, n_draws, n_points, ranking, random_state, return_std_error
+    estimator, X, k, threat, epsilon, norm, distribution, n_draws, n_points, ranking, random_state, return_std_error
         As in :func:`ranking_thickness`; the same `random_state` gives the same points.
 
     Returns
@@ -185,7 +192,7 @@ def relaxed_thickness(
         estimator,
         X,
         k,
-        epsilon=epsilon,
+        threat=as_threat(threat, epsilon=epsilon, norm=norm),
         distribution=distribution,
         n_draws=n_draws,
         n_points=n_points,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -11,12 +12,13 @@ from torch import Tensor
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, SEED, Choice, Number, Numbers, Rows, checked, optional
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
+from robustxai._frames import column_names
 from robustxai._models import GRADIENTS, check_model
 from robustxai._switches import own_switches
 from robustxai.metrics._inputs import chunks, explained, explained_scores, module_batch, plain_array, probabilities
 from robustxai.metrics._jacobian import jacobian
-from robustxai.metrics._paths import checked_k
-from robustxai.perturbation import displacement_sampler
+from robustxai.metrics._paths import ball_units, checked_k
+from robustxai.perturbation import THREAT, ThreatModel, as_threat, displacement_sampler
 from robustxai.protocols import Estimator, ExplainableClassifier, Ranking, Seed, ThicknessBoundForm
 from robustxai.ranking import RANKING, top_k_indices, unit_scores
 
@@ -27,7 +29,8 @@ FORMS = ("valid", "paper")
 @checked(
     X=Rows(),
     k=COUNT,
-    epsilon=NOT_NEGATIVE,
+    threat=THREAT,
+    epsilon=optional(NOT_NEGATIVE),
     form=Choice(FORMS),
     n_draws=Number(0, integer=True),
     curvature=optional(Numbers(0.0)),
@@ -39,7 +42,8 @@ def thickness_bounds(
     X: Any,
     k: int = 8,
     *,
-    epsilon: float = 0.5,
+    threat: ThreatModel | None = None,
+    epsilon: float | None = None,
     form: ThicknessBoundForm = "valid",
     n_draws: int = 20,
     curvature: float | np.ndarray | None = None,
@@ -77,8 +81,12 @@ def thickness_bounds(
         The inputs whose explanations are measured.
     k : int, default=8
         Size of the top-k set, as in :func:`precision_at_k`.
-    epsilon : float, default=0.5
-        Radius of the l2 ball, in the units of X. There is no Gaussian form: its law is not confined to a ball.
+    threat : ThreatModel, optional
+        The ball B; ``ThreatModel()`` (l2, epsilon 0.5) by default. The norm must be 2. Rows H are those of the
+        derivative in x / scale, without frozen features; the box is not used, because the ball without it contains
+        the ball with it. There is no Gaussian form: its law is not confined to a ball.
+    epsilon : float, optional
+        Shorthand for ``threat=ThreatModel(epsilon)``.
     form : {"valid", "paper"}, default="valid"
         See above.
     n_draws : int, default=20
@@ -119,6 +127,9 @@ def thickness_bounds(
     >>> thickness_bounds(linear, np.zeros((1, 3)), k=1, curvature=0.0)
     (array([1.5]), array([1.5]))
     """
+    threat = as_threat(threat, epsilon=epsilon)
+    if threat.norm != 2:
+        raise NotImplementedError("thickness_bounds is about l2 balls: use ThreatModel(norm=2).")
     estimator, X = explained(estimator, X, "thickness_bounds")
     if form != "valid" or curvature is None:
         check_model(estimator, needs=GRADIENTS, what="thickness_bounds without a proven curvature")
@@ -129,13 +140,18 @@ def thickness_bounds(
     n_units = scores.shape[-1]
     k = checked_k(k, n_units)
     warn_of_mismatch(estimator, "The thickness", k=k, ranking=ranking)
-    cure = "a Pipeline with a StandardScaler"
-    warn_of_ball("epsilon", epsilon, spread_of(estimator, centers), names=getattr(X, "columns", None), cure=cure)
+    names = column_names(X)
+    units = ball_units(replace(threat, bounds=None), centers, names, "thickness_bounds")
+    unit = 1.0 if units is None else units
+    epsilon = float(threat.epsilon)
+    warn_of_ball("epsilon", epsilon, spread_of(estimator, centers), unit=unit, names=names)
     order = top_k_indices(scores, n_units)
     ordered = scores.double().gather(-1, order)
     gap = (ordered[:, :k].mean(dim=-1) - ordered[:, k:].mean(dim=-1)).numpy()
 
     proven = None if curvature is None else _checked_curvature(curvature, len(gap)) * math.sqrt(n_features / n_units)
+    if proven is not None and units is not None:
+        proven = proven * units.max()  # ||H diag(units)|| <= ||H|| max(units)
     if form == "valid" and proven is not None:
         slope = math.sqrt(2) * proven
     else:
@@ -147,6 +163,7 @@ def thickness_bounds(
             order,
             k,
             epsilon,
+            units,
             0 if proven is not None else n_draws,
             ranking,
             random_state,
@@ -170,13 +187,15 @@ def _sampled_slopes(
     order: Tensor,
     k: int,
     epsilon: float,
+    units: np.ndarray | None,
     n_draws: int,
     ranking: Ranking,
     random_state: Seed,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pair means of ||H_i - H_j|| at x, of its largest value seen, and of the largest ||H_i|| + ||H_j|| seen."""
     shape, n_features, n_units = centers.shape[1:], math.prod(centers.shape[1:]), order.shape[-1]
-    sample = displacement_sampler(n_features, epsilon, "uniform", random_state)
+    flat_units = None if units is None else units.reshape(-1)
+    sample = displacement_sampler(n_features, epsilon, "uniform", random_state, units=flat_units)
     here, largest, lengths = (np.empty(len(centers)) for _ in range(3))
     for part in chunks(len(centers), n_features * (n_units + n_draws)):
         n_rows = part.stop - part.start
@@ -188,6 +207,8 @@ def _sampled_slopes(
         for draw in range(n_draws + 1):
             point = center if draw == 0 else center + torch.as_tensor(steps[:, draw - 1]).to(center)
             matrix = jacobian(estimator, point, classes, lambda a: unit_scores(a, ranking))[1].double()
+            if flat_units is not None:
+                matrix = matrix * torch.as_tensor(flat_units, device=matrix.device)
             matrix = matrix.gather(1, rows[:, :, None].expand_as(matrix))
             pair, row = _pair_distances(matrix, k), matrix.norm(dim=-1)
             if pair_sup is None or row_sup is None:

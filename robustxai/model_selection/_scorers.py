@@ -14,8 +14,6 @@ from sklearn.metrics import accuracy_score
 
 from robustxai._arguments import (
     COUNT,
-    NORM,
-    NOT_NEGATIVE,
     SEED,
     Choice,
     Either,
@@ -49,7 +47,7 @@ from robustxai.metrics import (
     roc_auc,
     sufficiency,
 )
-from robustxai.perturbation import ThreatModel
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
 from robustxai.protocols import BoundMethod, Distribution, Metric, Norm, Ranking, ThicknessKind
 from robustxai.ranking import RANKING, count_units
 
@@ -196,14 +194,16 @@ class ThicknessScorer:
 
     Parameters
     ----------
-    k, epsilon, distribution, n_draws, n_points, ranking, random_state
+    k, threat, epsilon, norm, distribution, n_draws, n_points, ranking, random_state
         As in :func:`robustxai.metrics.ranking_thickness`.
     kind : {"indicator", "relaxed"}, default="indicator"
         Share of pairs in order (Eq. 2) or mean gap (Eq. 3).
     """
 
     k: int = 8
-    epsilon: float = 0.5
+    threat: ThreatModel | None = None
+    epsilon: float | None = None
+    norm: Norm | None = None
     kind: ThicknessKind = "indicator"
     distribution: Distribution = "uniform"
     n_draws: int = 20
@@ -215,7 +215,7 @@ class ThicknessScorer:
 
     _constraints = {
         "k": COUNT,
-        "epsilon": NOT_NEGATIVE,
+        **THREAT_ARGUMENTS,
         "kind": Choice(("indicator", "relaxed")),
         "distribution": Choice(("uniform", "gaussian")),
         "n_draws": COUNT,
@@ -226,6 +226,7 @@ class ThicknessScorer:
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
@@ -233,7 +234,9 @@ class ThicknessScorer:
         values = thickness(
             *_target_estimator(estimator, X),
             self.k,
+            threat=self.threat,
             epsilon=self.epsilon,
+            norm=self.norm,
             distribution=self.distribution,
             n_draws=self.n_draws,
             n_points=self.n_points,
@@ -252,7 +255,7 @@ class CertifiedPrecisionScorer:
 
     Parameters
     ----------
-    k, epsilon, norm, ranking, method
+    k, threat, epsilon, norm, ranking, method
         As in :func:`robustxai.certificates.certify_top_k`.
     n_rows : int, optional
         Certify only the first rows.
@@ -275,8 +278,9 @@ class CertifiedPrecisionScorer:
     """
 
     k: int = 8
-    epsilon: float = 0.25
-    norm: Norm = 2
+    threat: ThreatModel | None = None
+    epsilon: float | None = None
+    norm: Norm | None = None
     ranking: Ranking = "magnitude"
     method: BoundMethod = "best"
     n_rows: int | None = None
@@ -285,8 +289,7 @@ class CertifiedPrecisionScorer:
 
     _constraints = {
         "k": COUNT,
-        "epsilon": NOT_NEGATIVE,
-        "norm": NORM,
+        **THREAT_ARGUMENTS,
         "ranking": RANKING,
         "method": Choice(("best", "zonotope", "affine", "curvature", "interval")),
         "n_rows": optional(COUNT),
@@ -294,6 +297,7 @@ class CertifiedPrecisionScorer:
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
@@ -302,6 +306,7 @@ class CertifiedPrecisionScorer:
             estimator,
             X,
             self.k,
+            threat=self.threat,
             epsilon=self.epsilon,
             norm=self.norm,
             ranking=self.ranking,
@@ -330,7 +335,7 @@ class RobustnessScorer:
     ``first_flip``               mean first iteration of the first attack at which the top-k set changed
     ``adversarial_auc``          AUC at the strongest attack's inputs
     ``prediction_sensitivity``   mean change of the predicted class's probability there
-    ``thickness``                mean ranking thickness at the threat model's epsilon
+    ``thickness``                mean ranking thickness in the l2 ball of the threat model's epsilon
     ``comprehensiveness``        faithfulness of the clean explanations (higher is better) ...
     ``sufficiency``              ... (lower is better) ...
     ``decision_flip_fraction``   ... (lower is better)

@@ -251,10 +251,10 @@ def test_epsilon_zero_proves_every_order_that_there_is(fitted):
 def test_frozen_features_make_the_ball_smaller(fitted):
     clf, X = fitted
     free = certify_top_k(clf, X[:20], k=3, epsilon=0.5)
-    frozen = certify_top_k(clf, X[:20], k=3, epsilon=0.5, scale=[1, 1, 0, 0, 0, 0, 0, 0])
+    frozen = certify_top_k(clf, X[:20], k=3, threat=ThreatModel(0.5, frozen=range(2, 8)))
     assert (frozen.n_proven_pairs >= free.n_proven_pairs).all()
     assert frozen.n_proven_pairs.sum() > free.n_proven_pairs.sum()
-    assert (certify_top_k(clf, X[:20], k=3, epsilon=0.5, scale=np.zeros(8)).precision_at_k == 1).all()
+    assert (certify_top_k(clf, X[:20], k=3, threat=ThreatModel(0.5, frozen=range(8))).precision_at_k == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -265,8 +265,8 @@ def test_frozen_features_make_the_ball_smaller(fitted):
         ({"method": "zonotop"}, ValueError, "zonotope"),
         ({"ranking": "abs"}, ValueError, "ranking"),
         ({"k": 0}, ValueError, "k"),
-        ({"scale": [1] * 7}, ValueError, "scale|broadcast"),
-        ({"scale": [-1] * 8}, ValueError, "scale must be finite and not negative"),
+        ({"threat": ThreatModel(scale=[1] * 7)}, ValueError, "scale|broadcast"),
+        ({"threat": ThreatModel(0.1), "epsilon": 0.2}, ValueError, "contradicts threat=ThreatModel"),
     ],
 )
 def test_bad_input(fitted, change, error, match):
