@@ -98,9 +98,9 @@ def flip_correlation(
         return FlipCorrelation(np.nan, np.nan, int(kept.sum()), int(mark.sum()))
     a, b = (torch.from_numpy(v[kept])[None] for v in (flips, quantity))
     # a constant minus its rounded mean is not zero, and would correlate with anything
-    a_centerd, b_centerd = (torch.where(v.amax() == v.amin(), 0.0, v - v.mean()) for v in (a, b))
+    a_centered, b_centered = (torch.where(v.amax() == v.amin(), 0.0, v - v.mean()) for v in (a, b))
     return FlipCorrelation(
-        float(linear_correlation(a_centerd, b_centerd)[0]),
+        float(linear_correlation(a_centered, b_centered)[0]),
         float(rank_correlation(a, b)[0]),
         int(kept.sum()),
         int(mark.sum()),

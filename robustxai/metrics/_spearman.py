@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 from robustxai._arguments import Numbers, checked
 from robustxai.metrics._inputs import paired_scores
-from robustxai.metrics._ties import rank_bounds
 from robustxai.protocols import Ranking
 from robustxai.ranking import RANKING
 
@@ -57,17 +58,16 @@ def spearman_correlation(attribution: Any, attribution_adv: Any, *, ranking: Ran
 
 
 def rank_correlation(scores: Tensor, scores_adv: Tensor) -> np.ndarray:
-    """Spearman's rho of each row."""
-    bounds, bounds_adv = rank_bounds(scores), rank_bounds(scores_adv)
-    n_units = scores.shape[-1]
-    # twice the centerd ranks, which are integers: a row of ties is exactly zero
-    return linear_correlation(bounds[0] + bounds[1] - n_units, bounds_adv[0] + bounds_adv[1] - n_units)
+    """Compute Spearman's rho of each row, shape (n_samples,)."""
+    middle = (scores.shape[-1] + 1) / 2  # the mean rank, exact in float64: a row of ties becomes exactly zero
+    ranks = (torch.from_numpy(rankdata(s.double().cpu().numpy(), axis=-1)) for s in (scores, scores_adv))
+    return linear_correlation(*(rank - middle for rank in ranks))
 
 
-def linear_correlation(centerd: Tensor, centerd_adv: Tensor) -> np.ndarray:
-    """Cosine of the angle between the rows, NaN where one of them is zero."""
-    a, b = (v.double() for v in (centerd, centerd_adv))
-    # each divided by its largest entry, so that squares neither underflow nor overflow; 0 / 0 is the NaN we want
+def linear_correlation(centered: Tensor, centered_adv: Tensor) -> np.ndarray:
+    """Compute the cosine of the angle between the rows, NaN where one of them is zero."""
+    a, b = (v.double() for v in (centered, centered_adv))
+    # each divided by its largest entry, so that squares neither underflow nor overflow; 0 / 0 is the intended NaN
     a, b = (v / v.abs().amax(dim=-1, keepdim=True) for v in (a, b))
     # one root of the product, so that a row with itself gives exactly 1
     value = (a * b).sum(dim=-1) / ((a * a).sum(dim=-1) * (b * b).sum(dim=-1)).sqrt()
