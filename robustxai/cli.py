@@ -1,10 +1,9 @@
-"""The command line: ``robustxai demo``, ``benchmark``, ``paper`` and ``bracket``."""
+"""Command line: ``robustxai demo``, ``benchmark``, ``paper`` and ``bracket``."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -65,23 +64,21 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Train classifiers whose explanations stay put, attack them, and read the score.",
+    help="Train classifiers with stable explanations, attack them and report their scores.",
 )
-#: For what was asked for: tables, and the names of the files.
+#: Output: tables and the names of written files.
 console = Console()
-#: For progress, notes and errors: with `robustxai ... > table.txt` they still reach the terminal.
+#: Progress, notes and errors: they reach the terminal with `robustxai ... > table.txt` too.
 messages = Console(stderr=True)
 
-#: Options that take several names, one after the other.
-_LISTS = ("--data", "--defenses", "--attacks", "--tables", "--figures", "--drop", "--na-values")
-#: Without the ensemble, which takes twice as long as the rest of the demo.
+#: Attacks of the demo: without the ensemble, which takes twice as long as the rest.
 _QUICK_ATTACKS = tuple(name for name in STANDARD_ATTACKS if name != "auto")
 _SCHEDULER_HELP = (
-    "Address of a Dask scheduler, such as tcp://host:8786: its workers run the cells instead of this machine, whatever "
-    "--n-jobs says. A cell uses one thread: start them with 'dask worker ADDRESS --nworkers CORES --nthreads 1', the "
-    "same version of robustxai, and ROBUSTXAI_DATA. Needs robustxai\\[distributed]."
+    "Address of a Dask scheduler, such as tcp://host:8786. Its workers run the cells instead of this machine, and "
+    "--n-jobs has no effect. A cell uses one thread: start the workers with 'dask worker ADDRESS --nworkers CORES "
+    "--nthreads 1', the same version of robustxai, and ROBUSTXAI_DATA. Needs robustxai\\[distributed]."
 )
-#: The columns that fit a terminal; the files have all of them.
+#: Columns that fit a terminal; the files have all columns.
 _SHOWN = (
     "roc_auc",
     "precision_at_k",
@@ -94,14 +91,16 @@ _SHOWN = (
 )
 
 
-_FILES = "Of FILE.csv: "
-_Target = Annotated[str | None, typer.Option(help=f"{_FILES}the column of the label; the last one by default.")]
-_Drop = Annotated[list[str], typer.Option(help=f"{_FILES}columns that are left out, such as an id.")]
+_FILES = "For FILE.csv: "
+_Target = Annotated[str | None, typer.Option(help=f"{_FILES}column of the label; the last one by default.")]
+_Drop = Annotated[list[str], typer.Option(help=f"{_FILES}columns to leave out, such as an id.")]
 _NaValues = Annotated[
-    list[str], typer.Option(help=f"{_FILES}values that stand for missing, such as -9, or COLUMN=-9 in one column.")
+    list[str], typer.Option(help=f"{_FILES}values that mean missing, such as -9, or COLUMN=-9 for one column.")
 ]
-_Sep = Annotated[str | None, typer.Option(help=f"{_FILES}the separator, 'tab' and 'space' in words; found by default.")]
-_Encoding = Annotated[str | None, typer.Option(help=f"{_FILES}the encoding, such as cp1252; found by default.")]
+_Sep = Annotated[
+    str | None, typer.Option(help=f"{_FILES}separator, or the word 'tab' or 'space'; detected by default.")
+]
+_Encoding = Annotated[str | None, typer.Option(help=f"{_FILES}encoding, such as cp1252; detected by default.")]
 _DropUnlabeled = Annotated[bool, typer.Option("--drop-unlabeled", help=f"{_FILES}leave out rows without a label.")]
 
 
@@ -114,37 +113,21 @@ def _tables(
     encoding: str | None,
     drop_unlabeled: bool,
 ) -> tuple[Data, ...]:
-    """Names and paths, the latter with the options."""
+    """Return names and paths, the paths with their options."""
     given = (target, _names(drop), _names(na_values), sep, encoding, drop_unlabeled)
     if not any(given):
         return tuple(names)
     if not any(map(is_file, names)):
         raise ValueError(
-            "--target, --drop, --na-values, --sep, --encoding and --drop-unlabeled are for a table of one's own: give "
+            "--target, --drop, --na-values, --sep, --encoding and --drop-unlabeled apply to a file: give "
             "its path with --data."
         )
     return tuple(UserTable(name, *given) if is_file(name) else name for name in names)
 
 
 def _names(values: list[str], default: Sequence[str] = ()) -> tuple[str, ...]:
-    """``--x a --x b`` and ``--x a,b`` alike; `default` where nothing is given."""
+    """Return the names of ``--x a --x b`` or ``--x a,b``; `default` if none is given."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip()) or tuple(default)
-
-
-def _spread(arguments: Sequence[str]) -> list[str]:
-    """``--x a b`` as ``--x a --x b``, for the options that take a list."""
-    spread: list[str] = []
-    option = None
-    for argument in arguments:
-        if argument.startswith("-") and not (option == "--na-values" and re.match(r"-\.?\d", argument)):
-            option = argument if argument in _LISTS else None
-            if option is None:
-                spread.append(argument)
-        elif option is not None:
-            spread += [option, argument]
-        else:
-            spread.append(argument)
-    return spread
 
 
 @app.command()
@@ -156,80 +139,94 @@ def demo(
     """Train seven models on the breast-cancer data that scikit-learn ships, attack them, print one table."""
     console.print(
         "Seven classifiers on the breast-cancer table (30 features, scaled to \\[0, 1]). An explanation is the "
-        "gradient of the predicted class; an attack moves the input by at most 0.3 in l2 and may not change the "
-        "prediction. P@8 is the share of the eight most important features that are still among them afterwards. The "
-        "worst attack is above the truth; what is certified, no attack can get below. B is the P@8 between the "
-        "explanations of two different rows: where it is 1, all rows have one explanation, and its stability says "
-        "nothing about any row's own.\n"
+        "gradient of the predicted class. An attack moves the input by at most 0.3 in l2 and must keep the prediction. "
+        "P@8 is the share of the eight most important features that stay among the eight most important. The true P@8 "
+        "lies between the certified value and the worst attack. B is the P@8 between the explanations of two different "
+        "rows: if it is 1, all rows share one explanation, and its stability says nothing about single rows.\n"
     )
     _run(Experiment(("breast_cancer",), attacks=_QUICK_ATTACKS, seeds=seeds, epsilon=0.3), out, n_jobs, fresh=True)
 
 
 @app.command()
 def benchmark(
-    data: Annotated[list[str], typer.Option(help=f"Table: {', '.join(DATA)} or FILE.csv (last column = label).")],
+    data: Annotated[
+        list[str],
+        typer.Option(help=f"Tables, separated by commas: {', '.join(DATA)} or FILE.csv (last column = label)."),
+    ],
     defenses: Annotated[
-        list[str], typer.Option(help=f"Any of {', '.join(DEFENSES)}; {len(STANDARD_DEFENSES)} of them by default.")
+        list[str],
+        typer.Option(
+            help=f"Any of {', '.join(DEFENSES)}, separated by commas; {len(STANDARD_DEFENSES)} of them by default."
+        ),
     ] = [],  # noqa: B006
     attacks: Annotated[
-        list[str], typer.Option(help=f"Any of {', '.join(ATTACKS)}; {len(STANDARD_ATTACKS)} of them by default.")
+        list[str],
+        typer.Option(
+            help=f"Any of {', '.join(ATTACKS)}, separated by commas; {len(STANDARD_ATTACKS)} of them by default."
+        ),
     ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 5,
     k: Annotated[int, typer.Option(help="Size of the top set.")] = 8,
     epsilon: Annotated[float, typer.Option(help="Attack radius; features are scaled to [0, 1].")] = 0.5,
-    norm: Annotated[str, typer.Option(help="2 or inf.")] = "2",
-    max_iter: Annotated[int, typer.Option(help="Iterations of every attack.")] = 100,
-    rows: Annotated[int, typer.Option(help="Test rows that are attacked.")] = 1000,
+    norm: Annotated[str, typer.Option(help="Norm of the attack radius: 2 or inf.")] = "2",
+    max_iter: Annotated[int, typer.Option(help="Maximum number of iterations of each attack.")] = 100,
+    n_rows: Annotated[int, typer.Option("--n-rows", help="Test rows that are attacked.")] = 1000,
     target: _Target = None,
     drop: _Drop = [],  # noqa: B006
     na_values: _NaValues = [],  # noqa: B006
     sep: _Sep = None,
     encoding: _Encoding = None,
     drop_unlabeled: _DropUnlabeled = False,
-    certify: Annotated[bool, typer.Option(help="Prove a P@k of the attacked rows, too.")] = True,
+    certify: Annotated[bool, typer.Option(help="Also compute a certified P@k of the attacked rows.")] = True,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
         "robustxai-benchmark"
     ),
 ) -> None:
-    """Run defenses against attacks on real tables; names of a list are separated by spaces or commas."""
+    """Run defenses against attacks on real tables. Options with several values take a,b or are repeated."""
     defense_names, attack_names = _names(defenses, STANDARD_DEFENSES), _names(attacks, STANDARD_ATTACKS)
     tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
-    experiment = Experiment(tables, defense_names, attack_names, seeds, k, epsilon, norm, max_iter, rows, certify)
+    experiment = Experiment(tables, defense_names, attack_names, seeds, k, epsilon, norm, max_iter, n_rows, certify)
     _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
 
 
 @app.command()
 def paper(
-    name: Annotated[str, typer.Argument(help="Which paper: r2et or atex.")],
+    name: Annotated[str, typer.Argument(help="Paper: r2et or atex.")],
     data: Annotated[
         list[str],
         typer.Option(
-            help="Of both: any of adult, bank, compas, all three by default. Of r2et also mnist, cifar10, abide, of "
-            "atex mnist, fashion_mnist: other experiments, with tables of their own."
+            help="Any of adult, bank, compas, separated by commas; all three by default. r2et also has mnist, cifar10, "
+            "abide, and atex has mnist, fashion_mnist: experiments with tables of their own."
         ),
     ] = [],  # noqa: B006
     size: Annotated[
-        str, typer.Option(help="Of images and graphs: small, for two CPU cores, or full, for a GPU.")
+        str,
+        typer.Option(
+            help="Size of the experiments on images and graphs: small, for two CPU cores, or full, for a GPU."
+        ),
     ] = "small",
     tables: Annotated[
-        list[str], typer.Option(help="Of r2et: any of 1, 2, 3, 4; all by default, none with --figures alone.")
+        list[str],
+        typer.Option(
+            help="r2et only: any of 1, 2, 3, 4, separated by commas; all by default, none with --figures alone."
+        ),
     ] = [],  # noqa: B006
-    figures: Annotated[list[str], typer.Option(help="Of r2et: 3; by default with --tables left out.")] = [],  # noqa: B006
+    figures: Annotated[list[str], typer.Option(help="r2et only: 3; the default without --tables.")] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Test splits.")] = 5,
-    splits: Annotated[int, typer.Option(help="Of r2et: validation splits that weights are chosen on.")] = 3,
+    n_splits: Annotated[int, typer.Option("--n-splits", help="r2et only: validation splits for choosing weights.")] = 3,
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
         "robustxai-paper"
     ),
 ) -> None:
-    """Rerun a paper's experiments on real data; its own figures stand beside ours.
+    """Rerun a paper's experiments on real data and print its figures beside ours.
 
-    r2et: on tables, the paper's tables, the figure of merit and Figure 3, all weights chosen on a validation split; on
-    images and graphs, Table 1. atex: on tables, adversarial training after ATEX (Section 4.4); on images, how stable
-    the explanations are.
+    r2et: on tables, Tables 1 to 4, the figure of merit and Figure 3, with all weights chosen on validation splits; on
+    images and graphs, Table 1. atex: on tables, adversarial training after ATEX (Section 4.4); on images, the stability
+    of explanations.
     """
     Choice(_PAPERS, kind="paper").check("name", name)
     if name == "atex" and (tables or figures):
@@ -245,7 +242,7 @@ def paper(
     with _stoppable(fresh=False), _progress() as progress, _notes():
         options: dict[str, Any] = {"n_jobs": n_jobs, "scheduler": scheduler, "progress": _reporter(progress)}
         if named and name == "r2et":
-            written += _r2et(named, seeds, splits, tables, figures, out, options)
+            written += _r2et(named, seeds, n_splits, tables, figures, out, options)
         elif named:
             written += _atex(named, seeds, out, options)
         if shaped and name == "r2et":
@@ -264,7 +261,7 @@ _PAPERS = ("r2et", "atex")
 def _r2et(
     data: tuple[str, ...],
     seeds: int,
-    splits: int,
+    n_splits: int,
     tables: list[str],
     figures: list[str],
     out: Path,
@@ -272,7 +269,7 @@ def _r2et(
 ) -> list[Path]:
     table_numbers = _numbers("table", tables, "" if figures else "1234", "1234")
     figure_numbers = _numbers("figure", figures, "" if tables else "3", "3")
-    study = R2ETPaper(data=data, seeds=seeds, n_splits=splits).run(
+    study = R2ETPaper(data=data, seeds=seeds, n_splits=n_splits).run(
         out, retrained=4 in table_numbers, flips=3 in figure_numbers, **options
     )
     markdown = out / "r2et.md"
@@ -285,9 +282,9 @@ def _r2et(
             write_csv(table, written[-1])
     if _can_plot():
         for name in data:
-            # one split only: an AUC belongs to its split
+            # one split only: AUCs of different splits do not compare
             search = study.search[(study.search["data"] == name) & (study.search["seed"] == 0)]
-            # a point of AUC left of the tolerance: what is beyond it, no rule chooses
+            # one point of AUC beyond the tolerance: no rule chooses candidates left of it
             edge = search.loc[search["method"] == "Vanilla", "roc_auc"].max() - 0.02
             written.append(
                 _save(CandidatesDisplay.from_results(search, min_auc=edge), name, out / f"r2et-frontier-{name}.png")
@@ -301,7 +298,7 @@ def _r2et(
     return written
 
 
-#: The paper shows R2ET alone; of a model that no attack flips there is nothing to see, so others stand beside it.
+#: Methods of Figure 3. The paper shows R2ET alone; a model that no attack flips has an empty panel, hence the others.
 _FIGURE_3 = ("Vanilla", "SP", "R2ET\\H", "R2ET")
 
 
@@ -326,7 +323,7 @@ def _atex(data: tuple[str, ...], seeds: int, out: Path, options: dict[str, Any])
 
 
 def _image_curves(results: pd.DataFrame, out: Path) -> list[Path]:
-    """The strongest attack's top-k intersection against epsilon, a figure per data set."""
+    """Draw the strongest attack's top-k intersection against epsilon, one figure per data set."""
     if not _can_plot():
         return []
     columns = [f"top_k_intersection_strongest_{epsilon:g}" for epsilon in EPSILONS]
@@ -345,13 +342,17 @@ _BRACKET_DATA = tuple(map(str, Bracket.data))
 @app.command()
 def bracket(
     data: Annotated[
-        list[str], typer.Option(help=f"Any of {', '.join(DATA)}, or FILE.csv; all tables by default.")
+        list[str],
+        typer.Option(help=f"Any of {', '.join(DATA)}, or FILE.csv, separated by commas; all tables by default."),
     ] = [],  # noqa: B006
     defenses: Annotated[
-        list[str], typer.Option(help=f"Any of {', '.join(DEFENSES)}; {len(Bracket.defenses)} of them by default.")
+        list[str],
+        typer.Option(
+            help=f"Any of {', '.join(DEFENSES)}, separated by commas; {len(Bracket.defenses)} of them by default."
+        ),
     ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 3,
-    rows: Annotated[int, typer.Option(help="Test rows that are certified and attacked.")] = 100,
+    n_rows: Annotated[int, typer.Option("--n-rows", help="Test rows that are certified and attacked.")] = 100,
     target: _Target = None,
     drop: _Drop = [],  # noqa: B006
     na_values: _NaValues = [],  # noqa: B006
@@ -364,9 +365,9 @@ def bracket(
         "robustxai-bracket"
     ),
 ) -> None:
-    """Bracket the true P@8 of models on real tables: proven from below, attacked from above, at five radii."""
+    """Bracket the true P@8 of models on real tables between a certificate and an attack, at five radii."""
     tables = _tables(_names(data, _BRACKET_DATA), target, drop, na_values, sep, encoding, drop_unlabeled)
-    study = Bracket(tables, _names(defenses, Bracket.defenses), seeds, n_rows=rows)
+    study = Bracket(tables, _names(defenses, Bracket.defenses), seeds, n_rows=n_rows)
     with _stoppable(fresh=False), _progress() as progress, _notes():
         results, failed = _finished(
             lambda: study.run(out, n_jobs=n_jobs, scheduler=scheduler, progress=_reporter(progress))
@@ -384,7 +385,7 @@ def bracket(
 
 
 def _numbers(kind: str, given: list[str], default: str, valid: str) -> list[int]:
-    """The numbers of tables or figures that were asked for."""
+    """Return the requested numbers of tables or figures."""
     numbers = _names(given, tuple(default))
     for number in numbers:
         if number not in valid:
@@ -394,11 +395,11 @@ def _numbers(kind: str, given: list[str], default: str, valid: str) -> list[int]
 
 @contextmanager
 def _stoppable(fresh: bool) -> Iterator[None]:
-    """Ctrl-C ends the program with a sentence (typer itself would say nothing) and the exit code of a signal."""
+    """On Ctrl-C, print one sentence (typer itself prints none) and exit with the code of a signal."""
     try:
         yield
     except KeyboardInterrupt:
-        kept = "" if fresh else " Finished cells are kept: the same command goes on from here."
+        kept = "" if fresh else " Finished cells are kept: run the same command again to resume."
         messages.print(f"\nStopped.{kept}")
         raise typer.Exit(130) from None
 
@@ -409,7 +410,7 @@ def _progress() -> Progress:
 
 
 def _reporter(progress: Progress) -> Callable[[int, int, dict[str, Any]], None]:
-    """What :func:`run_cells` calls after every cell."""
+    """Return a callback for :func:`run_cells` that updates the progress bar."""
     task = progress.add_task("starting", total=None)
 
     def show(finished: int, total: int, row: dict[str, Any]) -> None:
@@ -437,19 +438,19 @@ def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool, schedul
 
 
 def _point_to_warnings(rows: pd.DataFrame, csv: Path) -> None:
-    """Say which models' figures are probably not what they seem; the sentences themselves would fill the screen."""
+    """Name the models whose figures are doubtful; the sentences themselves would fill the screen."""
     if "warning" not in rows:
         return
     doubtful = rows[rows["warning"].fillna("") != ""]
     if len(doubtful):
         names = {data: ", ".join(dict.fromkeys(own["defense"])) for data, own in doubtful.groupby("data", sort=False)}
         which = "; ".join(f"{data}: {models}" for data, models in names.items())
-        text = f"note: some figures are probably not what they seem ({which}); the column 'warning' of {csv} says why."
+        text = f"note: some figures are doubtful ({which}); see the column 'warning' of {csv}."
         messages.print(text, markup=False, soft_wrap=True)
 
 
 def _finished(run: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, FailedCellsError | None]:
-    """The rows that there are, and the error of those that there are not: it is raised when the others are written."""
+    """Return the finished rows and the error of the failed cells, which is raised after the rows are written."""
     try:
         return run(), None
     except FailedCellsError as error:
@@ -458,7 +459,7 @@ def _finished(run: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, FailedCell
 
 @contextmanager
 def _notes() -> Iterator[None]:
-    """What was seen in a file is a line of its own, not a warning with a line of our code below it."""
+    """Print warnings about files as one line each, without the source line that Python adds."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
@@ -474,7 +475,7 @@ def _notes() -> Iterator[None]:
         yield
 
 
-#: Warnings about files, not about the library's use.
+#: Warnings about files.
 _NOTES = (DataWarning, AlteredFileWarning)
 
 
@@ -482,7 +483,7 @@ def _rich_table(name: str, cells: pd.DataFrame) -> Table:
     first = cells.iloc[0]
     seeds = cells["seed"].nunique()
     title = f"{escape(name)}: epsilon {first['epsilon']:g}, mean over {seeds} seed{'s' if seeds > 1 else ''}"
-    # narrow on purpose: it must be readable in a terminal of 80 columns
+    # narrow, to fit a terminal of 80 columns
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("defense", no_wrap=True)
     shown = [column for column in _SHOWN if column in cells]
@@ -496,7 +497,7 @@ def _rich_table(name: str, cells: pd.DataFrame) -> Table:
 
 
 def _figures(cells: pd.DataFrame, out: Path) -> list[Path]:
-    """One frontier per data set, where matplotlib is installed."""
+    """Draw one frontier per data set, if matplotlib is installed."""
     if not _can_plot():
         return []
     paths = []
@@ -518,7 +519,7 @@ def _can_plot() -> bool:
 
 
 def _save(display: Any, title: str, path: Path) -> Path:
-    """Write the figure of a display under the name of its data set."""
+    """Write the figure of a display, with the name of its data set as title."""
     display.figure_.suptitle(title)
     with written_at_once(path) as file:
         display.figure_.savefig(file, format="png", dpi=120)
@@ -526,10 +527,10 @@ def _save(display: Any, title: str, path: Path) -> Path:
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are one sentence, not a traceback."""
+    """Run the command line; print errors that a user can fix as one sentence, without a traceback."""
     _speak_utf8()
     try:
-        app(_spread(sys.argv[1:]))
+        app()
     except FailedCellsError as error:
         for sentence in (*error.sentences, error.summary):
             messages.print(f"[red]error:[/red] {escape(sentence)}", soft_wrap=True)
@@ -540,13 +541,13 @@ def main() -> None:
 
 
 def _speak_utf8() -> None:
-    """Write UTF-8 to pipes and files whatever the locale says; a terminal gets what it can show.
+    """Write UTF-8 to pipes and files regardless of the locale; a terminal gets the characters that it can show.
 
-    Arguments that the locale cannot read hold surrogates, which come out as the bytes that they were.
+    Arguments that the locale cannot decode hold surrogates, which are written as the original bytes.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
-            continue  # a notebook's or a test's own
+            continue  # replaced by a notebook or a test
         if stream.isatty() and not stream.encoding.lower().startswith("utf"):
             stream.reconfigure(errors="replace")
         else:

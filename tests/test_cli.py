@@ -18,7 +18,7 @@ from robustxai.datasets import _base
 from robustxai.experiments.bracket import _tables
 from robustxai.experiments.r2et import Study
 
-SMALL = ["--attacks", "random", "--seeds", "1", "--max-iter", "5", "--rows", "50"]
+SMALL = ["--attacks", "random", "--seeds", "1", "--max-iter", "5", "--n-rows", "50"]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
 
     monkeypatch.setattr(cli, "run_experiment", record)
     names = [["--defenses", "vanilla,r2et"], ["--defenses", "vanilla", "--defenses", "r2et"]]
-    rest = ["--seeds", "3", "--k", "4", "--epsilon", "0.1", "--norm", "inf", "--max-iter", "7", "--rows", "9"]
+    rest = ["--seeds", "3", "--k", "4", "--epsilon", "0.1", "--norm", "inf", "--max-iter", "7", "--n-rows", "9"]
     for defenses in names:
         arguments = ["benchmark", "--data", "adult,bank", *defenses, *rest, "--n-jobs", "2", "--out", str(tmp_path)]
         CliRunner().invoke(cli.app, arguments)
@@ -176,16 +176,14 @@ def test_a_scheduler_without_dask_is_one_sentence_that_names_the_extra(main, mon
 
 
 @pytest.mark.parametrize(
-    ("given", "spread"),
-    [
-        (["--data", "adult", "bank", "--seeds", "2"], ["--data", "adult", "--data", "bank", "--seeds", "2"]),
-        (["paper", "r2et", "--tables", "1", "2"], ["paper", "r2et", "--tables", "1", "--tables", "2"]),
-        (["--defenses", "a,b", "--attacks", "c", "d"], ["--defenses", "a,b", "--attacks", "c", "--attacks", "d"]),
-        (["demo", "--out", "x"], ["demo", "--out", "x"]),
-    ],
+    "given", [["-9,?"], ["-9", "--na-values", "?"], ["-9", "--na-values", "?", "--na-values", ""]], ids=len
 )
-def test_the_names_of_a_list_may_follow_each_other(given, spread):
-    assert cli._spread(given) == spread
+def test_a_negative_number_is_a_value_and_no_option(monkeypatch, tmp_path, given):
+    seen = []
+    monkeypatch.setattr(cli, "run_experiment", lambda experiment, out, **options: seen.append(experiment) or 1 / 0)
+    arguments = ["benchmark", "--data", "mine.csv", "--na-values", *given, "--out", str(tmp_path)]
+    CliRunner().invoke(cli.app, arguments)
+    assert [table.na_values for table in seen[0].data] == [("-9", "?")]
 
 
 def test_the_demo_is_the_whole_table_on_the_shipped_data(monkeypatch, tmp_path):
@@ -310,7 +308,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, me
         (["r2et", "--tables", "5"], "The paper has no table '5' on tabular data; valid: 1, 2, 3, 4."),
         (["r2et", "--figures", "2"], "The paper has no figure '2' on tabular data; valid: 3."),
         (["r2et", "--data", "mnits"], "There is no data set 'mnits'."),
-        (["r2et", "--splits", "0"], "n_splits must be a finite number >= 1, got 0."),
+        (["r2et", "--n-splits", "0"], "n_splits must be a finite number >= 1, got 0."),
         (["atex", "--tables", "1"], "--tables and --figures are parts of the r2et paper"),
         (["atex", "--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
         (["r2et", "--data", "fashion_mnist"], "There is no data set 'fashion_mnist'."),
@@ -351,7 +349,7 @@ def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retra
         "compas",
         "--seeds",
         "2",
-        "--splits",
+        "--n-splits",
         "1",
         *arguments,
         "--out",
@@ -399,7 +397,7 @@ def test_images_and_graphs_have_experiments_of_their_own(monkeypatch, tmp_path, 
     [
         (["--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
         (["--defenses", "gradient_boosting"], "gradient_boosting has no explanations of its own"),
-        (["--rows", "0"], "n_rows must be a finite number >= 1, got 0."),
+        (["--n-rows", "0"], "n_rows must be a finite number >= 1, got 0."),
     ],
 )
 def test_bad_input_to_bracket_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, message):
@@ -416,7 +414,7 @@ def test_bracket_writes_tables_and_a_figure_per_data_set(monkeypatch, tmp_path):
     columns = (*_tables._POINT_COLUMNS, *_tables._RADIUS_COLUMNS, *_tables._MODEL)
     rows = rows.assign(**{column: 0.5 for _, column, _ in columns if column != "gap"})
     monkeypatch.setattr(cli.Bracket, "run", lambda self, out, **options: seen.append((self, options)) or rows)
-    arguments = ["bracket", "--data", "bank,compas", "--defenses", "vanilla", "--seeds", "2", "--rows", "9"]
+    arguments = ["bracket", "--data", "bank,compas", "--defenses", "vanilla", "--seeds", "2", "--n-rows", "9"]
     result = CliRunner().invoke(cli.app, [*arguments, "--n-jobs", "2", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     ((study, options),) = seen
@@ -471,7 +469,7 @@ def test_tables_go_to_one_stream_and_all_else_to_the_other(monkeypatch, capsys, 
     frame = frame.assign(t=np.arange(80) % 2)
     frame.to_csv(tmp_path / "good.csv", index=False, sep=";")
     frame.assign(a=np.inf).to_csv(tmp_path / "bad.csv", index=False)
-    arguments = ["--data", str(tmp_path / "bad.csv"), str(tmp_path / "good.csv"), "--defenses", "logistic_regression"]
+    arguments = ["--data", f"{tmp_path / 'bad.csv'},{tmp_path / 'good.csv'}", "--defenses", "logistic_regression"]
     arguments += [*SMALL, "--k", "1", "--no-certify", "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["robustxai", "benchmark", *arguments])
     with pytest.raises(SystemExit) as stop:
@@ -539,7 +537,7 @@ def test_ctrl_c_keeps_finished_cells_and_the_same_command_goes_on(tmp_path):
         process.kill()
     assert process.returncode == 130
     assert "Traceback" not in text
-    assert "Finished cells are kept: the same command goes on from here." in text
+    assert "Finished cells are kept: run the same command again to resume." in text
     kept = cell_times(out)
     assert 1 <= len(kept) < 6
 
@@ -557,7 +555,7 @@ def test_ctrl_c_in_this_process(monkeypatch, main, tmp_path):
     monkeypatch.setattr(cli, "run_experiment", interrupted)
     code, text = main("benchmark", "--data", "breast_cancer", "--out", tmp_path)
     assert code == 130
-    assert "the same command goes on from here" in text
+    assert "run the same command again to resume" in text
     code, text = main("demo", "--out", tmp_path)  # which always starts anew
     assert code == 130
     assert "Stopped." in text

@@ -134,7 +134,7 @@ def test_many_files_are_one_warning_with_three_names(finished, expected):
 
 
 def test_the_command_line_says_it_in_a_line(monkeypatch, tmp_path, capsys):
-    arguments = ["--defenses", "logistic_regression", "--attacks", "random", "--seeds", "1", "--rows", "5"]
+    arguments = ["--defenses", "logistic_regression", "--attacks", "random", "--seeds", "1", "--n-rows", "5"]
     arguments += ["--max-iter", "2", "--no-certify", "--out", str(tmp_path)]
     monkeypatch.setattr("sys.argv", ["robustxai", "benchmark", "--data", "breast_cancer", *arguments])
     printed = []

@@ -193,7 +193,7 @@ def test_everything_is_utf_8_in_a_locale_of_ascii(tmp_path):
     folder = tmp_path / "Größe"
     write(folder / "Übung.csv")
     command = [sys.executable, "-m", "robustxai.cli", "benchmark", "--data", str(folder / "Übung.csv")]
-    command += ["--defenses", "logistic_regression", "--attacks", "random", "--seeds", "1", "--rows", "5", "--k", "1"]
+    command += ["--defenses", "logistic_regression", "--attacks", "random", "--seeds", "1", "--n-rows", "5", "--k", "1"]
     command += ["--max-iter", "2", "--no-certify", "--out", str(tmp_path / "out")]
     environment = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(command, capture_output=True, env={**os.environ, **environment})
