@@ -1,20 +1,20 @@
-"""Sets that hold everything a network, its gradient and an attribution can be while the input moves in a ball."""
+"""Bound propagation: sets that contain a network's values, gradients and attributions for all inputs of a ball."""
 
 from robustxai.bounds._attribution import bound_attribution, check_explainer
-from robustxai.bounds._curvature import Curvature, Directions
+from robustxai.bounds._curvature import CurvatureBounds, SparseDirections
 from robustxai.bounds._forms import Ball
 from robustxai.bounds._network import Network, check_reading, read_network
-from robustxai.bounds._pairs import MAX_CHANNELS, Pairs, pair_bounds
+from robustxai.bounds._pairs import MAX_CHANNELS, RankPairs, pair_bounds
 from robustxai.bounds._propagation import METHODS
 
 __all__ = [
     "MAX_CHANNELS",
     "METHODS",
     "Ball",
-    "Curvature",
-    "Directions",
+    "CurvatureBounds",
     "Network",
-    "Pairs",
+    "RankPairs",
+    "SparseDirections",
     "bound_attribution",
     "check_explainer",
     "check_reading",

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from robustxai.activations import TanhBounds
-from robustxai.bounds._axes import axes_seen, directions_seen
 from robustxai.bounds._forms import AffineForm, Ball
 from robustxai.bounds._network import Network
 from robustxai.bounds._propagation import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
+from robustxai.bounds._subspace import basis_axes, subspace_basis
 from robustxai.explainers import Explainer, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 
 __all__ = ["GradientBounds", "bound_attribution", "check_explainer", "heads_of", "mixing"]
@@ -29,8 +29,9 @@ class GradientBounds:
     phi : AffineForm of (rows, features)
         The term.
     errors : list of (Tensor of shape (units, features), Tensor of shape (rows, units))
-        Where phi is a box: matrices W and errors e with which the sum of ``W^T [-e, e]`` is all of its error, so that
-        the error of a difference of two entries is ``|W_r - W_a| e`` and not the sum of theirs. Empty otherwise.
+        If phi has an interval remainder: matrices W and errors e such that its remainder is the sum of
+        ``W^T [-e, e]``. The error of a difference of two entries is then ``|W_r - W_a| e``, less than the sum of both
+        errors. Empty otherwise.
     mixing : tuple of two Tensors of shape (rows, 1, 1)
         Bounds on rho, which is positive.
     """
@@ -45,16 +46,16 @@ BoundedExplainer: TypeAlias = Gradient | GradientTimesInput | IntegratedGradient
 
 
 def check_explainer(explainer: Explainer, n_classes: int) -> BoundedExplainer:
-    """The explainer itself; NotImplementedError if nothing is known of it."""
+    """Return the explainer; raise NotImplementedError if it has no bounds."""
     if isinstance(explainer, (Gradient, GradientTimesInput)):
         return explainer
     if not isinstance(explainer, (IntegratedGradients, SmoothGrad)):
         raise NotImplementedError(
-            f"No certificate knows the explainer {explainer!r}; known are Gradient, GradientTimesInput, "
+            f"Certificates do not support the explainer {explainer!r}; known are Gradient, GradientTimesInput, "
             "IntegratedGradients and SmoothGrad."
         )
     if explainer.output != "logit" and n_classes > 2:
-        # the factors of the classes change from point to point, so that nothing positive can be divided out
+        # the factors of the classes vary from point to point, so that no positive factor can be divided out
         raise NotImplementedError(
             f"{type(explainer).__name__} of the {explainer.output} of one of {n_classes} classes has no certificate; "
             "explain the logit instead: output='logit'."
@@ -73,8 +74,8 @@ def bound_attribution(
 ) -> list[GradientBounds]:
     r"""Bound the attribution of class `target` at ``x + scale * delta`` for all delta in the ball.
 
-    Of two classes, or of a logit, there is one term. Of the probability of one of C > 2 classes there is a term for
-    each other class,
+    For two classes, or for a logit, there is one term. For the probability of one of C > 2 classes there is one term
+    per other class,
 
     .. math:: \nabla p_c = p_c^2 \sum_{j \ne c} \rho_j \nabla (z_c - z_j), \qquad \rho_j = e^{z_j - z_c},
 
@@ -83,28 +84,28 @@ def bound_attribution(
     Parameters
     ----------
     network : Network
-        Read by :func:`read_network`.
+        Result of :func:`read_network`.
     explainer : Explainer
-        One that `check_explainer` lets pass.
+        One that `check_explainer` accepts.
     x : Tensor of shape (rows, features)
         Centers.
     target : Tensor of shape (rows,)
-        Index of the class that is explained.
+        Index of the explained class.
     scale : Tensor of shape (features,) or None
-        Lengths of the ball's axes; None for x alone, whose attribution is then found exactly.
+        Lengths of the ball's axes; None for x alone, whose attribution is then exact.
     ball : Ball
-        Where delta moves.
+        Range of delta.
     method : str
         A key of ``METHODS``.
     """
     form, follow = METHODS[method]
     axes = None
     if scale is not None:
-        directions = None
-        if isinstance(explainer, (Gradient, SmoothGrad)):  # the others read x itself as well
-            directions = directions_seen(network, scale)
-        axes = axes_seen(scale, directions)
-        ball = ball.seen_through(directions)
+        basis = None
+        if isinstance(explainer, (Gradient, SmoothGrad)):  # the others depend on x itself too
+            basis = subspace_basis(network, scale)
+        axes = basis_axes(scale, basis)
+        ball = ball.in_basis(basis)
     point = form.exact(ball, x, axes)
     heads, sign = heads_of(network, explainer.output, target)
     if isinstance(explainer, (Gradient, GradientTimesInput)):
@@ -128,18 +129,18 @@ def bound_attribution(
 
 
 def heads_of(network: Network, output: str, target: Tensor) -> tuple[list[Tensor], float]:
-    """What is differentiated, as weights (rows, n_classes) on the logits, and the sign that those carry."""
+    """Return the differentiated outputs as weights (rows, n_classes) on the logits, and the sign of these weights."""
     n_classes = len(network.logits.bias)
     own = torch.nn.functional.one_hot(target, n_classes).to(network.logits.bias)
     if output == "logit":
         return [own], 1.0
-    sign = -1.0 if output == "cross_entropy" else 1.0  # it falls where the probability rises
+    sign = -1.0 if output == "cross_entropy" else 1.0  # the cross-entropy decreases in the probability
     others = [torch.nn.functional.one_hot((target + j) % n_classes, n_classes).to(own) for j in range(1, n_classes)]
     return [sign * (own - other) for other in others], sign
 
 
 def mixing(passed: Forward, head: Tensor, sign: float, *, mixed: bool) -> tuple[Tensor, Tensor]:
-    """Bounds on the factor of a head's gradient, (rows, 1, 1) each; 1 where there is no other head to mix it with."""
+    """Bound the factor of a head's gradient from below and above, shape (rows, 1, 1) each; 1 if there is one head."""
     if not mixed:
         return _ones(head)
     low, high = _dot(passed.logits, sign * head).bounds()
@@ -153,13 +154,13 @@ def _term(network: Network, passed: Forward, head: Tensor, sign: float, *, mixed
 
 
 def _dot(logits: AffineForm, head: Tensor) -> AffineForm:
-    """``head . logits`` as a form of shape (rows, 1), with a head of its own for every row."""
+    """Return ``head . logits`` as a form of shape (rows, 1), with one head per row."""
     weighted = logits.scaled(head)
     return weighted.linear(head.new_ones(1, head.shape[1]))
 
 
 def _factor(margin: AffineForm, output: str, follow: bool) -> AffineForm:
-    """What the gradient of the margin is multiplied by: sigma'(m) for p = sigma(m), sigma(-m) for -log p."""
+    """Bound the derivative in the margin m: sigma'(m) for p = sigma(m), sigma(-m) for -log p."""
     relaxed = relaxed_slope if output == "probability" else relaxed_value
     return relaxed(_SIGMOID, margin, *margin.bounds(), follow)
 
@@ -169,7 +170,7 @@ def _times(term: GradientBounds, factor: AffineForm) -> GradientBounds:
 
 
 def _points(explainer: IntegratedGradients | SmoothGrad, x: Tensor) -> tuple[list[Tensor], list[float]]:
-    """Where the explainer takes gradients, and how much of delta reaches each of these points."""
+    """Return the points where the explainer takes gradients, and the share of delta that moves each of them."""
     if isinstance(explainer, SmoothGrad):
         shifts = explainer.sigma * explainer.draws(torch.Size(x.shape[1:])).to(x)
         return [x + shift for shift in shifts], [1.0] * len(shifts)

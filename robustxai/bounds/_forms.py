@@ -1,14 +1,14 @@
-r"""Sets that hold every value of a quantity while the input moves in a ball.
+r"""Affine forms: sets that contain all values of a quantity over a ball of inputs.
 
 A form of a vector y, for each row of a batch, is the statement
 
 .. math:: y(\delta) \in c + A \delta + Z [-1, 1]^m + [-e, e] \quad \text{for all } \|\delta\| \le r
 
-with the *same* delta in every form of a computation: what two quantities have in common through delta cancels in
-their difference. A :class:`ZonotopeForm` keeps every later error as a column of Z, a symbol with a
-name, so that errors cancel too. An :class:`IntervalRemainderForm` adds them up in e, at a fraction of the cost.
-Interval arithmetic is the latter with activations replaced by constants. All operations keep the statement true;
-the slack of the final bound covers float64 rounding.
+with the *same* delta in every form of a computation, so that the common part of two quantities cancels in their
+difference. A :class:`ZonotopeForm` keeps every remainder as a column of Z, a named symbol, so that remainders cancel
+too. An :class:`IntervalRemainderForm` sums them up in e, at a fraction of the cost. Interval arithmetic is the latter
+with constant relaxations of activations. All operations preserve the statement; the slack of the final bound covers
+float64 rounding.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from robustxai.protocols import Norm
 __all__ = ["AffineForm", "Ball", "IntervalRemainderForm", "ZonotopeForm"]
 
 _names = count()
-#: Entries of what is computed at once where a ball has a basis.
+#: Entries of the largest array that is computed at once if a ball has a basis.
 _MAX_ENTRIES = 2**21
 
 
@@ -34,8 +34,9 @@ _MAX_ENTRIES = 2**21
 class Ball:
     r"""``{delta : ||delta||_p <= radius}`` for p = 2 or infinity, delta of length d; radius of shape (rows, 1).
 
-    With an orthonormal `basis` Q of shape (d, m), linear parts are matrices of :math:`\delta' = Q^\top \delta`: of
-    the 2-norm, its range is the ball in m dimensions; of the other, :math:`\max A Q^\top \delta` is asked for.
+    With an orthonormal `basis` Q of shape (d, m), linear parts are matrices of :math:`\delta' = Q^\top \delta`. For the
+    2-norm the range of :math:`\delta'` is the ball in m dimensions; for the other, widths are
+    :math:`\max A Q^\top \delta`.
     """
 
     radius: Tensor
@@ -46,20 +47,20 @@ class Ball:
     def __post_init__(self) -> None:
         object.__setattr__(self, "norm", canonical_norm(self.norm))
 
-    def seen_through(self, basis: Tensor | None) -> Ball:
-        """The same ball for linear parts in delta'."""
+    def in_basis(self, basis: Tensor | None) -> Ball:
+        """Return the same ball for linear parts in the coordinates of the basis."""
         return self if basis is None else replace(self, basis=basis)
 
     def of_rows(self, rows: Tensor, share: float = 1.0) -> Ball:
-        """The ball of some of the rows, with a share of the radius."""
+        """Return the balls of some of the rows, with a share of the radius."""
         return replace(self, radius=share * self.radius[rows])
 
     def width(self, A: Tensor) -> Tensor:
-        """``max A delta`` over the ball, row by row of A: radius times the dual norm. (..., d) -> (...)."""
+        """Compute ``max A delta`` over the ball for every row of A, radius times the dual norm: (..., d) -> (...)."""
         return self.radius * self._dual(A)
 
     def widths(self, A: Tensor, B: Tensor) -> Tensor:
-        """``max (A_i - B_j) delta`` over the ball; (rows, k, m) and (rows, l, m) -> (rows, k, l)."""
+        """Compute ``max (A_i - B_j) delta`` over the ball: (rows, k, m) and (rows, l, m) -> (rows, k, l)."""
         if self.basis is None or self.norm == 2:
             return torch.stack([self.width(A[:, i : i + 1] - B) for i in range(A.shape[1])], dim=1)
         mine = (A @ self.basis.T).expand(len(B), -1, -1)
@@ -77,10 +78,10 @@ class Ball:
         return torch.cat([(part @ self.basis.T).abs().sum(dim=-1) for part in rows.split(size)]).reshape(A.shape[:-1])
 
     def product(self, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        """Range of ``(A delta)(B delta)``, row by row.
+        """Bound ``(A delta)(B delta)`` from below and above, row by row.
 
-        For the 2-norm the eigenvalues of the symmetric part of A^T B are (A.B -+ |A||B|) / 2; the cube lies in the
-        2-ball of its corner, and in the product of its two widths.
+        For the 2-norm the eigenvalues of the symmetric part of A^T B are (A.B -+ |A||B|) / 2. For the cube both the
+        2-ball through its corners and the product of the two widths give a bound.
         """
         radius = self.radius if self.norm == 2 else self.radius * self.d**0.5
         inner, outer = radius**2 * (A * B).sum(dim=-1), radius**2 * A.norm(dim=-1) * B.norm(dim=-1)
@@ -93,9 +94,9 @@ class Ball:
 
 @dataclass(frozen=True)
 class AffineForm:
-    """The part that both kinds share: center c of shape (rows, n) and linear part A of shape (rows, n, d).
+    """Center c of shape (rows, n) and linear part A of shape (rows, n, d); subclasses add the remainder.
 
-    A is (1, n, d) where it is the same for all rows, and None for a quantity that does not follow delta.
+    A has shape (1, n, d) if it is the same for all rows, and is None for a quantity without linear part.
     """
 
     ball: Ball
@@ -104,36 +105,36 @@ class AffineForm:
 
     @classmethod
     def exact(cls, ball: Ball, c: Tensor, A: Tensor | None = None) -> Self:
-        """``c + A delta``, without error."""
+        """Return ``c + A delta``, without remainder."""
         raise NotImplementedError
 
     def bounds(self) -> tuple[Tensor, Tensor]:
-        """Lower and upper bound of every entry, (rows, n)."""
+        """Return lower and upper bounds of every entry, shape (rows, n)."""
         half = self._reach() + self.error()
         return self.c - half, self.c + half
 
     def error(self) -> Tensor:
-        """Half the width of what does not follow delta, (rows, n)."""
+        """Return half the width of the remainder, shape (rows, n)."""
         raise NotImplementedError
 
     def linear(self, W: Tensor, bias: Tensor | None = None) -> Self:
-        """``W y + bias`` for W of shape (m, n)."""
+        """Return ``W y + bias`` for W of shape (m, n)."""
         raise NotImplementedError
 
     def plus(self, other: Self) -> Self:
-        """``y + y'``."""
+        """Return ``y + y'``."""
         raise NotImplementedError
 
     def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
-        """``slope * y + [low, high]``; without `follow` the slope is known to be zero."""
+        """Return ``slope * y + [low, high]``; without `follow` the slope is zero."""
         raise NotImplementedError
 
     def times(self, other: Self) -> Self:
-        """``y * y'``, entry by entry."""
+        """Return ``y * y'``, entry by entry."""
         raise NotImplementedError
 
     def scaled(self, factor: Tensor) -> Self:
-        """``factor * y``, entry by entry, factor of shape (rows, n) or (rows, 1)."""
+        """Return ``factor * y``, entry by entry, for a factor of shape (rows, n) or (rows, 1)."""
         zero = torch.zeros_like(self.c)
         return self.relaxed(factor, zero, zero)
 
@@ -141,7 +142,7 @@ class AffineForm:
         return torch.zeros_like(self.c) if self.A is None else self.ball.width(self.A)
 
     def _product(self, other: AffineForm) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Center, linear part and remaining error of ``y * y'`` as far as c, A and the total errors say."""
+        """Return center, linear part and remainder of ``y * y'``, from c, A and the total remainders."""
         a, b = self.c, other.c
         e_a, e_b = self.error(), other.error()
         error = self._reach() * e_b + other._reach() * e_a + e_a * e_b
@@ -164,7 +165,7 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 
 @dataclass(frozen=True)
 class IntervalRemainderForm(AffineForm):
-    """Errors as one interval per entry, `e` of shape (rows, n)."""
+    """Affine form with one remainder interval per entry, `e` of shape (rows, n)."""
 
     e: Tensor
 
@@ -191,14 +192,14 @@ class IntervalRemainderForm(AffineForm):
         return type(self)(self.ball, slope * self.c + middle, A, slope.abs() * self.e + half)
 
     def times(self, other: Self) -> Self:
-        # the errors of the two are unrelated as far as a box knows: what multiplies a center adds up
+        # intervals do not record that two remainders are related: their products with the centers add up
         center, A, error = self._product(other)
         return type(self)(self.ball, center, A, error + self.c.abs() * other.e + other.c.abs() * self.e)
 
 
 @dataclass(frozen=True)
 class ZonotopeForm(AffineForm):
-    """Errors as named symbols: `blocks` maps a name to its columns of Z, (rows, n, symbols)."""
+    """Affine form with named symbols as remainder: `blocks` maps a name to columns of Z, (rows, n, symbols)."""
 
     blocks: dict[int, Tensor] = field(default_factory=dict)
 
@@ -234,7 +235,7 @@ class ZonotopeForm(AffineForm):
 
 
 def _fresh(half: Tensor) -> dict[int, Tensor]:
-    """A new symbol for every entry; none at all where nothing needs one."""
+    """Make one new symbol per entry; none if all are zero."""
     return {next(_names): torch.diag_embed(half)} if bool((half != 0).any()) else {}
 
 

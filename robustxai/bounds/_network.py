@@ -1,4 +1,4 @@
-"""A torch module as a proof reads it: layers of units, each fed linearly by the input and by earlier layers."""
+"""A torch module in the form that bounds need: layers of units, each fed linearly by the input and earlier layers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from robustxai.ranking import count_units
 
 __all__ = ["Affine", "Layer", "Network", "check_reading", "double_copy", "read_network"]
 
-#: Difference between the network that was read and the module that runs, as a share of the largest entry: a tenth of
-#: the slack of a proof. Rounding is far below it, and so is that torch's softplus is linear beyond its threshold.
+#: Allowed difference between the network and the module, as a share of the largest entry: a tenth of the slack of a
+#: proof. Rounding is far below it, and so is the error of torch's softplus, which is linear beyond its threshold.
 _TOLERANCE = 1e-7
 #: Rows that are compared at once.
 _ROWS = 256
@@ -31,14 +31,14 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class Network:
-    """Layers in order (the j-th, counted from 1, is source j), then the logits."""
+    """Layers in order (the j-th, counted from 1, is source j), and the logits."""
 
     n_features: int
     layers: list[Layer]
     logits: Affine
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits of shape (n, n_classes) for x of shape (n, n_features)."""
+        """Compute logits of shape (n, n_classes) for x of shape (n, n_features)."""
         values = [x]
         for layer in self.layers:
             values.append(layer.activation.value(_evaluate(layer.inputs, values)))
@@ -53,40 +53,40 @@ def _evaluate(affine: Affine, values: list[Tensor]) -> Tensor:
 
 
 def double_copy(module: nn.Module) -> nn.Module:
-    """A copy of `module` in float64 on the CPU, in evaluation mode, whose weights have no gradient."""
+    """Copy `module` in float64 to the CPU, in evaluation mode and with weights that require no gradient."""
     try:
         return copy.deepcopy(module).double().cpu().eval().requires_grad_(False)
-    except Exception as error:  # whatever a module does when it is copied
+    except Exception as error:  # a module may raise anything when it is copied
         raise NotImplementedError(f"{type(module).__name__} cannot be copied for a certificate ({error}).") from error
 
 
 def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool = False) -> Network:
-    """Read `module`, whose inputs have shape (n, *feature_shape), as it computes in evaluation mode.
+    """Read the function that `module` computes in evaluation mode; its inputs have shape (n, *feature_shape).
 
     Supported are linear layers, convolutions, average pooling, padding, flattening and other moves of entries, batch
-    normalization with its running statistics, dropout (which evaluation turns off), sums of branches, arithmetic with
+    normalization with running statistics, dropout (inactive in evaluation mode), sums of branches, arithmetic with
     constants, the activations softplus, sigmoid, tanh and ReLU, as modules, as functions or as methods, in place or
-    not, in hooks and in parametrized layers, and activations whose record declares bounds. One pass is followed,
+    not, in hooks and in parametrized layers, and activations whose record declares bounds. One pass is traced,
     operation by operation (:mod:`._symbol`).
 
     Parameters
     ----------
     module : nn.Module
-        Left as it is.
+        Torch module; it is not changed.
     feature_shape : sequence of int
         Shape of one input.
     live : bool, default=False
-        False copies the weights, in float64 and on the CPU, for a proof. True keeps their type, their device and their
-        graph, for a training that differentiates the bounds.
+        False copies the weights to float64 on the CPU, for a proof. True keeps their type, device and graph, for a
+        training that differentiates the bounds.
 
     Raises
     ------
     NotImplementedError
-        Anything else, by its name: what cannot be read cannot be proven. Pairs of several channels: the bounds take the
-        channels of a unit for whole blocks of the input, which in a pair they are not.
+        The module has an operation that is not supported; the message names it. Pairs of several channels: the bounds
+        assume that the channels of a unit are whole blocks of the input, which they are not in a pair.
     """
     if len(feature_shape) > 3 and math.prod(feature_shape) > count_units(feature_shape):
-        raise NotImplementedError("Certificates know pairs of one channel only; the channels of these are summed.")
+        raise NotImplementedError("Certificates support pairs of one channel only; the channels of these are summed.")
     _refuse_changed_gradients(module)
     read = module if live else double_copy(module)
     name = type(module).__name__
@@ -99,12 +99,12 @@ def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool 
             result = read(x)
         except NotImplementedError:
             raise
-        except Exception as error:  # there are as many ways to fail as there are ways to write a forward
+        except Exception as error:  # a forward may raise anything
             reason = str(error).split(". ")[0].rstrip(".")
             raise NotImplementedError(
                 f"{name} cannot be read as a fixed chain of layers ({type(error).__name__}: {reason}). Certificates "
-                "know linear layers, convolutions, average pooling, sums and the activations softplus, sigmoid, tanh "
-                "and ReLU."
+                "support linear layers, convolutions, average pooling, sums and the activations softplus, sigmoid, "
+                "tanh and ReLU."
             ) from error
     if not isinstance(result, Symbol):
         raise NotImplementedError(f"{name} does not return a single tensor that depends on its input.")
@@ -143,28 +143,28 @@ def _activate(reading: Reading, bounds: ActivationBounds, forward: Callable[[Any
 
 
 def _refuse_changed_gradients(module: nn.Module) -> None:
-    """NotImplementedError for hooks that change gradients: an explanation is then no derivative of the logits."""
+    """Raise NotImplementedError for backward hooks: explanations are then not derivatives of the logits."""
     for part in module.modules():
         if isinstance(part, torch.jit.ScriptModule):
-            raise NotImplementedError(f"No certificate reads a scripted module ({type(part).__name__}).")
+            raise NotImplementedError(f"Certificates do not support scripted modules ({type(part).__name__}).")
         if has_gradient_hooks(part):
-            raise NotImplementedError(f"No certificate knows the backward hooks of {type(part).__name__}.")
+            raise NotImplementedError(f"Certificates do not support the backward hooks of {type(part).__name__}.")
 
 
 def check_reading(network: Network, module: nn.Module, x: Tensor, radius: float, axes: Tensor) -> None:
     """Raise unless `network` and `module` have the same logits and the same gradients at x and at points around it.
 
-    Logits are compared at the rows, next to them and at a random point of each row's ball; gradients at the latter two,
-    because a row may lie on the kink of a ReLU, where either slope is right.
+    Logits are compared at the rows, next to them and at a random point of each row's ball; gradients only at the latter
+    two, because a row may lie on the kink of a ReLU, where both slopes are correct.
 
     Parameters
     ----------
     network : Network
-        What was read.
+        Result of :func:`read_network`.
     module : nn.Module
-        What runs; a copy in float64 is evaluated.
+        Torch module; a copy in float64 is evaluated.
     x : Tensor of shape (n, *features)
-        Rows, float64.
+        Rows in float64.
     radius : float
         Radius of the balls.
     axes : Tensor of shape (n_features,)
@@ -173,17 +173,17 @@ def check_reading(network: Network, module: nn.Module, x: Tensor, radius: float,
     Raises
     ------
     NotImplementedError
-        They differ by more than rounding: the module computes something that its operations do not show.
+        They differ by more than rounding: the module computes something that its torch operations do not show.
     """
     runs = double_copy(module)
     with torch.no_grad():
-        runs(x[:1])  # what a call leaves behind shows in the next one
+        runs(x[:1])  # a call that changes the module's state then shows in the next one
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn((1, len(network.logits.bias)), generator=generator, dtype=torch.float64)
     for rows in x.split(_ROWS):
         flat = rows.flatten(start_dim=1)
         noise = torch.randn(flat.shape, generator=generator, dtype=torch.float64)
-        # of Euclidean length one: inside of the ball of the maximum norm as well
+        # Euclidean length one lies inside the ball of the maximum norm too
         noise = noise / noise.norm(dim=1, keepdim=True) * axes
         points = torch.cat([flat, flat + 1e-7 * noise, flat + radius * noise])
         ours, theirs = (
@@ -196,13 +196,13 @@ def check_reading(network: Network, module: nn.Module, x: Tensor, radius: float,
             gap = float((one - other).abs().amax() / scale) if one.shape == other.shape else math.inf
             if not gap <= _TOLERANCE:
                 raise NotImplementedError(
-                    f"{type(module).__name__} computes otherwise than its operations say: its {what} differ from those "
-                    f"of the network that was read by {gap:.1e} of the largest. Nothing can be proven of it."
+                    f"{type(module).__name__} computes otherwise than its torch operations: its {what} differ from "
+                    f"those of the traced network by {gap:.1e} of the largest. Nothing can be proven about it."
                 )
 
 
 def _observed(function: Callable[[Tensor], Tensor], points: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Logits at `points`, and the gradients of a weighted sum of them."""
+    """Compute logits at `points`, and the gradients of a weighted sum of them."""
     with torch.inference_mode(False), torch.enable_grad():
         leaf = points.clone().requires_grad_()
         logits = function(leaf)

@@ -1,4 +1,4 @@
-"""What operations of torch do to affine functions: one handler for each, with the parameters of the operation."""
+"""Handlers of torch operations on affine functions; each has the parameters of its operation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from robustxai.bounds._symbol import Affine, Identity, Reading, Symbol, Value, f
 
 __all__: list[str] = []
 
-#: torch's softplus is linear where beta z exceeds its threshold; from 20 on that is rounding (2e-9 in the slope).
+#: torch's softplus is linear where beta z exceeds its threshold; from 20 on the error is negligible (2e-9 in the slope).
 _LEAST_THRESHOLD = 20.0
 _T = torch.Tensor
 
@@ -106,7 +106,7 @@ def _reduction(function: Any) -> Callable[..., Symbol]:
         n_axes = len(value.shape) + 1
         chosen = [] if axes is None else [a % n_axes for a in (axes if isinstance(axes, (tuple, list)) else (axes,))]
         if not chosen or 0 in chosen or (len(chosen) == n_axes - 1 and not keepdim):
-            read.unreadable("an operation sums over the rows of a batch, or leaves no axis but theirs")
+            read.unreadable("an operation sums over the rows of a batch, or leaves no axis but the rows")
         return read.linear(lambda rows: function(rows, dim=chosen, keepdim=keepdim), input)
 
     return handler
@@ -124,7 +124,7 @@ def _add(read: Reading, input: Any, other: Any, *, alpha: Any = 1) -> Symbol:
     if isinstance(input, Symbol) and isinstance(other, Symbol):
         a, b = read.of(input), read.of(other)
         if a.shape != b.shape:
-            raise NotImplementedError(f"No certificate knows sums that broadcast, {a.shape} and {b.shape}.")
+            raise NotImplementedError(f"Certificates do not support sums that broadcast, {a.shape} and {b.shape}.")
         weights = a.affine.written_out().weights
         for source, weight in b.affine.written_out().weights.items():
             weights[source] = weights[source] + alpha * weight if source in weights else alpha * weight
@@ -165,7 +165,7 @@ def _divide(read: Reading, input: Any, other: Any) -> Symbol:
 
 
 def _entrywise(read: Reading, symbol: Any, factor: Any, shift: Any) -> Symbol:
-    """``factor * symbol + shift`` for numbers, or tensors with one entry for each of a row."""
+    """Compute ``factor * symbol + shift``; both are numbers, or tensors with one entry per entry of a row."""
     value = read.of(symbol)
     column = factor[:, None] if isinstance(factor, Tensor) else factor
     weights = {source: weight * column for source, weight in value.affine.written_out().weights.items()}
@@ -192,7 +192,7 @@ def _divide_in_place(read: Reading, input: Any, other: Any) -> Symbol:
     return read.in_place(input, _divide(read, input, other))
 
 
-# -------------------------------------------------------------------- entries moved
+# -------------------------------------------------------------------- moves of entries
 
 
 def _movement(function: Any, views: bool) -> Callable[..., Any]:
@@ -225,11 +225,11 @@ for _names, _shared in ((_VIEWS, True), (_COPIES, False)):
 @handles(torch.cat, torch.concat, torch.concatenate)
 def _concatenate(read: Reading, tensors: Any, dim: Any = 0, *, axis: Any = None) -> Symbol:
     if not all(isinstance(part, Symbol) for part in tensors):
-        raise NotImplementedError(f"No certificate knows 'cat' with constants, in {read.name}.")
+        raise NotImplementedError(f"Certificates do not support 'cat' with constants, in {read.name}.")
     return read.move(lambda *numbers: torch.cat(numbers, dim if axis is None else axis), tensors, views=False)
 
 
-# -------------------------------------------------------------------- activations and what evaluation turns off
+# -------------------------------------------------------------------- activations and dropout
 
 
 def _activate(read: Reading, name: str, input: Any, beta: float = 1.0) -> Symbol:
@@ -279,11 +279,13 @@ def _softplus(read: Reading, input: Any, beta: Any = 1.0, threshold: Any = 20.0)
         read.unreadable("a parameter of softplus depends on the input")
     if not float(threshold) >= _LEAST_THRESHOLD:
         raise NotImplementedError(
-            f"No certificate knows softplus with threshold={float(threshold):g}: its slope jumps where it becomes "
+            f"Certificates do not support softplus with threshold={float(threshold):g}: its slope jumps where it becomes "
             f"linear. Use the default of {_LEAST_THRESHOLD:g} or more."
         )
     if not float(beta) > 0:
-        raise NotImplementedError(f"No certificate knows softplus with beta={float(beta):g}; it must be positive.")
+        raise NotImplementedError(
+            f"Certificates do not support softplus with beta={float(beta):g}; it must be positive."
+        )
     return _activate(read, "softplus", input, float(beta))
 
 

@@ -9,39 +9,39 @@ import torch
 from torch import Tensor
 
 from robustxai.bounds._attribution import GradientBounds
-from robustxai.bounds._curvature import Directions
+from robustxai.bounds._curvature import SparseDirections
 from robustxai.bounds._forms import IntervalRemainderForm, ZonotopeForm
 
-__all__ = ["MAX_CHANNELS", "Pairs", "pair_bounds"]
+__all__ = ["MAX_CHANNELS", "RankPairs", "pair_bounds"]
 
-#: Up to here every pattern of signs of a unit's channels is bounded on its own, sixteen of them at most.
+#: Up to this number of channels, every pattern of their signs is bounded separately (at most 16 patterns).
 MAX_CHANNELS = 4
 
 
 @dataclass(frozen=True)
-class Pairs:
-    r"""Members r and other units a whose scores are compared, as weighted sums of the entries of an attribution.
+class RankPairs:
+    r"""Pairs of a member r of the top set and another unit a, with scores as weighted sums of attribution entries.
 
-    A unit's score is the sum of its channels' magnitudes; most often there is one channel. With the signs s that the
-    attribution has at x,
+    A unit's score is the sum of its channels' magnitudes; most inputs have one channel. With the signs s of the
+    attribution at x,
 
     .. math:: \sum_c |\phi_{rc}| - \sum_c |\phi_{ac}| \ge \min_{t \in \{-1, 1\}^C}
         \sum_c s_{rc} \phi_{rc} - \sum_c t_c \phi_{ac},
 
     so that a pair keeps its order if the right-hand side is positive for every pattern t. Signed scores are the sums
-    of the channels themselves: one pattern, of ones.
+    of the channels: one pattern, of ones.
 
     Attributes
     ----------
     member, other : Tensors of int of shape (rows, channels, k) and (rows, channels, n - k)
-        Where the entries of the members and of the others are in the attribution.
+        Indices of the members' and of the others' entries in the attribution.
     member_sign : Tensor of shape (rows, channels, k)
         s.
     other_signs : list of Tensor of shape (rows, channels, n - k)
         The patterns t.
     complete : bool
-        Whether these are all patterns. Of too many channels there is one, the signs at x, and a bound has to allow for
-        the entries that may change theirs.
+        True if these are all patterns. For more than `MAX_CHANNELS` channels there is one, the signs at x, and a bound
+        subtracts the contribution of entries that may change their sign.
     """
 
     member: Tensor
@@ -51,9 +51,9 @@ class Pairs:
     complete: bool
 
     @classmethod
-    def of(cls, top: Tensor, rest: Tensor, sign: Tensor, ranking: str, channels: int = 1) -> Pairs:
-        """All pairs of a unit in `top` (rows, k) and one in `rest` (rows, n - k); for the rest see `pair_bounds`."""
-        # an image lies channel by channel in its row
+    def of(cls, top: Tensor, rest: Tensor, sign: Tensor, ranking: str, channels: int = 1) -> RankPairs:
+        """Pair every unit of `top` (rows, k) with every one of `rest` (rows, n - k); parameters as in `pair_bounds`."""
+        # a row holds an image channel by channel
         first = torch.arange(channels, device=sign.device)[:, None] * (sign.shape[1] // channels)
         member, other = top[:, None] + first, rest[:, None] + first
         if ranking == "signed":
@@ -67,15 +67,21 @@ class Pairs:
         other_signs = [sign.new_tensor(pattern)[:, None].expand(other.shape) for pattern in patterns]
         return cls(member, other, member_sign, other_signs, complete=True)
 
-    def directions(self, where: Tensor) -> Directions:
-        """The vectors v with which ``v . phi`` is the difference of scores, of (row, pattern, member, other) each."""
+    def directions(self, where: Tensor) -> SparseDirections:
+        """Return vectors v such that ``v . phi`` is the difference of scores.
+
+        Parameters
+        ----------
+        where : Tensor of int of shape (n, 4)
+            Row, pattern, member and other unit of each vector.
+        """
         row, pattern, member, other = where.T
         feature = torch.cat([self.member[row, :, member], self.other[row, :, other]], dim=1)
         other_sign = torch.stack(self.other_signs)[pattern, row, :, other]
-        return Directions(row, feature, torch.cat([self.member_sign[row, :, member], -other_sign], dim=1))
+        return SparseDirections(row, feature, torch.cat([self.member_sign[row, :, member], -other_sign], dim=1))
 
     def bounds(self, terms: list[GradientBounds]) -> Tensor:
-        """Lower bounds over the ball for every pattern, (rows, patterns, k, n - k)."""
+        """Return lower bounds over the ball for every pattern, shape (rows, patterns, k, n - k)."""
         mixing = [[end.squeeze(-1) for end in term.mixing] for term in terms]
         members = [_Scores(term, self.member, self.member_sign) for term in terms]
         bounds = []
@@ -91,7 +97,7 @@ class Pairs:
         return result if self.complete else result - self._turning(terms, mixing)
 
     def _turning(self, terms: list[GradientBounds], mixing: list[list[Tensor]]) -> Tensor:
-        """What `|phi| = t phi + 2 max(0, -t phi)` adds to the others' scores at most, (rows, 1, 1, n - k)."""
+        """Bound the part ``2 max(0, -t phi)`` of ``|phi| = t phi + 2 max(0, -t phi)``, shape (rows, 1, 1, n - k)."""
         (sign,) = self.other_signs
         index = self.other.flatten(1)
         lowest = []
@@ -105,36 +111,36 @@ class Pairs:
 def pair_bounds(
     terms: list[GradientBounds], top: Tensor, rest: Tensor, sign: Tensor, ranking: str, channels: int = 1
 ) -> Tensor:
-    r"""Lower bounds of ``score_r - score_a`` over the ball, for all r in `top` and a in `rest`.
+    r"""Compute lower bounds of ``score_r - score_a`` over the ball, for all r in `top` and a in `rest`.
 
-    Of magnitudes, :math:`|\phi_r| > |\phi_a|` follows from :math:`s \phi_r - \phi_a > 0` and
-    :math:`s \phi_r + \phi_a > 0` with the sign s that :math:`\phi_r` has at x; the bound is the lower of the two. Of
-    images with C channels, :class:`Pairs` has the 2^C patterns that this becomes.
+    For magnitudes, :math:`|\phi_r| > |\phi_a|` follows from :math:`s \phi_r - \phi_a > 0` and
+    :math:`s \phi_r + \phi_a > 0` with the sign s of :math:`\phi_r` at x; the bound is the lower of the two. For
+    images with C channels, :class:`RankPairs` has the 2^C patterns.
 
     Parameters
     ----------
     terms : list of GradientBounds
-        Of the attribution.
+        Bounds of the attribution.
     top : Tensor of shape (rows, k)
         Indices of the members.
     rest : Tensor of shape (rows, n - k)
         Indices of the others.
     sign : Tensor of shape (rows, channels * n)
-        Of the attribution at x, channel by channel; its values are read for magnitudes only.
+        Signs of the attribution at x, channel by channel; used for magnitudes only.
     ranking : {"magnitude", "signed"}
-        What is ranked.
+        Scores that are ranked.
     channels : int, default=1
-        How many entries, n apart, make a unit.
+        Number of entries of a unit, which are n apart.
 
     Returns
     -------
     Tensor of shape (rows, k, n - k)
     """
-    return Pairs.of(top, rest, sign, ranking, channels).bounds(terms).amin(dim=1)
+    return RankPairs.of(top, rest, sign, ranking, channels).bounds(terms).amin(dim=1)
 
 
 def _mixed(bounds: list[Tensor], mixing: list[list[Tensor]]) -> Tensor:
-    """Lower bound of ``sum_j rho_j y_j`` from those of every y_j: every rho at the end that hurts."""
+    """Bound ``sum_j rho_j y_j`` from below, from lower bounds of the y_j and with each rho at its worst-case endpoint."""
     total = torch.zeros_like(bounds[0])
     for bound, (low, high) in zip(bounds, mixing):
         total = total + bound * torch.where(bound > 0, low, high)
@@ -142,7 +148,7 @@ def _mixed(bounds: list[Tensor], mixing: list[list[Tensor]]) -> Tensor:
 
 
 class _Scores:
-    """Sums ``sum_c sign_c phi_c`` of one term, for every unit: entries and signs of shape (rows, channels, units)."""
+    """Forms of ``sum_c sign_c phi_c`` for every unit; entries and signs have shape (rows, channels, units)."""
 
     def __init__(self, term: GradientBounds, entries: Tensor, sign: Tensor) -> None:
         phi = term.phi
@@ -159,20 +165,20 @@ class _Scores:
         blocks = phi.blocks.values() if isinstance(phi, ZonotopeForm) else ()
         self.symbols = [summed(block) for block in blocks]
         self.errors: list[tuple[Tensor, Tensor]] = []
-        self.box: Tensor | None = None
+        self.remainder: Tensor | None = None
         if isinstance(phi, IntervalRemainderForm) and term.errors:
             self.errors = [(summed(weight.T[None]), error[:, None, :]) for weight, error in term.errors]
         elif isinstance(phi, IntervalRemainderForm):
-            self.box = summed(phi.e[..., None], sign.abs()).squeeze(-1)
+            self.remainder = summed(phi.e[..., None], sign.abs()).squeeze(-1)
 
     def widths(self, others: _Scores) -> Tensor | None:
-        """How much the linear parts of all differences of scores can be over the ball, (rows, k, n - k)."""
+        """Return the maxima over the ball of the linear parts of all differences of scores, shape (rows, k, n - k)."""
         if self.linear is None or others.linear is None:
             return None
         return self.ball.widths(self.linear, others.linear)
 
     def above(self, others: _Scores, number: int, widths: Tensor | None) -> Tensor:
-        """Lower bound of the score of that number minus every one of the others', (rows, n - k)."""
+        """Bound the score with index `number` minus each of the other scores from below, shape (rows, n - k)."""
 
         def gap(mine: Tensor, theirs: Tensor) -> Tensor:
             return mine[:, number : number + 1] - theirs
@@ -184,11 +190,11 @@ class _Scores:
             bound = bound - gap(mine, theirs).abs().sum(dim=-1)
         for (mine, error), (theirs, _) in zip(self.errors, others.errors):
             bound = bound - (gap(mine, theirs).abs() * error).sum(dim=-1)
-        if self.box is not None and others.box is not None:
-            bound = bound - self.box[:, number : number + 1] - others.box
+        if self.remainder is not None and others.remainder is not None:
+            bound = bound - self.remainder[:, number : number + 1] - others.remainder
         return bound
 
 
 def _rows(matrix: Tensor, index: Tensor) -> Tensor:
-    """The rows of every matrix of (rows, n, m) that its line of `index` names, (rows, indices, m)."""
+    """Select rows of every matrix: (rows, n, m) and an index of shape (rows, indices) to (rows, indices, m)."""
     return matrix.expand(len(index), -1, -1).gather(1, index[..., None].expand(-1, -1, matrix.shape[2]))

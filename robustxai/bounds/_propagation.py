@@ -2,7 +2,8 @@ r"""Bounds of a network's input gradient over a ball.
 
 Forward, layer by layer: :math:`z_l = \sum_j W_{lj} a_j + b_l`, :math:`a_l = f(z_l)`, :math:`s_l = f'(z_l)`. Backward,
 for an output ``w . z``: :math:`q_l = \sum_m W_{ml}^\top p_m`, :math:`p_l = s_l \odot q_l`, and the gradient is
-:math:`\sum_l W_{l0}^\top p_l` plus what x feeds straight into the output. Every quantity is a form of the same delta.
+:math:`\sum_l W_{l0}^\top p_l` plus the weight of a linear path from x to the output. Every quantity is a form of the
+same delta.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from robustxai.bounds._network import Affine, Network
 
 __all__ = ["METHODS", "Backward", "Forward", "backward", "forward", "relaxed_slope", "relaxed_value"]
 
-#: Method -> the forms it computes with, and whether activations follow their argument.
+#: Method -> class of forms, and True for secant relaxations of activations, False for constant ones.
 METHODS: dict[str, tuple[type[IntervalRemainderForm] | type[ZonotopeForm], bool]] = {
     "interval": (IntervalRemainderForm, False),
     "affine": (IntervalRemainderForm, True),
     "zonotope": (ZonotopeForm, True),
 }
-#: Below this width a secant is all rounding, and the slope in the middle is taken instead. In float32 it is the
-#: secant's own gradient that decides, which rounding enters divided by the width twice.
+#: Below this width the slope in the middle replaces the secant, which would be dominated by rounding. In float32 the
+#: secant's gradient is decisive: rounding enters it divided by the width squared.
 _NARROW = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 
 @dataclass(frozen=True)
 class Forward:
-    """Bounds of one forward pass: input, every layer's slope, logits; and the ranges of every z."""
+    """Bounds of one forward pass: input, slopes of every layer, logits, and the ranges of every z."""
 
     x: AffineForm
     slopes: list[AffineForm]
@@ -46,10 +47,10 @@ class Backward:
     Attributes
     ----------
     gradient : AffineForm
-        In x.
+        Gradient in x.
     units : list of (Tensor of shape (units, features), AffineForm of (rows, units))
-        The matrix W_l0 and p_l of every layer that x feeds: where errors are boxes, a bound on the difference of two
-        entries of the gradient is tighter before that matrix than after it.
+        W_l0 and p_l of every layer that is fed by x: with interval remainders, a bound on the difference of two entries
+        of the gradient is tighter before that matrix than after it.
     arriving : dict of int to AffineForm of (rows, units)
         q_l of every layer that the output depends on.
     """
@@ -68,7 +69,7 @@ def forward(network: Network, x: AffineForm, *, follow: bool) -> Forward:
         z = _affine(layer.inputs, values)
         lo, hi = _interval(layer.inputs, x, boxes)
         form_lo, form_hi = z.bounds()
-        # each is a proof, and so is their intersection; crossed by rounding it is a point
+        # both are bounds, and so is their intersection; if rounding empties it, it becomes a point
         lo, hi = torch.maximum(lo, form_lo), torch.minimum(hi, form_hi)
         hi = torch.maximum(lo, hi)
         f = layer.activation
@@ -90,7 +91,7 @@ def backward(network: Network, passed: Forward, head: Tensor) -> Backward:
     units: list[tuple[Tensor, AffineForm]] = []
     for source in range(len(network.layers), 0, -1):
         if source not in arriving:
-            continue  # a layer that nothing reads
+            continue  # a layer without readers
         p = passed.slopes[source - 1].times(arriving[source])
         for earlier, weight in network.layers[source - 1].inputs.weights.items():
             contribution = p.linear(weight.T)
@@ -115,7 +116,7 @@ def _affine(inputs: Affine, values: list[AffineForm]) -> AffineForm:
 
 
 def _interval(inputs: Affine, x: AffineForm, boxes: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Plain interval bounds; exact for what x feeds directly."""
+    """Compute plain interval bounds; exact for layers that depend on x alone."""
     low = high = inputs.bias
     for source, weight in inputs.weights.items():
         if source == 0:
@@ -134,7 +135,7 @@ def _secant(rise: Tensor, lo: Tensor, hi: Tensor, flat: Tensor) -> Tensor:
 
 
 def relaxed_value(f: ActivationBounds, z: AffineForm, lo: Tensor, hi: Tensor, follow: bool) -> AffineForm:
-    """``f(z)`` for z in the form and in [lo, hi]: a secant and what it misses."""
+    """Relax ``f(z)`` for z in the form and in [lo, hi]: secant plus remainder, or without `follow` a constant range."""
     at_lo, at_hi = f.value(lo), f.value(hi)
     if not follow:
         return z.relaxed(torch.zeros_like(lo), at_lo, at_hi, follow=False)
@@ -144,7 +145,7 @@ def relaxed_value(f: ActivationBounds, z: AffineForm, lo: Tensor, hi: Tensor, fo
 
 
 def relaxed_slope(f: ActivationBounds, z: AffineForm, lo: Tensor, hi: Tensor, follow: bool) -> AffineForm:
-    """``f'(z)``, likewise."""
+    """Relax ``f'(z)`` in the same way."""
     if not follow:
         return z.relaxed(torch.zeros_like(lo), *f.slope_range(lo, hi), follow=False)
     m = _secant(f.slope(hi) - f.slope(lo), lo, hi, torch.zeros_like(lo))
@@ -153,10 +154,10 @@ def relaxed_slope(f: ActivationBounds, z: AffineForm, lo: Tensor, hi: Tensor, fo
 
 
 def _points(lo: Tensor, hi: Tensor, touching: list[Tensor]) -> list[Tensor]:
-    """Where an offset can be extreme: the ends, and the touching points that lie between them.
+    """Return the points where an offset can be extreme: the ends, and the touching points between them.
 
-    An offset is stationary where it touches, so that its gradient needs none of the touching point's, which can be
-    infinite. A point outside is put on an end and moves with it; not by clamp, which gives no gradient where lo = hi.
+    An offset is stationary at a touching point, so that its gradient does not need that of the point, which can be
+    infinite. A point outside is moved to the nearer end and follows it; clamp would have no gradient where lo = hi.
     """
     return [lo, hi, *(torch.minimum(torch.maximum(p, lo), hi) for p in touching)]
 

@@ -1,8 +1,8 @@
-"""Follow one pass through a module, operation by operation, as affine functions between activations.
+"""Trace one pass through a module, operation by operation, as affine functions between activations.
 
 The module is called with a :class:`Symbol`, a tensor without data. Every torch operation on it, in a layer, a hook or a
-plain line of ``forward``, arrives at `__torch_function__` of the symbol alone: nothing of torch is patched, and other
-threads do not notice. What an operation does is read from its handler below; an operation without one is refused.
+plain line of ``forward``, is dispatched to `__torch_function__` of the symbol alone: nothing of torch is patched, and
+other threads are not affected. Handlers define the effect of operations; an operation without a handler is refused.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ __all__ = ["Affine", "Identity", "Layer", "Reading", "Symbol", "Value", "dense",
 
 #: Entries of the largest weight matrix (1 GB in float64); convolutions become matrices here.
 _MAX_ENTRIES = 2**27
-#: Rows of a symbol. An operation must treat them alike, which is tried with rows that differ.
+#: Rows of a symbol. An operation must treat them alike, which is checked with different rows.
 _N_ROWS = 3
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The identity matrix of size n, which is not written out where something multiplies it."""
+    """The identity matrix of size n, without its entries."""
 
     n: int
     like: Tensor
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the matrix."""
+        """Shape of the matrix."""
         return self.n, self.n
 
     def dense(self) -> Tensor:
-        """The matrix."""
+        """Return the matrix with its entries."""
         if self.n**2 > _MAX_ENTRIES:
             raise NotImplementedError(
-                f"An operation on {self.n:,} entries is too large for a certificate, which holds it as a matrix. A "
-                "linear layer may stand there, or sums of what is smaller."
+                f"An operation on {self.n:,} entries is too large for a certificate, which stores it as a matrix. "
+                "Use a linear layer, or sums of smaller operations."
             )
         return torch.eye(self.n, dtype=self.like.dtype, device=self.like.device)
 
 
 def dense(matrix: Tensor | Identity) -> Tensor:
-    """A matrix with its entries."""
+    """Return a matrix with its entries."""
     return matrix.dense() if isinstance(matrix, Identity) else matrix
 
 
@@ -62,7 +62,7 @@ class Affine:
     Parameters
     ----------
     weights : dict of int to Tensor of shape (n_out, n_j)
-        By source.
+        Matrices by source.
     bias : Tensor of shape (n_out,)
     """
 
@@ -70,19 +70,19 @@ class Affine:
     bias: Tensor
 
     def select(self, index: Tensor) -> Affine:
-        """The outputs of these numbers."""
+        """Return the outputs with these indices."""
         if len(index) == len(self.bias) and torch.equal(index, torch.arange(len(index), device=index.device)):
-            return self  # entries in their order: a new shape
+            return self  # the same entries in the same order
         return Affine({source: dense(weight)[index] for source, weight in self.weights.items()}, self.bias[index])
 
     def written_out(self) -> Affine:
-        """With all entries of all matrices."""
+        """Return the same function with all entries of all matrices."""
         return Affine({source: dense(weight) for source, weight in self.weights.items()}, self.bias)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """``a = f(z)`` for an affine z, entry by entry."""
+    """Units ``a = f(z)`` for an affine z, entry by entry."""
 
     inputs: Affine
     activation: ActivationBounds
@@ -90,14 +90,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Value:
-    """What a tensor holds, as an affine function of x and of the activations so far; `shape` is that of one row."""
+    """Content of a tensor as an affine function of x and of the activations so far; `shape` is that of one row."""
 
     affine: Affine
     shape: tuple[int, ...]
 
 
 class Symbol(Tensor):
-    """A tensor without data that knows its `Value`; made by `Reading.symbol`."""
+    """A tensor without data that carries its `Value`; made by `Reading.symbol`."""
 
     reading: Reading
     #: None once an in-place operation has changed another view of the same memory.
@@ -115,17 +115,17 @@ class Symbol(Tensor):
 
 
 class Reading:
-    """The layers that one pass has met.
+    """The trace of one pass: its layers so far.
 
     Parameters
     ----------
     name : str
-        Of the module, for messages.
+        Name of the module, for messages.
     like : Tensor
-        The type and device of all matrices.
+        Tensor with the type and device of all matrices.
     live : bool
-        Whether matrices keep the graph of the weights, and dropout and batch normalization are read as evaluation has
-        them although the module trains.
+        True keeps the graph of the weights in the matrices, and reads dropout and batch normalization as in evaluation
+        mode although the module trains.
     """
 
     def __init__(self, name: str, like: Tensor, live: bool) -> None:
@@ -135,26 +135,26 @@ class Reading:
         self.layers: list[Layer] = []
 
     def symbol(self, value: Value) -> Symbol:
-        """A tensor of `_N_ROWS` rows that holds `value`."""
+        """Make a tensor of `_N_ROWS` rows with that value."""
         data = torch.empty(_N_ROWS, *value.shape, dtype=self.like.dtype, device="meta")
         symbol = new_subclass(Symbol, data)
         symbol.reading, symbol.value, symbol.views = self, value, [symbol]
         return symbol
 
     def input(self, shape: tuple[int, ...]) -> Symbol:
-        """The input of the module."""
+        """Make the input of the module."""
         n = int(torch.tensor(shape).prod())
         return self.symbol(Value(Affine({0: self.eye(n)}, self.zeros(n)), shape))
 
     def apply(self, func: Any, symbols: list[Symbol], args: Any, kwargs: Any) -> Any:
-        """The result of an operation on symbols."""
+        """Compute the result of an operation on symbols."""
         handler = _HANDLERS.get(func)
         if handler is None:
             self.refuse(func)
         if not torch.is_grad_enabled():
             raise NotImplementedError(
-                f"{self.name} computes {operation_name(func)!r} without gradients (no_grad, or a function with a "
-                "derivative of its own): its explanation is not the derivative of what it computes."
+                f"{self.name} computes {operation_name(func)!r} without gradients (no_grad, or a function with its "
+                "own derivative): its explanation is not the derivative of its output."
             )
         for symbol in symbols:
             if symbol.value is None:
@@ -165,7 +165,7 @@ class Reading:
             bound = inspect.signature(handler).bind(self, *args, **kwargs)
         except TypeError as error:
             raise NotImplementedError(
-                f"No certificate knows the operation {operation_name(func)!r} with these arguments ({error}), in "
+                f"Certificates do not support the operation {operation_name(func)!r} with these arguments ({error}), in "
                 f"{self.name}."
             ) from error
         with self.computing():
@@ -178,29 +178,30 @@ class Reading:
             yield
 
     def refuse(self, func: Any) -> NoReturn:
-        """NotImplementedError that names the operation, or the layer of torch in which it happens."""
+        """Raise NotImplementedError with the name of the operation, or of the torch layer or activation around it."""
         layer = _calling_layer()
         record = None if layer is None else find_activation(type(layer))
         if record is not None and record.module is None:
             raise NotImplementedError(
-                f"No certificate knows the activation {type(layer).__name__}; give its record `bounds` "
+                f"Certificates do not support the activation {type(layer).__name__}; give its record `bounds` "
                 "(robustxai.activations.Activation)."
             )
-        if type(layer).__module__.startswith("torch.nn") and not isinstance(layer, nn.Sequential):  # which only calls
+        if type(layer).__module__.startswith("torch.nn") and not isinstance(layer, nn.Sequential):  # a mere container
             raise NotImplementedError(
-                f"No certificate knows the layer {type(layer).__name__}; known are linear layers, convolutions, "
-                "average pooling, batch normalization, sums and the activations softplus, sigmoid, tanh and ReLU."
+                f"Certificates do not support the layer {type(layer).__name__}; supported are linear layers, "
+                "convolutions, average pooling, batch normalization, sums and the activations softplus, sigmoid, tanh "
+                "and ReLU."
             )
-        raise NotImplementedError(f"No certificate knows the operation {operation_name(func)!r} in {self.name}.")
+        raise NotImplementedError(f"Certificates do not support the operation {operation_name(func)!r} in {self.name}.")
 
     def unreadable(self, reason: str) -> NoReturn:
-        """NotImplementedError: the module does something that is no fixed function of a row."""
+        """Raise NotImplementedError: the module is not a fixed function of each row."""
         raise NotImplementedError(f"{self.name} cannot be read as a fixed chain of layers: {reason}.")
 
-    # ---------------------------------------------------------------- what handlers are made of
+    # ---------------------------------------------------------------- building blocks of handlers
 
     def linear(self, function: Callable[[Tensor], Tensor], symbol: Symbol) -> Symbol:
-        """An affine function of rows; its matrix is read off the images of the columns."""
+        """Apply an affine function of rows; its matrix consists of the images of the columns."""
         value = self.of(symbol)
         origin = function(self.zeros(1, *value.shape))
         if len(origin) != 1 or origin.ndim < 2:
@@ -211,7 +212,7 @@ class Reading:
             if n_out * weight.shape[1] > _MAX_ENTRIES:
                 raise NotImplementedError(
                     f"A layer of {n_out:,} units fed by {weight.shape[1]:,} is too large for a certificate, which "
-                    "holds it as a matrix."
+                    "stores it as a matrix."
                 )
             images = function(dense(weight).T.reshape(-1, *value.shape)) - origin
             weights[source] = images.reshape(len(images), n_out).T.contiguous()
@@ -219,7 +220,7 @@ class Reading:
         return self.symbol(Value(Affine(weights, bias), tuple(origin.shape[1:])))
 
     def move(self, function: Callable[..., Any], symbols: Sequence[Symbol], views: bool) -> Any:
-        """An operation that moves entries without computing: found by what it does to their numbers."""
+        """Apply an operation that only moves entries, found by applying it to their indices."""
         values = [self.of(symbol) for symbol in symbols]
         sizes = [len(value.affine.bias) for value in values]
         starts = torch.tensor([0, *sizes]).cumsum(0)
@@ -247,14 +248,14 @@ class Reading:
         return type(moved)(taken(part) for part in moved)
 
     def activate(self, activation: ActivationBounds, symbol: Symbol) -> Symbol:
-        """A new layer."""
+        """Append a layer of units."""
         value = self.of(symbol)
         self.layers.append(Layer(value.affine.written_out(), activation))
         n = len(value.affine.bias)
         return self.symbol(Value(Affine({len(self.layers): self.eye(n)}, self.zeros(n)), value.shape))
 
     def in_place(self, symbol: Symbol, result: Symbol) -> Symbol:
-        """`symbol` once an operation has written `result` into its memory; its other views are unknown from then on."""
+        """Write `result` into the memory of `symbol`; its other views become unknown."""
         for view in symbol.views:
             view.value = None
         symbol.views = [symbol]
@@ -262,35 +263,33 @@ class Reading:
         return symbol
 
     def of(self, tensor: Any) -> Value:
-        """The value of a symbol."""
+        """Return the value of a symbol."""
         if not isinstance(tensor, Symbol) or tensor.value is None:
-            self.unreadable(
-                "an operation has the input where a weight should be, or a constant where the input should be"
-            )
+            self.unreadable("an operation has the input in place of a weight, or a constant in place of the input")
         return tensor.value
 
     def constant(self, operand: Any, shape: tuple[int, ...]) -> Tensor:
-        """A number, or a tensor without a batch axis of its own, for every entry of a row."""
+        """Expand a number, or a tensor without a batch axis, to the entries of a row."""
         constant = torch.as_tensor(operand, dtype=self.like.dtype, device=self.like.device)
         try:
             return constant.expand(1, *shape).reshape(-1)
         except RuntimeError as error:
             raise NotImplementedError(
-                f"No certificate knows a constant of shape {tuple(constant.shape)} with rows of shape {shape}, in "
+                f"Certificates do not support a constant of shape {tuple(constant.shape)} with rows of shape {shape}, in "
                 f"{self.name}."
             ) from error
 
     def eye(self, n: int) -> Identity:
-        """The identity."""
+        """Return the identity matrix."""
         return Identity(n, self.like)
 
     def zeros(self, *shape: int) -> Tensor:
-        """Zeros."""
+        """Return zeros."""
         return self.like.new_zeros(shape)
 
 
 def flat(arguments: Any) -> list[Any]:
-    """The entries of nested tuples and lists."""
+    """Return the entries of nested tuples and lists."""
     found: list[Any] = []
     for argument in arguments:
         if isinstance(argument, (tuple, list)):
@@ -301,7 +300,7 @@ def flat(arguments: Any) -> list[Any]:
 
 
 def _stacked(parts: list[Affine]) -> Affine:
-    """Outputs of several affine functions, one after the other."""
+    """Concatenate the outputs of several affine functions."""
     bias = torch.cat([part.bias for part in parts])
     sources = {source: weight.shape[1] for part in parts for source, weight in part.weights.items()}
     weights = {}
@@ -312,13 +311,13 @@ def _stacked(parts: list[Affine]) -> Affine:
 
 
 def operation_name(func: Any) -> str:
-    """The name of an operation of torch as people write it."""
+    """Return the usual name of a torch operation."""
     name = getattr(func, "__name__", str(func))
     return getattr(getattr(func, "__self__", None), "__name__", name) if name == "__get__" else name.strip("_")
 
 
 def _calling_layer() -> nn.Module | None:
-    """The innermost module whose ``forward`` is running."""
+    """Return the innermost module whose ``forward`` is running."""
     frame = sys._getframe(1)
     while frame is not None:
         owner = frame.f_locals.get("self")
@@ -333,7 +332,7 @@ def _device(symbol: Symbol) -> torch.device:
 
 
 _T = torch.Tensor
-#: What a forward may ask of the shape and the type; answered by torch.
+#: Queries of shape and type, which torch answers.
 _INSPECTIONS: dict[Any, Callable[..., Any]] = {
     **{
         getattr(_T, name).__get__: getattr(_T, name).__get__
@@ -351,12 +350,12 @@ _INSPECTIONS: dict[Any, Callable[..., Any]] = {
     _T.is_mps.__get__: lambda symbol: _device(symbol).type == "mps",  # type: ignore[attr-defined]
 }  # fmt: skip
 
-#: What is known of an operation: its handler takes the reading, then what the operation takes.
+#: Operation -> handler, which takes the reading and then the arguments of the operation.
 _HANDLERS: dict[Any, Callable[..., Any]] = {}
 
 
 def handles(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the handler of operations of torch."""
+    """Register the handler of torch operations."""
 
     def register(handler: Callable[..., Any]) -> Callable[..., Any]:
         _HANDLERS.update(dict.fromkeys(functions, handler))

@@ -17,9 +17,9 @@ from robustxai.bounds import (
     MAX_CHANNELS,
     METHODS,
     Ball,
-    Curvature,
+    CurvatureBounds,
     Network,
-    Pairs,
+    RankPairs,
     bound_attribution,
     check_explainer,
     check_reading,
@@ -147,17 +147,17 @@ class Problem:
         kept = proven.all(dim=1)  # a pair is proven when each of its sign patterns is, by any method
         return proven_overlap(kept), kept.sum(dim=(1, 2))
 
-    def _pairs(self, rows: Tensor) -> Pairs:
+    def _pairs(self, rows: Tensor) -> RankPairs:
         attribution = self.explanation[rows]
         inside = top_k_mask(unit_scores(attribution, self.ranking), self.k)
         order = (~inside).to(torch.int8).sort(dim=1, stable=True).indices
         sign = attribution.flatten(1).sign()
-        return Pairs.of(order[:, : self.k], order[:, self.k :], sign, self.ranking, self.channels)
+        return RankPairs.of(order[:, : self.k], order[:, self.k :], sign, self.ranking, self.channels)
 
     def _ball(self, radius: Tensor) -> Ball:
         return Ball(radius, self.threat.norm, self.x.shape[1])
 
-    def _proven(self, method: str, rows: Tensor, radius: Tensor, pairs: Pairs) -> Tensor:
+    def _proven(self, method: str, rows: Tensor, radius: Tensor, pairs: RankPairs) -> Tensor:
         """Prove sign patterns of pairs; True where proven, shape (rows, patterns, k, n - k)."""
         if method == "curvature":
             shape = (len(rows), len(pairs.other_signs), self.k, self.n_units - self.k)
@@ -171,7 +171,7 @@ class Problem:
             sizes = [term.mixing[1] * term.phi.c.abs().amax(dim=1)[:, None, None] for term in terms]
             return pairs.bounds(terms) > self._slack(torch.stack(sizes).sum(dim=0)[:, None])
 
-    def _curved(self, rows: Tensor, radius: Tensor, pairs: Pairs, proven: Tensor, whole: bool) -> Tensor:
+    def _curved(self, rows: Tensor, radius: Tensor, pairs: RankPairs, proven: Tensor, whole: bool) -> Tensor:
         """Add the pairs that curvature proves to `proven`."""
         where = (~proven).nonzero()
         directions = pairs.directions(where)
@@ -184,7 +184,7 @@ class Problem:
 
         assert isinstance(self.explainer, Gradient)  # `_methods` has seen to it
         with torch.no_grad():
-            curvature = Curvature(
+            curvature = CurvatureBounds(
                 self.network, self.explainer.output, self.x[rows], self.target[rows], self.scale, self._ball(radius)
             )
             threshold = self._slack(curvature.sizes)[directions.row]

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from torch import nn
 
-from robustxai.bounds import Ball, Curvature, Pairs, read_network
+from robustxai.bounds import Ball, CurvatureBounds, RankPairs, read_network
 from robustxai.explainers import Gradient
 
 ACTIVATIONS = {
@@ -83,9 +83,9 @@ def curvature_bounds(clf, X, top, rest, ranking, epsilon, norm, channels=1):
     network = read_network(clf.module_, X.shape[1:])
     ball = Ball(torch.full((len(x), 1), epsilon, dtype=torch.float64), str(norm), x.shape[1])
     sign = torch.from_numpy(clf.explain(X)).flatten(1).sign()
-    pairs = Pairs.of(top, rest, sign, ranking, channels)
+    pairs = RankPairs.of(top, rest, sign, ranking, channels)
     shape = len(x), len(pairs.other_signs), top.shape[1], rest.shape[1]
-    curvature = Curvature(
+    curvature = CurvatureBounds(
         network, clf.explainer_.output, x, clf.encode_target(X), torch.ones(x.shape[1]).double(), ball
     )
     bounds = curvature.bounds(pairs.directions(torch.ones(shape).nonzero()), torch.zeros(int(np.prod(shape))).double())

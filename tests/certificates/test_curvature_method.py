@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from robustxai import SoftplusClassifier
-from robustxai.bounds import Ball, Curvature, Directions, read_network
+from robustxai.bounds import Ball, CurvatureBounds, SparseDirections, read_network
 from robustxai.certificates import certified_radius, certify_top_k
 from robustxai.explainers import GradientTimesInput
 from robustxai.nets import MLP
@@ -44,7 +44,7 @@ def case(request):
 def directions(d):
     """Three for the first row, two for the second."""
     v = torch.randn(5, d, dtype=torch.float64)
-    return v, Directions(torch.tensor([0, 0, 0, 1, 1]), torch.arange(d).expand(5, d), v)
+    return v, SparseDirections(torch.tensor([0, 0, 0, 1, 1]), torch.arange(d).expand(5, d), v)
 
 
 def along(net, point, target, v):
@@ -59,7 +59,7 @@ def dual(vector, norm):
 
 def rates(net, x, scale, norm, epsilon, asked):
     ball = Ball(torch.full((len(x), 1), epsilon, dtype=torch.float64), norm, x.shape[1])
-    curvature = Curvature(read_network(net, x.shape[1:]), "logit", x, torch.tensor([1, 1]), scale, ball)
+    curvature = CurvatureBounds(read_network(net, x.shape[1:]), "logit", x, torch.tensor([1, 1]), scale, ball)
     return curvature, curvature._rates(asked, 1.0)[0]
 
 
@@ -106,9 +106,9 @@ def test_shorter_steps_give_more_and_never_more_than_there_is():
             layer.weight.copy_(torch.as_tensor(value).expand_as(layer.weight))
             layer.bias.zero_()
     x = torch.tensor([[3.0]], dtype=torch.float64)
-    one = Directions(torch.tensor([0]), torch.tensor([[0]]), torch.ones(1, 1, dtype=torch.float64))
+    one = SparseDirections(torch.tensor([0]), torch.tensor([[0]]), torch.ones(1, 1, dtype=torch.float64))
     ball = Ball(torch.full((1, 1), 3.0, dtype=torch.float64), "2", 1)
-    curvature = Curvature(read_network(net, (1,)), "logit", x, torch.tensor([1]), torch.ones(1).double(), ball)
+    curvature = CurvatureBounds(read_network(net, (1,)), "logit", x, torch.tensor([1]), torch.ones(1).double(), ball)
     truth = 2 * torch.sigmoid(x - 3.0).item()
     single, fine = (
         curvature.bounds(one, torch.tensor([threshold], dtype=torch.float64)).item()
@@ -130,15 +130,17 @@ def test_a_relu_that_may_switch_proves_nothing_and_one_that_may_not_proves_all()
         net[2].weight.copy_(torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]))
         net[2].bias.zero_()
     x = torch.zeros(1, 2, dtype=torch.float64)
-    asked = Directions(torch.tensor([0, 0]), torch.tensor([[0], [1]]), torch.tensor([[1.0], [2.0]]).double())
+    asked = SparseDirections(torch.tensor([0, 0]), torch.tensor([[0], [1]]), torch.tensor([[1.0], [2.0]]).double())
     for radius, expected in ((0.4, [1.0, 2.0]), (0.6, [-np.inf, -np.inf])):
         ball = Ball(torch.full((1, 1), radius, dtype=torch.float64), "2", 2)
-        curvature = Curvature(read_network(net, (2,)), "logit", x, torch.tensor([1]), torch.ones(2).double(), ball)
+        curvature = CurvatureBounds(
+            read_network(net, (2,)), "logit", x, torch.tensor([1]), torch.ones(2).double(), ball
+        )
         assert curvature.bounds(asked, torch.zeros(2).double()).tolist() == expected
     # unit 0 is frozen in the ball: what may switch does not move along the second feature
     scale = torch.tensor([1.0, 0.0], dtype=torch.float64)
     ball = Ball(torch.full((1, 1), 3.0, dtype=torch.float64), "2", 2)
-    curvature = Curvature(read_network(net, (2,)), "logit", x, torch.tensor([1]), scale, ball)
+    curvature = CurvatureBounds(read_network(net, (2,)), "logit", x, torch.tensor([1]), scale, ball)
     assert curvature.bounds(asked, torch.zeros(2).double()).tolist() == [-np.inf, 2.0]
 
 

@@ -280,5 +280,5 @@ def test_what_has_no_certificate_says_so(fitted):
     three = Fitted(random_net(0, 1, "softplus", 3), IntegratedGradients(n_points=2), 3)
     with pytest.raises(NotImplementedError, match="explain the logit instead"):
         certify_top_k(three, X[:2, :6], k=2)
-    with pytest.raises(NotImplementedError, match="No certificate knows the explainer"):
+    with pytest.raises(NotImplementedError, match="Certificates do not support the explainer"):
         certify_top_k(Fitted(random_net(0, 1, "softplus", 2), lambda *a, **k: Gradient()(*a, **k)), X[:2, :6], k=2)

@@ -7,10 +7,10 @@ from torch import nn
 
 from robustxai import SoftplusClassifier
 from robustxai.bounds import _attribution, _curvature, bound_attribution, read_network
-from robustxai.bounds._axes import directions_seen
-from robustxai.bounds._curvature import Curvature
+from robustxai.bounds._curvature import CurvatureBounds
 from robustxai.bounds._forms import Ball
-from robustxai.bounds._pairs import Pairs
+from robustxai.bounds._pairs import RankPairs
+from robustxai.bounds._subspace import subspace_basis
 from robustxai.certificates import certify_smoothed_top_k, certify_top_k
 from robustxai.explainers import Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 
@@ -65,7 +65,7 @@ def rows():
 
 def pairs(attribution):
     order = attribution.abs().argsort(dim=1, descending=True)
-    return Pairs.of(order[:, :3], order[:, 3:], attribution.sign(), "magnitude")
+    return RankPairs.of(order[:, :3], order[:, 3:], attribution.sign(), "magnitude")
 
 
 def bounds(net, scale, norm, method, explainer):
@@ -83,7 +83,7 @@ def bounds(net, scale, norm, method, explainer):
 def test_bounds_are_those_of_all_axes(net, scale, norm, method, explainer, monkeypatch):
     seen, parts = bounds(net, scale, norm, method, explainer)
     assert all(A is None or A.shape[-1] <= N // 2 for A in parts)
-    monkeypatch.setattr(_attribution, "directions_seen", lambda *args: None)
+    monkeypatch.setattr(_attribution, "subspace_basis", lambda *args: None)
     whole, parts = bounds(net, scale, norm, method, explainer)
     assert all(A is None or A.shape[-1] == N for A in parts)
     torch.testing.assert_close(seen, whole, rtol=1e-9, atol=1e-12)
@@ -97,7 +97,7 @@ def test_explainers_that_read_the_input_itself_take_all_axes(explainer):
 
 def test_a_wide_first_layer_takes_all_axes():
     network = read_network(nn.Sequential(nn.Linear(N, N), nn.Tanh(), nn.Linear(N, 2)), (N,))
-    assert directions_seen(network, torch.ones(N).double()) is None
+    assert subspace_basis(network, torch.ones(N).double()) is None
 
 
 @pytest.mark.parametrize("norm", ["2", "inf"])
@@ -106,7 +106,7 @@ def test_curvature(net, scale, norm, monkeypatch):
     ball = Ball(torch.tensor([[0.1], [0.3], [1e-3]], dtype=torch.float64), norm, N)
 
     def found():
-        curvature = Curvature(network, "probability", x, target, scale, ball)
+        curvature = CurvatureBounds(network, "probability", x, target, scale, ball)
         attribution = torch.stack([m[0].squeeze(-1) * g for g, m in zip(curvature.gradients, curvature.mixing)]).sum(0)
         some = pairs(attribution)
         where = torch.ones(3, 2, 3, N - 3, dtype=torch.bool).nonzero()
@@ -116,7 +116,7 @@ def test_curvature(net, scale, norm, monkeypatch):
     seen = found()
     monkeypatch.setattr(_curvature, "_MOST_FEATURES", N - 1)
     coarse = found()
-    monkeypatch.setattr(_curvature, "directions_seen", lambda *args: None)
+    monkeypatch.setattr(_curvature, "subspace_basis", lambda *args: None)
     whole = found()
     torch.testing.assert_close(seen, whole, rtol=1e-8, atol=1e-10)
     if norm == "2":
@@ -142,7 +142,7 @@ def test_certificates_hold_and_are_those_of_all_axes(norm, monkeypatch):
         overlap = np.array([len(set(a) & set(b)) / 3 for a, b in zip(before, after, strict=True)])
         assert (overlap >= seen.precision_at_k - 1e-12).all()
     for place in (_attribution, _curvature):
-        monkeypatch.setattr(place, "directions_seen", lambda *args: None)
+        monkeypatch.setattr(place, "subspace_basis", lambda *args: None)
     whole = certify_top_k(clf, X[:20], k=3, epsilon=epsilon, norm=norm)
     np.testing.assert_array_equal(seen.precision_at_k, whole.precision_at_k)
     np.testing.assert_array_equal(seen.n_proven_pairs, whole.n_proven_pairs)
