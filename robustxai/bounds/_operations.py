@@ -15,7 +15,7 @@ from robustxai.bounds._symbol import Affine, Identity, Reading, Symbol, Value, f
 
 __all__: list[str] = []
 
-#: torch's softplus is linear where beta z exceeds its threshold; from 20 on the error is negligible (2e-9 in the slope).
+#: torch's softplus is linear where beta z exceeds its threshold. From 20 on the error is rounding (2e-9 in the slope).
 _LEAST_THRESHOLD = 20.0
 _T = torch.Tensor
 
@@ -279,8 +279,8 @@ def _softplus(read: Reading, input: Any, beta: Any = 1.0, threshold: Any = 20.0)
         read.unreadable("a parameter of softplus depends on the input")
     if not float(threshold) >= _LEAST_THRESHOLD:
         raise NotImplementedError(
-            f"Certificates do not support softplus with threshold={float(threshold):g}: its slope jumps where it becomes "
-            f"linear. Use the default of {_LEAST_THRESHOLD:g} or more."
+            f"Certificates do not support softplus with threshold={float(threshold):g}: its slope jumps where it "
+            f"becomes linear. Use the default of {_LEAST_THRESHOLD:g} or more."
         )
     if not float(beta) > 0:
         raise NotImplementedError(

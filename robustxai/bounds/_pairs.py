@@ -140,7 +140,7 @@ def pair_bounds(
 
 
 def _mixed(bounds: list[Tensor], mixing: list[list[Tensor]]) -> Tensor:
-    """Bound ``sum_j rho_j y_j`` from below, from lower bounds of the y_j and with each rho at its worst-case endpoint."""
+    """Bound ``sum_j rho_j y_j`` from below by bounds of the y_j, with each rho at its worst-case endpoint."""
     total = torch.zeros_like(bounds[0])
     for bound, (low, high) in zip(bounds, mixing):
         total = total + bound * torch.where(bound > 0, low, high)

@@ -165,8 +165,8 @@ class Reading:
             bound = inspect.signature(handler).bind(self, *args, **kwargs)
         except TypeError as error:
             raise NotImplementedError(
-                f"Certificates do not support the operation {operation_name(func)!r} with these arguments ({error}), in "
-                f"{self.name}."
+                f"Certificates do not support the operation {operation_name(func)!r} with these arguments ({error}), "
+                f"in {self.name}."
             ) from error
         with self.computing():
             return handler(*bound.args, **bound.kwargs)
@@ -275,8 +275,8 @@ class Reading:
             return constant.expand(1, *shape).reshape(-1)
         except RuntimeError as error:
             raise NotImplementedError(
-                f"Certificates do not support a constant of shape {tuple(constant.shape)} with rows of shape {shape}, in "
-                f"{self.name}."
+                f"Certificates do not support a constant of shape {tuple(constant.shape)} with rows of shape {shape}, "
+                f"in {self.name}."
             ) from error
 
     def eye(self, n: int) -> Identity:

@@ -116,7 +116,7 @@ def test_the_written_out_passes_are_autograd(activation, x):
     passes = MLPPasses.of(module)
     value = objective(passes, x, target)
     value.backward()
-    passes.backward()
+    passes.finish_backward()
     for parameter, expected in zip(module.parameters(), by_autograd(module, x, target), strict=True):
         torch.testing.assert_close(parameter.grad, expected, rtol=1e-9, atol=1e-11)
 
@@ -127,7 +127,7 @@ def test_stacks_are_the_single_networks(activation, x):
     stack = StackedMLP(modules)
     value = objective(stack, x.expand(2, -1, -1), target.expand(2, -1))
     value.backward()
-    stack.backward()
+    stack.finish_backward()
     for number, module in enumerate(modules):
         expected = dict(zip(map(id, module.parameters()), by_autograd(module, x, target)))
         for stacked, parameter in zip(stack.parameters(), stack.parameters_of(module), strict=True):
