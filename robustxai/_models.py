@@ -142,7 +142,7 @@ def unwrap(
     return _checked(model, needed, what, way, role), before
 
 
-def check_model(estimator: FittedClassifier, *, needs: Iterable[str], what: str) -> ExplainableClassifier:
+def check_model(estimator: FittedClassifier | None, *, needs: Iterable[str], what: str) -> ExplainableClassifier:
     """`estimator` itself, which may be any fitted classifier or Pipeline, once it is found to have what is needed."""
     _check_object(estimator, what)
     if isinstance(estimator, BaseSearchCV):

@@ -32,6 +32,7 @@ from typing_extensions import Self
 
 if TYPE_CHECKING:
     from robustxai.engine import ExplainedBatch
+    from robustxai.perturbation import ThreatModel
 
 __all__ = [
     "AbideSite",
@@ -213,8 +214,8 @@ class ExplainableClassifier(ExplainingClassifier, Protocol):
 
 
 @runtime_checkable
-class FittedSearch(Protocol):
-    """A fitted search over hyper-parameters, such as ``GridSearchCV`` or ``BatchedSearchCV``."""
+class FittedSearch(FittedClassifier, Protocol):
+    """A fitted search for a classifier over hyper-parameters, such as ``GridSearchCV`` or ``BatchedSearchCV``."""
 
     @property
     def best_estimator_(self) -> Any:
@@ -276,6 +277,8 @@ class Attack(Protocol):
         Size of the top set.
     ranking : {"magnitude", "signed"}
         Scores that are ranked.
+    threat : ThreatModel or None
+        Perturbations that the attacker may make.
     batch_size : int or None
         Rows that are searched at once.
     """
@@ -288,6 +291,11 @@ class Attack(Protocol):
     @property
     def ranking(self) -> Ranking:
         """Scores that are ranked."""
+        ...
+
+    @property
+    def threat(self) -> ThreatModel | None:
+        """Perturbations that the attacker may make."""
         ...
 
     @property

@@ -50,7 +50,7 @@ from robustxai.attacks._unexplained import Lenient, asked_twice, lenient, unexpl
 from robustxai.engine import has_piecewise_linear, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
-from robustxai.protocols import Ranking
+from robustxai.protocols import Estimator, Ranking
 from robustxai.ranking import RANKING, clip_k, count_units
 
 __all__ = ["AutoExplanationAttack"]
@@ -171,7 +171,7 @@ class AutoExplanationAttack(AttackTransformer):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: Estimator | None = None,
         *,
         k: int = 8,
         ranking: Ranking = "magnitude",

@@ -31,7 +31,7 @@ from robustxai.attacks._unexplained import (
 from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softplus_surrogate, stackable
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import PerturbationSet
-from robustxai.protocols import Ranking
+from robustxai.protocols import Estimator, Ranking, Seed
 from robustxai.ranking import RANKING, clip_k, count_units
 from robustxai.training import draw_seed, small_net_threads
 
@@ -85,13 +85,13 @@ class BaseAttack(AttackTransformer):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: Estimator | None = None,
         *,
         k: int = 8,
         ranking: Ranking = "magnitude",
         max_iter: int = 100,
         max_probability_change: float | None = None,
-        random_state: int | np.random.RandomState | None = 0,
+        random_state: Seed = 0,
         **params: Any,
     ) -> None:
         super().__init__(estimator, **params)

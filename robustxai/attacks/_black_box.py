@@ -16,6 +16,7 @@ from typing_extensions import Self
 from robustxai._arguments import Function, check_arguments
 from robustxai._frames import aligned, is_table, like
 from robustxai._models import check_model
+from robustxai.protocols import FittedClassifier
 
 __all__ = ["BlackBox"]
 
@@ -62,7 +63,9 @@ class BlackBox(ClassifierMixin, BaseEstimator):
         )
     }
 
-    def __init__(self, estimator: Any = None, explainer: Callable[[np.ndarray], Any] | None = None) -> None:
+    def __init__(
+        self, estimator: FittedClassifier | None = None, explainer: Callable[[np.ndarray], Any] | None = None
+    ) -> None:
         self.estimator = estimator
         self.explainer = explainer
 
@@ -79,7 +82,7 @@ class BlackBox(ClassifierMixin, BaseEstimator):
     @property
     def classes_(self) -> np.ndarray:
         """Of the model."""
-        return np.asarray(self.estimator.classes_)
+        return np.asarray(self.estimator.classes_)  # type: ignore[union-attr]
 
     @property
     def module_(self) -> nn.Module:
@@ -93,7 +96,7 @@ class BlackBox(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities, shape (n_samples, n_classes)."""
-        return np.asarray(self.estimator.predict_proba(self._named(X)))
+        return np.asarray(self.estimator.predict_proba(self._named(X)))  # type: ignore[union-attr]
 
     def predict(self, X: Any) -> np.ndarray:
         """Labels, shape (n_samples,)."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference
+from robustxai.protocols import Estimator
 from robustxai.ranking import top_k_set
 
 __all__ = ["BoundaryMarginAttack"]
@@ -36,7 +37,7 @@ class BoundaryMarginAttack(GradientAttack):
 
     _constraints = {"n_boundary": COUNT}
 
-    def __init__(self, estimator: Any = None, *, n_boundary: int = 3, **params: Any) -> None:
+    def __init__(self, estimator: Estimator | None = None, *, n_boundary: int = 3, **params: Any) -> None:
         super().__init__(estimator, **params)
         self.n_boundary = n_boundary
 

@@ -15,6 +15,7 @@ from robustxai.engine import of_rows, set_beta, stackable
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import Explainer
 from robustxai.perturbation import input_gradient
+from robustxai.protocols import Estimator
 
 __all__ = ["NO_DERIVATIVE", "N_ASKED", "GradientAttack", "lacks_derivative"]
 
@@ -88,7 +89,7 @@ class GradientAttack(BaseAttack):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: Estimator | None = None,
         *,
         step_size: float | None = None,
         momentum: float = 0.75,

@@ -10,6 +10,7 @@ from torch import Tensor
 from robustxai._arguments import NOT_NEGATIVE, Choice
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference, Search
+from robustxai.protocols import Estimator
 
 __all__ = ["MultiObjectiveAttack"]
 
@@ -65,7 +66,7 @@ class MultiObjectiveAttack(GradientAttack):
     _constraints = {"weighting": Choice(("lagrangian", "descent_ascent", "hedge")), "kappa": NOT_NEGATIVE}
 
     def __init__(
-        self, estimator: Any = None, *, weighting: str = "lagrangian", kappa: float = 0.0, **params: Any
+        self, estimator: Estimator | None = None, *, weighting: str = "lagrangian", kappa: float = 0.0, **params: Any
     ) -> None:
         super().__init__(estimator, **params)
         self.weighting = weighting

@@ -11,6 +11,7 @@ from robustxai._arguments import POSITIVE, Number
 from robustxai.attacks._boundary_margin import BoundaryMarginAttack
 from robustxai.attacks._search import Search, observe
 from robustxai.attacks._unexplained import Lenient
+from robustxai.protocols import Estimator
 
 __all__ = ["NESAttack"]
 
@@ -44,7 +45,9 @@ class NESAttack(BoundaryMarginAttack):
 
     _constraints = {"n_draws": Number(2, integer=True), "smoothing": POSITIVE}
 
-    def __init__(self, estimator: Any = None, *, n_draws: int = 20, smoothing: float = 0.1, **params: Any) -> None:
+    def __init__(
+        self, estimator: Estimator | None = None, *, n_draws: int = 20, smoothing: float = 0.1, **params: Any
+    ) -> None:
         super().__init__(estimator, **params)
         self.n_draws = n_draws
         self.smoothing = smoothing

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, FLAG, POSITIVE, SEED, optional
 from robustxai.attacks._prediction import PredictionAttack
 from robustxai.perturbation import PerturbationSet
+from robustxai.protocols import Estimator, Seed
 from robustxai.training import draw_seed
 
 __all__ = ["PGD"]
@@ -50,12 +50,12 @@ class PGD(PredictionAttack):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: Estimator | None = None,
         *,
         max_iter: int = 40,
         step_size: float | None = None,
         random_start: bool = True,
-        random_state: int | np.random.RandomState | None = 0,
+        random_state: Seed = 0,
         **params: Any,
     ) -> None:
         super().__init__(estimator, **params)

@@ -10,6 +10,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference
+from robustxai.protocols import Estimator
 
 __all__ = ["PromotionAttack"]
 
@@ -32,7 +33,7 @@ class PromotionAttack(GradientAttack):
 
     _constraints = {"rank": COUNT}
 
-    def __init__(self, estimator: Any = None, *, rank: int = 1, **params: Any) -> None:
+    def __init__(self, estimator: Estimator | None = None, *, rank: int = 1, **params: Any) -> None:
         super().__init__(estimator, **params)
         self.rank = rank
 

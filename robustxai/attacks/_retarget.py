@@ -7,6 +7,7 @@ from typing import Any
 from sklearn.base import clone
 
 from robustxai._arguments import Either, Has, Nothing
+from robustxai.protocols import Attack, Estimator
 
 __all__ = ["ATTACK", "OPTIONAL_ATTACK", "retarget"]
 
@@ -20,7 +21,7 @@ ATTACK = Has(
 OPTIONAL_ATTACK = Either((ATTACK, Nothing()), words=ATTACK.words, advice=ATTACK.advice)
 
 
-def retarget(attack: Any, estimator: Any, k: int | None = None) -> Any:
+def retarget(attack: Attack, estimator: Estimator, k: int | None = None) -> Any:
     """A copy of `attack` on `estimator`, with `k` unless that is None."""
     ATTACK.check("attack", attack)
     changed = {} if k is None else {"k": k}

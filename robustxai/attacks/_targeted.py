@@ -17,6 +17,7 @@ from robustxai._switches import own_switches
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Reference
+from robustxai.protocols import Estimator
 from robustxai.ranking import top_k_indices, top_k_mask, unit_scores, unit_shape
 
 __all__ = ["TargetedManipulation"]
@@ -68,7 +69,7 @@ class TargetedManipulation(GradientAttack):
 
     def __init__(
         self,
-        estimator: Any = None,
+        estimator: Estimator | None = None,
         *,
         target_units: Sequence[int] | Sequence[str] | np.ndarray | None = None,
         **params: Any,

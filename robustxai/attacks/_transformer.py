@@ -22,6 +22,7 @@ from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
 from robustxai.engine import frozen, rows_at_once
 from robustxai.perturbation import PerturbationSet, ThreatModel
+from robustxai.protocols import Estimator
 
 __all__ = ["AttackTransformer"]
 
@@ -56,7 +57,12 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     }
 
     def __init__(
-        self, estimator: Any = None, *, threat: ThreatModel | None = None, batch_size: int | None = None, **unknown: Any
+        self,
+        estimator: Estimator | None = None,
+        *,
+        threat: ThreatModel | None = None,
+        batch_size: int | None = None,
+        **unknown: Any,
     ) -> None:
         self._refuse(unknown)
         self.estimator = estimator

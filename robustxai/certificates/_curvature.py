@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from robustxai.activations import ActivationBounds
 from robustxai.bounds import Network, check_reading, read_network
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.explainers import Gradient
+from robustxai.protocols import Estimator
 
 __all__ = ["curvature_bound"]
 
@@ -25,7 +25,7 @@ _SOFTMAX_CURVATURE = 8 / 27
 
 
 @own_switches()
-def curvature_bound(estimator: Any) -> float:
+def curvature_bound(estimator: Estimator) -> float:
     r"""Proven upper bound on :math:`\|H(x)\|_2` for all inputs x and all classes.
 
     .. math::

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from robustxai._arguments import checked
 from robustxai.datasets._base import PathLike
 from robustxai.datasets._image_source import IMAGE_ARGUMENTS, ImageSource, image_arrays, load_images
-from robustxai.protocols import Subset
+from robustxai.protocols import Seed, Subset
 
 __all__ = ["load_cifar10"]
 
@@ -42,7 +40,7 @@ def load_cifar10(
     subset: Subset = "train",
     classes: Iterable[int | str] | None = None,
     n_rows: int | None = None,
-    random_state: int | np.random.RandomState | None = 0,
+    random_state: Seed = 0,
     return_X_y: bool = False,
 ) -> Any:
     """Load a subset of CIFAR-10: 15,000 training and 5,000 test photographs, balanced.

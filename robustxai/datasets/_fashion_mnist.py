@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from robustxai._arguments import checked
 from robustxai.datasets._base import PathLike
 from robustxai.datasets._image_source import IMAGE_ARGUMENTS, ImageSource, image_arrays, load_images
-from robustxai.protocols import Subset
+from robustxai.protocols import Seed, Subset
 
 __all__ = ["load_fashion_mnist"]
 
@@ -49,7 +47,7 @@ def load_fashion_mnist(
     subset: Subset = "train",
     classes: Iterable[int | str] | None = None,
     n_rows: int | None = None,
-    random_state: int | np.random.RandomState | None = 0,
+    random_state: Seed = 0,
     return_X_y: bool = False,
 ) -> Any:
     """Load Fashion-MNIST: 60,000 training and 10,000 test images of clothes, in the original order.

@@ -14,7 +14,7 @@ from robustxai._arguments import COUNT, FLAG, SEED, Choice, Either, Has, Instanc
 from robustxai._validation import nearest_name
 from robustxai.datasets._array_source import Arrays, ArraySource, Spec, sealed_npz, to_npz
 from robustxai.datasets._base import HOME, PathLike, fetch
-from robustxai.protocols import Subset
+from robustxai.protocols import Seed, Subset
 
 __all__ = ["IMAGE_ARGUMENTS", "ImageSource", "image_arrays", "load_images", "stratified_subset"]
 
@@ -95,7 +95,7 @@ def load_images(
     subset: Subset,
     classes: Iterable[int | str] | None,
     n_rows: int | None,
-    random_state: Any,
+    random_state: Seed,
     return_X_y: bool,
 ) -> Any:
     """What every loader of images does; the arguments are those of the loaders."""
@@ -140,7 +140,7 @@ def _labels_of(classes: Iterable[int | str], names: tuple[str, ...]) -> list[int
     return labels
 
 
-def stratified_subset(y: np.ndarray, n_rows: int, random_state: Any) -> np.ndarray:
+def stratified_subset(y: np.ndarray, n_rows: int, random_state: Seed) -> np.ndarray:
     """`n_rows` ascending positions in `y`, drawn at random, with the classes in the shares that they have in `y`.
 
     The r-th drawn of the n_c samples of a class has the key (r - 1/2) / n_c, and the lowest keys are taken: so the

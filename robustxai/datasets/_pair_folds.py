@@ -12,6 +12,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 
 from robustxai._arguments import SEED, Number, Rows, checked, optional
 from robustxai.datasets._pairs import N_PAIRS, Pairs, make_pairs
+from robustxai.protocols import Seed
 
 __all__ = ["PairFold", "pair_folds"]
 
@@ -51,7 +52,7 @@ def pair_folds(
     stratify: ArrayLike | None = None,
     n_train_pairs: int | str | None = None,
     n_held_out_pairs: int | str | None = None,
-    random_state: int | np.random.RandomState | None = 0,
+    random_state: Seed = 0,
 ) -> Iterator[PairFold]:
     """Split the samples, not the pairs, and pair them in each part: three folds train, one validates, one tests.
 

@@ -10,6 +10,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 
 from robustxai._arguments import SEED, Choice, Either, Nothing, Number, Rows, checked, optional
 from robustxai.datasets._pair_rounds import draw_pairs
+from robustxai.protocols import Seed
 
 __all__ = ["Pairs", "make_pairs"]
 
@@ -46,7 +47,7 @@ def make_pairs(
     items: ArrayLike | None = None,
     partners: ArrayLike | None = None,
     n_pairs: int | str | None = None,
-    random_state: int | np.random.RandomState | None = 0,
+    random_state: Seed = 0,
 ) -> Pairs:
     """Pair samples for a Siamese network, as many of one class as of two.
 

@@ -28,7 +28,7 @@ from robustxai.inspection._saliency_maps import (
     size_note,
 )
 from robustxai.metrics import precision_at_k
-from robustxai.protocols import Ranking
+from robustxai.protocols import Attack, Estimator, Ranking
 from robustxai.ranking import RANKING, as_tensor, clip_k, count_units, top_k_indices, unit_scores
 
 __all__ = ["SaliencyDisplay"]
@@ -143,10 +143,10 @@ class SaliencyDisplay:
     @checked(attack=OPTIONAL_ATTACK, X=Rows(), k=optional(COUNT), rows=_ROWS, feature_names=NAMES, axes=AXES)
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: Estimator,
         X: Any,
         *,
-        attack: Any = None,
+        attack: Attack | None = None,
         k: int | None = None,
         rows: Sequence[int] | None = None,
         feature_names: Sequence[str] | None = None,
@@ -187,10 +187,10 @@ class SaliencyDisplay:
     )
     def from_estimators(
         cls,
-        estimators: Mapping[str, Any],
+        estimators: Mapping[str, Estimator],
         X: Any,
         *,
-        attack: Any = None,
+        attack: Attack | None = None,
         k: int | None = None,
         rows: Sequence[int] | None = None,
         feature_names: Sequence[str] | None = None,
@@ -229,7 +229,7 @@ class SaliencyDisplay:
         *,
         k: int = 8,
         ranking: Ranking = "magnitude",
-        estimator: Any = None,
+        estimator: Estimator | None = None,
         rows: Sequence[int] | None = None,
         feature_names: Sequence[str] | None = None,
         axes: Any = None,
@@ -289,9 +289,9 @@ class SaliencyDisplay:
     @classmethod
     def _attacked(
         cls,
-        estimators: Mapping[str, Any],
+        estimators: Mapping[str, Estimator],
         X: Any,
-        attack: Any,
+        attack: Attack | None,
         k: int | None,
         rows: Sequence[int] | None,
         feature_names: Sequence[str] | None,

@@ -7,6 +7,7 @@ from typing import Any
 from sklearn.metrics import accuracy_score
 
 from robustxai.metrics import roc_auc
+from robustxai.protocols import FittedClassifier
 
 __all__ = ["SCORES", "in_words", "model_score"]
 
@@ -14,7 +15,7 @@ __all__ = ["SCORES", "in_words", "model_score"]
 SCORES = {"accuracy": "accuracy", "roc_auc": "AUC"}
 
 
-def model_score(name: str, estimator: Any, X: Any, y: Any) -> float:
+def model_score(name: str, estimator: FittedClassifier, X: Any, y: Any) -> float:
     """Accuracy or AUC of an estimator; `name` is one of `SCORES`."""
     return float(accuracy_score(y, estimator.predict(X)) if name == "accuracy" else roc_auc(estimator, X, y))
 

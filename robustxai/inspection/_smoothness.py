@@ -19,7 +19,7 @@ from robustxai.inspection._check import ESTIMATORS
 from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape, size_note
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.metrics import ssim
-from robustxai.protocols import Ranking
+from robustxai.protocols import Estimator, ExplainableClassifier, Ranking
 from robustxai.ranking import RANKING
 
 __all__ = ["SmoothnessDisplay"]
@@ -111,7 +111,7 @@ class SmoothnessDisplay:
     )
     def from_estimators(
         cls,
-        estimators: Mapping[str, Any],
+        estimators: Mapping[str, Estimator],
         X: Any,
         y: Any = None,
         *,
@@ -280,7 +280,9 @@ class SmoothnessDisplay:
             ax.set_yticks([])
 
 
-def _smoothed(estimator: Any, X: np.ndarray, labels: np.ndarray, smooth_grad: SmoothGrad | None) -> np.ndarray:
+def _smoothed(
+    estimator: ExplainableClassifier, X: np.ndarray, labels: np.ndarray, smooth_grad: SmoothGrad | None
+) -> np.ndarray:
     """SmoothGrad maps of X for those labels, shape of X."""
     if smooth_grad is None:
         own = estimator.explainer_

@@ -35,6 +35,7 @@ from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
 from robustxai.inspection._check import ESTIMATORS, ByName
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import Attack, Estimator
 
 __all__ = ["StabilityCurveDisplay"]
 
@@ -117,12 +118,12 @@ class StabilityCurveDisplay:
     )
     def from_estimators(
         cls,
-        estimators: Mapping[str, Any],
+        estimators: Mapping[str, Estimator],
         X: Any,
         y: Any = None,
         *,
         epsilons: Sequence[float],
-        attack: Any = None,
+        attack: Attack | None = None,
         k: int | None = None,
         n_rows: int | None = None,
         random: bool = True,
@@ -314,7 +315,7 @@ def _radii(epsilons: Sequence[float]) -> list[float]:
     return [float(radius) for radius in radii]
 
 
-def _curve(attack: Any, X: Any, radii: Sequence[float]) -> np.ndarray:
+def _curve(attack: Attack, X: Any, radii: Sequence[float]) -> np.ndarray:
     """P@k of every row at every radius, shape (n_samples, n_epsilons)."""
     if hasattr(attack, "curve"):
         return np.asarray(attack.curve(X, radii))

@@ -16,6 +16,7 @@ from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
 from robustxai.inspection._check import ESTIMATORS
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import Attack, Estimator
 
 __all__ = ["ThicknessDisplay"]
 
@@ -90,10 +91,10 @@ class ThicknessDisplay:
     )
     def from_estimators(
         cls,
-        estimators: Mapping[str, Any],
+        estimators: Mapping[str, Estimator],
         X: Any,
         *,
-        attack: Any = None,
+        attack: Attack | None = None,
         k: int | None = None,
         epsilon: float = 0.5,
         n_draws: int = 50,

@@ -35,6 +35,7 @@ from robustxai._arguments import (
 from robustxai._compat import SearchCV, fit_params_by_row, n_samples, scorers_by_name
 from robustxai._pareto import pareto_front
 from robustxai.model_selection._search_pool import ROWS, Candidate, Pool, Trained
+from robustxai.protocols import Seed
 
 __all__ = ["BatchedSearchCV"]
 
@@ -151,7 +152,7 @@ class BatchedSearchCV(SearchCV):
         return_train_score: bool = False,
         n_rungs: int = 1,
         stack_size: int | None = None,
-        random_state: Any = None,
+        random_state: Seed = None,
     ) -> None:
         super().__init__(
             estimator=estimator,

@@ -48,7 +48,7 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
-from robustxai.protocols import BoundMethod, Distribution, Metric, Norm, Ranking, ThicknessKind
+from robustxai.protocols import BoundMethod, Distribution, Estimator, Metric, Norm, Ranking, ThicknessKind
 from robustxai.ranking import RANKING, count_units
 
 __all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer", "ThicknessScorer"]
@@ -66,7 +66,7 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
     return list(groups.values())
 
 
-def _target_estimator(estimator: Any, X: Any) -> tuple[Any, Any]:
+def _target_estimator(estimator: Estimator, X: Any) -> tuple[Any, Any]:
     """The classifier that is scored, and X as it sees it."""
     return resolve_model(estimator, X, needs=("predict", *EXPLANATIONS), what="The score")
 
@@ -171,16 +171,16 @@ class PrecisionAtKScorer:
     def __post_init__(self) -> None:
         check_arguments(self)
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+    def __call__(self, estimator: Estimator, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
         return self.score_together([estimator], X)[0]
 
-    def score_together(self, estimators: Sequence[Any], X: Any, y: Any = None) -> list[float]:
+    def score_together(self, estimators: Sequence[Estimator], X: Any, y: Any = None) -> list[float]:
         """The scores of many fitted estimators on X, from one attack on a stack of them where they can be stacked."""
         with of_one_evaluation():
             return self._score_together(estimators, X)
 
-    def _score_together(self, estimators: Sequence[Any], X: Any) -> list[float]:
+    def _score_together(self, estimators: Sequence[Estimator], X: Any) -> list[float]:
         results = _run_on_all(self.attack, [_target_estimator(estimator, X) for estimator in estimators])
         for result in results:
             k = _ranked_k(self.attack.k, result.attribution)
@@ -228,7 +228,7 @@ class ThicknessScorer:
         check_arguments(self)
         as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+    def __call__(self, estimator: Estimator, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
         thickness = ranking_thickness if self.kind == "indicator" else relaxed_thickness
         values = thickness(
@@ -299,7 +299,7 @@ class CertifiedPrecisionScorer:
         check_arguments(self)
         as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+    def __call__(self, estimator: Estimator, X: Any, y: Any = None) -> float:
         """Score a fitted estimator on X; `y` is not used."""
         X = take(X, slice(self.n_rows))
         certificate = certify_top_k(
@@ -388,23 +388,23 @@ class RobustnessScorer:
     def __post_init__(self) -> None:
         check_arguments(self)
 
-    def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
+    def __call__(self, estimator: Estimator, X: Any, y: Any) -> dict[str, float]:
         """Score a fitted estimator on X and labels y."""
         return self.score_together([estimator], X, y)[0]
 
-    def score_together(self, estimators: Sequence[Any], X: Any, y: Any) -> list[dict[str, float]]:
+    def score_together(self, estimators: Sequence[Estimator], X: Any, y: Any) -> list[dict[str, float]]:
         """The scores of many fitted estimators, each attack on a stack of them where they can be stacked."""
         with of_one_evaluation():
             return self._score_together(estimators, X, y)
 
-    def _score_together(self, estimators: Sequence[Any], X: Any, y: Any) -> list[dict[str, float]]:
-        estimators = [_target_estimator(estimator, X) for estimator in estimators]
-        attacked = [(clf, take(rows, slice(self.n_rows))) for clf, rows in estimators]
+    def _score_together(self, estimators: Sequence[Estimator], X: Any, y: Any) -> list[dict[str, float]]:
+        explained = [_target_estimator(estimator, X) for estimator in estimators]
+        attacked = [(clf, take(rows, slice(self.n_rows))) for clf, rows in explained]
         results = {name: _run_on_all(attack, attacked) for name, attack in self._attacks().items()}
         references = {name: _run_on_all(attack, attacked) for name, attack in self.reference.items()}
         return [
             self._scores(clf, rows, y, *({name: r[i] for name, r in group.items()} for group in (results, references)))
-            for i, (clf, rows) in enumerate(estimators)
+            for i, (clf, rows) in enumerate(explained)
         ]
 
     def _attacks(self) -> Mapping[str, BaseAttack]:
