@@ -1,4 +1,4 @@
-"""The skorch net that minimizes a sum of penalties, its adversaries, batch iterator, schedule, seeds and threads."""
+"""Train networks on a sum of penalties: skorch net, callbacks, adversaries, batches, schedules, seeds and threads."""
 
 from robustxai.engine import TensorBatches
 from robustxai.training._adversary import GapAdversary, LossAdversary

@@ -1,4 +1,4 @@
-"""Adversaries of a training step: where the cross-entropy is taken instead of at the clean inputs."""
+"""Adversaries of a training step: find the points at which the cross-entropy is evaluated."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["GapAdversary", "LossAdversary"]
 
 @dataclass(frozen=True)
 class GapAdversary:
-    r"""Ascent on minus the gap between the top-k units of the clean explanation and the others.
+    r"""Maximize minus the gap between the top-k units of the clean explanation and the other units.
 
     .. math:: \max_{\|\delta\|_p \le \epsilon} \;
         \frac{1}{n-k} \sum_{j \notin T(x)} s_j(x + \delta) - \frac{1}{k} \sum_{i \in T(x)} s_i(x + \delta)
 
-    with scores s at a mean magnitude of one, so that the attack turns the explanation rather than shrinks it.
+    with scores s of mean magnitude one, so that the attack turns the explanation instead of shrinking it.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class GapAdversary:
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """The perturbed inputs, shaped like those of the batch, without a graph."""
+        """Return the perturbed inputs, shaped like those of the batch, without a graph."""
         clean = unit_scores(batch.direction.detach(), self.ranking)
         n_units = clean.shape[-1]
         k = min(self.k, max(n_units - 1, 1))
@@ -73,7 +73,7 @@ class GapAdversary:
 
 @dataclass(frozen=True)
 class LossAdversary:
-    r"""Ascent on the cross-entropy of the label: FGSM with one step, PGD with several.
+    r"""Maximize the cross-entropy of the label: FGSM with one step, PGD with several.
 
     .. math:: \max_{\|\delta\|_p \le \epsilon} \mathrm{CE}(z(x + \delta), y)
 
@@ -87,7 +87,7 @@ class LossAdversary:
         p.
     """
 
-    #: The adversary differentiates the network once, so that a compiled one will do.
+    #: The adversary differentiates the network once, so that the network may be compiled.
     first_order: ClassVar[bool] = True
 
     epsilon: float = 0.1
@@ -100,7 +100,7 @@ class LossAdversary:
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """The perturbed inputs, shaped like those of the batch, without a graph."""
+        """Return the perturbed inputs, shaped like those of the batch, without a graph."""
         labels = batch.target if batch.y is None else batch.y
 
         def objective(points: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class LossAdversary:
 
 
 def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, max_iter: int, norm: Norm) -> Tensor:
-    step_size = epsilon * min(2.5 / max_iter, 1.0)  # enough to reach the far side of the ball, and one step its edge
+    step_size = epsilon * min(2.5 / max_iter, 1.0)  # several steps can cross the ball; a single step ends at its edge
     return x.detach() + ascend(objective, x, _ball(x, epsilon, norm), max_iter=max_iter, step_size=step_size)
 
 

@@ -1,4 +1,4 @@
-"""A long fit that survives an interruption."""
+"""Checkpoints from which an interrupted fit resumes."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ __all__ = ["ResumableCheckpoint"]
 
 
 class _Epochs(Number):
-    """A number of epochs, of which all else is refused alike."""
+    """A number of epochs; every other value is a ValueError."""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Return the exception's type, as `Constraint.fault`."""
         return None if super().fault(value) is None else ValueError
 
 
 class ResumableCheckpoint(Callback):
-    """Keep the state of a fit in a file after every epoch, and begin from it when the same fit is started again.
+    """Save the state of a fit in a file after every epoch, and resume from it when the same fit is started again.
 
     ``R2ETClassifier(callbacks=[("checkpoint", ResumableCheckpoint("folder"))]).fit(X, y)``, interrupted and called
-    again, in a new process perhaps, gives what the uninterrupted call gives, to the last bit on the same machine: the
-    weights, the optimizer's moments, the history and the random streams are kept. skorch's own ``Checkpoint`` keeps the
-    best epoch and knows nothing of random streams; it can be used beside this one.
+    again, possibly in a new process, gives the result of the uninterrupted call, to the last bit on the same machine.
+    The weights, the optimizer's moments, the history and the random streams are saved. skorch's own ``Checkpoint``
+    keeps the best epoch without random streams; both callbacks can be used together.
 
     Parameters
     ----------
     dirname : path-like
-        Folder of the file; made if need be. One fit finds its file by its parameters, its first weights and its data,
-        so that several fits may share a folder and no fit takes up the state of another: the file holds a digest of
-        them, and a checksum of everything.
+        Folder of the file; it is created if it does not exist. The file's name is a digest of the fit's parameters,
+        first weights and data, so that several fits may share a folder. The file also holds this digest and a checksum
+        of its content, so that no fit resumes from the state of another.
     every : int, default=1
         Epochs between two savings.
 
     Raises
     ------
     AlteredFileError
-        The file of the fit was altered or cut, or is that of another fit. Nothing of it is used.
+        The file of the fit was altered or truncated, or belongs to another fit. Nothing of it is used.
     TypeError
-        A parameter of the fit whose content cannot be read (an open file, say): no file could be known to be of it.
+        The content of a parameter cannot be read (an open file, for example), so that no digest can be computed.
 
     Notes
     -----
-    Other callbacks begin anew: an ``EarlyStopping`` counts its patience from where the fit went on.
+    The state of other callbacks is not saved: an ``EarlyStopping`` counts its patience from the resumed epoch.
     """
 
     @checked(dirname=PathName(), every=_Epochs(1, integer=True, words="a positive number of epochs"))
@@ -64,13 +64,13 @@ class ResumableCheckpoint(Callback):
         self.every = every
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Take up the state, if there is one."""
-        check_arguments(self)  # they may have been set since
+        """Load the state, if a file exists."""
+        check_arguments(self)  # set_params may have changed them since __init__
         digest = _digest(net, X, y)
         self.fit_ = f"fit {digest}"
         self.path_ = Path(self.dirname) / f"fit-{digest[:16]}.pt"
         try:
-            content = read_sealed(self.path_, self.fit_, "It is no state of this fit. Delete it to begin anew.")
+            content = read_sealed(self.path_, self.fit_, "It is not a state of this fit. Delete it to start over.")
         except FileNotFoundError:
             return
         try:
@@ -82,7 +82,7 @@ class ResumableCheckpoint(Callback):
                 penalty.load_state_dict(own)
         except Exception as error:
             raise AlteredFileError(
-                f"{self.path_} is no state of this fit ({type(error).__name__}: {error}). Delete it to begin anew."
+                f"{self.path_} is not a state of this fit ({type(error).__name__}: {error}). Delete it to start over."
             ) from error
         for row in rows:
             net.history.new_epoch()
@@ -96,7 +96,7 @@ class ResumableCheckpoint(Callback):
             _set_global_streams(streams)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Write the state; a reader sees the whole file or the one before."""
+        """Write the state, atomically: a reader sees the new file or the previous one."""
         if len(net.history) % self.every and len(net.history) < net.max_epochs:
             return
         own = getattr(net, "streams", None)
@@ -113,24 +113,27 @@ class ResumableCheckpoint(Callback):
 
 
 def _with_state(net: NeuralNet) -> list[Any]:
-    """The penalties that remember something from step to step."""
+    """Return the penalties with a state."""
     penalties = [term.penalty for term in getattr(net, "terms", ())]
     return [penalty for penalty in penalties if hasattr(penalty, "state_dict")]
 
 
 def _digest(net: NeuralNet, X: Any, y: Any) -> str:
-    """What tells fits apart: parameters, first weights, data."""
+    """Return a digest of the fit: of its parameters, first weights and data."""
     parameters = {
         name: _readable(value)
         for name, value in net.get_params(deep=False).items()
-        # what begins with an underscore is skorch's own, a set among it, whose order changes from process to process
+        # names with an underscore are skorch's own; one of them is a set, whose order differs between processes
         if name not in ("callbacks", "verbose") and not name.startswith(("callbacks__", "_"))
     }
     return fingerprint(sorted(parameters.items()), X, y, net.module_.state_dict())
 
 
 def _readable(value: Any) -> Any:
-    """A module whose class was made at run time, as that of a parametrized one, by what it prints and holds."""
+    """Return the repr and weights of a module that has no fingerprint, such as a parametrized one; else the value.
+
+    The class of a parametrized module is made at run time.
+    """
     if not isinstance(value, nn.Module):
         return value
     try:
@@ -140,7 +143,7 @@ def _readable(value: Any) -> Any:
 
 
 def _global_streams(net: NeuralNet) -> dict[str, Tensor]:
-    """States of the global generators, from which a net without streams of its own draws."""
+    """Return the states of the global generators, from which a net without its own streams draws."""
     streams = {"cpu": torch.get_rng_state()}
     if torch.device(net.device).type == "cuda":
         streams[str(net.device)] = torch.cuda.get_rng_state(net.device)

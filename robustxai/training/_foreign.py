@@ -1,4 +1,4 @@
-"""What may draw random numbers without asking for a generator."""
+"""Find objects that may draw from torch's global random generators."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from robustxai._compat import Dropout, has_hooks
 
 __all__ = ["is_ours", "may_draw"]
 
-#: Packages whose layers and functions draw nothing by themselves, but for the layers that `_is_random` knows.
+#: Packages whose layers and functions draw no random numbers, except for the layers that `_is_random` lists.
 _KNOWN = ("robustxai.", "torch.nn.modules.", "torch.nn.parallel.", "torch._dynamo.", "torch.optim.", "skorch.")
 
 
 def may_draw(thing: Any) -> bool:
-    """Whether a module, penalty, explainer, adversary or optimizer may draw from torch's global generators.
+    """Return True if a module, penalty, explainer, adversary or optimizer may draw from torch's global generators.
 
-    Of the library's own and of torch's layers it is known; anything else may.
+    The draws of the library's and of torch's layers are known. Every other object is assumed to draw.
     """
     if isinstance(thing, nn.Module):
         return any(not is_ours(layer) or _is_random(layer) or has_hooks(layer) for layer in thing.modules())
@@ -31,13 +31,13 @@ def may_draw(thing: Any) -> bool:
 
 
 def is_ours(thing: Any) -> bool:
-    """Whether the library, torch or skorch wrote it."""
+    """Return True if `thing` belongs to the library, torch or skorch."""
     function = isinstance(thing, FunctionType | BuiltinFunctionType | MethodType | type)
     return f"{(thing if function else type(thing)).__module__}.".startswith(_KNOWN)
 
 
 def _is_random(layer: nn.Module) -> bool:
-    """Whether one of torch's layers draws when it trains, or when it sees its first batch."""
+    """Return True if a layer of torch draws in training mode, or at its first batch."""
     if isinstance(layer, Dropout):
         return layer.p > 0
     if isinstance(layer, nn.RNNBase | nn.MultiheadAttention):

@@ -1,4 +1,4 @@
-"""Retraining with a guard: the new explanations must stay those of the old model."""
+"""Guard of a retraining, which keeps the explanations of the old model."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ __all__ = ["ExplanationGuard"]
 class ExplanationGuard(Callback):
     r"""Stop a retraining that loses the old model's explanations or its AUC, and keep the best admissible epoch.
 
-    An epoch is admissible while, on the validation rows,
+    An epoch is admissible if, on the validation rows,
 
     .. math:: \overline{P@k}(I_\text{old}, I_\text{new}) \ge p_\min \quad\text{and}\quad
         \mathrm{AUC}_\text{new} \ge \mathrm{AUC}_\text{old} - a_\max
 
-    Training stops at the first epoch that is not. What remains are the weights of the admissible epoch with the lowest
-    training loss: the one that has gone farthest with the defense's own objective.
+    Training stops at the first epoch that is not admissible. The net then gets the weights of the admissible epoch with
+    the lowest training loss, at which the defense's objective is best.
 
     Parameters
     ----------
     reference : nn.Module
-        The old model, inputs to logits; its explanation of its predicted class is the one to keep.
+        Old model, inputs to logits. Its explanations of its predicted classes are kept.
     X, y : arrays of shape (n_samples, *features) and (n_samples,)
-        Validation rows as the network sees them, and class indices.
+        Validation rows in the form that the network takes, and class indices.
     explainer : Explainer
-        Makes both explanations; the class that the old model predicts is explained in both.
+        Explainer of both models. The class that the old model predicts is explained in both.
     k : int
         Size of the top set.
     min_precision : float
@@ -49,12 +49,12 @@ class ExplanationGuard(Callback):
     max_auc_drop : float
         :math:`a_\max`.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Ranked scores.
 
     Attributes
     ----------
     best_epoch_ : int
-        Epoch whose weights were kept, counted from 1; 0 if no epoch was admissible and the start was kept.
+        Epoch whose weights were kept, counted from 1; 0 if no epoch was admissible and the first weights were kept.
 
     References
     ----------
@@ -104,7 +104,7 @@ class ExplanationGuard(Callback):
         self._best = copy.deepcopy(net.module_.state_dict())
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Log how much is left of the old explanations; go on or stop."""
+        """Record the P@k with the old explanations and the AUC; stop the training at an inadmissible epoch."""
         training = net.module_.training
         net.module_.eval()
         auc = self._auc_of(self._logits(net.module_))
@@ -120,12 +120,12 @@ class ExplanationGuard(Callback):
             self._best = copy.deepcopy(net.module_.state_dict())
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Put the best admissible weights back."""
+        """Load the best admissible weights."""
         net.module_.load_state_dict(self._best)
         if self.best_epoch_ == 0:
             warnings.warn(
-                "No epoch of the retraining kept the old explanations and AUC; the old weights remain. "
-                "Lower lr or the weights of the penalties, or the floors.",
+                "No epoch of the retraining kept the old explanations and AUC, so that the old weights remain. "
+                "Lower lr, the weights of the penalties or min_precision, or raise max_auc_drop.",
                 EvaluationWarning,
                 stacklevel=2,
             )

@@ -1,4 +1,4 @@
-"""A look at rows that were held out: how long a table can be trained on, and with how much weight decay."""
+"""Choose the epochs and the weight decay of a training by the loss on held-out rows."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from robustxai.training._threads import small_net_threads
 
 __all__ = ["HeldOut", "Schedule", "held_out_rows", "watch_held_out"]
 
-#: One row in so many is held out.
+#: One row in five of every class is held out.
 _ONE_IN = 5
-#: The held-out loss may end so much above its lowest value, in nats.
+#: Difference in nats by which the last held-out loss may exceed the lowest one without overfitting.
 _TOLERANCE = 0.01
-#: Held-out losses that differ by less are equal: fewer steps and more decay must be worth something.
+#: Held-out losses that differ by less count as equal; the longest schedule among equals is chosen.
 _TIE = 0.01
-#: Seed of the split and of the training that is watched: all fits on the same rows then decide alike.
+#: Seed of the split and of the watched training, so that all fits on the same rows choose the same schedule.
 _SEED = 0
 
 
 class Schedule(NamedTuple):
-    """How long to train, and with how much weight decay; None for what the optimizer has of its own."""
+    """Number of epochs and weight decay of a training; None keeps the optimizer's own weight decay."""
 
     max_epochs: int
     weight_decay: float | None
 
     @property
     def changes(self) -> dict[str, Any]:
-        """As skorch parameters."""
+        """The schedule as skorch parameters."""
         decay = {} if self.weight_decay is None else {"optimizer__weight_decay": self.weight_decay}
         return {"max_epochs": self.max_epochs, **decay}
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a training on four fifths of the rows was worth on the others.
+    """Losses of a training on four fifths of the rows, on these and on the held-out rows.
 
     Attributes
     ----------
     schedule : Schedule
-        Of that training.
+        Schedule of the training.
     training : tuple of float
-        Mean cross-entropy of the rows that it learned from, epoch by epoch.
+        Mean cross-entropy of the training rows, epoch by epoch.
     held_out : tuple of float
-        Mean cross-entropy of the other rows at the end of the same epochs.
+        Mean cross-entropy of the held-out rows at the end of the same epochs.
     too_few_rows : bool
-        Whether it was the shortest that was tried, and a longer one overfitted; or whether it was no better on the
-        held-out rows than the shares of the classes, by a hundredth of a nat.
+        True if this schedule was the shortest one and a longer one overfitted, or if its held-out loss was not below
+        that of the constant class shares by at least a hundredth of a nat.
     """
 
     schedule: Schedule
@@ -65,12 +65,12 @@ class HeldOut:
 
     @property
     def overfits(self) -> bool:
-        """Whether it ended with a higher held-out loss than it had on the way."""
+        """True if the last held-out loss is above the lowest one."""
         return self.held_out[-1] > min(self.held_out) + _TOLERANCE
 
 
 def held_out_rows(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows to learn from and of those held out: one in five of every class, drawn at random."""
+    """Return the indices of the training rows and of the held-out rows: one in five of every class, at random."""
     draws = np.random.RandomState(_SEED).permutation(len(codes))
     order = np.lexsort((draws, codes))
     out = np.zeros(len(codes), dtype=bool)
@@ -82,21 +82,22 @@ def held_out_rows(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def watch_held_out(
     make_net: Callable[..., ObjectiveNet], X: np.ndarray, codes: np.ndarray, schedules: Sequence[Schedule]
 ) -> HeldOut | None:
-    """Train by one schedule after the other until one overfits; the longest of those with nearly the least loss.
+    """Train by one schedule after the other until one overfits, and return the longest one with nearly the least loss.
 
     Parameters
     ----------
     make_net : callable
-        Skorch parameters in, an untrained net out.
+        Function from skorch parameters to an untrained net.
     X, codes : arrays of shape (n, *features) and (n,)
-        Rows and class indices. No random numbers of others are drawn.
+        Rows and class indices. The random numbers come from a stream of this function alone.
     schedules : sequence of Schedule
-        From the shortest, with the strongest decay, to the longest: where one overfits, those after it do so more.
+        Schedules from the shortest, with the strongest decay, to the longest. After one that overfits, the longer ones
+        would overfit more and are not tried.
 
     Returns
     -------
     HeldOut or None
-        None where a training diverged: the real one will say so.
+        None if the first training diverged; the fit itself then raises the error.
     """
     learned, held = held_out_rows(codes)
     options: dict[str, Any] = {f"callbacks__{name}": None for name in ("epoch_timer", "print_log")}

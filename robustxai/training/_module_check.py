@@ -1,4 +1,4 @@
-"""Notice, before training, a module that is not what a classifier of logits must be."""
+"""Check, before training, that a module is a classifier that returns logits."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from robustxai._random import RandomStreams
 
 __all__ = ["check_has_weights", "check_module"]
 
-#: Rows that the module is tried on.
+#: Number of rows on which the module is evaluated.
 _ROWS = 16
-#: How far the results of one row may differ between two evaluations, relative to the largest logit.
+#: Largest difference between two evaluations of one row, relative to the largest logit.
 _TOLERANCE = 1e-3
-#: Operations that reorder or reshape, by the beginning of their node's name in the graph.
+#: Operations that reorder or reshape, by the first part of their node's name in the graph.
 _SHAPES = ("View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Alias", "ToCopy", "T", "Permute", "Transpose")
-#: Last operations after which a result is no logit.
+#: Last operations whose results are not logits.
 _NO_LOGITS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 
 
 def check_has_weights(module: nn.Module) -> None:
-    """ValueError for a module without parameters, which no optimizer takes."""
+    """Raise ValueError for a module without parameters, because optimizers need at least one."""
     if not any(True for _ in module.parameters()):
         raise ValueError(f"{type(module).__name__} has nothing to train: it has no parameters.")
 
 
 def check_module(module: nn.Module, X: np.ndarray, n_classes: int) -> None:
-    """Raise ValueError, naming the cure, where a module does not turn rows of X into logits that can be explained.
+    """Raise ValueError, with a remedy, unless a module turns rows of X into logits that can be explained.
 
-    The module is called in evaluation mode with some rows of X. Its result must be one finite logit for each class and
-    row, and not their softmax or sigmoid, which the cross-entropy would squash once more; it must have a derivative in
-    the inputs and in at least one weight; and the result of a row may depend neither on the other rows nor on chance.
+    The module is called in evaluation mode with some rows of X. It must return one finite logit for each class and
+    row, not their softmax or sigmoid, because the cross-entropy applies the softmax itself. The logits must have a
+    derivative in the inputs and in at least one weight. The logits of a row must not depend on the other rows, and
+    must not be random.
 
     Parameters
     ----------
     module : nn.Module
-        Initialized. Its mode, its weights and torch's random generators are as before when the check has ended.
+        Initialized module. The check restores its mode and changes neither its weights nor torch's random generators.
     X : ndarray of shape (n_samples, *features)
         Training inputs.
     n_classes : int
@@ -46,12 +47,12 @@ def check_module(module: nn.Module, X: np.ndarray, n_classes: int) -> None:
     """
     tensors = (*module.parameters(), *module.buffers())
     if any(isinstance(p, (nn.UninitializedParameter, nn.UninitializedBuffer)) for p in tensors):
-        return  # a lazy layer takes its shape from the first batch
+        return  # a lazy layer gets its shape from the first batch
     name = type(module).__name__
     if not any(p.requires_grad for p in module.parameters()):
         raise ValueError(
             f"{name} has nothing to train: all of its parameters have requires_grad=False. "
-            "Call module.requires_grad_(True), or unfreeze the layers that are to be trained."
+            "Call module.requires_grad_(True), or unfreeze the layers to be trained."
         )
     modes = {part: part.training for part in module.modules()}
     place = next(p.device for p in module.parameters())
@@ -67,12 +68,13 @@ def check_module(module: nn.Module, X: np.ndarray, n_classes: int) -> None:
         for part, mode in modes.items():
             part.training = mode
     _check_same(
-        name, again, logits, "draws random numbers in evaluation mode. Use nn.Dropout, which is off then, or draw only "
-        "where module.training is True."
+        name, again, logits, "draws random numbers in evaluation mode. Use nn.Dropout, which is off in that mode, or "
+        "draw only if module.training is True."
     )  # fmt: skip
     _check_same(
-        name, alone, logits[:1], "gives a row another result in other company, or fails with one row. Let every row be "
-        "computed by itself in evaluation mode: batch normalization with running statistics, squeeze with an axis."
+        name, alone, logits[:1], "computes other logits for a row if the other rows change, or fails with one row. "
+        "Compute each row by itself in evaluation mode: batch normalization with running statistics, squeeze with an "
+        "axis."
     )  # fmt: skip
 
 
@@ -92,7 +94,7 @@ def _call(module: nn.Module, rows: Tensor) -> Any:
 def _alone(module: nn.Module, row: Tensor) -> Any:
     try:
         return module(row)
-    except Exception:  # it takes several rows, as the calls before have shown
+    except Exception:  # the calls with several rows have succeeded
         return None
 
 
@@ -100,12 +102,12 @@ def _check_logits(name: str, logits: Any, rows: Tensor, n_classes: int) -> None:
     if not isinstance(logits, Tensor):
         raise ValueError(
             f"{name} must return one tensor of logits, got a {type(logits).__name__}. Wrap it in a module that returns "
-            "the logits alone."
+            "only the logits."
         )
     if logits.shape != (len(rows), n_classes):
         hint = ""
         if n_classes == 2 and logits.numel() == len(rows):
-            hint = " Two classes need two logits, which cross-entropy compares: let the last layer have two outputs."
+            hint = " Two classes need two logits, which the cross-entropy compares: give the last layer two outputs."
         elif logits.shape == (len(rows), n_classes, 1) or logits.shape == (1, len(rows), n_classes):
             hint = " Squeeze the axis of length 1."
         raise ValueError(
@@ -117,7 +119,7 @@ def _check_logits(name: str, logits: Any, rows: Tensor, n_classes: int) -> None:
     values = logits.detach()
     if not bool(torch.isfinite(values).all()):
         raise ValueError(
-            f"{name} returns NaN or infinity for rows of X before it is trained. Standardize the features, or look at "
+            f"{name} returns NaN or infinity for rows of X before it is trained. Standardize the features, or check "
             "its weights."
         )
     last = _last_operation(logits)
@@ -127,17 +129,17 @@ def _check_logits(name: str, logits: Any, rows: Tensor, n_classes: int) -> None:
     if last in _NO_LOGITS.values():
         raise ValueError(
             f"{name} ends in a {last}, and returns probabilities. The classifier takes logits and applies the softmax "
-            f"itself: leave the {last} out, or the probabilities would be squashed twice."
+            f"itself. Leave the {last} out."
         )
     if not logits.requires_grad or not _reaches(logits, rows):
         raise ValueError(
-            f"{name} has no derivative in its inputs, so that nothing can be explained. Leave out detach(), no_grad(), "
+            f"{name} has no derivative in its inputs, so that it cannot be explained. Leave out detach(), no_grad(), "
             "rounding and conversions to integers between the inputs and the logits."
         )
 
 
 def _last_operation(logits: Tensor) -> str | None:
-    """Name of the operation that made the values of the logits, if it is one that makes no logits."""
+    """Return the name of the last operation on the logits if it is a softmax or sigmoid, None otherwise."""
     node = logits.grad_fn
     while node is not None and node.name().startswith(_SHAPES) and node.next_functions:
         node = node.next_functions[0][0]
@@ -145,7 +147,7 @@ def _last_operation(logits: Tensor) -> str | None:
 
 
 def _reaches(logits: Tensor, rows: Tensor) -> bool:
-    """Whether the graph of the logits leads to the rows. Their gradient may be zero: units that are all dead."""
+    """Return True if the graph of the logits leads to the rows. A gradient of zero (dead units only) is allowed."""
     (slope,) = torch.autograd.grad(logits.sum(), rows, allow_unused=True)
     return slope is not None
 

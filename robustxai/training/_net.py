@@ -1,4 +1,4 @@
-"""The skorch net: cross-entropy plus weighted penalties, each logged by its name."""
+"""The skorch net, which minimizes the cross-entropy plus weighted penalties."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = ["ObjectiveNet", "Term"]
 
 
 class Term(NamedTuple):
-    """One regularizer of an objective: the column it is logged under, its weight and the penalty itself."""
+    """One regularizer of an objective: its column in the history, its weight and the penalty itself."""
 
     name: str
     weight: float
@@ -50,10 +50,10 @@ class Term(NamedTuple):
 
 
 class _IsTerm(Instance):
-    """A term with a name, a number as its weight, and a penalty that can be called."""
+    """A term with a name, a number as its weight, and a callable penalty."""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Return the exception's type, as `Constraint.fault`."""
         fields = (Text(), "name"), (Number(), "weight"), (Function(), "penalty")
         return super().fault(value) or next((e for c, name in fields if (e := c.fault(getattr(value, name)))), None)
 
@@ -62,14 +62,14 @@ _TERM = _IsTerm(Term, words="a Term of a name, a number and a callable penalty")
 
 
 class _Plan(NamedTuple):
-    """Per-epoch constants, hoisted out of the step for speed."""
+    """Constants of an epoch, computed once because a step of a small network is short."""
 
     terms: list[Term]
-    #: How the network is differentiated.
+    #: Differentiation of the network.
     differentiation: Differentiation
-    #: Penalties whose points share the pass of the inputs.
+    #: Penalties whose points share the forward pass of the inputs.
     lookahead: list[Any]
-    #: The inputs require a gradient. The step does not read that gradient, so that it is not computed.
+    #: The inputs require a gradient. The step does not read it, so that the backward pass does not compute it.
     differentiates_inputs: bool
     #: Source of the penalties' random numbers.
     generator: torch.Generator | None
@@ -90,46 +90,46 @@ class _Part(NamedTuple):
 
 
 class ObjectiveNet(NeuralNetClassifier):
-    r"""A skorch net that minimizes
+    r"""A skorch net that minimizes the cross-entropy plus weighted penalties.
 
     .. math:: \frac{1}{B} \sum_b \Bigl[ w_0\, \mathrm{CE}(z(x_b), y_b) + \sum_t w_t\, P_t(x_b) \Bigr]
 
-    Everything of skorch works as documented there (callbacks, schedules, checkpoints). What is changed: `train_step`
-    computes all terms from one explained batch; and the losses of an epoch stay on the device until it ends, when
-    ``history`` gets their means: ``train_loss``, ``cross_entropy`` and one column per term (unweighted).
+    skorch's callbacks, schedules and checkpoints work as documented there. Two things differ: `train_step` computes all
+    terms from one explained batch, and the losses of an epoch stay on the device until its end, when ``history`` gets
+    their means: ``train_loss``, ``cross_entropy`` and one column per term (unweighted).
 
     Parameters
     ----------
     terms : sequence of Term, default=()
-        Terms of weight 0 are left out altogether: they cost nothing and change no bit of the result.
+        Penalties with their names and weights. Terms of weight 0 are not computed and do not change the result.
     explainer : Explainer, default=Gradient()
-        Makes the attribution that the penalties read.
+        Source of the attribution that the penalties read.
     adversary : callable, optional
-        An explained batch in, the inputs that the cross-entropy is taken at out: adversarial training. The penalties
-        go on reading the clean batch.
+        Function from an explained batch to the inputs at which the cross-entropy is evaluated, for adversarial
+        training. The penalties read the clean batch.
     criterion_weight : float, default=1.0
-        :math:`w_0`; 0 where a student learns from a teacher alone. The cross-entropy is logged all the same.
+        :math:`w_0`; 0 if a student learns from a teacher alone. The cross-entropy is recorded in any case.
     mixed_precision : bool, default=False
-        Run the forward passes of training steps, and with them their derivatives, in bfloat16 (``torch.autocast``).
-        Weights, logits, losses and everything outside of training steps stay float32. float16 is not offered: its
-        smallest number is 6e-8, and the loss scaling that helps against that does not reach the input gradients
-        inside of a loss.
+        Run the forward passes of training steps, and thereby their derivatives, in bfloat16 (``torch.autocast``).
+        Weights, logits, losses and everything outside of training steps stay float32. float16 is not available: its
+        smallest number is 6e-8, and loss scaling does not help, because it does not reach the input gradients inside
+        a loss.
     internal_batch_size : int, optional
-        Rows that are computed at once, for batches that do not fit into the memory: their gradients add up to that of
-        the batch, of which the optimizer sees nothing else. A criterion that is neither a mean nor a sum over rows is
-        refused. Batch normalization sees the parts, and dropout draws for them.
+        Number of rows that are computed at once, for batches that do not fit into the memory. The gradients of these
+        parts add up to that of the batch, with which the optimizer takes its step. A criterion that is neither a mean
+        nor a sum over rows raises an error. Batch normalization and dropout act on the parts.
     streams : RandomStreams, optional
-        Source of all that is drawn: first weights, order of the batches, penalties, dropout, callbacks. torch's global
-        generators are then neither read nor moved, so that trainings in several threads do not disturb each other. By
-        default the global ones, as everywhere in skorch.
+        Source of all random numbers: first weights, order of the batches, penalties, dropout, callbacks. torch's global
+        generators are then neither read nor advanced, so that trainings in several threads do not affect each other.
+        By default the global generators, as in skorch.
 
     Notes
     -----
-    ``compile=True`` (of skorch) compiles the module, not the criterion, and serves objectives that differentiate the
-    module once: a compiled module has no second derivative.
+    ``compile=True`` (of skorch) compiles the module, not the criterion, and is available for objectives that
+    differentiate the module once: a compiled module has no second derivative.
     """
 
-    #: A stack carries out the training steps of this class; a subclass that changes none declares this again.
+    #: A stack supports the training steps of this class; a subclass that does not change them declares this again.
     stackable = True
     #: Completed share of the training, which penalties read from their batch.
     progress_: float = 1.0
@@ -176,7 +176,7 @@ class ObjectiveNet(NeuralNetClassifier):
         ]
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()  # skorch sees to module, criterion and optimizer
+        state = super().__getstate__()  # skorch pickles module, criterion and optimizer
         return pack(state) if torch.device(self.device).type != "cpu" else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -186,27 +186,27 @@ class ObjectiveNet(NeuralNetClassifier):
                 setattr(self, name, torch.device(self.device))
 
     def own_draws(self) -> AbstractContextManager[Any]:
-        """A context in which whatever this thread draws comes from the net's own streams."""
+        """Return a context in which this thread draws from the net's own streams."""
         return nullcontext() if self.streams is None else self.streams.in_use()
 
     def initialize(self) -> ObjectiveNet:
-        """Make module, optimizer and callbacks; a module draws its first weights."""
+        """Create module, optimizer and callbacks; the first weights come from the net's own streams."""
         with self.own_draws():
             return super().initialize()
 
     def initialize_module(self) -> ObjectiveNet:
-        """Make the module; ValueError for one without anything to train."""
+        """Create the module; raise ValueError if it has no parameters."""
         super().initialize_module()
         check_has_weights(self.module_)
         return self
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
-        """The rows to train on and those to validate on, if any."""
+        """Return the rows for training and those for validation, if any."""
         with self.own_draws():
             return super().get_split_datasets(X, y, **fit_params)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """The batches of a data set, drawn from the net's own stream."""
+        """Return the batches of a data set, in an order from the net's own stream."""
         with self.own_draws():
             iterator = super().get_iterator(dataset, training=training)
         if isinstance(iterator, TensorBatches) and iterator.generator is None and self.streams is not None:
@@ -214,20 +214,21 @@ class ObjectiveNet(NeuralNetClassifier):
         return iterator
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **kwargs: Any) -> ObjectiveNet:
-        """Train for `epochs`, or until a callback such as EarlyStopping asks for the end."""
+        """Train for `epochs`, or until a callback such as EarlyStopping ends the training."""
         try:
             with suppress(Stop):
                 super().fit_loop(X, y, epochs, **kwargs)
-        finally:  # a progress bar must go whatever happened; an error is not announced to callbacks
+        finally:  # closes progress bars after an error too, of which skorch does not notify callbacks
             for _, callback in self.callbacks_:
                 if hasattr(callback, "close"):
                     callback.close()
         return self
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Call the callbacks. At the end of an epoch their KeyboardInterrupt is skorch's way to stop the training.
+        """Call the callbacks.
 
-        Anywhere else it is the user's Ctrl-C, which must not pass a half-trained model off as a fitted one.
+        At the end of an epoch, a KeyboardInterrupt from a callback ends the training, as in skorch. Elsewhere it comes
+        from the user's Ctrl-C and is raised, because an incompletely trained model must not count as fitted.
         """
         try:
             with self.own_draws():
@@ -238,7 +239,7 @@ class ObjectiveNet(NeuralNetClassifier):
             raise Stop from None
 
     def initialize_callbacks(self) -> ObjectiveNet:
-        """Make the callbacks; skorch would pass over a ``callbacks__name`` that there is not."""
+        """Create the callbacks; raise ValueError for an unknown ``callbacks__name``, which skorch would ignore."""
         names = callback_names(self)
         for key in vars(self):
             prefix, _, name = key.partition("__")
@@ -247,7 +248,7 @@ class ObjectiveNet(NeuralNetClassifier):
         return super().initialize_callbacks()
 
     def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
-        """Compile the module, not the criterion, which is one operation anyway; ValueError if that cannot train."""
+        """Compile the module, not the criterion, which is one operation; raise ValueError if this cannot be trained."""
         if not self.compile or name not in self._modules:
             return module
         parts = [term.penalty for term in self.terms if term.weight != 0]
@@ -255,13 +256,13 @@ class ObjectiveNet(NeuralNetClassifier):
         return super().torch_compile(module, name)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
-        """The criterion's value; what is on the device already is not sent there once more."""
+        """Return the criterion's value, without skorch's conversions of labels that are on the device already."""
         if isinstance(y_true, Tensor) and y_true.device == y_pred.device and type(self.criterion_) is CrossEntropyLoss:
             return self.criterion_(y_pred, y_true)
         return super().get_loss(y_pred, y_true, X=X, training=training)
 
     def train_step(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
-        """One step of the optimizer."""
+        """Take one step of the optimizer."""
         if not (self._plan or self._make_plan()).one_evaluation:
             return super().train_step(batch, **fit_params)
         self.optimizer_.zero_grad()
@@ -270,9 +271,9 @@ class ObjectiveNet(NeuralNetClassifier):
         return step
 
     def listeners(self, method: str) -> list[Any]:
-        """The methods of this net's own class and of its callbacks that do something when `method` is notified.
+        """Return the methods of this net's class and of its callbacks that override an empty `method` of skorch.
 
-        Calls that do nothing are felt by small networks.
+        Empty calls take a noticeable share of the time of small networks and are left out.
         """
         own = [] if getattr(type(self), method) is getattr(NeuralNet, method) else [getattr(self, method)]
         calls = [getattr(callback, method) for _, callback in self.callbacks_]
@@ -280,19 +281,19 @@ class ObjectiveNet(NeuralNetClassifier):
         return own + [call for call in calls if getattr(call, "__func__", None) is not idle]
 
     def _call(self, listener: Any, **kwargs: Any) -> None:
-        """Call a listener; one that is not the library's or skorch's may draw."""
+        """Call a listener, within `own_draws` if it is neither the library's nor skorch's and may draw."""
         with nullcontext() if is_ours(listener.__self__) else self.own_draws():
             listener(self, **kwargs)
 
     def _step_may_draw(self) -> bool:
-        """Whether something in a training step may draw without asking for a generator."""
+        """Return True if a part of a training step may draw from torch's global generators."""
         parts = [self.explainer, self.adversary, self.optimizer_, *(t.penalty for t in self.terms if t.weight != 0)]
         parts += [getattr(self, f"{name}_") for name in criterion_names(self)]
         foreign = [cls for cls in type(self).__mro__ if not is_ours(cls) and issubclass(cls, ObjectiveNet)]
         return bool(foreign) or any(may_draw(part) for part in parts)
 
     def _batches(self, iterator: Iterable) -> Iterator[Any]:
-        """The batches of an iterator; of one that is not the library's drawn from the net's own streams."""
+        """Yield the batches of an iterator; a foreign iterator draws from the net's own streams."""
         if type(iterator) is TensorBatches:
             yield from iterator
             return
@@ -307,15 +308,15 @@ class ObjectiveNet(NeuralNetClassifier):
             yield batch
 
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
-        """Loss and gradient of one batch, computed in parts of `internal_batch_size` rows."""
+        """Compute loss and gradient of one batch, in parts of `internal_batch_size` rows."""
         x, y = unpack_data(batch)
-        if self.iterator_train is not TensorBatches:  # whose batches lie on the device
+        if self.iterator_train is not TensorBatches:  # batches of TensorBatches are on the device
             x, y = to_device((x, y), self.device)
         size = self.internal_batch_size or len(x)
         return self._add_gradient(x, y) if len(x) <= size else self._add_gradient_in_parts(x, y, size)
 
     def _add_gradient_in_parts(self, x: Tensor, y: Tensor, size: int) -> dict[str, Any]:
-        """`_add_gradient` of a batch, `size` rows at a time; penalties draw what they draw for the whole."""
+        """Call `_add_gradient` for `size` rows at a time; penalties draw the same numbers as for the whole batch."""
         generator = (self._plan or self._make_plan()).generator
         before = torch.empty(0) if generator is None else generator.get_state()
         labels = y.split(size)
@@ -331,7 +332,7 @@ class ObjectiveNet(NeuralNetClassifier):
         return {"loss": sum(step["loss"] for step in steps), "y_pred": logits, "terms": total}
 
     def _add_gradient(self, x: Tensor, y: Tensor, part: _Part | None = None) -> dict[str, Any]:
-        """Add the gradient of the loss to that of the weights; of a `part`, of what it adds to that of its batch."""
+        """Add the gradient of the loss, or of a part's share in the loss of its batch, to that of the weights."""
         plan = self._plan or self._make_plan()
         if plan.differentiates_inputs:
             x = x.detach().requires_grad_()
@@ -362,12 +363,12 @@ class ObjectiveNet(NeuralNetClassifier):
     def _criterion_of(self, logits: Tensor, y: Tensor, x: Tensor, part: _Part | None) -> Tensor:
         if part is None:
             return self.get_loss(logits, y, X=x, training=True)
-        if part.share == 0:  # no row counts, and the mean of none is NaN
+        if part.share == 0:  # all rows are ignored, and the mean over no rows is NaN
             return 0.0 * logits.sum()
         return part.share * self.get_loss(logits, y, X=x, training=True)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of `loss` to that of the weights; training on several machines does it its own way."""
+        """Add the gradient of `loss` to that of the weights; a net for several machines may override this."""
         if (self._plan or self._make_plan()).differentiates_inputs:
             weights = [w for group in self.optimizer_.param_groups for w in group["params"] if w.requires_grad]
             torch.autograd.backward(loss, inputs=weights)
@@ -392,7 +393,7 @@ class ObjectiveNet(NeuralNetClassifier):
     def run_single_epoch(
         self, iterator: Iterable, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
     ) -> None:
-        """One pass over `iterator`; a training pass reads no number back from the device until it has ended."""
+        """Run one pass over `iterator`; a training pass reads no number from the device before its end."""
         if not training:
             with self.own_draws() if type(iterator) is not TensorBatches or self._step_may_draw() else nullcontext():
                 super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
@@ -408,7 +409,7 @@ class ObjectiveNet(NeuralNetClassifier):
         before = len(self.history) - 1
         at_begin, at_end = self.listeners("on_batch_begin"), self.listeners("on_batch_end")
         if at_end or any(not isinstance(listener.__self__, OneCycle) for listener in at_begin):
-            at_begin.insert(0, super().on_batch_begin)  # somebody may look for skorch's own record of the batch
+            at_begin.insert(0, super().on_batch_begin)  # a callback may read skorch's record of the batch
         self.__dict__["_plan"] = self._make_plan()
         try:
             for number, batch in enumerate(self._batches(iterator)):
@@ -428,7 +429,7 @@ class ObjectiveNet(NeuralNetClassifier):
         self.record_epoch(means, len(rows))
 
     def record_epoch(self, means: dict[str, float], n_batches: int) -> None:
-        """Write the means of an epoch's losses into its row of the history; DivergedError if one is not finite."""
+        """Record the means of an epoch's losses in the history; raise DivergedError if one is not finite."""
         self.check_finite(means)
         best = min((epoch["train_loss"] for epoch in self.history[:-1]), default=float("inf"))
         for name, mean in means.items():
@@ -450,10 +451,10 @@ class ObjectiveNet(NeuralNetClassifier):
 
 @contextmanager
 def _bfloat16(module: nn.Module, device_type: str) -> Iterator[None]:
-    """Calls of `module` inside the block run under autocast; they return float32, so that the loss keeps its digits.
+    """Run the calls of `module` inside the block under autocast; they return float32, for the precision of the loss.
 
-    Only the module's calls, not the block: the products inside of penalties would otherwise be rounded too, and weights
-    that autocast converted in a pass without gradients would be reused, without gradients, in the next one.
+    Autocast does not cover the whole block, because it would also round the products inside penalties, and would reuse
+    weights that it converted in a pass without gradients, again without gradients, in the next pass.
     """
     call = ExitStack()
 
@@ -462,7 +463,7 @@ def _bfloat16(module: nn.Module, device_type: str) -> Iterator[None]:
 
     def end(module: nn.Module, inputs: Any, logits: Any) -> Any:
         call.close()
-        return logits if logits.dtype == torch.float32 else logits.float()  # float32 already where a certificate reads
+        return logits if logits.dtype == torch.float32 else logits.float()  # bounds need logits without a conversion
 
     with call, module.register_forward_pre_hook(begin), module.register_forward_hook(end):
         yield

@@ -1,4 +1,4 @@
-"""A bar with the time that is left."""
+"""Progress bar of a training."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ __all__ = ["TrainingProgress"]
 
 
 class TrainingProgress(Callback):
-    """Epochs and steps done, the latest training loss, the time spent and the time left, in one line.
+    """Show a progress bar of one line: epochs and steps done, latest training loss, time spent and time left.
 
-    What ``verbose=2`` of a classifier adds. Where the output is no terminal, the last line alone is written.
+    Classifiers add it for ``verbose=2``. Outside of a terminal only the last state of the line is written.
     """
 
     _bar: Any = None
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Nothing to count yet: the first epoch knows how many steps there are."""
+        """Close the bar of an earlier training; the first epoch opens the new one."""
         self.close()
 
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Draw the bar, or say which epoch it is in."""
+        """Open the bar if necessary, and show the epoch."""
         if self._bar is None:
             self._open(net, len(dataset_train))
         loss = f", loss {net.history[-2]['train_loss']:.4g}" if len(net.history) > 1 else ""
         self._bar.update(self._task, description=f"epoch {len(net.history)} of {net.max_epochs}{loss}")
 
     def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
-        """Count a step of the training."""
+        """Count a training step."""
         if training and self._bar is not None:
             self._bar.advance(self._task)
 
     def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Leave the line as it is."""
+        """Close the bar."""
         self.close()
 
     def close(self) -> None:
-        """Leave the line as it is, after an error too."""
+        """Stop the bar, after an error too; its line remains."""
         if self._bar is not None:
             self._bar.stop()
         self._bar = None
 
     def _open(self, net: NeuralNet, n_rows: int) -> None:
-        # here, because rich takes a while to import and most fits are silent
+        # imported here, because the import of rich is slow and most fits are silent
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -61,7 +61,7 @@ class TrainingProgress(Callback):
         spent, left = TimeElapsedColumn(), TimeRemainingColumn()
         words = (TextColumn("spent"), spent, TextColumn("left"), left)
         self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *words)
-        done = steps * (len(net.history) - 1)  # of a fit that goes on where it was stopped
+        done = steps * (len(net.history) - 1)  # not 0 in a resumed fit
         self._task = self._bar.add_task("", total=steps * net.max_epochs, completed=done)
         self._bar.start()
 

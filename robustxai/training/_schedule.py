@@ -1,4 +1,4 @@
-"""One-cycle learning rate."""
+"""One-cycle learning rate schedule."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["OneCycle"]
 
 
 class OneCycle(Callback):
-    """Learning rate up to ``net.lr`` over the first `warm_up_share` of training and down to nearly zero after it.
+    """Raise the learning rate to ``net.lr`` over the first `warm_up_share` of training, then lower it to nearly zero.
 
-    The default schedule of every classifier, because the weights that remain are then not those of a noisy last step;
-    ``callbacks__lr_schedule=None`` turns it off. With early stopping the cycle is simply cut short.
+    This is the default schedule of every classifier, because the last steps are then small and the final weights have
+    little noise. ``callbacks__lr_schedule=None`` turns it off. Early stopping cuts the cycle short.
 
     Parameters
     ----------
     warm_up_share : float, default=0.3
-        Share of all steps in which the rate rises, from ``lr / 25``.
+        Share of all steps in which the rate rises, starting at ``lr / 25``.
 
     References
     ----------
     Smith and Topin, *Super-convergence*, 2018.
     """
 
-    #: A stack carries the callback out, and takes the rate of each step from `factor`.
+    #: A stack supports the callback, and computes the rate of each step by `factor`.
     stackable = True
     sets_rate_in_each_step = True
 
@@ -40,18 +40,18 @@ class OneCycle(Callback):
         self.warm_up_share = warm_up_share
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Remember how many epochs there were before."""
+        """Store the number of earlier epochs."""
         self.before_ = len(net.history)
 
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset | None = None, **kwargs: Any) -> None:
-        """Learn how many steps there will be, and have been: a fit may go on where it was interrupted."""
+        """Compute the number of all steps and of completed steps, which is not 0 in a resumed fit."""
         n_rows = len(dataset_train)  # type: ignore[arg-type]
         per_epoch = -(-n_rows // batch_size_of(net))
         self.n_steps_ = net.max_epochs * per_epoch
         self.step_ = (len(net.history) - 1 - self.before_) * per_epoch
 
     def on_batch_begin(self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
-        """Set the rate of the coming step."""
+        """Set the rate of the next step."""
         if not training:
             return
         factor = self.factor(self.step_ / max(self.n_steps_ - 1, 1))
@@ -60,7 +60,7 @@ class OneCycle(Callback):
         self.step_ += 1
 
     def factor(self, progress: float) -> float:
-        """Share of the peak rate after `progress` in [0, 1] of training (two half cosines)."""
+        """Return the share of the peak rate at `progress` in [0, 1] of training, along two half cosines."""
         if progress < self.warm_up_share:
             start, end, along = 1 / 25, 1.0, progress / self.warm_up_share
         else:

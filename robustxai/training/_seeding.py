@@ -1,4 +1,4 @@
-"""Randomness enters through ``random_state`` and leaves the global generators as they were."""
+"""Seed random draws by ``random_state``, without changing the global generators."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["draw_seed", "seeded"]
 
 @checked(random_state=SEED)
 def draw_seed(random_state: Seed) -> int:
-    """One seed for torch out of a scikit-learn ``random_state``."""
+    """Draw a seed for torch from a scikit-learn ``random_state``."""
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 @contextmanager
 @checked(random_state=SEED)
 def seeded(random_state: Seed) -> Iterator[None]:
-    """Let all draws of this thread inside the block depend on `random_state` alone.
+    """Make all draws of this thread inside the block depend on `random_state` alone.
 
-    torch's global generators are neither read nor moved, so that blocks in several threads do not disturb each other.
+    torch's global generators are neither read nor advanced, so that blocks in several threads do not affect each other.
     """
     with RandomStreams(draw_seed(random_state)).in_use():
         yield

@@ -14,19 +14,20 @@ from robustxai._arguments import Has, checked
 
 __all__ = ["small_net_threads"]
 
-# Below about this many weights a batch is over before a second thread has woken up: an MLP 28-64-32 trains 15 %
+# Number of weights below which a batch takes less time than the start of a second thread: an MLP 28-64-32 trains 15 %
 # faster on one thread than on two, and two processes with two threads each on two cores are several times slower.
-# A convolution uses each of its weights at every pixel, and is never small.
+# Networks with convolutions never count as small, because each weight is used at every pixel.
 _SMALL = 100_000
 
-#: Held while the count that new threads begin with may be another one than the user's.
+#: Lock that is held while new threads may start with another count than the user's.
 _counts = threading.Lock()
 
 
 def _begin_child() -> None:
-    """Let a forked process compute: the threads of its parent are not in it.
+    """Limit a forked process to one thread, because the threads of its parent do not exist in it.
 
-    The runtime of OpenMP waits for them for ever once the parent has used several. A count of one asks for none.
+    If the parent has used several threads, the OpenMP runtime waits for them forever. With a count of one it does not
+    wait.
     """
     global _counts
     _counts = threading.Lock()
@@ -41,12 +42,12 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 @checked(module=Has(("parameters",), words="a torch module"))
 def small_net_threads(module: nn.Module) -> Iterator[None]:
-    """Run the block on one CPU thread if `module` is small; the former count comes back afterwards.
+    """Run the block on one CPU thread if `module` is small, and restore the former count afterwards.
 
-    The count is that of the calling thread. Computations in other threads keep theirs, and so do threads that begin in
-    the meantime.
+    Only the count of the calling thread changes. Computations in other threads, including threads that start in the
+    meantime, keep their count.
     """
-    with _counts:  # a new thread takes its count over here, at the latest
+    with _counts:  # a new thread reads its count here, at the latest
         before = torch.get_num_threads()
     weights = list(module.parameters())
     if before == 1 or sum(p.numel() for p in weights) >= _SMALL or any(p.ndim > 2 for p in weights):
@@ -60,10 +61,10 @@ def small_net_threads(module: nn.Module) -> Iterator[None]:
 
 
 def _set_for_this_thread(count: int) -> None:
-    """``torch.set_num_threads`` without its effect on the threads that begin later.
+    """Set the thread count of the calling thread, without the effect of ``torch.set_num_threads`` on later threads.
 
-    It sets the calling thread's count and the one that new threads take over. Where there are other threads, which can
-    start new ones, one that was just started tells the latter and puts it back.
+    ``torch.set_num_threads`` sets the count of the calling thread and the default of new threads. If other threads
+    exist, which may start new ones, a helper thread reads the default beforehand and restores it.
     """
     if threading.active_count() == 1:
         torch.set_num_threads(count)

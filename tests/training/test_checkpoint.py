@@ -95,7 +95,7 @@ def test_a_damaged_file_is_named(data, tmp_path):
     make(tmp_path).fit(*data)
     (file,) = tmp_path.glob("fit-*.pt")
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"fit-.*is no state of this fit.*Delete it"):
+    with pytest.raises(ValueError, match=r"fit-.*is not a state of this fit.*Delete it"):
         make(tmp_path).fit(*data)
 
 
@@ -190,7 +190,7 @@ def test_a_damaged_checkpoint_gives_the_same_model_or_none(stored, tmp_path):
             assert not beginning.net.history, name
     path.write_bytes(good)
     assert len(refused) > 250
-    advice = "It is no state of this fit. Delete it to begin anew."
+    advice = "It is not a state of this fit. Delete it to start over."
     assert all(str(path) in message and message.endswith(advice) for message in refused)
     assert same(beginning.again(folder), right)
 

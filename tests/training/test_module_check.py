@@ -75,9 +75,9 @@ WRONG = {
     "without weights": (nn.Sequential(nn.Flatten()), "nothing to train"),
     "dropout that is always on": (Calls(lambda z: nn.functional.dropout(z, 0.5, training=True)), "draws random"),
     "noise": (Calls(lambda z: z + torch.randn_like(z)), "draws random"),
-    "batch statistics": (nn.Sequential(nn.Linear(6, 2), nn.BatchNorm1d(2, track_running_stats=False)), "company"),
+    "batch statistics": (nn.Sequential(nn.Linear(6, 2), nn.BatchNorm1d(2, track_running_stats=False)), "other rows"),
     "an axis that goes with the last row": (Calls(lambda z: z.squeeze()), "fails with one row"),
-    "the mean of the batch": (Calls(lambda z: z - z.mean(dim=0)), "company"),
+    "the mean of the batch": (Calls(lambda z: z - z.mean(dim=0)), "other rows"),
 }
 
 RIGHT = {
