@@ -1,4 +1,5 @@
 import datetime
+import functools
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,18 @@ def kind(request):
 @pytest.fixture(scope="module")
 def clf(table):
     return SoftplusClassifier(max_epochs=20).fit(*table)
+
+
+@pytest.fixture(scope="module")
+def transformed(table, clf):
+    """Return what an attack makes of the DataFrame, computed once."""
+    return functools.cache(lambda attack: make(attack, clf).fit(table[0]).transform(table[0]))
+
+
+@pytest.fixture(scope="module")
+def figures(table, clf):
+    """Return what a figure is on the DataFrame, computed once."""
+    return functools.cache(lambda caller: {**EXPLAINED, **PREDICTED}[caller](clf, *table))
 
 
 @pytest.fixture(scope="module")
@@ -194,10 +207,10 @@ def test_a_classifier_learns_and_says_the_same_whatever_the_table(kind, table, c
 
 
 @pytest.mark.parametrize("attack", TABULAR, ids=lambda attack: attack.__name__)
-def test_an_attack_finds_the_same_and_returns_the_kind_that_it_was_given(attack, kind, table, clf):
+def test_an_attack_finds_the_same_and_returns_the_kind_that_it_was_given(attack, kind, table, clf, transformed):
     X, _ = table
     given_ = KINDS[kind](X)
-    expected = make(attack, clf).fit(X).transform(X)
+    expected = transformed(attack)
     np.testing.assert_array_equal(make(attack, clf).fit(given_).transform(given_), expected)
     if hasattr(attack, "run"):
         result = make(attack, clf).run(given_)
@@ -210,21 +223,21 @@ def test_an_attack_finds_the_same_and_returns_the_kind_that_it_was_given(attack,
 
 @pytest.mark.parametrize("output", ["pandas", "polars", "default"])
 @pytest.mark.parametrize("attack", [ERAttack, FGSM, AutoExplanationAttack], ids=lambda attack: attack.__name__)
-def test_set_output_decides_what_transform_returns(attack, output, kind, table, clf):
+def test_set_output_decides_what_transform_returns(attack, output, kind, table, clf, transformed):
     X, _ = table
     given_ = KINDS[kind](X)
     made = make(attack, clf).set_output(transform=output).fit(given_).transform(given_)
     assert isinstance(made, {**TYPES, "default": np.ndarray}[output])
     if output != "default":
         assert column_names(made) == list(X.columns)
-    np.testing.assert_array_equal(np.asarray(made), make(attack, clf).fit(X).transform(X))
+    np.testing.assert_array_equal(np.asarray(made), transformed(attack))
 
 
 @pytest.mark.parametrize("caller", [*EXPLAINED, *PREDICTED])
-def test_figures_do_not_depend_on_the_kind_of_table(caller, kind, table, clf):
+def test_figures_do_not_depend_on_the_kind_of_table(caller, kind, table, clf, figures):
     X, y = table
     call = {**EXPLAINED, **PREDICTED}[caller]
-    np.testing.assert_allclose(call(clf, KINDS[kind](X), y), call(clf, X, y), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(call(clf, KINDS[kind](X), y), figures(caller), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -124,10 +124,11 @@ def test_a_row_equals_the_protocol_by_hand(table):
 
 @pytest.mark.parametrize("norm", ["2", "inf"])
 def test_the_certified_precision_is_that_of_the_attacked_rows_in_the_same_ball(table, norm):
-    cell = Cell(str(table), "softplus", 0, ("random",), 3, 0.2, norm, max_iter=4, n_rows=15, certify=True)
+    options = {"max_iter": 4, "n_rows": 15, "params": (("max_epochs", 20),)}
+    cell = Cell(str(table), "softplus", 0, ("random",), 3, 0.2, norm, certify=True, **options)
     row = run_cell(cell)
     X_train, X_test, y_train, _ = prepare_rows(cell)
-    clf = SoftplusClassifier(random_state=0).fit(X_train, y_train)
+    clf = SoftplusClassifier(random_state=0, max_epochs=20).fit(X_train, y_train)
     expected = certify_top_k(clf, X_test[:15], 3, epsilon=0.2, norm=2 if norm == "2" else "inf").precision_at_k.mean()
     assert row["certified_precision_at_k"] == expected
     assert 0 < expected <= row["precision_at_k"]
@@ -155,10 +156,10 @@ def test_the_ensemble_counts_and_what_it_says_is_in_the_row(table, recwarn):
     assert row["precision_at_k_auto"] == 1
     assert "linear, or has collapsed" in row["warning"]
     assert not [message for message in recwarn if issubclass(message.category, EvaluationWarning)]
-    cell = replace(cell, defense="vanilla", attacks=("random", "boundary", "auto"))
+    cell = replace(cell, defense="vanilla", attacks=("random", "boundary", "auto"), params=(("max_epochs", 20),))
     row = run_cell(cell)
     X_train, X_test, y_train, _ = prepare_rows(cell)
-    victim = VanillaClassifier(random_state=0).fit(X_train, y_train)
+    victim = VanillaClassifier(random_state=0, max_epochs=20).fit(X_train, y_train)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EvaluationWarning)
         auto = AutoExplanationAttack(victim, k=3, threat=ThreatModel(0.5, bounds=(0, 1))).run(X_test[:20])
@@ -168,7 +169,7 @@ def test_the_ensemble_counts_and_what_it_says_is_in_the_row(table, recwarn):
 
 def test_other_warnings_are_heard(table):
     with pytest.warns(UserWarning, match="k=99 is not smaller"):
-        run_cell(Cell(str(table), "softplus", 0, ("random",), k=99, max_iter=2, n_rows=5))
+        run_cell(Cell(str(table), "softplus", 0, ("random",), k=99, max_iter=2, n_rows=5, params=(("max_epochs", 2),)))
 
 
 def test_trees_have_an_auc_and_no_explanation(table):
@@ -191,7 +192,8 @@ def test_an_edited_table_is_read_again(table):
 
 
 def test_reference_attacks_are_reported_and_do_not_count(table):
-    cell = Cell(str(table), "softplus", 0, ("random",), k=3, max_iter=5, n_rows=15)
+    options = {"k": 3, "max_iter": 5, "n_rows": 15, "params": (("max_epochs", 20),)}
+    cell = Cell(str(table), "softplus", 0, ("random",), **options)
     plain, beside = run_cell(cell), run_cell(replace(cell, reference_attacks=("er",)))
     assert beside["precision_at_k"] == plain["precision_at_k"] == beside["precision_at_k_random"]
     assert beside["precision_at_k_er"] < beside["precision_at_k"]

@@ -48,7 +48,7 @@ def gaps_and_bounds(clf, X, ranking, epsilon, norm):
     order = torch.from_numpy(np.argsort(-scores(clf, X, target, ranking), axis=1))
     top, rest = order[:, :K], order[:, K:]
     d = X[0].size
-    deltas = in_ball(np.random.default_rng(0), 150, d, epsilon, norm).reshape(-1, *X.shape[1:])
+    deltas = in_ball(np.random.default_rng(0), 80, d, epsilon, norm).reshape(-1, *X.shape[1:])
     after = np.stack([scores(clf, X + delta, target, ranking) for delta in deltas])
     gaps = (
         np.take_along_axis(after, top.numpy()[None], 2)[..., :, None]

@@ -40,6 +40,14 @@ def rows_of(name):
     return preprocessor.transform(split[0]), preprocessor.transform(split[1]), split[2], split[3]
 
 
+@pytest.fixture
+def short(monkeypatch):
+    """Every schedule of max_epochs="auto" takes a tenth of its steps."""
+    monkeypatch.setattr(base, "_AUTO_STEPS", base._AUTO_STEPS // 10)
+    shorter = tuple((share, n_steps // 10, *decay) for share, n_steps, *decay in base._SCHEDULES)
+    monkeypatch.setattr(base, "_SCHEDULES", shorter)
+
+
 @pytest.fixture(scope="module")
 def tables():
     return {name: rows_of(name) for name in ("credit_like", "wine", "breast_cancer")}
@@ -76,7 +84,7 @@ def test_a_default_that_overfits_all_the_same_says_so(cls, tables):
 
 
 @pytest.mark.parametrize("cls", [VanillaClassifier, R2ETClassifier, ATEXClassifier])
-def test_the_chosen_schedule_trains_on_all_rows(cls, tables):
+def test_the_chosen_schedule_trains_on_all_rows(cls, tables, short):
     """What "auto" trains is, to the last bit, what its schedule trains when it is given as parameters."""
     X, _, y, _ = tables["wine"]
     auto = cls().fit(X, y)
@@ -142,7 +150,7 @@ GRID = {"lambda_hessian": [0.0, 0.02], "random_state": [0, 1]}
 
 
 @pytest.mark.parametrize(("own_rows", "n_looks"), [(0, 2), (500, 4)])
-def test_a_search_looks_once_per_split_and_trains_what_a_fit_trains(own_rows, n_looks, tables, monkeypatch):
+def test_a_search_looks_once_per_split_and_trains_what_a_fit_trains(own_rows, n_looks, tables, short, monkeypatch):
     """From so many rows on once for every split, below that once for every defense too; never for a seed."""
     monkeypatch.setattr(_epochs, "_OWN_ROWS", own_rows)
     X, _, y, _ = tables["wine"]

@@ -59,13 +59,13 @@ def test_the_objective_of_ig_sum_norm(data):
 
 @OBJECTIVES
 def test_more_weight_is_a_flatter_loss_around_the_rows(objective):
-    X, y = make_moons(300, noise=0.1, random_state=0)
+    X, y = make_moons(120, noise=0.1, random_state=0)
     X = minmax_scale(X)
     penalty = IGNorm(objective, beta=1.0, epsilon=0.05, n_points=50)
     sizes = []
     for weight in (0.0, 1.0, 10.0):
-        clf = small(IGNormClassifier, objective=objective, lambda_ig=weight, beta=1.0, epsilon=0.05, max_epochs=60)
-        clf.set_params(module__hidden=(32,)).fit(X, y)
+        clf = small(IGNormClassifier, objective=objective, lambda_ig=weight, beta=1.0, epsilon=0.05, max_epochs=40)
+        clf.set_params(module__hidden=(32,), lr=0.01, n_points=5, max_iter=3).fit(X, y)
         x = torch.as_tensor(X, dtype=torch.float32).requires_grad_()
         with torch.random.fork_rng():
             torch.manual_seed(0)

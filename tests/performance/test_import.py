@@ -12,10 +12,10 @@ import pytest
 @pytest.mark.benchmark(group="import")
 @pytest.mark.parametrize("names", ["torch, sklearn, skorch", "robustxai"])
 def test_import(names, benchmark):
-    def run():
-        subprocess.run([sys.executable, "-c", f"import {names}"], check=True)
-
-    benchmark.pedantic(run, rounds=11 if benchmark.enabled else 1, warmup_rounds=1 if benchmark.enabled else 0)
     code = f"import sys, {names}; print('skorch' in sys.modules and 'sklearn' in sys.modules)"
-    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert printed.strip() == "True"
+
+    def run():
+        return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+    options = {"rounds": 11, "warmup_rounds": 1} if benchmark.enabled else {"rounds": 1}
+    assert benchmark.pedantic(run, **options).strip() == "True"

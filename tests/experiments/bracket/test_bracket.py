@@ -34,8 +34,8 @@ def quick():
     """The order of the ends does not depend on how hard the attack tries."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_bracket, "_PRESETS", ("fast", "fast"))
-        patch.setattr(_bracket, "_LEVELS", 6)
-        patch.setattr(_bracket, "_PAPER_STEPS", 20)
+        patch.setattr(_bracket, "_LEVELS", 3)
+        patch.setattr(_bracket, "_PAPER_STEPS", 5)
         yield
 
 

@@ -175,7 +175,7 @@ def test_the_best_network_is_chosen_for_its_auc_among_the_unconstrained():
 
 @pytest.fixture
 def small(monkeypatch):
-    """Four methods, two candidates each, one epoch; the paper's attacks with three steps."""
+    """Four methods, two candidates each, one epoch; attacks with three steps."""
     methods = {
         name: Method(
             METHODS[name].defense,
@@ -185,9 +185,8 @@ def small(monkeypatch):
         for name in ("Logistic regression", "Vanilla", "CL", "R2ET")
     }
     monkeypatch.setattr(_paper, "METHODS", methods)
-    published = ATTACKS["er_paper"]
-    for name in ("er_paper", "mse_paper"):
-        monkeypatch.setitem(ATTACKS, name, lambda *args: published(*args).set_params(max_iter=3))
+    for name in ("er_paper", "mse_paper", "boundary", "overlap", "random"):
+        monkeypatch.setitem(ATTACKS, name, lambda *args, make=ATTACKS[name]: make(*args).set_params(max_iter=3))
     return R2ETPaper(data=("breast_cancer",), methods=tuple(methods), seeds=2, n_rows=20, n_splits=2)
 
 
