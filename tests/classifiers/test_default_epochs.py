@@ -20,6 +20,7 @@ from robustxai.classifiers import (
     VanillaClassifier,
     WeightDecayClassifier,
     _epochs,
+    _net,
 )
 from robustxai.datasets import make_preprocessor
 from robustxai.exceptions import OverfittingWarning
@@ -43,9 +44,9 @@ def rows_of(name):
 @pytest.fixture
 def short(monkeypatch):
     """Every schedule of max_epochs="auto" takes a tenth of its steps."""
-    monkeypatch.setattr(base, "_AUTO_STEPS", base._AUTO_STEPS // 10)
-    shorter = tuple((share, n_steps // 10, *decay) for share, n_steps, *decay in base._SCHEDULES)
-    monkeypatch.setattr(base, "_SCHEDULES", shorter)
+    monkeypatch.setattr(_net, "AUTO_STEPS", _net.AUTO_STEPS // 10)
+    shorter = tuple((share, n_steps // 10, *decay) for share, n_steps, *decay in _epochs._SCHEDULES)
+    monkeypatch.setattr(_epochs, "_SCHEDULES", shorter)
 
 
 @pytest.fixture(scope="module")
