@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pandas as pd
 import typer
@@ -57,6 +57,7 @@ from robustxai.experiments.r2et import (
     shapes_markdown,
 )
 from robustxai.inspection import StabilityCurveDisplay, ThicknessDisplay
+from robustxai.protocols import ExperimentSize
 
 __all__ = ["app", "main"]
 
@@ -246,10 +247,10 @@ def paper(
         elif named:
             written += _atex(named, seeds, out, options)
         if shaped and name == "r2et":
-            results = R2ETShapes(shaped, seeds=seeds, size=size).run(out, **options)
+            results = R2ETShapes(shaped, seeds=seeds, size=cast(ExperimentSize, size)).run(out, **options)
             written += _results(results, shapes_markdown(results), out, "r2et-shapes")
         elif shaped:
-            results = ATEXImages(shaped, seeds=seeds, size=size).run(out, **options)
+            results = ATEXImages(shaped, seeds=seeds, size=cast(ExperimentSize, size)).run(out, **options)
             written += _results(results, atex_images_markdown(results), out, "atex-images")
             written += _image_curves(results, out)
     console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)

@@ -50,10 +50,13 @@ __all__ = [
     "Distribution",
     "EncoderName",
     "Estimator",
+    "EvaluatedPart",
+    "ExperimentSize",
     "ExplainableClassifier",
     "Explainer",
     "ExplainerName",
     "ExplainingClassifier",
+    "FirstWeights",
     "FittedClassifier",
     "FittedSearch",
     "GapForm",
@@ -66,6 +69,8 @@ __all__ = [
     "Metric",
     "MetricHessianNorm",
     "Norm",
+    "NormName",
+    "NumberOfPairs",
     "Output",
     "Pairs",
     "Penalty",
@@ -374,6 +379,8 @@ class Penalty(Protocol):
 Ranking: TypeAlias = Literal["magnitude", "signed"]
 #: Norm of a threat model: l2 (2, 2.0, "2") or l-infinity ("inf", ``math.inf``).
 Norm: TypeAlias = float | Literal["2", "inf"]
+#: Norm by its name, for files and tables.
+NormName: TypeAlias = Literal["2", "inf"]
 #: Seed of random draws, as in scikit-learn.
 Seed: TypeAlias = int | np.random.RandomState | None
 
@@ -469,11 +476,20 @@ HistogramKind: TypeAlias = Literal["box", "histogram"]
 
 #: Part of a data set.
 Subset: TypeAlias = Literal["all", "train", "test"]
+#: Number of pairs to draw, "all" of them, or None for the default.
+NumberOfPairs: TypeAlias = int | Literal["all"] | None
 #: Columns of the table "adult".
 AdultColumns: TypeAlias = Literal["all", "dice"]
-#: Scans of ABIDE.
+#: Scans of ABIDE, of one site or of four.
 AbideSite: TypeAlias = Literal["nyu", "multisite"]
 #: Weights of the edges of a graph of ABIDE.
 AbideWeights: TypeAlias = Literal["signed", "absolute", "positive"]
 #: Scaling of numeric columns.
 Preprocessing: TypeAlias = Literal["minmax", "standard"]
+
+#: Rows on which a cell of the benchmark is evaluated.
+EvaluatedPart: TypeAlias = Literal["test", "validation"]
+#: Size of an experiment: enough to see the order of the methods, or that of the paper.
+ExperimentSize: TypeAlias = Literal["small", "full"]
+#: First weights of a defense: drawn, or those of the vanilla model.
+FirstWeights: TypeAlias = Literal["random", "vanilla"]

@@ -13,6 +13,7 @@ from robustxai.activations._record import Activation
 from robustxai.activations._relu import RELU
 from robustxai.activations._softplus import SOFTPLUS
 from robustxai.activations._tanh import SIGMOID, TANH
+from robustxai.protocols import ActivationName
 
 __all__ = ["ACTIVATION", "ACTIVATIONS", "beta_of", "find_activation", "make_activation"]
 
@@ -71,7 +72,7 @@ def beta_of(module: nn.Module) -> float | None:
 
 
 @checked(activation=ACTIVATION, beta=POSITIVE)
-def make_activation(activation: str | type[nn.Module], beta: float = 1.0) -> nn.Module:
+def make_activation(activation: ActivationName | type[nn.Module], beta: float = 1.0) -> nn.Module:
     """Make the module of an activation.
 
     Parameters

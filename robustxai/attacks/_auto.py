@@ -50,7 +50,7 @@ from robustxai.attacks._unexplained import Lenient, asked_twice, lenient, unexpl
 from robustxai.engine import has_piecewise_linear, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
-from robustxai.protocols import Estimator, Ranking
+from robustxai.protocols import AttackPreset, Estimator, Ranking
 from robustxai.ranking import RANKING, clip_k, count_units
 
 __all__ = ["AutoExplanationAttack"]
@@ -176,7 +176,7 @@ class AutoExplanationAttack(AttackTransformer):
         k: int = 8,
         ranking: Ranking = "magnitude",
         max_probability_change: float | None = None,
-        preset: str = "standard",
+        preset: AttackPreset = "standard",
         random_state: int = 0,
         **params: Any,
     ) -> None:

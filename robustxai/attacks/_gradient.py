@@ -15,7 +15,7 @@ from robustxai.engine import of_rows, set_beta, stackable
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import Explainer
 from robustxai.perturbation import input_gradient
-from robustxai.protocols import Estimator
+from robustxai.protocols import Estimator, KeptIterate
 
 __all__ = ["NO_DERIVATIVE", "N_ASKED", "GradientAttack", "lacks_derivative"]
 
@@ -94,7 +94,7 @@ class GradientAttack(BaseAttack):
         step_size: float | None = None,
         momentum: float = 0.75,
         random_start: bool = False,
-        keep: str = "best",
+        keep: KeptIterate = "best",
         **params: Any,
     ) -> None:
         super().__init__(estimator, **params)

@@ -10,7 +10,7 @@ from torch import Tensor
 from robustxai._arguments import NOT_NEGATIVE, Choice
 from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._search import Reference, Search
-from robustxai.protocols import Estimator
+from robustxai.protocols import Estimator, Weighting
 
 __all__ = ["MultiObjectiveAttack"]
 
@@ -66,7 +66,12 @@ class MultiObjectiveAttack(GradientAttack):
     _constraints = {"weighting": Choice(("lagrangian", "descent_ascent", "hedge")), "kappa": NOT_NEGATIVE}
 
     def __init__(
-        self, estimator: Estimator | None = None, *, weighting: str = "lagrangian", kappa: float = 0.0, **params: Any
+        self,
+        estimator: Estimator | None = None,
+        *,
+        weighting: Weighting = "lagrangian",
+        kappa: float = 0.0,
+        **params: Any,
     ) -> None:
         super().__init__(estimator, **params)
         self.weighting = weighting
@@ -110,7 +115,7 @@ def margin(logits: Tensor, target: Tensor) -> Tensor:
     return logits[is_target] - logits.masked_fill(is_target, -torch.inf).amax(dim=1)
 
 
-def next_weights(weighting: str, weights: Tensor, losses: Tensor) -> Tensor:
+def next_weights(weighting: Weighting, weights: Tensor, losses: Tensor) -> Tensor:
     """The weights after losses of shape (n, 2), non-negative and with a sum of one in every row."""
     if weighting == "hedge":
         grown = weights * (_HEDGE_RATE * losses).exp()

@@ -23,6 +23,7 @@ from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import roc_auc
 from robustxai.model_selection import CertifiedPrecisionScorer, RobustnessScorer
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import EvaluatedPart, FirstWeights, NormName
 
 __all__ = ["Cell", "Params", "prepare_rows", "run_cell", "with_words"]
 
@@ -58,12 +59,12 @@ class Cell(BaseCell):
     attacks: tuple[str, ...]
     k: int = 8
     epsilon: float = 0.5
-    norm: str = "2"
+    norm: NormName = "2"
     max_iter: int = 100
     n_rows: int = 1000
     params: Params = ()
-    part: str = "test"
-    start: str = "random"
+    part: EvaluatedPart = "test"
+    start: FirstWeights = "random"
     start_params: Params = ()
     retrain_params: Params = ()
     reference_attacks: tuple[str, ...] = ()

@@ -36,6 +36,7 @@ from robustxai.benchmark._registry import ATTACKS, DEFENSES, STANDARD_ATTACKS, S
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import TABLES, Data, announce, is_file, key, labels
 from robustxai.exceptions import AlteredFileError, AlteredFileWarning, DataNotFoundError, FailedCellsError
+from robustxai.protocols import NormName
 
 __all__ = ["Experiment", "run_cells", "run_experiment"]
 
@@ -70,7 +71,7 @@ class Experiment:
     seeds: int = 5
     k: int = 8
     epsilon: float = 0.5
-    norm: str = "2"
+    norm: NormName = "2"
     max_iter: int = 100
     n_rows: int = 1000
     certify: bool = True

@@ -11,7 +11,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, Choice
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
-from robustxai.protocols import Norm
+from robustxai.protocols import AdversaryName, Norm
 from robustxai.training import LossAdversary
 
 __all__ = ["AdversarialTrainingClassifier"]
@@ -47,7 +47,7 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
 
     def __init__(
         self,
-        attack: str = "fgsm",
+        attack: AdversaryName = "fgsm",
         *,
         epsilon: float = 0.1,
         max_iter: int = 7,

@@ -10,6 +10,7 @@ import numpy as np
 from robustxai._arguments import NOT_NEGATIVE, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import Distillation, TangentDistillation
+from robustxai.protocols import DistillationVariant
 from robustxai.training import ObjectiveNet, Term
 
 __all__ = ["ATEXClassifier"]
@@ -76,7 +77,7 @@ class ATEXClassifier(BaseExplainableClassifier):
         n_across: int = 4,
         temperature: float = 4.0,
         n_draws: int = 10,
-        variant: str = "paper",
+        variant: DistillationVariant = "paper",
         **params: Any,
     ) -> None:
         super().__init__(**params)

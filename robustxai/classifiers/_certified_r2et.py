@@ -10,7 +10,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NOT_NEGATIVE, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CertifiedGap, ExplainedBatch
-from robustxai.protocols import Ranking
+from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 
@@ -106,7 +106,7 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         lambda_certified: float = 0.1,
         n_pairs: int | None = 4,
         ranking: Ranking = "magnitude",
-        norm: Any = 2,
+        norm: Norm = 2,
         margin: float = 0.1,
         ramp: float = 0.5,
         n_rows: int | None = 32,

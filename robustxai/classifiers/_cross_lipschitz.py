@@ -7,7 +7,7 @@ from typing import Any
 from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz
-from robustxai.protocols import Ranking
+from robustxai.protocols import Ranking, Reduction
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 
@@ -54,7 +54,7 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
         *,
         lambda_ratio: float = 0.1,
         n_pairs: int | None = 4,
-        reduction: str = "min",
+        reduction: Reduction = "min",
         ranking: Ranking = "magnitude",
         radius: float = 0.5,
         **params: Any,

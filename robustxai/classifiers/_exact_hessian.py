@@ -7,6 +7,7 @@ from typing import Any
 from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExactHessian
+from robustxai.protocols import HessianNorm
 from robustxai.training import Term
 
 __all__ = ["ExactHessianClassifier"]
@@ -45,7 +46,7 @@ class ExactHessianClassifier(BaseExplainableClassifier):
     def __init__(
         self,
         lambda_hessian: float = 0.03,
-        norm: str = "fro",
+        norm: HessianNorm = "fro",
         n_draws: int | None = None,
         max_iter: int = 100,
         tol: float = 1e-6,

@@ -12,7 +12,7 @@ from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import IGNorm
 from robustxai.perturbation import ThreatModel
-from robustxai.protocols import Norm
+from robustxai.protocols import IGObjective, Norm
 from robustxai.training import Term
 
 __all__ = ["IGNormClassifier"]
@@ -91,7 +91,7 @@ class IGNormClassifier(BaseExplainableClassifier):
 
     def __init__(
         self,
-        objective: str = "norm",
+        objective: IGObjective = "norm",
         *,
         lambda_ig: float = 1.0,
         beta: float = 0.1,

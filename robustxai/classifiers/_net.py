@@ -20,7 +20,7 @@ from robustxai.classifiers._hooks import DefenseHooks
 from robustxai.explainers import resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, choose_net
 from robustxai.nets._copy import copy_with_modules
-from robustxai.protocols import Explainer, Seed
+from robustxai.protocols import Explainer, ExplainerName, Seed
 from robustxai.ranking import count_units
 from robustxai.training import HeldOut, ObjectiveNet, TensorBatches, TrainingProgress, draw_seed
 from robustxai.training._module_check import check_module
@@ -34,7 +34,7 @@ AUTO_STEPS = 2000
 class NetMixin(DefenseHooks):
     """Build nets from the parameters and the hooks of a classifier."""
 
-    explainer: str | Explainer
+    explainer: ExplainerName | Explainer
     device: str | torch.device
     random_state: Seed
     max_epochs: int | str

@@ -9,7 +9,7 @@ from typing import Any
 from robustxai._arguments import NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
-from robustxai.protocols import Ranking
+from robustxai.protocols import GapForm, HessianForm, Pairs, Ranking
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 
@@ -106,13 +106,13 @@ class R2ETClassifier(BaseExplainableClassifier):
         *,
         lambda_gap: float = 0.001,
         lambda_hessian: float = 0.015,
-        pairs: str = "minimal",
+        pairs: Pairs = "minimal",
         n_pairs: int | None = 4,
-        gap: str = "normalized",
+        gap: GapForm = "normalized",
         margin: float = 1.0,
         radius: float = 0.5,
         ranking: Ranking = "magnitude",
-        hessian: str = "relative",
+        hessian: HessianForm = "relative",
         kappa: float | None = None,
         **params: Any,
     ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import SSR
+from robustxai.protocols import SSRMethod
 from robustxai.training import Term
 
 __all__ = ["SSRClassifier"]
@@ -45,7 +46,7 @@ class SSRClassifier(BaseExplainableClassifier):
     def __init__(
         self,
         lambda_eigenvalue: float = 0.13,
-        method: str = "auto",
+        method: SSRMethod = "auto",
         max_iter: int = 100,
         tol: float = 1e-6,
         **params: Any,

@@ -12,7 +12,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 
 from robustxai._arguments import SEED, Number, Rows, checked, optional
 from robustxai.datasets._pairs import N_PAIRS, Pairs, make_pairs
-from robustxai.protocols import Seed
+from robustxai.protocols import NumberOfPairs, Seed
 
 __all__ = ["PairFold", "pair_folds"]
 
@@ -50,8 +50,8 @@ def pair_folds(
     *,
     n_splits: int = 5,
     stratify: ArrayLike | None = None,
-    n_train_pairs: int | str | None = None,
-    n_held_out_pairs: int | str | None = None,
+    n_train_pairs: NumberOfPairs = None,
+    n_held_out_pairs: NumberOfPairs = None,
     random_state: Seed = 0,
 ) -> Iterator[PairFold]:
     """Split the samples, not the pairs, and pair them in each part: three folds train, one validates, one tests.

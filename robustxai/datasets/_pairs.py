@@ -10,7 +10,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 
 from robustxai._arguments import SEED, Choice, Either, Nothing, Number, Rows, checked, optional
 from robustxai.datasets._pair_rounds import draw_pairs
-from robustxai.protocols import Seed
+from robustxai.protocols import NumberOfPairs, Seed
 
 __all__ = ["Pairs", "make_pairs"]
 
@@ -46,7 +46,7 @@ def make_pairs(
     *,
     items: ArrayLike | None = None,
     partners: ArrayLike | None = None,
-    n_pairs: int | str | None = None,
+    n_pairs: NumberOfPairs = None,
     random_state: Seed = 0,
 ) -> Pairs:
     """Pair samples for a Siamese network, as many of one class as of two.
@@ -163,7 +163,7 @@ def _available(labels: np.ndarray, items: np.ndarray, partners: np.ndarray | Non
     return same, every - same
 
 
-def _settle(n_pairs: int | str | None, n_items: int, available: tuple[int, int]) -> tuple[int, int]:
+def _settle(n_pairs: NumberOfPairs, n_items: int, available: tuple[int, int]) -> tuple[int, int]:
     """How many pairs of one class and of two are made."""
     most = 2 * min(available)
     if most == 0:

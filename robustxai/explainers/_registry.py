@@ -8,7 +8,7 @@ from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._integrated_gradients import IntegratedGradients
 from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._smooth_grad import SmoothGrad
-from robustxai.protocols import Explainer
+from robustxai.protocols import Explainer, ExplainerName
 
 __all__ = ["EXPLAINER", "EXPLAINERS", "resolve_explainer"]
 
@@ -28,7 +28,7 @@ EXPLAINER = Either((Choice(EXPLAINERS), Function()), words="a name or a callable
 
 
 @checked(explainer=EXPLAINER)
-def resolve_explainer(explainer: str | Explainer) -> Explainer:
+def resolve_explainer(explainer: ExplainerName | Explainer) -> Explainer:
     """The explainer of that name, or `explainer` itself when it is callable."""
     if isinstance(explainer, str):
         return EXPLAINERS[explainer]

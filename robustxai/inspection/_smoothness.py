@@ -19,7 +19,7 @@ from robustxai.inspection._check import ESTIMATORS
 from robustxai.inspection._saliency_maps import draw_input, draw_map, picture_shape, size_note
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.metrics import ssim
-from robustxai.protocols import Estimator, ExplainableClassifier, Ranking
+from robustxai.protocols import Estimator, ExplainableClassifier, HistogramKind, Ranking, Score
 from robustxai.ranking import RANKING
 
 __all__ = ["SmoothnessDisplay"]
@@ -83,7 +83,7 @@ class SmoothnessDisplay:
         similarity: Mapping[str, np.ndarray],
         *,
         scores: Mapping[str, float] | None = None,
-        score: str = "accuracy",
+        score: Score = "accuracy",
         example: np.ndarray | None = None,
         maps: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
         of_reference: bool = False,
@@ -118,9 +118,9 @@ class SmoothnessDisplay:
         smooth_grad: SmoothGrad | None = None,
         reference: Any = None,
         ranking: Ranking = "magnitude",
-        score: str = "accuracy",
+        score: Score = "accuracy",
         example: int | None = None,
-        kind: str = "box",
+        kind: HistogramKind = "box",
         ax: Any = None,
     ) -> Self:
         """Explain X by several classifiers, both ways, and plot the similarity.
@@ -189,7 +189,7 @@ class SmoothnessDisplay:
         return display.plot(kind=kind, ax=ax)
 
     @checked(kind=Choice(_KINDS), ax=AX)
-    def plot(self, *, kind: str = "box", ax: Any = None) -> Self:
+    def plot(self, *, kind: HistogramKind = "box", ax: Any = None) -> Self:
         """Draw on `ax`, or on a new figure.
 
         Parameters

@@ -35,7 +35,7 @@ from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
 from robustxai.inspection._check import ESTIMATORS, ByName
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.perturbation import ThreatModel
-from robustxai.protocols import Attack, Estimator
+from robustxai.protocols import Attack, Estimator, Norm, Score
 
 __all__ = ["StabilityCurveDisplay"]
 
@@ -93,8 +93,8 @@ class StabilityCurveDisplay:
         *,
         k: int,
         scores: Mapping[str, float] | None = None,
-        score: str = "accuracy",
-        norm: float | str | None = None,
+        score: Score = "accuracy",
+        norm: Norm | None = None,
     ) -> None:
         self.points = points
         self.k = k
@@ -128,7 +128,7 @@ class StabilityCurveDisplay:
         n_rows: int | None = None,
         random: bool = True,
         certified: Mapping[str, Any] | None = None,
-        score: str = "accuracy",
+        score: Score = "accuracy",
         ax: Any = None,
     ) -> Self:
         """Attack several classifiers at several radii and plot P@k.
@@ -216,10 +216,10 @@ class StabilityCurveDisplay:
         *,
         k: int,
         scores: Mapping[str, float] | None = None,
-        score: str = "accuracy",
+        score: Score = "accuracy",
         random: Mapping[str, Any] | None = None,
         certified: Mapping[str, Any] | None = None,
-        norm: float | str | None = None,
+        norm: Norm | None = None,
         ax: Any = None,
     ) -> Self:
         """Plot P@k that was computed already.

@@ -11,6 +11,7 @@ from robustxai._arguments import COUNT, POSITIVE, Each, checked
 from robustxai.activations import ACTIVATION, make_activation
 from robustxai.nets._pool import POOL, make_pool
 from robustxai.nets._shaped import SHAPE, ShapedNet
+from robustxai.protocols import ActivationName, PoolName
 
 __all__ = ["ConvNet"]
 
@@ -66,9 +67,9 @@ class ConvNet(ShapedNet):
         n_classes: int,
         channels: Sequence[int] = (32, 32),
         hidden: Sequence[int] = (120,),
-        activation: str | type[nn.Module] = "softplus",
+        activation: ActivationName | type[nn.Module] = "softplus",
         beta: float = 1.0,
-        pool: str = "max",
+        pool: PoolName = "max",
     ) -> None:
         super().__init__(in_shape)
         n_channels, height, width = self.in_shape

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robustxai._arguments import COUNT, POSITIVE, Choice, Each, checked
 from robustxai.activations import ACTIVATION, make_activation
 from robustxai.nets._shaped import SHAPE, ShapedNet
+from robustxai.protocols import ActivationName, GraphFeatures
 
 __all__ = ["GraphNet", "check_adjacency"]
 
@@ -93,9 +94,9 @@ class GraphNet(ShapedNet):
         in_shape: Sequence[int],
         n_classes: int,
         hidden: Sequence[int] = (64, 32),
-        activation: str | type[nn.Module] = "softplus",
+        activation: ActivationName | type[nn.Module] = "softplus",
         beta: float = 1.0,
-        features: str = "profile",
+        features: GraphFeatures = "profile",
         smoothing: float = 0.05,
     ) -> None:
         super().__init__(in_shape)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, FLAG, POSITIVE, Each, checked
 from robustxai.activations import ACTIVATION, make_activation
+from robustxai.protocols import ActivationName
 
 __all__ = ["MLP", "DenseLayers"]
 
@@ -59,7 +60,7 @@ class MLP(nn.Module):
         n_features: int,
         n_classes: int,
         hidden: Sequence[int] = (64, 32),
-        activation: str | type[nn.Module] = "softplus",
+        activation: ActivationName | type[nn.Module] = "softplus",
         beta: float = 1.0,
         skip: bool = False,
     ) -> None:

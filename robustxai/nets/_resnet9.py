@@ -11,6 +11,7 @@ from robustxai.activations import ACTIVATION, make_activation
 from robustxai.nets._conv import image_problem
 from robustxai.nets._pool import POOL, make_pool
 from robustxai.nets._shaped import SHAPE, ShapedNet
+from robustxai.protocols import ActivationName, PoolName
 
 __all__ = ["ResNet9"]
 
@@ -64,9 +65,9 @@ class ResNet9(ShapedNet):
         in_shape: Sequence[int],
         n_classes: int,
         width: int = 64,
-        activation: str | type[nn.Module] = "softplus",
+        activation: ActivationName | type[nn.Module] = "softplus",
         beta: float = 1.0,
-        pool: str = "max",
+        pool: PoolName = "max",
     ) -> None:
         super().__init__(in_shape)
 

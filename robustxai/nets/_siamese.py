@@ -19,6 +19,7 @@ from robustxai.nets._graph import GraphNet
 from robustxai.nets._mlp import MLP
 from robustxai.nets._resnet9 import ResNet9
 from robustxai.nets._shaped import SHAPE, ShapedNet, accepted_arguments, check_inputs
+from robustxai.protocols import ActivationName, EncoderName
 
 __all__ = ["ENCODERS", "Siamese"]
 
@@ -82,9 +83,9 @@ class Siamese(ShapedNet):
         self,
         in_shape: Sequence[int],
         n_classes: int,
-        encoder: str | type[nn.Module] | nn.Module = "conv",
+        encoder: EncoderName | type[nn.Module] | nn.Module = "conv",
         embedding: int = 64,
-        activation: str | type[nn.Module] = "softplus",
+        activation: ActivationName | type[nn.Module] = "softplus",
         beta: float = 1.0,
         encoder_params: Mapping[str, Any] | None = None,
     ) -> None:
@@ -122,23 +123,26 @@ class Siamese(ShapedNet):
         return self.head(torch.cat([(first - second).square(), first * second], dim=-1))
 
 
-def _make_encoder(encoder: Any, wanted: dict[str, Any], params: dict[str, Any]) -> nn.Module:
+def _make_encoder(
+    encoder: EncoderName | type[nn.Module] | nn.Module, wanted: dict[str, Any], params: dict[str, Any]
+) -> nn.Module:
     """The encoder by name, from its class, or as a copy of a module."""
     if isinstance(encoder, nn.Module):
         if params:
             raise ValueError("encoder_params are for an encoder by name or class; this one is made already.")
         return copy.deepcopy(encoder)  # a second fit must not begin where the first one ended
+    kind: Any = encoder
     if isinstance(encoder, str):
-        encoder = ENCODERS[encoder]
-        names = set(inspect.signature(encoder.__init__).parameters) - {"self"}
+        kind = ENCODERS[encoder]
+        names = set(inspect.signature(kind.__init__).parameters) - {"self"}
         for name in params:
             if name not in names:
-                raise ValueError(f"{encoder.__name__} has no parameter {name!r}.{nearest_name(name, names)}")
-    if not (inspect.isclass(encoder) and issubclass(encoder, nn.Module)):
+                raise ValueError(f"{kind.__name__} has no parameter {name!r}.{nearest_name(name, names)}")
+    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         raise TypeError(f"encoder must be a name, a module class or a module, got {encoder!r}.")
-    if encoder is MLP and len(wanted["in_shape"]) != 1:
+    if kind is MLP and len(wanted["in_shape"]) != 1:
         raise ValueError("The encoder 'mlp' takes pairs of table rows, X of shape (n, 2, features).")
-    return encoder(**{**accepted_arguments(encoder, wanted), **params})
+    return kind(**{**accepted_arguments(kind, wanted), **params})
 
 
 def _width(encoder: nn.Module, member: tuple[int, ...]) -> int:

@@ -13,7 +13,7 @@ from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._exact_hessian import products
 from robustxai.penalties._ranking_gap import boundary_pairs
 from robustxai.penalties._scale import safe_sqrt
-from robustxai.protocols import Ranking
+from robustxai.protocols import Ranking, Reduction
 from robustxai.ranking import RANKING, unit_scores
 
 __all__ = ["CrossLipschitz"]
@@ -65,7 +65,7 @@ class CrossLipschitz(BasePenalty):
 
     k: int
     n_pairs: int | None = None
-    reduction: str = "min"
+    reduction: Reduction = "min"
     ranking: Ranking = "magnitude"
     radius: float = 0.5
 

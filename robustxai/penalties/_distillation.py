@@ -14,6 +14,7 @@ from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.explainers import SmoothGrad
 from robustxai.penalties._scale import SMALLEST_SCALE
 from robustxai.perturbation import tangent_noise
+from robustxai.protocols import DistillationVariant
 
 __all__ = ["Distillation", "TangentDistillation"]
 
@@ -103,7 +104,7 @@ class TangentDistillation(BasePenalty):
     n_across: int = 4
     temperature: float = 4.0
     n_draws: int = 10
-    variant: str = "paper"
+    variant: DistillationVariant = "paper"
 
     _constraints = {
         "teacher": Instance(nn.Module),

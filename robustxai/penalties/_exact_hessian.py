@@ -13,6 +13,7 @@ from robustxai.explainers import Gradient
 from robustxai.penalties._lanczos import leading_eigenvector
 from robustxai.penalties._scale import safe_sqrt
 from robustxai.perturbation import input_gradient
+from robustxai.protocols import HessianNorm
 
 __all__ = ["ExactHessian", "products"]
 
@@ -59,7 +60,7 @@ class ExactHessian(BasePenalty):
     the influence matrix*, 1989.
     """
 
-    norm: str = "fro"
+    norm: HessianNorm = "fro"
     n_draws: int | None = None
     max_iter: int = 100
     tol: float = 1e-6

@@ -14,7 +14,7 @@ from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, POSITIVE, Choice, ch
 from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.explainers import log_odds
 from robustxai.perturbation import ThreatModel, ascend
-from robustxai.protocols import Norm
+from robustxai.protocols import IGObjective, Norm
 
 __all__ = ["IGNorm"]
 
@@ -87,7 +87,7 @@ class IGNorm(BasePenalty):
     (0.62, 0.62)
     """
 
-    objective: str = "norm"
+    objective: IGObjective = "norm"
     beta: float = 0.1
     epsilon: float = 0.01
     norm: Norm = math.inf

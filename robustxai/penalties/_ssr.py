@@ -11,6 +11,7 @@ from robustxai._arguments import COUNT, NOT_NEGATIVE, Choice, check_arguments
 from robustxai.engine import BasePenalty, ExplainedBatch, is_piecewise_linear
 from robustxai.penalties._exact_hessian import products
 from robustxai.penalties._lanczos import leading_eigenvector
+from robustxai.protocols import SSRMethod
 
 __all__ = ["SSR"]
 
@@ -59,7 +60,7 @@ class SSR(BasePenalty):
     Wang et al., *Smoothed geometry for robust attribution*, 2020.
     """
 
-    method: str = "auto"
+    method: SSRMethod = "auto"
     max_iter: int = 100
     tol: float = 1e-6
 

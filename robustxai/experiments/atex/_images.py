@@ -44,6 +44,7 @@ from robustxai.metrics import (
     top_k_intersection,
 )
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import EvaluatedPart, ExperimentSize
 
 __all__ = ["EPSILONS", "IMAGE_ATTACKS", "ATEXImages", "ImageCell", "run_image_cell"]
 
@@ -81,8 +82,8 @@ class ImageCell(BaseCell):
     data: str
     arm: str
     seed: int
-    size: str = "small"
-    part: str = "test"
+    size: ExperimentSize = "small"
+    part: EvaluatedPart = "test"
 
     _constraints = {
         "data": Choice(IMAGE_DATA, kind="data set"),
@@ -223,9 +224,9 @@ class ATEXImages:
 
     data: tuple[str, ...] = ("mnist", "fashion_mnist")
     seeds: int = 3
-    size: str = "small"
+    size: ExperimentSize = "small"
     arms: tuple[str, ...] = IMAGE_ARMS
-    part: str = "test"
+    part: EvaluatedPart = "test"
 
     _constraints = {
         "data": Each(Choice(IMAGE_DATA, kind="data set"), least=1),

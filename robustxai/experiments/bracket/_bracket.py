@@ -52,11 +52,12 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import AttackPreset
 
 __all__ = ["Bracket", "BracketCell", "run_bracket_cell"]
 
 #: Presets of the attack for P@k, and for the radius, which takes it at many radii.
-_PRESETS = ("standard", "fast")
+_PRESETS: tuple[AttackPreset, AttackPreset] = ("standard", "fast")
 #: Where the searches for a radius begin; a row that nothing changed up to here has no attack radius.
 _MAX_RADIUS = 2.0
 #: Radii that the attack tries from there down, each 0.8 of the one before: the last is 0.012.

@@ -29,6 +29,7 @@ from robustxai.experiments.r2et._shape_data import SHAPES, Rows, Shape
 from robustxai.metrics import roc_auc
 from robustxai.model_selection import RobustnessScorer
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import EvaluatedPart, ExperimentSize
 
 __all__ = ["SHAPE_METHODS", "R2ETShapes", "ShapeCell", "run_shape_cell"]
 
@@ -68,8 +69,8 @@ class ShapeCell(BaseCell):
     data: str
     method: str
     seed: int
-    size: str = "small"
-    part: str = "test"
+    size: ExperimentSize = "small"
+    part: EvaluatedPart = "test"
     params: Params = ()
 
     _constraints = {
@@ -183,7 +184,7 @@ class R2ETShapes:
     data: tuple[str, ...] = tuple(SHAPES)
     methods: tuple[str, ...] = tuple(SHAPE_METHODS)
     seeds: int = 3
-    size: str = "small"
+    size: ExperimentSize = "small"
 
     _constraints = {
         "data": Each(Choice(SHAPES, kind="data set"), least=1),
