@@ -57,7 +57,7 @@ from robustxai.experiments.r2et import (
     shapes_markdown,
 )
 from robustxai.inspection import StabilityCurveDisplay, ThicknessDisplay
-from robustxai.protocols import ExperimentSize
+from robustxai.protocols import ExperimentSize, NormName
 
 __all__ = ["app", "main"]
 
@@ -188,7 +188,8 @@ def benchmark(
     """Run defenses against attacks on real tables. Options with several values take a,b or are repeated."""
     defense_names, attack_names = _names(defenses, STANDARD_DEFENSES), _names(attacks, STANDARD_ATTACKS)
     tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
-    experiment = Experiment(tables, defense_names, attack_names, seeds, k, epsilon, norm, max_iter, n_rows, certify)
+    ball = epsilon, cast(NormName, norm)
+    experiment = Experiment(tables, defense_names, attack_names, seeds, k, *ball, max_iter, n_rows, certify)
     _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
 
 
