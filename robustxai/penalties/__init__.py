@@ -1,4 +1,4 @@
-"""Regularizers, one a file: a function of an explained batch that returns one value per sample, to be minimized."""
+"""Regularizers, one per file: functions of an explained batch that return one value per sample, to be minimized."""
 
 from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._certified_gap import CertifiedGap

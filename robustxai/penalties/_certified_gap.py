@@ -1,4 +1,4 @@
-"""Certified gap: by how much the boundary pairs are proven to keep their order."""
+"""Certified gap: proven lower bounds on the gaps of the boundary pairs."""
 
 from __future__ import annotations
 
@@ -27,39 +27,38 @@ class CertifiedGap(BasePenalty):
         \max\Bigl(0,\; \mu - \frac{L_{ra}(x)}{\tfrac{1}{d} \|I(x)\|_1}\Bigr), \qquad
         L_{ra}(x) \le \min_{\|\delta\|_p \le \epsilon} s_r(x + \delta) - s_a(x + \delta)
 
-    with T' the k' lowest members of the top set, N' the k' highest others and s the scores. L is the affine bound of
-    :func:`robustxai.certificates.certify_top_k`, computed in the network's own type and with its graph: what is
-    trained is what will be proven.
+    with T' the k' lowest units of the top set, N' the k' highest other units and s the scores. L is the affine bound of
+    :func:`robustxai.certificates.certify_top_k`, computed in the network's own type and with its graph, so that
+    training improves the bound that the certificate proves.
 
     Parameters
     ----------
     k : int
-        Size of the top set; the caller has clipped it below the number of units.
+        Size of the top set; the caller clips it below the number of units.
     epsilon : float, default=0.25
         Radius, in units of x.
     n_pairs : int, optional
-        k'; default and at most k, and at most the number of units outside the top-k.
+        k'; at most k and the number of units outside the top-k, and k by default.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Ranked scores.
     norm : {2, "inf"}, default=2
-        Of the ball.
+        Norm of the threat model.
     margin : float, default=0.1
-        mu, in mean magnitudes of the attribution: a tenth of one keeps what has just been proven from being lost in the
-        next step. Dividing by the mean magnitude makes the term blind to the length of the attribution, which moves no
-        rank.
+        mu, in mean magnitudes of the attribution. A tenth of the mean magnitude is enough that the next step does not
+        lose a proven order. Because of the division by the mean magnitude, the term does not depend on the length of
+        the attribution, which changes no rank.
     ramp : float, default=0.5
-        Share of the training in which the radius grows, linearly, from 0 to epsilon: the bounds of a network that was
-        never trained for them say nothing at the full radius.
+        Share of the training in which the radius grows linearly from 0 to epsilon. At the full radius, the bounds of
+        a network that was not trained for them are too loose to train on.
     n_rows : int, optional
-        How many samples of a batch are bounded, from its beginning, and so how many values are returned; all by
-        default. A bound costs some twenty gradients, and in batches that are shuffled the first samples are a random
-        draw.
+        Number of samples that are bounded, from the start of a batch, and of returned values; all by default. A bound
+        costs about twenty gradients. In shuffled batches the first samples are a random draw.
 
     Notes
     -----
-    The errors of the bound are boxes, not symbols of a zonotope: looser, at a small part of the cost. Whatever
-    `certify_top_k` can read can be trained for; anything else raises ``NotImplementedError`` by its name. What a layer
-    does in training mode alone (dropout, statistics of the batch) is no part of the bound.
+    The errors of the bound are interval remainders, not symbols of a zonotope: looser, at a small part of the cost.
+    Every network that `certify_top_k` can read can be trained; other networks raise a ``NotImplementedError`` that
+    names the operation. The bound describes the evaluation mode, without dropout and batch statistics.
 
     References
     ----------
@@ -91,34 +90,34 @@ class CertifiedGap(BasePenalty):
         check_arguments(self)
 
     def radius(self, progress: float) -> float:
-        """Radius after this share of the training."""
+        """Return the radius at this share of the training."""
         return self.epsilon * min(1.0, progress / self.ramp) if self.ramp else self.epsilon
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample that is bounded, shape (rows,)."""
+        """Compute the penalty of each bounded sample, shape (rows,)."""
         shape = batch.x.shape[1:]
         if batch.batch_ndim != 1:
-            raise NotImplementedError("CertifiedGap ranks the units of one model's rows: no stacks of models.")
+            raise NotImplementedError("CertifiedGap takes no stacks of models. Train the models one by one.")
         network = read_network(batch.module, shape, live=True)
         explainer = check_explainer(batch.explainer, len(network.logits.bias))
         n_rows = batch.among_first(self.n_rows)
         x = batch.x[:n_rows].detach().flatten(start_dim=1)
         target = batch.target[:n_rows]
-        if not len(x):  # a part of a batch that lies behind the rows that are bounded
+        if not len(x):  # a part of a batch without bounded rows
             return x.new_zeros(0)
         ball = Ball(x.new_full((len(x), 1), self.radius(batch.progress)), self.norm, x.shape[1])
-        # at x itself the terms are exact, and their sum is the attribution in the units of the bounds
+        # at x itself the terms are exact, and their sum is the attribution in the scale of the bounds
         here = bound_attribution(network, explainer, x, target, None, ball, "affine")
         attribution = torch.stack([term.mixing[0].squeeze(-1) * term.phi.c for term in here]).sum(dim=0)
         scale = attribution.abs().mean(dim=1)
         n_units = count_units(shape)
-        if self.k >= n_units:  # a single unit: there is no pair
+        if self.k >= n_units:  # a single unit has no pair
             return scale * 0.0
         n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
         scores = unit_scores(attribution.detach().unflatten(1, shape), self.ranking)
         top, rest = boundary_sets(scores, self.k, n_pairs)
         terms = bound_attribution(network, explainer, x, target, torch.ones_like(x[0]), ball, "affine")
         bounds = pair_bounds(terms, top, rest, attribution.detach().sign(), self.ranking, x.shape[1] // n_units)
-        ranked = scale > SMALLEST_SCALE  # where a network of dead ReLUs says nothing there is no order to be kept
+        ranked = scale > SMALLEST_SCALE  # an attribution of zero (dead ReLUs) has no order
         bounds = bounds / torch.where(ranked, scale, 1.0)[:, None, None]
         return (self.margin - bounds).clamp_min(0.0).mean(dim=(1, 2)) * ranked

@@ -1,4 +1,4 @@
-"""Cross-Lipschitz ratio (CL): how far, to first order, a pair of ranks is from changing places."""
+"""Cross-Lipschitz ratio (CL): first-order distance at which a pair of units exchanges its ranks."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ _REDUCTIONS = ("min", "mean")
 
 @dataclass(frozen=True)
 class CrossLipschitz(BasePenalty):
-    r"""Minus the least (or mean) ratio of gap to slope over the pairs at the boundary, per sample.
+    r"""Minus the smallest (or mean) ratio of gap to slope over the pairs at the boundary, per sample.
 
     .. math::
         -\min_{i \le k'} \; \min\Bigl(
         \frac{h(x, k-i+1, k+i)}{\|\nabla_x h(x, k-i+1, k+i)\|_2},\; R \Bigr), \qquad h(x, i, j) = s_i(x) - s_j(x)
 
-    With s the attribution itself the denominator is the paper's :math:`\|H_i - H_j\|_2`. With magnitudes it is
-    :math:`\|\sigma_i H_i - \sigma_j H_j\|_2`, :math:`\sigma` being the signs of the attribution: a difference of rows
-    alone would be about another pair of ranks. One Hessian-vector product a pair serves.
+    If s is the attribution itself, the denominator is the paper's :math:`\|H_i - H_j\|_2`. For magnitudes it is
+    :math:`\|\sigma_i H_i - \sigma_j H_j\|_2` with :math:`\sigma` the signs of the attribution, because the difference
+    of the rows alone is the slope of another gap. Each pair takes one Hessian-vector product.
 
     Parameters
     ----------
     k : int
-        Size of the top set; the caller has clipped it below the number of units.
+        Size of the top set; the caller clips it below the number of units.
     n_pairs : int, optional
-        k'; default and at most k.
+        k'; at most k, and k by default.
     reduction : {"min", "mean"}, default="min"
-        "min" is the bound, the first flip that may come; "mean" sends a gradient to every pair.
+        "min" is the bound, the distance of the first exchange; "mean" sends a gradient to every pair.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Ranked scores.
     radius : float, default=0.5
-        R. The ratio is a distance in units of x, and a pair that is further off than the perturbations that the
-        ranking is to survive (0.5 is the default epsilon of :class:`robustxai.perturbation.ThreatModel`) is left
-        alone; the bound of Hein and Andriushchenko has the same R. Without it a Hessian row near zero, of which
-        nothing is to be feared, would carry the whole loss.
+        R. The ratio is a distance in units of x. Pairs at a distance above R have no gradient, because the ranking must
+        withstand smaller perturbations only (0.5 is the default epsilon of
+        :class:`robustxai.perturbation.ThreatModel`). The bound of Hein and Andriushchenko has the same R. Without R, a
+        pair with a Hessian row near zero, which is safe, would dominate the loss.
 
     Notes
     -----
-    The attribution is taken up to a positive factor per sample (the gradient of the log-odds for that of the
-    probability): ranks change places at the same points, and the factor p(1 - p), which vanishes for confident samples,
-    would enter the slope although it moves no rank.
+    The attribution is taken up to a positive factor per sample (the gradient of the log-odds instead of that of the
+    probability). Ranks are exchanged at the same points. The factor p(1 - p), which vanishes for confident samples,
+    would change the slope although it changes no rank.
 
     References
     ----------
@@ -81,9 +81,9 @@ class CrossLipschitz(BasePenalty):
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         scores = unit_scores(batch.direction, self.ranking, batch_ndim=batch.batch_ndim)
-        if self.k >= scores.shape[-1]:  # a single unit: there is no pair
+        if self.k >= scores.shape[-1]:  # a single unit has no pair
             return scores.sum(dim=-1) * 0.0
         n_pairs = boundary_pairs(self.k, self.n_pairs, scores.shape[-1])
         window = scores.topk(self.k + n_pairs, dim=-1).values

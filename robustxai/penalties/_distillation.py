@@ -1,4 +1,4 @@
-"""ATEX's two terms: a student that keeps the teacher's outputs, and keeps them across the explanation's direction."""
+"""Two terms of ATEX: distillation of a teacher at the inputs, and at points across the explanation's direction."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Distillation(BasePenalty):
     Parameters
     ----------
     teacher : nn.Module
-        f, inputs to logits; its weights are never changed.
+        f, inputs to logits; its weights do not change.
     temperature : float, default=4.0
-        T, on both sides; the square keeps the size of the gradient. 4 as in the published code.
+        T, on both sides; the factor :math:`T^2` keeps the size of the gradient. 4 as in the published code.
     """
 
     first_order: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class Distillation(BasePenalty):
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         with torch.no_grad():
             expected = self.teacher(batch.x)
         return divergence(batch.logits, expected, self.temperature)
@@ -54,41 +54,41 @@ class Distillation(BasePenalty):
 
 @dataclass(frozen=True, eq=False)
 class TangentDistillation(BasePenalty):
-    r"""The student must say across the explanation's direction what the teacher says on it; sum over copies.
+    r"""Divergence of the student across the explanation's direction from the teacher on it, summed over copies.
 
     .. math::
         \sum_{x^i} \sum_{x^p} L\bigl(g(x^p), f(x^i)\bigr), \qquad
         x^i = x + \delta_1 \frac{\phi}{\|\phi\|_2}, \; |\delta_1| < \Delta_1, \qquad
         x^p = x^i + \delta_2 \frac{\phi_\perp}{\|\phi_\perp\|_2}, \; |\delta_2| \le \Delta_2
 
-    with phi the SmoothGrad of f (of the log-odds of its predicted class, which has the direction of the probability's
-    gradient and does not vanish for confident samples), :math:`\phi_\perp` random and perpendicular to it
-    (:func:`robustxai.perturbation.tangent_noise`), the deltas uniform, L as in :class:`Distillation`. Only first
-    derivatives are taken, of the teacher.
+    with phi the SmoothGrad of f, :math:`\phi_\perp` random and perpendicular to phi
+    (:func:`robustxai.perturbation.tangent_noise`), uniform deltas, and L as in :class:`Distillation`. SmoothGrad
+    explains the log-odds of the teacher's predicted class: their gradient has the direction of the probability's
+    gradient and does not vanish for confident samples. Only first derivatives, of the teacher, are needed.
 
     Parameters
     ----------
     teacher : nn.Module
         f.
     along, across : float, default=0.5
-        :math:`\Delta_1, \Delta_2`: the radius within which explanations are to stay put.
+        :math:`\Delta_1, \Delta_2`, the radius within which explanations should be stable.
     n_along, n_across : int, default=2 and 4
-        Points on the direction, and copies around each.
+        Number of points on the direction, and of copies around each point.
     temperature : float, default=4.0
         T.
     n_draws : int, default=10
-        Of SmoothGrad, as in the published code; its noise has the length `along` in the mean square, so that phi stands
-        for the whole stretch on which the teacher is asked.
+        Draws of SmoothGrad, as in the published code. The root mean square length of its noise is `along`, so that phi
+        describes all points at which the teacher is evaluated.
     variant : {"paper", "reference"}, default="paper"
-        "reference" is what the published code computes: phi of the label, by the *student*, noise of that standard
-        deviation per feature; shifts of largest entry :math:`4\Delta` by the factors (t - n/2) / (n - 1), so
-        {-1, 0} with two of them; noise of :math:`U(-4\Delta, 4\Delta)` per feature whose perpendicular part keeps its
-        length; a mean over copies and classes; and T for the teacher only, without its square.
+        "reference" follows the published code: phi of the label, by the *student*, with noise of standard deviation
+        `along` per feature; shifts of largest entry :math:`4\Delta` by the factors (t - n/2) / (n - 1), which are
+        {-1, 0} for n = 2; noise of :math:`U(-4\Delta, 4\Delta)` per feature whose perpendicular part keeps its length;
+        a mean over copies and classes; and T for the teacher only, without the factor :math:`T^2`.
 
     Notes
     -----
-    The paper prints u ~ U(0, Delta2) for the noise behind the perpendicular. Here it is symmetric, as in the code: an
-    all-positive u would prefer one diagonal of the feature space.
+    The paper prints u ~ U(0, Delta2) for the noise from which the perpendicular is computed. Here the noise is
+    symmetric, as in the code, because a positive u would prefer one diagonal of the feature space.
 
     References
     ----------
@@ -121,7 +121,7 @@ class TangentDistillation(BasePenalty):
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         on, off = self.samples(batch)
         axis = batch.batch_ndim - 1
         n_copies = self.n_along * self.n_across
@@ -137,7 +137,7 @@ class TangentDistillation(BasePenalty):
         return nn.functional.kl_div(logits.log_softmax(dim=-1), p, reduction="none").mean(dim=-1).mean(dim=0)
 
     def samples(self, batch: ExplainedBatch) -> tuple[Tensor, Tensor]:
-        """The x^i, shape (n_along, *x), and the x^p, shape (n_along, n_across, *x), without a graph."""
+        """Draw the x^i, shape (n_along, *x), and the x^p, shape (n_along, n_across, *x), without a graph."""
         x = batch.x.detach()
         flat = tuple(range(batch.batch_ndim, x.ndim))
         if self.variant == "reference":
@@ -168,16 +168,16 @@ class TangentDistillation(BasePenalty):
 
 
 def _of_samples(copies: tuple[int, ...], x: Tensor, flat: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of one number for every copy of every sample, (*copies, *batch, 1, ...)."""
+    """Return the shape (*copies, *batch, 1, ...) of one number for every copy of every sample."""
     return (*copies, *x.shape[: x.ndim - len(flat)], *(1,) * len(flat))
 
 
 def _uniform(like: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    """Numbers in (-1, 1)."""
+    """Draw uniform numbers in (-1, 1)."""
     return 2 * torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device) - 1
 
 
 def divergence(logits: Tensor, expected: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(softmax(expected / T) || softmax(logits / T)) over the last axis."""
+    """Compute T^2 KL(softmax(expected / T) || softmax(logits / T)) over the last axis."""
     p, q = (expected / temperature).log_softmax(dim=-1), (logits / temperature).log_softmax(dim=-1)
     return temperature**2 * (p.exp() * (p - q)).sum(dim=-1)

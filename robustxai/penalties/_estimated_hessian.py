@@ -25,13 +25,13 @@ class EstimatedHessian(BasePenalty):
     Parameters
     ----------
     kappa : float, default=1e-2
-        Step of the difference, in units of x. Small against the scale of standardized or [0, 1] features and large
-        enough that float32 rounding (about 1e-7 / kappa) stays far below the norm.
+        Step of the difference, in units of x. 1e-2 is small compared with the scale of standardized or [0, 1] features,
+        and large enough that float32 rounding (about 1e-7 / kappa) stays far below the norm.
 
     Notes
     -----
-    The published code divides the sign by a fixed 3072 and takes one norm over the whole batch; here v has length
-    one for any number of features and every sample has its own norm, as the paper's text says.
+    The published code divides the sign by a fixed 3072 and takes one norm over the whole batch. Here v has length one
+    for any number of features and every sample has its own norm, as in the paper's text.
 
     References
     ----------
@@ -49,7 +49,7 @@ class EstimatedHessian(BasePenalty):
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         sign = batch.attribution.detach().sign()
         feature_axes = tuple(range(batch.batch_ndim, sign.ndim))
         length = sign.square().sum(dim=feature_axes, keepdim=True).sqrt().clamp_min(1.0)

@@ -18,7 +18,7 @@ from robustxai.protocols import HessianNorm
 __all__ = ["ExactHessian", "products"]
 
 _NORMS = ("fro", "spectral")
-#: Entries of all products together: 4 GB in float32.
+#: Largest number of entries of all products together: 4 GB in float32.
 _MAX_ENTRIES = 2**30
 
 
@@ -36,23 +36,24 @@ class ExactHessian(BasePenalty):
     Parameters
     ----------
     norm : {"fro", "spectral"}, default="fro"
-        "fro" needs no iteration and bounds "spectral" from above.
+        "fro" needs no iteration and is an upper bound of "spectral".
     n_draws : int, optional
-        Of "fro": the number of random sign vectors v in the place of all d unit vectors (Hutchinson). The square is
-        then unbiased. By default all of them, exactly: one product each, which a table affords.
+        For "fro": number of random sign vectors v that replace the d unit vectors (Hutchinson's estimator). The square
+        is then unbiased. By default all unit vectors are used, with one product each; the result is then exact, at a
+        cost that suits tables.
     max_iter : int, default=100
-        Of "spectral": most products with H, or with :math:`H H^\top` where H is no Hessian, of Lanczos's method: power
-        iteration with the best combination of all its vectors. As many as there are features give the exact norm, so
-        that tables of up to 100 columns never stop short. v is held constant in the derivative, which is the right one
-        where v is the leading singular vector (Danskin).
+        For "spectral": largest number of products of Lanczos's method with H, or with :math:`H H^\top` if H is not a
+        Hessian. The method is a power iteration with the best combination of all its vectors. The norm is exact once
+        the number of products equals the number of features, so that tables of up to 100 columns always converge. The
+        derivative holds v constant, which is correct if v is the leading singular vector (Danskin).
     tol : float, default=1e-6
-        Of "spectral": a sample is done where the residual :math:`\|H v - \lambda v\|_2` is at most this share of
+        For "spectral": a sample has converged if the residual :math:`\|H v - \lambda v\|_2` is at most this share of
         :math:`|\lambda|`, which bounds the relative error.
 
     Warns
     -----
     ConvergenceWarning
-        Of "spectral": samples that are not done after `max_iter` products; their norm may be too low.
+        For "spectral": samples have not converged after `max_iter` products. Their norm may be too low.
 
     References
     ----------
@@ -71,7 +72,7 @@ class ExactHessian(BasePenalty):
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         attribution = batch.attribution
         feature_axes = tuple(range(batch.batch_ndim, attribution.ndim))
         if self.norm == "spectral":
@@ -94,10 +95,10 @@ class ExactHessian(BasePenalty):
         return safe_sqrt(squares * scale)
 
     def _leading(self, batch: ExplainedBatch) -> Tensor:
-        """The leading left singular vector of every sample, shaped like x, without a graph."""
+        """Return the leading left singular vector of every sample, shaped like x, without a graph."""
         attribution, symmetric = batch.attribution, type(batch.explainer) is Gradient
         free = torch.zeros_like(attribution, requires_grad=True)
-        # linear in `free`: its derivative there is H
+        # linear in `free`, with derivative H
         transposed = None if symmetric else products(attribution, batch.x, free[None])[0]
 
         def apply(vector: Tensor) -> Tensor:
@@ -117,9 +118,9 @@ class ExactHessian(BasePenalty):
 
 
 def _check_size(attribution: Tensor, n: int) -> None:
-    """ValueError where all products with H together do not fit into a usual memory; their graph takes several times it.
+    """Raise ValueError if all products with H do not fit into a usual memory; their graph takes several times as much.
 
-    A part of them at a time would be no help: the graph of all of them is kept for the derivative in the weights.
+    Computing some of them at a time would not help, because the derivative in the weights needs the graph of all.
     """
     entries = n * attribution.numel()
     if entries > _MAX_ENTRIES:
@@ -132,5 +133,5 @@ def _check_size(attribution: Tensor, n: int) -> None:
 
 
 def products(outputs: Tensor, x: Tensor, vectors: Tensor, *, create_graph: bool = True) -> Tensor:
-    """Multiply each vector by the Jacobian of `outputs` at x: (m, *outputs) to (m, *x); zero where x has no effect."""
+    """Multiply each vector by the Jacobian of `outputs` at x: (m, *outputs) to (m, *x); zero if x has no effect."""
     return input_gradient(outputs, x, vectors, create_graph=create_graph, retain_graph=True, batched=True)

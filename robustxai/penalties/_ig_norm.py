@@ -1,4 +1,4 @@
-"""IG-NORM and IG-SUM-NORM: the size of the integrated gradients from an input to the worst one near it."""
+"""IG-NORM and IG-SUM-NORM: size of the integrated gradients from an input to the worst point near it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OBJECTIVES = ("norm", "sum_norm")
 
 @dataclass(frozen=True)
 class IGNorm(BasePenalty):
-    r"""Size of the integrated gradients of the cross-entropy on the way to the worst point in the ball, per sample.
+    r"""Size of the integrated gradients of the cross-entropy from x to the worst point near it, per sample.
 
     .. math::
         s\bigl(\mathrm{IG}^\ell(x, x^*)\bigr), \qquad
@@ -32,16 +32,16 @@ class IGNorm(BasePenalty):
         x^* \approx \arg\max_{\|x' - x\|_p \le \epsilon} s\bigl(\mathrm{IG}^\ell(x, x')\bigr)
 
     with :math:`s = \|\cdot\|_1` for "norm", and the sum of the entries plus :math:`\beta \|\cdot\|_1` for "sum_norm".
-    The entries sum to :math:`\mathrm{CE}(x') - \mathrm{CE}(x)` as m grows (completeness), and that is what is taken
-    for their sum: added to the clean cross-entropy with weight 1, "sum_norm" is
-    :math:`\mathrm{CE}(x^*) + \beta \|\mathrm{IG}^\ell\|_1`. :math:`x^*` is a constant to the gradient in the weights.
+    The sum of the entries is computed as :math:`\mathrm{CE}(x') - \mathrm{CE}(x)`, its limit as m grows (completeness).
+    Added to the clean cross-entropy with weight 1, "sum_norm" is therefore
+    :math:`\mathrm{CE}(x^*) + \beta \|\mathrm{IG}^\ell\|_1`. The gradient in the weights holds :math:`x^*` constant.
 
     Parameters
     ----------
     objective : {"norm", "sum_norm"}, default="norm"
         s.
     beta : float, default=0.1
-        Weight of the norm inside "sum_norm", as published; without effect on "norm".
+        Weight of the norm in "sum_norm", as published; no effect on "norm".
     epsilon : float, default=0.01
         Radius, in units of x; a tenth of the published one, for the reason in
         :class:`robustxai.IGNormClassifier`.
@@ -50,9 +50,9 @@ class IGNorm(BasePenalty):
     bounds : (low, high), optional
         Box that :math:`x^*` must stay in, as in :class:`robustxai.perturbation.ThreatModel`.
     n_points : int, default=10
-        m of the penalty; all points go through the network at once.
+        m of the penalty; the network evaluates all points at once.
     n_attack_points : int, default=2
-        m of the ascent: a fifth, as published.
+        m of the ascent; a fifth of `n_points`, as published.
     max_iter : int, default=7
         Steps of the ascent.
     step_size : float, optional
@@ -65,8 +65,8 @@ class IGNorm(BasePenalty):
 
     Notes
     -----
-    The ascent starts at a random point of the ball, as published, from torch's global generator: at x itself
-    :math:`\mathrm{IG}^\ell` and the slope of its norm are zero.
+    The ascent starts at a random point within the radius, as published, because at x itself :math:`\mathrm{IG}^\ell`
+    and the slope of its norm are zero. The point is drawn by the batch.
 
     References
     ----------
@@ -74,7 +74,7 @@ class IGNorm(BasePenalty):
 
     Examples
     --------
-    With a single feature there is one entry, and by completeness it is the rise of the loss.
+    A single feature has one entry, which equals the increase of the loss (completeness).
 
     >>> import torch
     >>> from robustxai.explainers import Gradient
@@ -118,19 +118,19 @@ class IGNorm(BasePenalty):
         return ThreatModel(epsilon=self.epsilon, norm=self.norm, bounds=self.bounds)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         value = self._size(batch, self.worst(batch), self.n_points)
         return value if self.objective == "norm" else value - _cross_entropy(batch.logits, _labels(batch))
 
     def attribution(self, batch: ExplainedBatch, points: Tensor) -> Tensor:
-        """Integrated gradients from x to `points`, shaped like them; differentiable in them and in the weights."""
+        """Return the integrated gradients from x to `points`, shaped like x, differentiable in points and weights."""
         return self._path(batch, points, self.n_points)[0]
 
     def worst(self, batch: ExplainedBatch) -> Tensor:
-        """:math:`x^*`, shaped like the inputs of the batch, without a graph."""
+        """Return :math:`x^*`, shaped like the inputs of the batch, without a graph."""
         x = batch.x.detach()
         rows = x.flatten(end_dim=batch.batch_ndim - 1)
-        # no rows to check against the bounds here: that costs a copy from the device in every step
+        # bound to no rows, because the check of rows against the bounds copies them from the device in every step
         space = self.threat.bind(np.empty((0, *rows.shape[1:]), np.float32), device=x.device)
 
         def objective(points: Tensor) -> Tensor:
@@ -142,21 +142,21 @@ class IGNorm(BasePenalty):
         return x + delta.reshape(x.shape)
 
     def _size(self, batch: ExplainedBatch, points: Tensor, n_points: int) -> Tensor:
-        """The norm, plus for "sum_norm" the cross-entropy at `points`: s, but for the constant CE(x)."""
+        """Compute s without the constant CE(x): the norm, plus for "sum_norm" the cross-entropy at `points`."""
         attribution, loss = self._path(batch, points, n_points)
         norm = attribution.abs().flatten(start_dim=batch.batch_ndim).sum(dim=-1)
         return norm if self.objective == "norm" else loss + self.beta * norm
 
     @staticmethod
     def _path(batch: ExplainedBatch, points: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
-        """Integrated gradients to `points`, and the cross-entropy there, which is the end of the path."""
+        """Compute the integrated gradients to `points`, and the cross-entropy at these ends of the paths."""
         x, labels, axis = batch.x.detach(), _labels(batch), batch.batch_ndim - 1
         share = torch.arange(1, n_points + 1, dtype=x.dtype, device=x.device) / n_points
         share = share.view(-1, *(1,) * (x.ndim - batch.batch_ndim))
         with torch.enable_grad():
             way = points - x
             path = x.unsqueeze(axis + 1) + share * way.unsqueeze(axis + 1)
-            # along the rows, because a stack of models reads its own leading axis
+            # concatenated along the rows, because the leading axis of a stack counts its models
             path = path.flatten(axis, axis + 1)
             path = path if path.requires_grad else path.requires_grad_()
             loss = _cross_entropy(batch.module(path), labels.repeat_interleave(n_points, dim=-1))
@@ -170,5 +170,5 @@ def _labels(batch: ExplainedBatch) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    # not of the softmax, which rounds to 1 for confident samples: their slope would be zero
+    # not from the softmax, which rounds to 1 for confident samples, so that their slope would be zero
     return torch.nn.functional.softplus(-log_odds(logits, labels))

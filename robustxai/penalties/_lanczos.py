@@ -1,4 +1,4 @@
-"""The extreme eigenvalue of a symmetric operator, sample by sample, by Lanczos's method."""
+"""Leading eigenvectors of symmetric operators, sample by sample, by Lanczos's method."""
 
 from __future__ import annotations
 
@@ -21,36 +21,41 @@ def leading_eigenvector(
     max_iter: int,
     by_magnitude: bool = False,
 ) -> Tensor:
-    r"""Unit eigenvectors of the largest eigenvalue of symmetric matrices A, one for each sample, without a graph.
+    r"""Compute unit eigenvectors of the largest eigenvalue of symmetric matrices A, one per sample, without a graph.
 
     .. math:: A Q_m = Q_m T_m + \beta_m q_{m+1} e_m^\top, \qquad T_m s = \theta s, \qquad
         v = Q_m s, \qquad \|A v - \theta v\|_2 = \beta_m |s_m|
 
-    with :math:`Q_m` an orthonormal basis of the Krylov space of `start`, each new vector orthogonalized against all of
-    them. Some eigenvalue lies within the residual of :math:`\theta`. A sample is done at the first m that is checked
-    with a residual of at most :math:`\text{tol}\, |\theta|`, whatever the others need, and always at m = d, where the
-    basis is complete and the eigenvalue exact. Power iteration costs the same per step and needs about the square of
-    the number of steps.
+    with :math:`Q_m` an orthonormal basis of the Krylov space of `start`; each new vector is orthogonalized against all
+    earlier ones. An eigenvalue lies within the residual of :math:`\theta`. A sample has converged at the first checked
+    m with a residual of at most :math:`\text{tol}\, |\theta|`, independently of the other samples, and always at m = d,
+    where the basis is complete and the eigenvalue exact. Power iteration costs the same per step and needs about the
+    square of the number of steps.
 
     Parameters
     ----------
     apply : callable
-        The product with A: Tensor of shape (*batch, *features) to the same.
+        Product with A, from a Tensor of shape (*batch, *features) to one of the same shape.
     start : Tensor of shape (*batch, *features)
-        Where the Krylov space begins; a random vector has a part of every eigenvector.
+        First vectors of the Krylov spaces; random vectors have a component along every eigenvector.
     batch_ndim : int
-        How many leading axes are batch axes.
+        Number of leading batch axes.
     tol : float
-        Largest residual as a share of the eigenvalue.
+        Largest residual, as a share of the eigenvalue.
     max_iter : int
-        Most products with A, at most d. Samples that are not done by then get what there is.
+        Largest number of products with A; d if it is larger. Samples that have not converged by then get the current
+        vectors.
     by_magnitude : bool, default=False
-        Whether the eigenvalue of the largest magnitude is wanted, instead of the largest one.
+        Choose the eigenvalue of the largest magnitude, instead of the largest one.
+
+    Returns
+    -------
+    Tensor of shape (*batch, *features)
 
     Warns
     -----
     ConvergenceWarning
-        Samples are not done after `max_iter` products.
+        Samples have not converged after `max_iter` products.
 
     References
     ----------
@@ -73,7 +78,7 @@ def leading_eigenvector(
         size = torch.maximum(size, _length(image))
         image = _orthogonal(image, basis)
         length = _length(image)
-        ended = length <= 8 * eps * size  # an invariant subspace: what is left is rounding
+        ended = length <= 8 * eps * size  # the subspace is invariant, and the rest is rounding
         if m == n_steps or _is_checked(m):
             residual = torch.where(ended, 0.0, length).squeeze(1)
             values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, beside))
@@ -88,7 +93,7 @@ def leading_eigenvector(
             if bool(done.all()):
                 break
         if m < n_steps:
-            # where the space has ended, the next vector is any other one, and the two blocks do not touch
+            # after an invariant subspace any other vector follows, and the matrix has two separate blocks
             other = _orthogonal(flat.roll(m, dims=1), basis)
             following = torch.where(ended, other, image)
             basis.append(following / _length(following).clamp_min(torch.finfo(flat.dtype).tiny))
@@ -96,8 +101,8 @@ def leading_eigenvector(
     if not bool(done.all()):
         warnings.warn(
             f"The largest eigenvalue of {int((~done).sum())} of {n} samples is not found to a relative residual of "
-            f"{tol:g} after max_iter={max_iter} products, and may be too low; raise max_iter "
-            f"(at {d} it is exact) or tol.",
+            f"{tol:g} after max_iter={max_iter} products, and may be too low. Raise max_iter "
+            f"(the result is exact at {d}) or tol.",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -105,12 +110,12 @@ def leading_eigenvector(
 
 
 def _is_checked(m: int) -> bool:
-    """Whether the eigenvalue is looked at after m steps: the small problems cost as much as the products."""
+    """Return True if convergence is checked after m steps; not after all, as a check costs as much as a product."""
     return m <= 2 or (m <= 16 and m % 2 == 0) or m % 8 == 0
 
 
 def _orthogonal(rows: Tensor, basis: list[Tensor]) -> Tensor:
-    """`rows` without their parts along all vectors of the basis; twice, for what rounding leaves of the first time."""
+    """Remove from `rows` their components along the basis; twice, because rounding leaves some the first time."""
     stack = torch.stack(basis)
     for _ in range(2):
         rows = rows - torch.einsum("mn,mnd->nd", torch.einsum("mnd,nd->mn", stack, rows), stack)
@@ -122,7 +127,7 @@ def _tridiagonal(diagonal: list[Tensor], beside: list[Tensor]) -> Tensor:
     if beside:
         off = torch.stack(beside, dim=1)
         matrix = matrix + torch.diag_embed(off, offset=1) + torch.diag_embed(off, offset=-1)
-    return matrix.nan_to_num(0.0, 0.0, 0.0)  # the product of such a sample tells; its neighbors must not suffer
+    return matrix.nan_to_num(0.0, 0.0, 0.0)  # a sample with NaN in its products must not affect the other samples
 
 
 def _length(rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Ranking gap: R2ET's first term."""
+"""Ranking gap, the first term of R2ET."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GAPS = ("normalized", "linear", "exponential", "hinge")
 
 @dataclass(frozen=True)
 class RankingGap(BasePenalty):
-    r"""Mean over pairs of a falling function of the gap between the scores s of a top-k and another unit.
+    r"""Mean over pairs of a decreasing function of the gap between the scores s of a top-k unit and another unit.
 
     .. math::
         \frac{1}{|P|} \sum_{(i,j) \in P} \ell(s_i - s_j), \qquad \ell(h) \in \{-h,\; e^{-h},\; \max(0, \mu - h)\}
@@ -32,31 +32,31 @@ class RankingGap(BasePenalty):
         P_\text{minimal} = \{(k-i+1,\, k+i)\}_{i \le k'}, \quad
         P_\text{anchor} = \{(k-i, k)\}_{i < k'} \cup \{(k, k+i)\}_{i \le k'}
 
-    with units in descending order of s. The k(n-k) pairs of "all" are never enumerated: the linear sum is
-    :math:`(n-k)\sum_T s - k\sum_N s`, the exponential one :math:`\sum_N e^{s_j} \sum_T e^{-s_i}`, the hinge takes a
-    running sum over the sorted rest. The other two linear sums telescope to the k' lowest of T minus the k' highest of
-    the rest.
+    with units in descending order of s. The k(n-k) pairs of "all" are not enumerated: the linear sum is
+    :math:`(n-k)\sum_T s - k\sum_N s`, the exponential one :math:`\sum_N e^{s_j} \sum_T e^{-s_i}`, and the hinge needs a
+    cumulative sum over the sorted rest. The linear sums of "minimal" and "anchor" telescope to the k' lowest scores of
+    T minus the k' highest scores of the rest.
 
     Parameters
     ----------
     k : int
-        Size of the top set; the caller has clipped it below the number of units.
+        Size of the top set; the caller clips it below the number of units.
     pairs : {"all", "minimal", "anchor"}, default="all"
-        "minimal" is R2ET-mm, "anchor" the pairing of the published code. For the linear sum the two have the same
-        total, and both divide it by k', to make one weight mean the same. For the exponential and the hinge they
-        differ, and each is the mean over its own pairs (2k' - 1 of the anchored form).
+        "minimal" is R2ET-mm, "anchor" the pairing of the published code. Their linear sums are equal, and both are
+        divided by k', so that the same weight has the same effect. Their exponential and hinge sums differ, and each is
+        the mean over its own pairs ("anchor" has 2k' - 1).
     n_pairs : int, optional
-        k'; default and at most k, and at most the number of units outside the top-k.
+        k'; at most k and the number of units outside the top-k, and k by default.
     gap : {"normalized", "linear", "exponential", "hinge"}, default="normalized"
-        "linear" ranks the attribution as it is, as the paper prints it: a network can satisfy it by scaling its
-        gradient up, and training collapses. The others divide each attribution by its own mean magnitude, so that
-        only the shape of the explanation counts: a margin or an exponential of raw scores could be had by scale too,
-        and a confident sample, whose gradient vanishes, would count as all ties. "normalized" has l(h) = -h.
-        "exponential" and "hinge" turn from gaps that are wide already to those that are about to close.
+        "linear" ranks the unscaled attribution, as printed in the paper. A network can lower it by a larger gradient,
+        and training collapses. The other forms divide each attribution by its own mean magnitude, so that only the
+        shape of the explanation counts. A margin or an exponential of unscaled scores would depend on their scale too,
+        and the scores of a confident sample, whose gradient vanishes, would all be ties. "normalized" has l(h) = -h.
+        "exponential" and "hinge" give more weight to small gaps than to large ones.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Ranked scores.
     margin : float, default=1.0
-        mu of the hinge: one mean magnitude, the unit in which the scores are.
+        mu of the hinge, in mean magnitudes, the unit of the scores.
 
     References
     ----------
@@ -87,11 +87,11 @@ class RankingGap(BasePenalty):
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         attribution = batch.attribution if self.gap == "linear" else batch.direction
         scores = unit_scores(attribution, self.ranking, batch_ndim=batch.batch_ndim)
         n_units = scores.shape[-1]
-        if self.k >= n_units:  # a single unit: there is no pair
+        if self.k >= n_units:  # a single unit has no pair
             return scores.sum(dim=-1) * 0.0
         if self.gap in ("linear", "normalized"):
             return known_gradient(*self._linear(scores.detach(), scores))
@@ -99,7 +99,7 @@ class RankingGap(BasePenalty):
         return self._exponential(scores) if self.gap == "exponential" else self._hinge(scores)
 
     def _linear(self, scores: Tensor, of: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The linear sum, and its gradient in the scores: their shares in it, less the change of what divides it."""
+        """Compute the linear sum and its gradient in the scores: their coefficients, minus the change of the divisor."""
         n_units = scores.shape[-1]
         if self.pairs == "all":
             shares = torch.full_like(scores, 1 / (n_units - self.k))
@@ -112,7 +112,7 @@ class RankingGap(BasePenalty):
         if self.gap == "normalized":
             scale = mean_magnitude(scores)
             value /= scale
-            # a magnitude has slope 1 in itself; where it is 0 that of the attribution's magnitude is 0
+            # the derivative of a magnitude in itself is 1; at 0 that of the attribution's magnitude is 0
             signs = 1.0 if self.ranking == "magnitude" else scores.sign()
             shares = shares.sub_(value * signs, alpha=1 / n_units).div_(scale)
         return value.squeeze(-1), (of, shares)
@@ -121,7 +121,7 @@ class RankingGap(BasePenalty):
         if self.pairs != "all":
             return (-self._window_gaps(scores)).exp().mean(dim=-1)
         ordered = scores.sort(dim=-1, descending=True).values
-        boundary = ordered[..., self.k - 1 : self.k].detach()  # cancels in the product, and keeps both factors below 1
+        boundary = ordered[..., self.k - 1 : self.k].detach()  # cancels in the product; both factors are at most 1
         top = (boundary - ordered[..., : self.k]).exp().mean(dim=-1)
         return top * (ordered[..., self.k :] - boundary).exp().mean(dim=-1)
 
@@ -129,14 +129,14 @@ class RankingGap(BasePenalty):
         if self.pairs != "all":
             return (self.margin - self._window_gaps(scores)).clamp_min(0.0).mean(dim=-1)
         ordered = scores.sort(dim=-1, descending=True).values
-        slack = self.margin - ordered[..., : self.k]  # j counts against i where s_j > -slack_i: a head of the rest
+        slack = self.margin - ordered[..., : self.k]  # the active j of i, s_j > -slack_i, come first in the rest
         rest = ordered[..., self.k :].contiguous()
         active = torch.searchsorted(-rest.detach(), slack.detach().contiguous())
         heads = torch.nn.functional.pad(rest.cumsum(dim=-1), (1, 0)).gather(-1, active)
         return (active * slack + heads).mean(dim=-1) / rest.shape[-1]
 
     def _window_gaps(self, scores: Tensor) -> Tensor:
-        """Gap of every pair of "minimal" or "anchor", shape (*batch, pairs)."""
+        """Compute the gap of every pair of "minimal" or "anchor", shape (*batch, pairs)."""
         n_pairs = boundary_pairs(self.k, self.n_pairs, scores.shape[-1])
         window = scores.gather(-1, top_k_set(scores, self.k + n_pairs, ordered=True))
         above, below = window[..., self.k - n_pairs : self.k], window[..., self.k :]
@@ -147,10 +147,10 @@ class RankingGap(BasePenalty):
 
 
 def boundary_pairs(k: int, n_pairs: int | None, n_units: int) -> int:
-    """k': how many pairs straddle the boundary; at most k, and at most the units outside the top-k."""
+    """Return k', the number of pairs across the boundary: at most k, and at most the units outside the top-k."""
     return min(n_pairs or k, k, n_units - k)
 
 
 def mean_magnitude(scores: Tensor) -> Tensor:
-    """What `scores` of shape (*batch, units) are divided by to have a mean magnitude of one, (*batch, 1)."""
+    """Return the mean magnitude of `scores` of shape (*batch, units), bounded away from zero, shape (*batch, 1)."""
     return scores.abs().mean(dim=-1, keepdim=True).clamp_min(SMALLEST_SCALE)

@@ -1,4 +1,4 @@
-"""Relative Hessian norm: how fast the shape of the explanation turns."""
+"""Relative Hessian norm: rate at which the shape of the explanation changes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class RelativeHessian(BasePenalty):
         \frac{1}{\kappa} \bigl\| \hat I(x + \kappa u) - \hat I(x) \bigr\|_2, \qquad
         \hat I = \frac{I}{\tfrac{1}{d} \|I\|_1}, \quad u \sim \mathrm{Uniform}(\{\|u\|_2 = 1\})
 
-    As kappa goes to 0 the expectation of its square over u is :math:`\|\partial \hat I / \partial x\|_F^2 / d`, by
-    Hutchinson's estimator. Three things set it apart from :class:`EstimatedHessian` and from a squared norm. A ranking
-    does not care about the length of the attribution, and neither does this norm, so that it cannot be lowered by
-    flattening the classifier. A new direction in every step reaches the whole Hessian, where the sign of the gradient
-    is always the same one. And a square would spend everything on the samples whose explanation has to turn because
+    As kappa goes to 0, the expectation of its square over u is :math:`\|\partial \hat I / \partial x\|_F^2 / d`, by
+    Hutchinson's estimator. It differs from :class:`EstimatedHessian` and from a squared norm in three ways. First, it
+    does not depend on the length of the attribution, which does not affect a ranking either; a flatter classifier does
+    not lower it. Second, a new direction in every step covers the whole Hessian, whereas the sign of the gradient is
+    always the same direction. Third, a square would be dominated by the samples whose explanation must change because
     the data are curved there.
 
     Parameters
     ----------
     kappa : float, default=0.3
-        Step, in units of x. Of the order of the perturbations that the ranking is to survive (epsilon 0.5 on features
-        in [0, 1]), because the curvature at a point says little about a softplus bend a quarter of the range away.
+        Step, in units of x. It has the order of the perturbations that the ranking should withstand (epsilon 0.5 on
+        features in [0, 1]), because the curvature at a point does not show a softplus bend a quarter of the range away.
 
     References
     ----------
@@ -52,16 +52,16 @@ class RelativeHessian(BasePenalty):
         check_arguments(self)
 
     def point(self, batch: ExplainedBatch) -> Tensor:
-        """The other end of the difference, x + kappa u, shaped like x."""
+        """Return the second point of the difference, x + kappa u, shaped like x."""
         step = batch.randn_like(batch.x)
         length = torch.linalg.vector_norm(step, dim=self._feature_axes(batch), keepdim=True)
         return torch.addcdiv(batch.x.detach(), step, length, value=self.kappa)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         ends = batch.direction, batch.direction_of(self)
         axes = tuple(range(-len(self._feature_axes(batch)), 0))
-        # both ends in one tensor: half as many operations, each of which costs a small batch more than its numbers
+        # one tensor for both ends halves the number of operations, whose start dominates the time of a small batch
         attribution = torch.stack([end.detach() for end in ends])
         scale = attribution.abs().mean(dim=axes, keepdim=True).clamp_min_(SMALLEST_SCALE)
         shape = attribution / scale
@@ -69,7 +69,7 @@ class RelativeHessian(BasePenalty):
         length = torch.linalg.vector_norm(difference, dim=axes, keepdim=True)
         slope = difference.div_((self.kappa * length).clamp_min_(SMALLEST_SCALE))  # 0 at length 0
         value = length.flatten(start_dim=batch.batch_ndim - 1) / self.kappa
-        # from a slope in the shape to one in the attribution, whose mean magnitude changes along with it
+        # chain rule from the shape to the attribution, which also changes the mean magnitude
         along = shape.mul_(slope).mean(dim=axes, keepdim=True)
         here, there = torch.addcmul(slope, attribution.sign_(), along, value=-1).div_(scale)
         return known_gradient(value, (ends[0], here.neg_()), (ends[1], there))

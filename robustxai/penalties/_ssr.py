@@ -1,4 +1,4 @@
-"""Smooth-surface regularization (SSR): the largest eigenvalue of the loss's Hessian."""
+"""Smooth-surface regularization (SSR): largest eigenvalue of the loss's Hessian."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SSR(BasePenalty):
         \nabla_x^2\, \mathrm{CE} = W A W^\top + \sum_c (p_c - y_c) \nabla_x^2 z_c, \quad
         W = (\nabla_x z_1, \dots, \nabla_x z_C), \; A = \operatorname{diag}(p) - p p^\top
 
-    Of a piecewise linear network the sum is zero and what remains has the eigenvalues of a C x C matrix:
+    In a piecewise linear network the sum is zero, and the rest has the nonzero eigenvalues of a C x C matrix:
 
     .. math:: \lambda_{\max}(W A W^\top) = \lambda_{\max}(B^\top B), \qquad
         B_{\cdot c} = \sqrt{p_c}\, \bigl(\nabla_x z_c - \textstyle\sum_j p_j \nabla_x z_j\bigr)
@@ -35,20 +35,20 @@ class SSR(BasePenalty):
     Parameters
     ----------
     method : {"auto", "closed", "power"}, default="auto"
-        "closed" solves the C x C problem, "power" iterates on the whole Hessian by Lanczos's method, which is power
-        iteration with the best combination of all its vectors; "auto" takes the first for networks with ReLUs and the
-        second for smooth ones.
+        "closed" solves the C x C problem. "power" iterates on the whole Hessian by Lanczos's method, which is a power
+        iteration with the best combination of all its vectors. "auto" is "closed" for piecewise linear networks and
+        "power" for smooth ones.
     max_iter : int, default=100
-        Of "power": most products with the Hessian. As many as there are features give the exact eigenvalue, so that
-        tables of up to 100 columns never stop short.
+        For "power": largest number of products with the Hessian. The eigenvalue is exact once this equals the number of
+        features, so that tables of up to 100 columns always converge.
     tol : float, default=1e-6
-        Of "power": a sample is done where :math:`\|H v - \lambda v\|_2 \le \text{tol}\, |\lambda|`, which bounds the
-        relative error of :math:`\lambda`. The eigenvector is held constant in the derivative.
+        For "power": a sample has converged if :math:`\|H v - \lambda v\|_2 \le \text{tol}\, |\lambda|`, which bounds
+        the relative error of :math:`\lambda`. The derivative holds the eigenvector constant.
 
     Warns
     -----
     ConvergenceWarning
-        Of "power": samples that are not done after `max_iter` products; their penalty may be too low.
+        For "power": samples have not converged after `max_iter` products. Their penalty may be too low.
 
     Notes
     -----
@@ -70,7 +70,7 @@ class SSR(BasePenalty):
         check_arguments(self)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        """Penalty per sample, shape (*batch,)."""
+        """Compute the penalty of each sample, shape (*batch,)."""
         if self.method == "closed" or (self.method == "auto" and is_piecewise_linear(batch.module)):
             return _closed(batch)
         return self._power(batch)
@@ -101,6 +101,6 @@ def _closed(batch: ExplainedBatch) -> Tensor:
         ],
         dim=-1,
     )
-    centerd = slopes - slopes @ log_p.exp().unsqueeze(-1)
-    factor = centerd * (log_p / 2).exp().unsqueeze(-2)
+    centered = slopes - slopes @ log_p.exp().unsqueeze(-1)
+    factor = centered * (log_p / 2).exp().unsqueeze(-2)
     return torch.linalg.eigvalsh(factor.transpose(-1, -2) @ factor)[..., -1]
