@@ -99,7 +99,7 @@ class RankingGap(BasePenalty):
         return self._exponential(scores) if self.gap == "exponential" else self._hinge(scores)
 
     def _linear(self, scores: Tensor, of: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Compute the linear sum and its gradient in the scores: their coefficients, minus the change of the divisor."""
+        """Compute the linear sum and its gradient in the scores: their coefficients, minus those of the divisor."""
         n_units = scores.shape[-1]
         if self.pairs == "all":
             shares = torch.full_like(scores, 1 / (n_units - self.k))
