@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +38,9 @@ class TensorBatches:
         CPU generator of the orders. By default the net that makes the iterator sets its own stream; without one,
         torch's global generator is used.
     """
+
+    #: Batches lie on the device of the net, and draw from the `generator` that the net sets.
+    on_device: ClassVar[bool] = True
 
     @checked(
         batch_size=COUNT,

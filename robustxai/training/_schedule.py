@@ -34,6 +34,8 @@ class OneCycle(Callback):
     #: A stack supports the callback, and computes the rate of each step by `factor`.
     stackable = True
     sets_rate_in_each_step = True
+    #: The callback does not read the record of the batch in the history, which costs small networks time.
+    ignores_batch_record = True
 
     @checked(warm_up_share=Number(0, 1, below=True))
     def __init__(self, warm_up_share: float = 0.3) -> None:
