@@ -27,6 +27,7 @@ from robustxai.engine import (
     Stop,
     check_compilable,
     choose_differentiation,
+    declares,
     lookahead_of,
 )
 from robustxai.exceptions import DivergedError
@@ -255,13 +256,8 @@ class ObjectiveNet(NeuralNetClassifier):
         return super().torch_compile(module, name)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
-<<<<<<< HEAD
         """Return the criterion's value, without skorch's conversions of labels that are on the device already."""
-        if isinstance(y_true, Tensor) and y_true.device == y_pred.device and type(self.criterion_) is CrossEntropyLoss:
-=======
-        """The criterion's value; what is on the device already is not sent there once more."""
         if getattr(y_true, "device", None) == y_pred.device and type(self.criterion_) is CrossEntropyLoss:
->>>>>>> 6a57798 (The net asks for declarations, not for classes, on its fast paths)
             return self.criterion_(y_pred, y_true)
         return super().get_loss(y_pred, y_true, X=X, training=training)
 
@@ -297,13 +293,8 @@ class ObjectiveNet(NeuralNetClassifier):
         return bool(foreign) or any(may_draw(part) for part in parts)
 
     def _batches(self, iterator: Iterable) -> Iterator[Any]:
-<<<<<<< HEAD
         """Yield the batches of an iterator; a foreign iterator draws from the net's own streams."""
-        if type(iterator) is TensorBatches:
-=======
-        """The batches of an iterator; of one that is not the library's drawn from the net's own streams."""
         if declares(iterator, "on_device"):
->>>>>>> 6a57798 (The net asks for declarations, not for classes, on its fast paths)
             yield from iterator
             return
         with self.own_draws():
@@ -319,11 +310,7 @@ class ObjectiveNet(NeuralNetClassifier):
     def train_step_single(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
         """Compute loss and gradient of one batch, in parts of `internal_batch_size` rows."""
         x, y = unpack_data(batch)
-<<<<<<< HEAD
-        if self.iterator_train is not TensorBatches:  # batches of TensorBatches are on the device
-=======
         if not declares(self.iterator_train, "on_device"):
->>>>>>> 6a57798 (The net asks for declarations, not for classes, on its fast paths)
             x, y = to_device((x, y), self.device)
         size = self.internal_batch_size or len(x)
         return self._add_gradient(x, y) if len(x) <= size else self._add_gradient_in_parts(x, y, size)
@@ -421,13 +408,8 @@ class ObjectiveNet(NeuralNetClassifier):
         n_batches = max(length_hint(iterator), 1)
         before = len(self.history) - 1
         at_begin, at_end = self.listeners("on_batch_begin"), self.listeners("on_batch_end")
-<<<<<<< HEAD
-        if at_end or any(not isinstance(listener.__self__, OneCycle) for listener in at_begin):
-            at_begin.insert(0, super().on_batch_begin)  # a callback may read skorch's record of the batch
-=======
         if at_end or any(not declares(listener.__self__, "ignores_batch_record") for listener in at_begin):
-            at_begin.insert(0, super().on_batch_begin)  # somebody may look for skorch's own record of the batch
->>>>>>> 6a57798 (The net asks for declarations, not for classes, on its fast paths)
+            at_begin.insert(0, super().on_batch_begin)  # a callback may read skorch's record of the batch
         self.__dict__["_plan"] = self._make_plan()
         try:
             for number, batch in enumerate(self._batches(iterator)):
