@@ -1,4 +1,4 @@
-"""Public estimators: each is its own hyper-parameters and the penalties that they weigh."""
+"""Classifiers: one class per defense, with its hyper-parameters and the penalties that they weight."""
 
 from robustxai.classifiers._adversarial_training import AdversarialTrainingClassifier
 from robustxai.classifiers._atex import ATEXClassifier

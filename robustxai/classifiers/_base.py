@@ -55,88 +55,90 @@ _ROWS = "an integer number of rows >= 1, or -1 for all"
 class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, BaseEstimator):
     """Base of the classifiers: a scikit-learn estimator that owns a skorch net.
 
-    A defense subclasses it, names its hyper-parameters in ``__init__`` and returns its regularizers from `terms`.
+    A defense is a subclass that names its hyper-parameters in ``__init__`` and returns its penalties from `terms`;
+    docs/extending.md lists everything that is safe to override.
 
     Parameters
     ----------
     explainer : str or Explainer, default="gradient"
-        Attribution that is trained for, and that `explain` returns: "gradient" (of the predicted class's probability),
-        "log_odds_gradient", "logit_gradient", "cross_entropy_gradient" or any callable
-        ``(module, x, target) -> attribution``.
+        Attribution that penalties use in training and that `explain` returns: "gradient" (of the predicted class's
+        probability), another name of :mod:`robustxai.explainers`, or an
+        :class:`~robustxai.protocols.Explainer`.
     device : str, default="auto"
-        "auto" takes the GPU if there is one; else a torch device name. Both this and `explainer` may be changed by
-        ``set_params`` after `fit` and take effect at once; all other parameters wait for the next `fit`.
+        "auto" (the GPU if there is one, else the CPU) or the name of a torch device. `device` and `explainer` may be
+        changed by ``set_params`` after `fit` and take effect at once; all other parameters take effect in the next
+        `fit`.
     random_state : int, RandomState or None, default=0
-        Seed of initialization and batch order. A fixed default: an audit must be repeatable without asking.
+        Seed of initialization and batch order. The default is fixed, so that audits are repeatable.
     max_epochs : int or "auto", default="auto"
-        Passes over the data. "auto" takes as many as 2,000 steps need, but no less than 15 and no more than 200. On
-        tables of 50 to 50,000 rows it first looks whether that overfits: a fifth of the rows, stratified, is held out,
-        and the network is trained on the others (from 500 rows on by cross-entropy alone), first for an eighth of the
-        epochs (at least 200 steps) with a weight decay of 10 / n_samples (at most 0.015), then for a quarter (400
-        steps) with that and with 3 / n_samples (at most 0.005), then for all of them without, until one overfits. The
-        longest whose held-out loss is within 0.01 of the lowest is the schedule by which this classifier is then
-        trained **on all rows**; `schedule_` says which. No row is lost, and the seed does not matter to the choice.
-        Nothing is held out where `max_epochs` is a number, or with `init`, ``train_split``, ``callbacks``, ``compile``
-        or a module instance; a weight decay that is given (``optimizer__weight_decay``, or that of a defense) stays,
-        and only the epochs are chosen. docs/results/default-epochs.md has the evidence.
+        Passes over the data. "auto" takes the number of epochs of 2,000 steps, at least 15 and at most 200. On tables
+        of 50 to 50,000 rows it first checks for overfitting: a fifth of the rows, stratified, is held out, and the
+        network is trained on the others (from 500 rows on by cross-entropy alone), first for an eighth of the epochs
+        (at least 200 steps) with a weight decay of 10 / n_samples (at most 0.015), then for a quarter (400 steps) with
+        that and with 3 / n_samples (at most 0.005), then for all epochs without weight decay, until a training
+        overfits. The classifier is then trained **on all rows** by the longest of these schedules whose held-out loss
+        is within 0.01 of the lowest; `schedule_` returns it. The choice does not depend on the seed. Nothing is held
+        out if `max_epochs` is a number, or with `init`, ``train_split``, ``callbacks``, ``compile`` or a module
+        instance. If a weight decay is given (``optimizer__weight_decay``, or that of a defense), only the epochs are
+        chosen. docs/results/default-epochs.md has the evidence.
     lr : float, default=0.005
         Peak learning rate of Adam.
     batch_size : int, default=128
         Rows per step; -1 for all.
     warm_up_epochs : int, default=0
-        Epochs of plain cross-entropy before the defense's own training begins, with a learning-rate schedule of their
-        own. Some penalties, :class:`R2ETClassifier` with ``gap="distance"`` for one, ruin a network that knows nothing
-        yet, and are cheap for one that does.
+        Epochs of plain cross-entropy before the defense's own training begins, with a separate learning-rate schedule.
+        Some penalties, for example that of :class:`R2ETClassifier` with ``gap="distance"``, prevent an untrained
+        network from learning and cost a trained one little.
     init : fitted classifier, Pipeline or search, skorch net, nn.Module or None, default=None
         Start from these weights instead of random ones. The module must have the same parameters.
     verbose : int, default=0
-        1 prints one line per epoch with a column per term of the objective, 2 shows a bar with the time left.
+        1 prints one line per epoch with a column per term of the objective, 2 shows a progress bar.
     mixed_precision : bool, default=False
         Run the forward passes of training steps in bfloat16. Weights, predictions, explanations and attacks stay
-        float32. It pays for wide networks on GPUs and on CPUs with bfloat16 instructions, and makes small ones slower.
-        The input gradients of a training step then have about three digits too, so that penalties that compare
-        gradients see the noise of rounding. float16 is not offered: it would need its loss scaled, and the scale does
-        not reach the input gradients inside of a loss.
+        float32. This is faster for wide networks on GPUs and on CPUs with bfloat16 instructions, and slower for small
+        ones. The input gradients of a training step then have about three digits, so that rounding is visible to
+        penalties that compare gradients. float16 is not offered: it needs loss scaling, which does not apply to the
+        input gradients inside a loss.
     internal_batch_size : int, optional
-        Rows of a batch that are computed at once, all by default. Where a batch with its second derivatives does not
-        fit into the memory, a smaller number gives the same training up to rounding, in more time: class weights and
-        what penalties draw included. A criterion that is neither a mean nor a sum over rows is refused with
-        NotImplementedError. Batch normalization sees the parts, and dropout draws for them.
+        Rows of a batch that are computed at once, all by default. If a batch with its second derivatives does not fit
+        into memory, a smaller number gives the same training up to rounding, class weights and random draws of
+        penalties included, in more time. A criterion that is neither a mean nor a sum over rows is refused with
+        NotImplementedError. Batch normalization and dropout treat the parts as separate batches.
     **net_params
         Any skorch parameter by its skorch name: ``module``, ``module__hidden``, ``optimizer__weight_decay``,
         ``callbacks``, ``callbacks__lr_schedule=None``, ``train_split``, ``iterator_train``, ... ``module="auto"``, the
-        default, goes by the shape of X (:func:`robustxai.nets.choose_net`): MLP for tables, ConvNet for images,
-        GraphNet for adjacency matrices, Siamese for pairs; "mlp", "conv", "resnet9", "graph" and "siamese" are these
-        and ResNet9 by name. A module class gets what its ``__init__`` names of
-        ``n_features``, ``in_shape``, ``n_classes`` and what the defense asks for (``activation``, ``beta``); its
-        methods ``check_inputs(X)`` and ``check_shape(shape)``, if it has them, refuse data with a ValueError before
-        training and in use. ``compile=True`` (and
-        ``compile__mode`` etc.) trains through ``torch.compile`` where no penalty needs second derivatives; the
-        fitted module is the plain one again.
+        default, chooses by the shape of X (:func:`robustxai.nets.choose_net`): MLP for tables, ConvNet for images,
+        GraphNet for adjacency matrices, Siamese for pairs; "mlp", "conv", "resnet9", "graph" and "siamese" choose by
+        name. The constructor of a module class gets those of ``n_features``, ``in_shape``, ``n_classes`` and the
+        parameters of the defense (``activation``, ``beta``) that it names. The methods ``check_inputs(X)`` and
+        ``check_shape(shape)`` of a module, if present, refuse data with a ValueError before training and in use.
+        ``compile=True`` (and ``compile__mode`` etc.) trains through ``torch.compile`` if no penalty needs second
+        derivatives; the fitted module is not compiled.
 
     Attributes
     ----------
     net_ : ObjectiveNet
         The fitted skorch net.
     classes_ : ndarray of shape (n_classes,)
+        Labels, in the order of the columns of `predict_proba`.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, only for DataFrame input
     feature_means_ : ndarray of shape (*features,)
-        Mean of the training inputs: what faithfulness metrics put in the place of a removed feature.
+        Mean of the training inputs; faithfulness metrics replace removed features by it.
     feature_scales_ : ndarray of shape (*features,)
-        Standard deviation of the training inputs, to tell a radius that is tiny or huge beside it.
+        Standard deviation of the training inputs, with which radii are compared.
     feature_range_ : ndarray of shape (2, *features)
-        Lowest and highest value of every feature in the training inputs.
+        Least and largest value of every feature in the training inputs.
     k_, ranking_ : int and str
-        Size of the top set that was trained for, after clipping, and what was ranked; of defenses with such parameters.
+        Size of the top set in training, after clipping, and the scores that were ranked; of defenses with these
+        parameters.
     history_ : skorch History
-        One row per epoch. Where rows were held out to choose the epochs, ``held_out_train_loss`` and ``held_out_loss``
-        are the cross-entropies of that plain training; with a ``train_split`` of yours there is ``valid_loss``.
-        :class:`robustxai.exceptions.OverfittingWarning` is given where the loss on held-out rows is more than twice
-        that on training rows, and has risen; and where the shortest training of "auto" is the best of all, or none is
-        better than a constant.
+        One row per epoch. If rows were held out to choose the epochs, ``held_out_train_loss`` and ``held_out_loss`` are
+        the cross-entropies of that training; with a ``train_split`` there is ``valid_loss``.
+        :class:`robustxai.exceptions.OverfittingWarning` is given if the held-out loss is more than twice the training
+        loss and has risen, if the shortest training of "auto" is the best, and if none is better than a constant.
     schedule_ : Schedule
-        ``max_epochs`` and ``weight_decay`` that were trained with.
+        ``max_epochs`` and ``weight_decay`` of the training.
     """
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {

@@ -24,8 +24,8 @@ class EstimatedHessianClassifier(BaseExplainableClassifier):
     kappa : float, default=1e-2
         Step of the finite difference; see :class:`robustxai.penalties.EstimatedHessian`.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5: on a
-        ReLU network the estimate only sees the kinks that a step of kappa happens to cross.
+        Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5: on a ReLU
+        network the estimate only measures the kinks that a step of kappa crosses.
 
     References
     ----------

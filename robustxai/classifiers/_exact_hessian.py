@@ -14,26 +14,26 @@ __all__ = ["ExactHessianClassifier"]
 
 
 class ExactHessianClassifier(BaseExplainableClassifier):
-    r"""Cross-entropy plus the norm of the Hessian itself.
+    r"""Cross-entropy plus the norm of the exact Hessian.
 
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)] + \lambda\, \mathbb{E}\,\|H(x)\|
 
     Parameters
     ----------
     lambda_hessian : float, default=0.03
-        Weight of the mean norm per sample; the one of :class:`EstimatedHessianClassifier`, whose norm is that of the
-        same matrix in one direction.
+        Weight of the mean norm per sample; the default of :class:`EstimatedHessianClassifier`, whose norm is that of
+        the same matrix in one direction.
     norm : {"fro", "spectral"}, default="fro"
-        Which norm; see :class:`robustxai.penalties.ExactHessian`.
+        Norm of the Hessian; see :class:`robustxai.penalties.ExactHessian`.
     n_draws : int, optional
-        Random vectors in the place of all d unit vectors of "fro"; by default it is exact, at d products a step.
+        Number of random vectors for an estimate of "fro"; by default it is exact, at d products per step.
     max_iter : int, default=100
-        Most products with the Hessian of "spectral"; as many as there are features are exact.
+        Largest number of Hessian-vector products of "spectral"; one per feature is exact.
     tol : float, default=1e-6
         Relative residual at which "spectral" stops.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as
-        that of :class:`EstimatedHessianClassifier`: a ReLU network has no second derivative to act on.
+        Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as in
+        :class:`EstimatedHessianClassifier`: the second derivative of a ReLU network is zero almost everywhere.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Logistic regression as an explainable classifier: a row of every table."""
+"""Logistic regression as an explainable classifier."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["LinearClassifier"]
 
 
 class LinearClassifier(BaseExplainableClassifier):
-    r"""scikit-learn's logistic regression, seen as a network without hidden layers.
+    r"""scikit-learn's logistic regression as a network without hidden layers.
 
     .. math:: z(x) = W x + b, \qquad \nabla_x p_c(x) \propto w_c - w_{c'} \quad \text{(two classes)}
 
-    With two classes the gradient of the predicted class has one direction everywhere, up to its sign, so that a ranking
-    by magnitude is the same for every row and no attack can change it: the AUC of a defense is worth what it has above
-    this one's. With three classes or more the probabilities weigh the rows of :math:`W`, and with contributions
-    (gradient x input, integrated gradients) the row itself does: there a linear model is not stable either
-    (docs/results/README.md has figures).
+    With two classes the gradient of the predicted class has the same direction for all inputs, up to its sign. A
+    ranking by magnitude is then the same for every row, and no attack can change it: compare the AUC of a defense with
+    that of this model. With three classes or more the ranking depends on the probabilities, and with contributions (gradient x
+    input, integrated gradients) on the row: a linear model is then not stable either (docs/results/README.md has
+    figures).
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse strength of the l2 penalty, as in scikit-learn.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`; those about training steps have no effect, the
+        Common parameters of :class:`BaseExplainableClassifier`. Those of training steps have no effect, because the
         coefficients come from scikit-learn's solver.
     """
 
@@ -50,7 +50,7 @@ class LinearClassifier(BaseExplainableClassifier):
     def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         model = LogisticRegression(C=self.C, max_iter=1000).fit(X.astype(np.float64), codes)
         weight, bias = model.coef_, model.intercept_
-        if len(weight) == 1:  # two classes: scikit-learn keeps the difference of the logits
+        if len(weight) == 1:  # two classes: scikit-learn stores the difference of the logits
             weight, bias = np.vstack([-weight / 2, weight / 2]), np.hstack([-bias / 2, bias / 2])
         layer = net.module_.layers[-1]
         with torch.no_grad():

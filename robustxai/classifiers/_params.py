@@ -22,9 +22,9 @@ __all__ = ["CALLBACKS", "MODULE", "NetParamsMixin"]
 #: Arguments of a skorch net that the estimator fills in itself.
 _OWNED = {"self", "module", "criterion", "lr", "max_epochs", "batch_size", "device", "verbose", "warm_start", "kwargs"}
 _SKORCH = {name for name in inspect.signature(NeuralNet.__init__).parameters if name not in _OWNED}
-#: What skorch itself takes on top of the arguments of the optimizer.
+#: Parameters of skorch in addition to the arguments of the optimizer.
 _EXTRA = {"optimizer__param_groups"}
-#: ``prefix__name`` goes to skorch, which checks the name against what stands behind the prefix.
+#: Prefixes of parameters that are passed to skorch.
 _PREFIXES = ("callbacks", "compile", "criterion", "dataset", "iterator_train", "iterator_valid", "module", "optimizer")
 
 
@@ -58,17 +58,17 @@ CALLBACKS = Either(
 
 
 class NetParamsMixin(InheritedParamsMixin):
-    """``get_params`` / ``set_params`` over every ``__init__`` of the class hierarchy plus free skorch parameters.
+    """``get_params`` / ``set_params`` for every ``__init__`` of the class hierarchy and for skorch parameters.
 
-    A subclass names its own hyper-parameters and hands the rest to ``super().__init__(**params)``. Parameters that only
-    skorch knows are kept as plain attributes, which is what ``clone`` and ``pickle`` need.
+    A subclass names its own hyper-parameters and passes the others to ``super().__init__(**params)``. Parameters of
+    skorch are stored as plain attributes, as ``clone`` and ``pickle`` require.
     """
 
     #: Default classes of skorch's parameters.
     net_defaults: ClassVar[dict[str, Any]] = {}
 
     def _net_params(self) -> dict[str, Any]:
-        """The skorch parameters that were given."""
+        """Return the skorch parameters that were given."""
         own = set(self._get_param_names())
         return {
             name: value
@@ -77,7 +77,7 @@ class NetParamsMixin(InheritedParamsMixin):
         }
 
     def _store_net_params(self, params: dict[str, Any], error: type[Exception]) -> None:
-        """Keep skorch parameters as attributes; a name that nobody knows raises `error` with the nearest valid one."""
+        """Store skorch parameters as attributes; an unknown name raises `error` with the nearest valid one."""
         given = {**vars(self), **params}
         arguments = {owner: _arguments(given.get(owner, default)) for owner, default in self.net_defaults.items()}
         arguments["compile"] = set(inspect.signature(torch.compile).parameters) - {"model"}
@@ -96,7 +96,7 @@ class NetParamsMixin(InheritedParamsMixin):
         vars(self).update(params)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of this estimator, the skorch ones included; `init` keeps its own to itself, `deep` or not."""
+        """Return the parameters of this estimator, those of skorch included, without the parameters of `init`."""
         params = super().get_params(deep=False)  # type: ignore[misc]
         return {**params, **self._net_params()}
 
@@ -109,8 +109,8 @@ class NetParamsMixin(InheritedParamsMixin):
 
 
 def _arguments(target: Any) -> set[str]:
-    """Names that the constructor of a module or an optimizer takes; empty when they cannot be known."""
-    if isinstance(target, str):  # "auto": the data will tell which of these it is
+    """Return the argument names of a module's or an optimizer's constructor; empty if it takes any name."""
+    if isinstance(target, str):  # "auto": the data decide which of these it is
         nets = AUTO_NETS if target == "auto" else (NETS[target],) if target in NETS else ()
         return set().union(*map(_arguments, nets))
     constructor = target if inspect.isclass(target) else type(target)

@@ -1,4 +1,4 @@
-"""Retraining: make a fitted model's explanations stable without changing what they say."""
+"""Retraining: make the explanations of a fitted model stable and keep their top features."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_X_y
+from skorch import NeuralNet
+from torch import nn
 
 from robustxai._arguments import (
     COUNT,
@@ -29,6 +31,7 @@ from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.engine import fix_beta, softplus_surrogate
 from robustxai.explainers import resolve_explainer
 from robustxai.nets._copy import copy_with_modules
+from robustxai.protocols import Estimator
 from robustxai.training import ExplanationGuard
 
 __all__ = ["retrain"]
@@ -38,8 +41,8 @@ Classifier = TypeVar("Classifier", bound=BaseExplainableClassifier)
 
 _ESTIMATOR = Instance(
     BaseExplainableClassifier,
-    words="the defense that trains, a classifier of robustxai such as R2ETClassifier(k=8)",
-    advice="A Pipeline or a search goes into init.",
+    words="a classifier of robustxai that trains, such as R2ETClassifier(k=8)",
+    advice="Pass a Pipeline or a search as init.",
 )
 
 
@@ -58,7 +61,7 @@ _ESTIMATOR = Instance(
 )
 def retrain(
     estimator: Classifier,
-    init: Any,
+    init: Estimator | NeuralNet | nn.Module,
     X: Any,
     y: Any,
     *,
@@ -71,48 +74,47 @@ def retrain(
     validation_fraction: float = 0.2,
     random_state: int = 0,
 ) -> Classifier:
-    r"""Fit a copy of `estimator`, from the weights and with the network of `init`, for as long as it explains alike.
+    r"""Fit a copy of `estimator`, starting from the network of `init`, until its explanations differ too much.
 
-    See :class:`robustxai.training.ExplanationGuard` for the rule.
+    :class:`robustxai.training.ExplanationGuard` defines the limits.
 
     Parameters
     ----------
     estimator : classifier of this library
-        The defense and its hyper-parameters; its network is replaced by a copy of that of `init`. It is not changed.
+        The defense and its hyper-parameters, which is not changed; its network is replaced by a copy of that of `init`.
     init : fitted classifier, Pipeline or search, skorch net or nn.Module
-        The model to start from and to stay close to; inputs to logits, classes in sorted order. It is not changed. Of a
-        Pipeline the last step is retrained, on what the other steps, which stay as they are, make of X.
+        Initial model and reference of the explanations, which is not changed; inputs to logits, classes in sorted
+        order. The last step of a Pipeline is retrained, on the X that the other steps transform.
     X, y : array-like of shape (n_samples, *features) and (n_samples,)
         Training data.
     k : int, default=8
-        Size of the top set that has to stay.
+        Size of the top set that is to stay.
     beta : float, optional
-        Put softplus of this sharpness in the place of every ReLU (and the like in the place of leaky ReLUs and
-        max-pooling) before retraining. The weights and, from a beta of 3
-        to 10 on, most of the explanations are still the old ones, but the gradient has no more jumps, which no penalty
-        can reach. By default the activations stay.
+        Replace every ReLU by softplus of this sharpness before retraining (and leaky ReLUs and max-pooling by similar
+        surrogates). The weights do not change, and most explanations hardly change for a beta from 3 to 10, but the
+        gradient no longer jumps; penalties cannot reduce jumps. By default the activations stay.
     max_epochs : int, default=10
-        As in the paper.
+        Epochs of the retraining, as in the paper.
     min_precision : float, default=0.6
-        Floor of the mean P@k between old and new explanations. The paper says "significantly drops" and gives no
-        number. An explanation of a vanilla network on a table agrees with itself to about 0.5 within a radius of 0.5,
-        and ten more epochs of plain training already lower the P@8 with the old one to 0.6 on Bank.
+        Least mean P@k between old and new explanations. The paper says "significantly drops" and gives no number. For
+        comparison: explanations of a vanilla network on a table keep about 0.5 within a radius of 0.5, and ten more
+        epochs of plain training lower the P@8 with the old explanations to 0.6 on Bank.
     max_auc_drop : float, default=0.01
-        One point of AUC, the tolerance of all comparisons here.
+        Largest drop of the AUC; one point is the tolerance of all comparisons in this library.
     validation_data : (X, y), optional
-        Rows for the guard that `init` has *not* been fitted on: on its own training rows its AUC is flattered, and
-        every retraining seems to lower it. By default a part of `X` is held out, which is right for an `init` that was
-        fitted on other rows.
+        Rows for the guard that `init` was *not* fitted on: its AUC on its own training rows is too high, so that every
+        retraining seems to lower it. By default a part of `X` is held out, which is correct if `init` was fitted on
+        other rows.
     validation_fraction : float, default=0.2
-        Share of the rows held out where there is no `validation_data`.
+        Share of the rows that is held out without `validation_data`.
     random_state : int, default=0
-        Seed of that split.
+        Seed of this split.
 
     Returns
     -------
     classifier
-        Fitted, of the class of `estimator`; ``net_.history`` has the columns ``kept_precision_at_k`` and
-        ``valid_auc``. Where `init` is a Pipeline, a Pipeline of its transformers and that classifier.
+        Fitted classifier of the class of `estimator`; ``net_.history`` has the columns ``kept_precision_at_k`` and
+        ``valid_auc``. If `init` is a Pipeline, a Pipeline of its transformers and that classifier.
 
     References
     ----------
@@ -148,7 +150,7 @@ def retrain(
     classes = np.unique(y)
     unknown = np.setdiff1d(y_valid, classes)
     if len(unknown):
-        raise ValueError(f"validation_data has the class {str(unknown[0])!r}, which the training data has not.")
+        raise ValueError(f"validation_data has the class {str(unknown[0])!r}, which is not in the training data.")
     guard = ExplanationGuard(
         module,
         np.asarray(X_valid, dtype=np.float32),
@@ -165,4 +167,4 @@ def retrain(
     if not before:
         return retrained
     steps = [step for pipeline in before for _, step in pipeline.steps]
-    return cast(Classifier, make_pipeline(*steps, retrained))  # what takes X as it was given
+    return cast(Classifier, make_pipeline(*steps, retrained))  # it takes X in its original form

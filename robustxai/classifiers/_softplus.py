@@ -1,4 +1,4 @@
-"""Softplus (SP): a smooth activation in the place of ReLU."""
+"""Softplus (SP): a smooth activation in place of ReLU."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class SoftplusClassifier(BaseExplainableClassifier):
     Parameters
     ----------
     beta : float, default=1.0
-        Sharpness. The lower, the smoother and the closer to a linear model; ReLU in the limit. 1 is torch's own and a
-        strong baseline on tables.
+        Sharpness. The network is smoother and closer to a linear model for lower values, and approaches ReLU for higher
+        ones. 1 is torch's default and a strong baseline on tables.
     **params
         The common parameters of :class:`BaseExplainableClassifier`.
 

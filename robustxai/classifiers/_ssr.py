@@ -19,22 +19,22 @@ class SSRClassifier(BaseExplainableClassifier):
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)]
         + \lambda\, \mathbb{E}\,[\lambda_{\max}(\nabla_x^2\, \mathrm{CE})]
 
-    The paper writes :math:`(1 - a)\, \mathrm{CE} + a s\, \lambda_{\max}`; divided by 1 - a, which no minimizer
-    notices, that is :math:`\lambda = a s / (1 - a)`.
+    The paper writes :math:`(1 - a)\, \mathrm{CE} + a s\, \lambda_{\max}`; divided by 1 - a, which does not change the
+    minimizers, this gives :math:`\lambda = a s / (1 - a)`.
 
     Parameters
     ----------
     lambda_eigenvalue : float, default=0.13
         :math:`\lambda`; 0.13 is a = s = 0.3, the setting of the published example.
     method : {"auto", "closed", "power"}, default="auto"
-        How the eigenvalue is found; see :class:`robustxai.penalties.SSR`.
+        Method for the eigenvalue; see :class:`robustxai.penalties.SSR`.
     max_iter : int, default=100
-        Most Hessian-vector products of "power"; as many as there are features are exact.
+        Largest number of Hessian-vector products of "power"; one per feature is exact.
     tol : float, default=1e-6
         Relative residual at which "power" stops.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network has ReLUs, for which the
-        eigenvalue has a closed form.
+        Common parameters of :class:`BaseExplainableClassifier`. The default network has ReLUs, for which the eigenvalue
+        has a closed form.
 
     References
     ----------

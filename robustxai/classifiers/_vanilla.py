@@ -8,14 +8,14 @@ __all__ = ["VanillaClassifier"]
 
 
 class VanillaClassifier(BaseExplainableClassifier):
-    r"""A ReLU network trained on the cross-entropy, with no defense: the line that every defense has to beat.
+    r"""A ReLU network trained on the cross-entropy without a defense: the baseline of all defenses.
 
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)]
 
     Parameters
     ----------
     **params
-        The common parameters of :class:`BaseExplainableClassifier`.
+        Common parameters of :class:`BaseExplainableClassifier`.
 
     Examples
     --------

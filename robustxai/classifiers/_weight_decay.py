@@ -15,14 +15,14 @@ class WeightDecayClassifier(BaseExplainableClassifier):
 
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)] + \tfrac{\lambda}{2} \|w\|_2^2
 
-    Small weights bound the Hessian norm of a smooth network, and with it how far an explanation can move.
+    Small weights bound the Hessian norm of a smooth network, and so the change of an explanation.
 
     Parameters
     ----------
     weight_decay : float, default=1e-3
-        :math:`\lambda`, added to the gradient by the optimizer.
+        :math:`\lambda`; the optimizer adds :math:`\lambda w` to the gradient.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`.
+        Common parameters of :class:`BaseExplainableClassifier`.
 
     References
     ----------
