@@ -262,7 +262,7 @@ def test_a_bad_call_is_refused_in_our_words(label):
         (lambda: benchmark.FrontierDisplay.from_results(None), TypeError, "cells must be a pandas DataFrame .* None"),
         (lambda: benchmark.FrontierDisplay(pd.DataFrame(), k=8), ValueError, "points lacks the column 'auc'"),
         (lambda: inspection.ThicknessDisplay({}, {}), ValueError, "rows must be a dict that is not empty"),
-        (lambda: robustxai.retrain(5, 5, [[1]], [1]), TypeError, "estimator must be a classifier of robustxai that trains"),
+        (lambda: robustxai.retrain(5, 5, [[1]], [1]), TypeError, "estimator must be a classifier of robustxai"),
         (
             lambda: robustxai.retrain(robustxai.VanillaClassifier(), None, [[1]], [1], min_precision=math.nan),
             ValueError, "retrain: min_precision must be a finite number >= 0 and <= 1, got nan",

@@ -23,9 +23,9 @@ class LinearClassifier(BaseExplainableClassifier):
 
     With two classes the gradient of the predicted class has the same direction for all inputs, up to its sign. A
     ranking by magnitude is then the same for every row, and no attack can change it: compare the AUC of a defense with
-    that of this model. With three classes or more the ranking depends on the probabilities, and with contributions (gradient x
-    input, integrated gradients) on the row: a linear model is then not stable either (docs/results/README.md has
-    figures).
+    that of this model. With three classes or more the ranking depends on the probabilities, and with contributions
+    (gradient x input, integrated gradients) on the row: a linear model is then not stable either
+    (docs/results/README.md has figures).
 
     Parameters
     ----------
