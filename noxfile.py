@@ -1,9 +1,9 @@
 """Sessions of checks in environments of their own: ``nox -l`` lists them, ``nox -s lint`` runs one."""
 
-import tomllib
 from pathlib import Path
 
 import nox
+import tomllib
 
 nox.options.sessions = ["lint", "docs", "tests"]
 nox.options.default_venv_backend = "uv|virtualenv"
