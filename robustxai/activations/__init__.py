@@ -1,4 +1,4 @@
-"""Activations: one record each, with everything that the library knows of it."""
+"""Activations: one record per activation, with its functions, derivatives and bounds."""
 
 from robustxai.activations._bounds import ActivationBounds
 from robustxai.activations._record import Activation

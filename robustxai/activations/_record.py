@@ -16,10 +16,11 @@ __all__ = ["Activation"]
 
 @dataclass(frozen=True)
 class Activation:
-    r"""Everything that the library knows of an activation :math:`\sigma`; a field that is left out costs a fast path.
+    r"""Functions, derivatives and bounds of an activation :math:`\sigma`; every field may be left out.
 
     The record of a user's activation is the class attribute ``record`` of its module. Networks take the class as
-    ``activation``. The functions of a record depend on their arguments alone, never on attributes of a module; `beta`
+    ``activation``. Without the fields that a fast implementation needs, the general one is used; without `bounds`,
+    certificates refuse the activation by name. The functions of a record depend on their arguments alone, never on attributes of a module; `beta`
     is the one exception, see `has_beta`. A subclass does not inherit the record, because it may compute something else.
 
     Parameters
@@ -49,7 +50,7 @@ class Activation:
     surrogate : callable, optional
         ``(z, beta) -> values`` of a smooth function that approaches a piecewise linear :math:`\sigma` as beta grows.
     bounds : callable, optional
-        ``(beta) -> ActivationBounds``. Without it, certificates refuse networks with this activation.
+        ``(beta) -> ActivationBounds`` for certificates.
 
     Examples
     --------

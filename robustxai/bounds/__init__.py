@@ -1,7 +1,7 @@
 """Bound propagation: sets that contain a network's values, gradients and attributions for all inputs of a ball."""
 
 from robustxai.bounds._attribution import bound_attribution, check_explainer
-from robustxai.bounds._curvature import CurvatureBounds, SparseDirections
+from robustxai.bounds._curvature import CurvatureBounds
 from robustxai.bounds._forms import Ball
 from robustxai.bounds._network import Network, check_reading, read_network
 from robustxai.bounds._pairs import MAX_CHANNELS, RankPairs, pair_bounds
@@ -14,7 +14,6 @@ __all__ = [
     "CurvatureBounds",
     "Network",
     "RankPairs",
-    "SparseDirections",
     "bound_attribution",
     "check_explainer",
     "check_reading",

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from robustxai import SoftplusClassifier
-from robustxai.bounds import Ball, CurvatureBounds, SparseDirections, read_network
+from robustxai.bounds import Ball, CurvatureBounds, read_network
+from robustxai.bounds._curvature import SparseDirections
 from robustxai.certificates import certified_radius, certify_top_k
 from robustxai.explainers import GradientTimesInput
 from robustxai.nets import MLP
