@@ -20,8 +20,9 @@ class Activation:
 
     The record of a user's activation is the class attribute ``record`` of its module. Networks take the class as
     ``activation``. Without the fields that a fast implementation needs, the general one is used; without `bounds`,
-    certificates refuse the activation by name. The functions of a record depend on their arguments alone, never on attributes of a module; `beta`
-    is the one exception, see `has_beta`. A subclass does not inherit the record, because it may compute something else.
+    certificates refuse the activation by name. The functions of a record depend on their arguments alone, never on
+    attributes of a module; `beta` is the one exception, see `has_beta`. A subclass does not inherit the record,
+    because it may compute something else.
 
     Parameters
     ----------
