@@ -169,5 +169,8 @@ def test_attacks_certificates_and_training_read_names(table):
     np.testing.assert_array_equal(named.n_proven_pairs, given.n_proven_pairs)
     low, high = np.full(X.shape[1], -np.inf), np.full(X.shape[1], np.inf)
     low[list(X).index("age")], high[list(X).index("age")] = 0.0, 1.0
-    models = [IGNormClassifier(bounds=b, max_epochs=2).fit(X, y) for b in ({"age": (0, 1)}, (low, high))]
+    models = [
+        IGNormClassifier(threat=ThreatModel(0.01, "inf", bounds=b), max_epochs=2).fit(X, y)
+        for b in ({"age": (0, 1)}, (low, high))
+    ]
     np.testing.assert_array_equal(*(m.predict_proba(X) for m in models))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, Choice
+from robustxai._arguments import COUNT, Choice
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
 from robustxai.protocols import AdversaryName, Norm
 from robustxai.training import LossAdversary
 
 __all__ = ["AdversarialTrainingClassifier"]
 
 _ATTACKS = ("fgsm", "pgd")
+_DEFAULT = ThreatModel(0.1, "inf")
 
 
 class AdversarialTrainingClassifier(BaseExplainableClassifier):
@@ -28,12 +30,13 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
     ----------
     attack : {"fgsm", "pgd"}, default="fgsm"
         One step to the edge of the ball, or `max_iter` projected ones; from x itself.
-    epsilon : float, default=0.1
-        Radius, in units of X: ATEX's for its FGSM. 0 is plain training.
+    threat : ThreatModel, optional
+        Perturbations of training inputs; ``ThreatModel(0.1, "inf")`` by default, the ball of ATEX's FGSM. An epsilon of
+        0 is plain training.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.1 and "inf" for what is not given.
     max_iter : int, default=7
         Steps of "pgd", as in Madry et al.; without effect on "fgsm".
-    norm : {2, inf, "inf"}, default=inf
-        p.
     **params
         The common parameters of :class:`BaseExplainableClassifier`.
 
@@ -43,27 +46,33 @@ class AdversarialTrainingClassifier(BaseExplainableClassifier):
     learning models resistant to adversarial attacks*, 2018.
     """
 
-    _constraints = {"attack": Choice(_ATTACKS), "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM}
+    _constraints = {"attack": Choice(_ATTACKS), "max_iter": COUNT, **THREAT_ARGUMENTS}
 
     def __init__(
         self,
         attack: AdversaryName = "fgsm",
         *,
-        epsilon: float = 0.1,
+        threat: ThreatModel | None = None,
+        epsilon: float | None = None,
+        norm: Norm | None = None,
         max_iter: int = 7,
-        norm: Norm = math.inf,
         **params: Any,
     ) -> None:
         super().__init__(**params)
         self.attack = attack
+        self.threat = threat
         self.epsilon = epsilon
-        self.max_iter = max_iter
         self.norm = norm
+        self.max_iter = max_iter
 
-    def training_radius(self) -> tuple[str, float, Any] | None:
-        return "epsilon", self.epsilon, self.norm
+    def training_threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=_DEFAULT)
+
+    def check_data(self, X: np.ndarray) -> None:
+        self.training_threat().bind(X, getattr(self, "feature_names_in_", None))  # refuses rows outside the bounds
 
     def adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
-        if not self.epsilon:
+        threat = self.resolved_threat()
+        if not threat.epsilon:
             return None
-        return LossAdversary(self.epsilon, 1 if self.attack == "fgsm" else self.max_iter, self.norm)
+        return LossAdversary(max_iter=1 if self.attack == "fgsm" else self.max_iter, threat=threat)

@@ -10,6 +10,7 @@ import numpy as np
 from robustxai._arguments import NOT_NEGATIVE, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import Distillation, TangentDistillation
+from robustxai.perturbation import ThreatModel
 from robustxai.protocols import DistillationVariant
 from robustxai.training import ObjectiveNet, Term
 
@@ -93,8 +94,8 @@ class ATEXClassifier(BaseExplainableClassifier):
     def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": 3.0}
 
-    def training_radius(self) -> tuple[str, float, Any] | None:
-        return "epsilon", self.epsilon, 2
+    def training_threat(self) -> ThreatModel:
+        return ThreatModel(self.epsilon)
 
     def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
         if self.init is None:

@@ -228,12 +228,20 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
                 f"y holds one class only: {classes.tolist()[0]!r}."
             )
         self.check_data(X)
-        radius = self.training_radius()
-        if radius is not None:
-            name, epsilon, norm = radius
-            names, cure = getattr(self, "feature_names_in_", None), f"another {name}"
-            spread = X.std(axis=0, dtype=np.float64)
-            warn_of_ball(name, epsilon, spread, norm=norm, names=names, cure=cure, category=MismatchWarning)
+        threat, names = self.training_threat(), getattr(self, "feature_names_in_", None)
+        if threat is not None:
+            self._threat = threat.resolve(X, names)
+            unit, spread = threat.units(X, names), X.std(axis=0, dtype=np.float64)
+            warn_of_ball(
+                "epsilon",
+                threat.epsilon,
+                spread,
+                norm=threat.norm,
+                unit=unit,
+                names=names,
+                cure="another epsilon",
+                category=MismatchWarning,
+            )
         return _contiguous(X), codes.astype(np.int64), classes
 
     def _finish(self, net: ObjectiveNet, X: np.ndarray, classes: np.ndarray) -> Self:

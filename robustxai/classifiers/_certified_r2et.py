@@ -10,6 +10,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NOT_NEGATIVE, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CertifiedGap, ExplainedBatch
+from robustxai.perturbation import ThreatModel, as_threat
 from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import clip_k
 from robustxai.training import Term
@@ -32,8 +33,11 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
     ----------
     k : int, default=8
         Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
-    epsilon : float, default=0.25
-        Radius of the ball in which the ranking is to be proven, in units of X. The default is that of `certify_top_k`.
+    threat : ThreatModel, optional
+        Perturbations under which the ranking is to be proven; ``ThreatModel(0.25)`` by default, as for `certify_top_k`.
+        The box is not used: the ball without it contains the ball with it.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     lambda_certified : float, default=0.1
         Weight of the mean hinge, which is in mean magnitudes of the attribution. On validation splits of Adult, Bank
         and COMPAS (two each, 100 rows), weights of 0, 0.01, 0.03 and 0.1 proved at least 0.67, 0.95, 0.91 and 0.98 of
@@ -44,12 +48,10 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         for k.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
-    norm : {2, "inf"}, default=2
-        Of the ball.
     margin : float, default=0.1
         mu, in mean magnitudes of the attribution: a bound that is just above zero may be lost in the next step.
     ramp : float, default=0.5
-        Share of the training (after `warm_up_epochs`) in which the radius grows from 0 to `epsilon`; the other half is
+        Share of the training (after `warm_up_epochs`) in which the radius grows from 0 to epsilon; the other half is
         for the bound that counts.
     n_rows : int or None, default=32
         Rows of each batch that are bounded; None for all. A bound costs some twenty gradients, and a quarter of the
@@ -102,11 +104,12 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         self,
         k: int = 8,
         *,
-        epsilon: float = 0.25,
+        threat: ThreatModel | None = None,
+        epsilon: float | None = None,
+        norm: Norm | None = None,
         lambda_certified: float = 0.1,
         n_pairs: int | None = 4,
         ranking: Ranking = "magnitude",
-        norm: Norm = 2,
         margin: float = 0.1,
         ramp: float = 0.5,
         n_rows: int | None = 32,
@@ -117,11 +120,12 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
     ) -> None:
         super().__init__(warm_up_epochs=warm_up_epochs, **params)
         self.k = k
+        self.threat = threat
         self.epsilon = epsilon
+        self.norm = norm
         self.lambda_certified = lambda_certified
         self.n_pairs = n_pairs
         self.ranking = ranking
-        self.norm = norm
         self.margin = margin
         self.ramp = ramp
         self.n_rows = n_rows
@@ -131,8 +135,8 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
     def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": 2.0}
 
-    def training_radius(self) -> tuple[str, float, Any] | None:
-        return "epsilon", self.epsilon, self.norm
+    def training_threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=ThreatModel(0.25))
 
     def optimizer_params(self) -> dict[str, Any]:
         return {"weight_decay": self.weight_decay}
@@ -140,13 +144,12 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
     def terms(self, n_units: int) -> list[Term]:
         gap = CertifiedGap(
             clip_k(self.k, n_units),
-            self.epsilon,
-            self.n_pairs,
-            self.ranking,
-            self.norm,
-            self.margin,
-            self.ramp,
-            self.n_rows,
+            n_pairs=self.n_pairs,
+            ranking=self.ranking,
+            margin=self.margin,
+            ramp=self.ramp,
+            n_rows=self.n_rows,
+            threat=self.resolved_threat(),
         )
         penalty = gap if self.n_bounds is None else _Spread(self.n_bounds, gap)
         return [Term("certified", self.lambda_certified, penalty)]

@@ -7,7 +7,8 @@ from typing import Any
 from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz
-from robustxai.protocols import Ranking, Reduction
+from robustxai.perturbation import ThreatModel, as_threat
+from robustxai.protocols import Norm, Ranking, Reduction
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 
@@ -25,7 +26,7 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
     k : int, default=8
         Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
     lambda_ratio : float, default=0.1
-        Weight of the mean ratio. It is a length of at most `radius`, so that the term is worth at most a twentieth of
+        Weight of the mean ratio. It is a length of at most epsilon, so that the term is worth at most a twentieth of
         a nat of cross-entropy.
     n_pairs : int or None, default=4
         Pairs at the boundary, as in :class:`R2ETClassifier`; None for k.
@@ -33,8 +34,11 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
         Over the pairs; see :class:`robustxai.penalties.CrossLipschitz`.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
-    radius : float, default=0.5
-        R: pairs that are further off than this are left alone.
+    threat : ThreatModel, optional
+        Unit and cap R of the distance, as in :class:`robustxai.penalties.CrossLipschitz`: pairs that are farther than
+        its epsilon have no gradient. ``ThreatModel()`` (l2, epsilon 0.5) by default.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     **params
         The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5: a
         ReLU network has no second derivative to act on. The R2ET paper could only retrain with this loss (`init`);
@@ -56,7 +60,9 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
         n_pairs: int | None = 4,
         reduction: Reduction = "min",
         ranking: Ranking = "magnitude",
-        radius: float = 0.5,
+        threat: ThreatModel | None = None,
+        epsilon: float | None = None,
+        norm: Norm | None = None,
         **params: Any,
     ) -> None:
         super().__init__(**params)
@@ -65,14 +71,17 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
         self.n_pairs = n_pairs
         self.reduction = reduction
         self.ranking = ranking
-        self.radius = radius
+        self.threat = threat
+        self.epsilon = epsilon
+        self.norm = norm
 
     def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": 5.0}
 
-    def training_radius(self) -> tuple[str, float, Any] | None:
-        return "radius", self.radius, 2
+    def training_threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
 
     def terms(self, n_units: int) -> list[Term]:
-        ratio = CrossLipschitz(clip_k(self.k, n_units), self.n_pairs, self.reduction, self.ranking, self.radius)
+        options = (self.n_pairs, self.reduction, self.ranking)
+        ratio = CrossLipschitz(clip_k(self.k, n_units), *options, threat=self.resolved_threat())
         return [Term("ratio", self.lambda_ratio, ratio)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NOT_NEGATIVE
+from robustxai._arguments import COUNT
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
-from robustxai.protocols import Ranking
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
+from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import RANKING, clip_k
 from robustxai.training import GapAdversary, Term
 
@@ -33,9 +35,11 @@ class ExplanationATClassifier(BaseExplainableClassifier):
     ----------
     k : int, default=8
         Size of the top set that is attacked; clipped with a warning when there are not more features than that.
-    epsilon : float, default=0.5
-        Length of the perturbation: the default radius of :class:`robustxai.perturbation.ThreatModel`. 0 is plain
+    threat : ThreatModel, optional
+        Perturbations of training inputs; ``ThreatModel()`` (l2, epsilon 0.5) by default. An epsilon of 0 is plain
         training.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     max_iter : int, default=1
         Steps of the ascent; one is "fast".
     ranking : {"magnitude", "signed"}, default="magnitude"
@@ -50,26 +54,42 @@ class ExplanationATClassifier(BaseExplainableClassifier):
     2020.
     """
 
-    _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "ranking": RANKING}
+    _constraints = {"k": COUNT, "max_iter": COUNT, "ranking": RANKING, **THREAT_ARGUMENTS}
 
     def __init__(
-        self, k: int = 8, *, epsilon: float = 0.5, max_iter: int = 1, ranking: Ranking = "magnitude", **params: Any
+        self,
+        k: int = 8,
+        *,
+        threat: ThreatModel | None = None,
+        epsilon: float | None = None,
+        norm: Norm | None = None,
+        max_iter: int = 1,
+        ranking: Ranking = "magnitude",
+        **params: Any,
     ) -> None:
         super().__init__(**params)
         self.k = k
+        self.threat = threat
         self.epsilon = epsilon
+        self.norm = norm
         self.max_iter = max_iter
         self.ranking = ranking
 
     def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": 5.0}
 
-    def training_radius(self) -> tuple[str, float, Any] | None:
-        return "epsilon", self.epsilon, 2
+    def training_threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
+
+    def check_data(self, X: np.ndarray) -> None:
+        self.training_threat().bind(X, getattr(self, "feature_names_in_", None))  # refuses rows outside the bounds
 
     def terms(self, n_units: int) -> list[Term]:
         clip_k(self.k, n_units)  # for its warning: the adversary clips on its own
         return []
 
     def adversary(self) -> Callable[[ExplainedBatch], Tensor] | None:
-        return GapAdversary(self.k, self.epsilon, self.max_iter, ranking=self.ranking) if self.epsilon else None
+        threat = self.resolved_threat()
+        if not threat.epsilon:
+            return None
+        return GapAdversary(self.k, max_iter=self.max_iter, ranking=self.ranking, threat=threat)

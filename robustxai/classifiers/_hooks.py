@@ -13,7 +13,7 @@ from robustxai._arguments import check_arguments
 from robustxai.classifiers._params import CALLBACKS, MODULE, NetParamsMixin
 from robustxai.engine import stackable
 from robustxai.penalties import ExplainedBatch
-from robustxai.protocols import Norm
+from robustxai.perturbation import ThreatModel
 from robustxai.training import ObjectiveNet, TensorBatches, Term
 
 __all__ = ["DefenseHooks"]
@@ -62,12 +62,19 @@ class DefenseHooks(NetParamsMixin):
         """Return arguments for the optimizer; ``optimizer__...`` overrides them."""
         return {}
 
-    def training_radius(self) -> tuple[str, float, Norm] | None:
-        """Return name, value and norm of the radius within which this defense trains; None if it has none.
+    def training_threat(self) -> ThreatModel | None:
+        """Return the threat model under which this defense trains; None if it has none.
 
-        `fit` warns of a radius that is tiny or huge beside the spread of the features.
+        `fit` warns of a ball that is tiny or huge beside the spread of the features, and hands the threat model,
+        without names, to `terms` and `adversary` as ``resolved_threat()``.
         """
         return None
+
+    def resolved_threat(self) -> ThreatModel:
+        """Return `training_threat` without names: arrays and masks for the features of the training data."""
+        threat = getattr(self, "_threat", None) or self.training_threat()
+        assert threat is not None
+        return threat
 
     def check_params(self) -> None:
         """Check the parameters when `fit` begins; an override calls ``super().check_params()``."""

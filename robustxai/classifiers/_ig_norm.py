@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +9,13 @@ import numpy as np
 from robustxai._arguments import NOT_NEGATIVE
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import IGNorm
-from robustxai.perturbation import ThreatModel
+from robustxai.perturbation import ThreatModel, as_threat
 from robustxai.protocols import IGObjective, Norm
 from robustxai.training import Term
 
 __all__ = ["IGNormClassifier"]
+
+_DEFAULT = ThreatModel(0.01, "inf")
 
 
 class IGNormClassifier(BaseExplainableClassifier):
@@ -38,16 +38,13 @@ class IGNormClassifier(BaseExplainableClassifier):
         :math:`\lambda`, as published for both; 0 is plain training.
     beta : float, default=0.1
         :math:`\beta`, as published; without effect on "norm".
-    epsilon : float, default=0.01
-        Radius, in units of X; 0 is plain training. The published 0.1 and 0.3 are for pixels, which are mostly black or
-        white. Columns of a table that are scaled to [0, 1] by their extremes often spread by no more: 0.1 took the
-        AUC from 0.743 to 0.640 on COMPAS and from 0.885 to 0.861 on Adult, 0.01 to 0.728 and 0.883.
-    norm : {2, inf, "inf"}, default=inf
-        p, as published.
-    bounds : (low, high) or mapping, optional
-        Box that :math:`x^*` must stay in, each side a number or an array of shape (*features,): ``(0, 1)`` for features
-        scaled so. Of single features by name, as in :class:`robustxai.perturbation.ThreatModel`. None by default, for X
-        may be standardized.
+    threat : ThreatModel, optional
+        Perturbations that :math:`x^*` may use; ``ThreatModel(0.01, "inf")`` by default, without a box, for X may be
+        standardized. An epsilon of 0 is plain training. The published radii 0.1 and 0.3 are for pixels, which are
+        mostly black or white. Columns of a table that are scaled to [0, 1] by their extremes often spread by no more:
+        0.1 took the AUC from 0.743 to 0.640 on COMPAS and from 0.885 to 0.861 on Adult, 0.01 to 0.728 and 0.883.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.01 and "inf" for what is not given.
     n_points : int, default=10
         m, the points of the path in the penalty. Published is 50, for images; on COMPAS and Adult 10 points gave the
         norm that 500 give within 0.1 % at a radius of 0.01, and within 5 % at 0.1.
@@ -67,7 +64,7 @@ class IGNormClassifier(BaseExplainableClassifier):
     Raises
     ------
     ValueError, TypeError
-        By `fit`, for a parameter out of its range and for a row of X outside `bounds`.
+        By `fit`, for a parameter out of its range and for a row of X outside the bounds of `threat`.
 
     References
     ----------
@@ -78,9 +75,10 @@ class IGNormClassifier(BaseExplainableClassifier):
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn.preprocessing import minmax_scale
     >>> from robustxai import IGNormClassifier
+    >>> from robustxai.perturbation import ThreatModel
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X = minmax_scale(X)
-    >>> clf = IGNormClassifier("sum_norm", bounds=(0, 1), max_epochs=20).fit(X, y)
+    >>> clf = IGNormClassifier("sum_norm", threat=ThreatModel(0.01, "inf", bounds=(0, 1)), max_epochs=20).fit(X, y)
     >>> clf.score(X, y) > 0.9
     True
     >>> clf.explain(X).shape
@@ -95,9 +93,9 @@ class IGNormClassifier(BaseExplainableClassifier):
         *,
         lambda_ig: float = 1.0,
         beta: float = 0.1,
-        epsilon: float = 0.01,
-        norm: Norm = math.inf,
-        bounds: Any = None,
+        threat: ThreatModel | None = None,
+        epsilon: float | None = None,
+        norm: Norm | None = None,
         n_points: int = 10,
         n_attack_points: int = 2,
         max_iter: int = 7,
@@ -108,9 +106,9 @@ class IGNormClassifier(BaseExplainableClassifier):
         self.objective = objective
         self.lambda_ig = lambda_ig
         self.beta = beta
+        self.threat = threat
         self.epsilon = epsilon
         self.norm = norm
-        self.bounds = bounds
         self.n_points = n_points
         self.n_attack_points = n_attack_points
         self.max_iter = max_iter
@@ -119,36 +117,23 @@ class IGNormClassifier(BaseExplainableClassifier):
     def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": 5.0}
 
-    def training_radius(self) -> tuple[str, float, Any] | None:
-        return "epsilon", self.epsilon, self.norm
+    def training_threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=_DEFAULT)
 
-    def check_params(self) -> None:
-        super().check_params()
-        self._penalty(self.bounds)
+    def check_data(self, X: np.ndarray) -> None:
+        self.training_threat().bind(X, getattr(self, "feature_names_in_", None))  # refuses rows outside the bounds
 
-    def _penalty(self, bounds: Any) -> IGNorm:
-        return IGNorm(
+    def terms(self, n_units: int) -> list[Term]:
+        threat = self.resolved_threat()
+        if not threat.epsilon:
+            return []
+        penalty = IGNorm(
             self.objective,
             beta=self.beta,
-            epsilon=self.epsilon,
-            norm=self.norm,
-            bounds=bounds,
             n_points=self.n_points,
             n_attack_points=self.n_attack_points,
             max_iter=self.max_iter,
             step_size=self.step_size,
+            threat=threat,
         )
-
-    def check_data(self, X: np.ndarray) -> None:
-        self._penalty(self._box()).threat.bind(X)  # raises if a row lies outside the bounds
-
-    def terms(self, n_units: int) -> list[Term]:
-        return [Term("ig_norm", self.lambda_ig, self._penalty(self._box()))] if self.epsilon else []
-
-    def _box(self) -> Any:
-        """`bounds` without names."""
-        if not isinstance(self.bounds, Mapping):
-            return self.bounds
-        like, names = np.empty((0, self.n_features_in_)), getattr(self, "feature_names_in_", None)
-        low, high = ThreatModel(bounds=self.bounds).box(like, names)
-        return tuple(low.tolist()), tuple(high.tolist())  # comparable: networks are stacked by their penalties
+        return [Term("ig_norm", self.lambda_ig, penalty)]

@@ -9,7 +9,8 @@ from typing import Any
 from robustxai._arguments import NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
-from robustxai.protocols import GapForm, HessianForm, Pairs, Ranking
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
+from robustxai.protocols import GapForm, HessianForm, Norm, Pairs, Ranking
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 
@@ -51,13 +52,16 @@ class R2ETClassifier(BaseExplainableClassifier):
         "linear" is Eq. 6 as printed, which a network can satisfy by growing its gradient. "exponential" and "hinge"
         replace minus the gap h by exp(-h) and max(0, margin - h), on normalized scores; see the penalty's page.
         "distance" measures a gap by how far away, to first order, it closes, :math:`h / \\|\\nabla h\\|_2`, takes the
-        least over the minimal pairs, and leaves alone what is further off than `radius`
+        least over the minimal pairs, and has no gradient for pairs that are farther than the epsilon of `threat`
         (:class:`robustxai.penalties.CrossLipschitz`, the loss that the paper takes over from Hein and Andriushchenko
         for retraining). It wants ``warm_up_epochs`` or `init`, a weight of about 0.1 and no Hessian norm beside it.
     margin : float, default=1.0
         Of the hinge: one mean magnitude of the attribution.
-    radius : float, default=0.5
-        Of "distance": the perturbation that the ranking is to survive, in units of X.
+    threat : ThreatModel, optional
+        For "distance": the perturbations that the ranking is to survive; ``ThreatModel()`` (l2, epsilon 0.5) by
+        default. See :class:`robustxai.penalties.CrossLipschitz`.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     ranking : {"magnitude", "signed"}, default="magnitude"
         What is ranked.
     hessian : {"relative", "estimated", "exact", "spectral"}, default="relative"
@@ -95,7 +99,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         "gap": Choice(("normalized", "linear", "exponential", "hinge", "distance")),
         "lambda_gap": NOT_NEGATIVE,
         "lambda_hessian": NOT_NEGATIVE,
-        "radius": POSITIVE,
+        **THREAT_ARGUMENTS,
         "hessian": Choice(_HESSIANS),
         "kappa": optional(POSITIVE),
     }
@@ -110,7 +114,9 @@ class R2ETClassifier(BaseExplainableClassifier):
         n_pairs: int | None = 4,
         gap: GapForm = "normalized",
         margin: float = 1.0,
-        radius: float = 0.5,
+        threat: ThreatModel | None = None,
+        epsilon: float | None = None,
+        norm: Norm | None = None,
         ranking: Ranking = "magnitude",
         hessian: HessianForm = "relative",
         kappa: float | None = None,
@@ -124,7 +130,9 @@ class R2ETClassifier(BaseExplainableClassifier):
         self.n_pairs = n_pairs
         self.gap = gap
         self.margin = margin
-        self.radius = radius
+        self.threat = threat
+        self.epsilon = epsilon
+        self.norm = norm
         self.ranking = ranking
         self.hessian = hessian
         self.kappa = kappa
@@ -132,8 +140,9 @@ class R2ETClassifier(BaseExplainableClassifier):
     def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": 3.0}
 
-    def training_radius(self) -> tuple[str, float, Any] | None:
-        return ("radius", self.radius, 2) if self.gap == "distance" else None
+    def training_threat(self) -> ThreatModel | None:
+        threat = as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
+        return threat if self.gap == "distance" else None
 
     def check_params(self) -> None:
         super().check_params()
@@ -149,7 +158,7 @@ class R2ETClassifier(BaseExplainableClassifier):
     def terms(self, n_units: int) -> list[Term]:
         k = clip_k(self.k, n_units)
         gap: Penalty = (
-            CrossLipschitz(k, self.n_pairs, "min", self.ranking, self.radius)
+            CrossLipschitz(k, self.n_pairs, "min", self.ranking, threat=self.resolved_threat())
             if self.gap == "distance"
             else RankingGap(k, self.pairs, self.n_pairs, self.gap, self.ranking, self.margin)
         )

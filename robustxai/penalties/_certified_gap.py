@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, check_arguments, optional
+from robustxai._arguments import COUNT, NOT_NEGATIVE, check_arguments, optional
 from robustxai.bounds import Ball, bound_attribution, check_explainer, pair_bounds, read_network
 from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._ranking_gap import boundary_pairs
 from robustxai.penalties._scale import SMALLEST_SCALE
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
 from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import RANKING, boundary_sets, count_units, unit_scores
 
 __all__ = ["CertifiedGap"]
+
+_DEFAULT = ThreatModel(0.25)
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,14 @@ class CertifiedGap(BasePenalty):
     ----------
     k : int
         Size of the top set; the caller clips it below the number of units.
-    epsilon : float, default=0.25
-        Radius, in units of x.
+    epsilon : float, optional
+        Shorthand for ``threat=ThreatModel(epsilon)``.
     n_pairs : int, optional
         k'; at most k and the number of units outside the top-k, and k by default.
     ranking : {"magnitude", "signed"}, default="magnitude"
         Ranked scores.
-    norm : {2, "inf"}, default=2
-        Norm of the threat model.
+    norm : {2, inf, "2", "inf"}, optional
+        Shorthand for ``threat=ThreatModel(0.25, norm)``.
     margin : float, default=0.1
         mu, in mean magnitudes of the attribution. A tenth of the mean magnitude is enough that the next step does not
         lose a proven order. Because of the division by the mean magnitude, the term does not depend on the length of
@@ -53,6 +57,9 @@ class CertifiedGap(BasePenalty):
     n_rows : int, optional
         Number of samples that are bounded, from the start of a batch, and of returned values; all by default. A bound
         costs about twenty gradients. In shuffled batches the first samples are a random draw.
+    threat : ThreatModel, optional
+        Perturbations that are bounded; ``ThreatModel(0.25)`` by default. The box is not used: the ball without it
+        contains the ball with it.
 
     Notes
     -----
@@ -67,20 +74,20 @@ class CertifiedGap(BasePenalty):
     """
 
     k: int
-    epsilon: float = 0.25
+    epsilon: float | None = None
     n_pairs: int | None = None
     ranking: Ranking = "magnitude"
-    norm: Norm = 2
+    norm: Norm | None = None
     margin: float = 0.1
     ramp: float = 0.5
     n_rows: int | None = None
+    threat: ThreatModel | None = field(default=None, kw_only=True)
 
     _constraints = {
         "k": COUNT,
-        "epsilon": NOT_NEGATIVE,
+        **THREAT_ARGUMENTS,
         "n_pairs": optional(COUNT),
         "ranking": RANKING,
-        "norm": NORM,
         "margin": NOT_NEGATIVE,
         "ramp": NOT_NEGATIVE,
         "n_rows": optional(COUNT),
@@ -88,10 +95,15 @@ class CertifiedGap(BasePenalty):
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        self._threat()
 
-    def radius(self, progress: float) -> float:
-        """Return the radius at this share of the training."""
-        return self.epsilon * min(1.0, progress / self.ramp) if self.ramp else self.epsilon
+    def _threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=_DEFAULT)
+
+    def epsilon_at(self, progress: float) -> float:
+        """Return the radius after this share of the training."""
+        epsilon = self._threat().epsilon
+        return epsilon * min(1.0, progress / self.ramp) if self.ramp else epsilon
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Compute the penalty of each bounded sample, shape (rows,)."""
@@ -105,7 +117,8 @@ class CertifiedGap(BasePenalty):
         target = batch.target[:n_rows]
         if not len(x):  # a part of a batch without bounded rows
             return x.new_zeros(0)
-        ball = Ball(x.new_full((len(x), 1), self.radius(batch.progress)), self.norm, x.shape[1])
+        threat = self._threat()
+        ball = Ball(x.new_full((len(x), 1), self.epsilon_at(batch.progress)), threat.norm, x.shape[1])
         # at x itself the terms are exact, and their sum is the attribution in the scale of the bounds
         here = bound_attribution(network, explainer, x, target, None, ball, "affine")
         attribution = torch.stack([term.mixing[0].squeeze(-1) * term.phi.c for term in here]).sum(dim=0)
@@ -116,7 +129,10 @@ class CertifiedGap(BasePenalty):
         n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
         scores = unit_scores(attribution.detach().unflatten(1, shape), self.ranking)
         top, rest = boundary_sets(scores, self.k, n_pairs)
-        terms = bound_attribution(network, explainer, x, target, torch.ones_like(x[0]), ball, "affine")
+        units = torch.ones_like(x[0])
+        if threat.scale is not None or threat.frozen is not None:
+            units = torch.as_tensor(threat.units(np.empty((0, *shape))).reshape(-1), dtype=x.dtype, device=x.device)
+        terms = bound_attribution(network, explainer, x, target, units, ball, "affine")
         bounds = pair_bounds(terms, top, rest, attribution.detach().sign(), self.ranking, x.shape[1] // n_units)
         ranked = scale > SMALLEST_SCALE  # an attribution of zero (dead ReLUs) has no order
         bounds = bounds / torch.where(ranked, scale, 1.0)[:, None, None]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,8 @@ from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._exact_hessian import products
 from robustxai.penalties._ranking_gap import boundary_pairs
 from robustxai.penalties._scale import safe_sqrt
-from robustxai.protocols import Ranking, Reduction
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
+from robustxai.protocols import Norm, Ranking, Reduction
 from robustxai.ranking import RANKING, unit_scores
 
 __all__ = ["CrossLipschitz"]
@@ -43,11 +45,14 @@ class CrossLipschitz(BasePenalty):
         "min" is the bound, the distance of the first exchange; "mean" sends a gradient to every pair.
     ranking : {"magnitude", "signed"}, default="magnitude"
         Ranked scores.
-    radius : float, default=0.5
-        R. The ratio is a distance in units of x. Pairs at a distance above R have no gradient, because the ranking must
-        withstand smaller perturbations only (0.5 is the default epsilon of
-        :class:`robustxai.perturbation.ThreatModel`). The bound of Hein and Andriushchenko has the same R. Without R, a
-        pair with a Hessian row near zero, which is safe, would dominate the loss.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``.
+    threat : ThreatModel, optional
+        Perturbations that the ranking is to survive; ``ThreatModel()`` (l2, epsilon 0.5) by default. Its epsilon is R.
+        The ratio is a distance in its norm and scale, for which the slope is measured in the dual norm over the free
+        features; the box is not used, so that the distance is never too large. A pair that is farther than R has no
+        gradient; the bound of Hein and Andriushchenko has the same R. Without it a Hessian row near zero, which is no
+        danger, would dominate the loss.
 
     Notes
     -----
@@ -67,18 +72,25 @@ class CrossLipschitz(BasePenalty):
     n_pairs: int | None = None
     reduction: Reduction = "min"
     ranking: Ranking = "magnitude"
-    radius: float = 0.5
+    epsilon: float | None = None
+    norm: Norm | None = None
+    threat: ThreatModel | None = field(default=None, kw_only=True)
 
     _constraints = {
         "k": COUNT,
         "n_pairs": optional(COUNT),
         "reduction": Choice(_REDUCTIONS),
         "ranking": RANKING,
-        "radius": POSITIVE,
+        **THREAT_ARGUMENTS,
+        "epsilon": optional(POSITIVE),
     }
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        POSITIVE.check("epsilon", self._threat().epsilon, "CrossLipschitz")
+
+    def _threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Compute the penalty of each sample, shape (*batch,)."""
@@ -91,7 +103,12 @@ class CrossLipschitz(BasePenalty):
         one_pair = torch.eye(n_pairs, dtype=gaps.dtype, device=gaps.device)
         vectors = one_pair.reshape(n_pairs, *(1,) * (gaps.ndim - 1), n_pairs).expand(n_pairs, *gaps.shape)
         slopes = products(gaps, batch.x, vectors).flatten(start_dim=batch.batch_ndim + 1)
-        lengths = safe_sqrt(slopes.square().sum(dim=-1)).movedim(0, -1)
-        beyond = gaps >= self.radius * lengths
-        ratios = torch.where(beyond, self.radius, gaps / torch.where(beyond, 1.0, lengths))
+        threat = self._threat()
+        if threat.scale is not None or threat.frozen is not None:
+            units = threat.units(np.empty((0, *batch.x.shape[batch.batch_ndim :]))).reshape(-1)
+            slopes = slopes * torch.as_tensor(units, dtype=slopes.dtype, device=slopes.device)
+        lengths = safe_sqrt(slopes.square().sum(dim=-1)) if threat.norm == 2 else slopes.abs().sum(dim=-1)
+        lengths = lengths.movedim(0, -1)
+        beyond = gaps >= threat.epsilon * lengths
+        ratios = torch.where(beyond, threat.epsilon, gaps / torch.where(beyond, 1.0, lengths))
         return -(ratios.amin(dim=-1) if self.reduction == "min" else ratios.mean(dim=-1))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, POSITIVE, Choice, check_arguments, optional
+from robustxai._arguments import COUNT, NOT_NEGATIVE, POSITIVE, Choice, check_arguments, optional
 from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.explainers import log_odds
-from robustxai.perturbation import ThreatModel, ascend
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat, ascend
 from robustxai.protocols import IGObjective, Norm
 
 __all__ = ["IGNorm"]
 
 _OBJECTIVES = ("norm", "sum_norm")
+_DEFAULT = ThreatModel(0.01, "inf")
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,8 @@ class IGNorm(BasePenalty):
         s.
     beta : float, default=0.1
         Weight of the norm in "sum_norm", as published; no effect on "norm".
-    epsilon : float, default=0.01
-        Radius, in units of x; a tenth of the published one, for the reason in
-        :class:`robustxai.IGNormClassifier`.
-    norm : {2, inf, "inf"}, default=inf
-        p.
-    bounds : (low, high), optional
-        Box that :math:`x^*` must stay in, as in :class:`robustxai.perturbation.ThreatModel`.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.01 and "inf" for what is not given.
     n_points : int, default=10
         m of the penalty; the network evaluates all points at once.
     n_attack_points : int, default=2
@@ -57,11 +51,14 @@ class IGNorm(BasePenalty):
         Steps of the ascent.
     step_size : float, optional
         Length of a step; by default ``min(2.5 / max_iter, 1) * epsilon``, which reaches the far side of the ball.
+    threat : ThreatModel, optional
+        Perturbations that :math:`x^*` may use; ``ThreatModel(0.01, "inf")`` by default. A tenth of the published
+        radius, for the reason in :class:`robustxai.IGNormClassifier`.
 
     Raises
     ------
     ValueError, TypeError
-        An objective or norm that there is not, a number out of its range, bounds that are no (low, high).
+        An unknown objective or norm, a number out of its range, a shorthand that contradicts `threat`.
 
     Notes
     -----
@@ -89,19 +86,18 @@ class IGNorm(BasePenalty):
 
     objective: IGObjective = "norm"
     beta: float = 0.1
-    epsilon: float = 0.01
-    norm: Norm = math.inf
-    bounds: tuple[Any, Any] | None = None
+    epsilon: float | None = None
+    norm: Norm | None = None
     n_points: int = 10
     n_attack_points: int = 2
     max_iter: int = 7
     step_size: float | None = None
+    threat: ThreatModel | None = field(default=None, kw_only=True)
 
     _constraints = {
         "objective": Choice(_OBJECTIVES),
         "beta": NOT_NEGATIVE,
-        "epsilon": NOT_NEGATIVE,
-        "norm": NORM,
+        **THREAT_ARGUMENTS,
         "n_points": COUNT,
         "n_attack_points": COUNT,
         "max_iter": COUNT,
@@ -110,12 +106,10 @@ class IGNorm(BasePenalty):
 
     def __post_init__(self) -> None:
         check_arguments(self)
-        self.threat  # noqa: B018 - it checks bounds
+        self._threat()
 
-    @property
-    def threat(self) -> ThreatModel:
-        """Where :math:`x^*` may be."""
-        return ThreatModel(epsilon=self.epsilon, norm=self.norm, bounds=self.bounds)
+    def _threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=_DEFAULT)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Compute the penalty of each sample, shape (*batch,)."""
@@ -131,12 +125,12 @@ class IGNorm(BasePenalty):
         x = batch.x.detach()
         rows = x.flatten(end_dim=batch.batch_ndim - 1)
         # bound to no rows, because the check of rows against the bounds copies them from the device in every step
-        space = self.threat.bind(np.empty((0, *rows.shape[1:]), np.float32), device=x.device)
+        space = self._threat().bind(np.empty((0, *rows.shape[1:]), np.float32), device=x.device)
 
         def objective(points: Tensor) -> Tensor:
             return self._size(batch, points.reshape(x.shape), self.n_attack_points).flatten()
 
-        step_size = self.step_size if self.step_size is not None else self.epsilon * min(2.5 / self.max_iter, 1.0)
+        step_size = self.step_size if self.step_size is not None else space.epsilon * min(2.5 / self.max_iter, 1.0)
         start = batch.draw(lambda shape, generator: space.random_points(rows.new_empty(shape), generator), rows.shape)
         delta = ascend(objective, rows, space, max_iter=self.max_iter, step_size=step_size, start=start)
         return x + delta.reshape(x.shape)

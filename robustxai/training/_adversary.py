@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NORM, NOT_NEGATIVE, check_arguments
+from robustxai._arguments import COUNT, check_arguments
 from robustxai.engine import ExplainedBatch
-from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat, ascend
 from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import RANKING, top_k_mask, unit_scores
 
 __all__ = ["GapAdversary", "LossAdversary"]
+
+#: Ball of `LossAdversary` unless another is given: that of ATEX's FGSM.
+_LOSS_BALL = ThreatModel(0.1, "inf")
 
 
 @dataclass(frozen=True)
@@ -33,26 +35,33 @@ class GapAdversary:
     ----------
     k : int
         Size of T, at most all units but one.
-    epsilon : float, default=0.5
-        Radius.
+    epsilon : float, optional
+        Shorthand for ``threat=ThreatModel(epsilon)``.
     max_iter : int, default=1
         Steps of the ascent.
-    norm : {2, inf}, default=2
-        p.
+    norm : {2, inf, "2", "inf"}, optional
+        Shorthand for ``threat=ThreatModel(norm=norm)``.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Scores that are ranked.
+    threat : ThreatModel, optional
+        Perturbations that are searched; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     """
 
     k: int
-    epsilon: float = 0.5
+    epsilon: float | None = None
     max_iter: int = 1
-    norm: Norm = 2
+    norm: Norm | None = None
     ranking: Ranking = "magnitude"
+    threat: ThreatModel | None = field(default=None, kw_only=True)
 
-    _constraints = {"k": COUNT, "epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM, "ranking": RANKING}
+    _constraints = {"k": COUNT, "max_iter": COUNT, "ranking": RANKING, **THREAT_ARGUMENTS}
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        self._threat()
+
+    def _threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Return the perturbed inputs, shaped like those of the batch, without a graph."""
@@ -68,7 +77,7 @@ class GapAdversary:
             weights = torch.where(top, -1 / k, 1 / max(n_units - k, 1)).to(scores)
             return (scores * weights).sum(dim=-1)
 
-        return _climb(objective, batch.x, self.epsilon, self.max_iter, self.norm)
+        return _climb(objective, batch.x, self._threat(), self.max_iter)
 
 
 @dataclass(frozen=True)
@@ -79,25 +88,32 @@ class LossAdversary:
 
     Parameters
     ----------
-    epsilon : float, default=0.1
-        Radius.
+    epsilon : float, optional
+        Shorthand for ``threat=ThreatModel(epsilon, "inf")``.
     max_iter : int, default=1
         Steps of the ascent, from x itself.
-    norm : {2, inf}, default=inf
-        p.
+    norm : {2, inf, "2", "inf"}, optional
+        Shorthand for ``threat=ThreatModel(0.1, norm)``.
+    threat : ThreatModel, optional
+        Perturbations that are searched; ``ThreatModel(0.1, "inf")`` by default.
     """
 
     #: The adversary differentiates the network once, so that the network may be compiled.
     first_order: ClassVar[bool] = True
 
-    epsilon: float = 0.1
+    epsilon: float | None = None
     max_iter: int = 1
-    norm: Norm = math.inf
+    norm: Norm | None = None
+    threat: ThreatModel | None = field(default=None, kw_only=True)
 
-    _constraints = {"epsilon": NOT_NEGATIVE, "max_iter": COUNT, "norm": NORM}
+    _constraints = {"max_iter": COUNT, **THREAT_ARGUMENTS}
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        self._threat()
+
+    def _threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=_LOSS_BALL)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Return the perturbed inputs, shaped like those of the batch, without a graph."""
@@ -106,13 +122,10 @@ class LossAdversary:
         def objective(points: Tensor) -> Tensor:
             return torch.nn.functional.cross_entropy(batch.module(points), labels, reduction="none")
 
-        return _climb(objective, batch.x, self.epsilon, self.max_iter, self.norm)
+        return _climb(objective, batch.x, self._threat(), self.max_iter)
 
 
-def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, epsilon: float, max_iter: int, norm: Norm) -> Tensor:
-    step_size = epsilon * min(2.5 / max_iter, 1.0)  # several steps can cross the ball; a single step ends at its edge
-    return x.detach() + ascend(objective, x, _ball(x, epsilon, norm), max_iter=max_iter, step_size=step_size)
-
-
-def _ball(x: Tensor, epsilon: float, norm: Norm) -> PerturbationSet:
-    return ThreatModel(epsilon=epsilon, norm=norm).bind(np.zeros((1, *x.shape[1:]), np.float32), device=x.device)
+def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, threat: ThreatModel, max_iter: int) -> Tensor:
+    space = threat.bind(np.empty((0, *x.shape[1:]), np.float32), device=x.device)
+    step_size = space.epsilon * min(2.5 / max_iter, 1.0)  # reaches the far side of the ball; one step its surface
+    return x.detach() + ascend(objective, x, space, max_iter=max_iter, step_size=step_size)

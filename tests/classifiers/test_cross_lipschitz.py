@@ -25,7 +25,9 @@ def test_a_heavier_weight_moves_the_flips_away(reduction, data):
     assert values[-1] >= -0.5
 
 
-@pytest.mark.parametrize("wrong", [{"lambda_ratio": -1}, {"k": 0}, {"n_pairs": 0}, {"reduction": "max"}, {"radius": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"lambda_ratio": -1}, {"k": 0}, {"n_pairs": 0}, {"reduction": "max"}, {"epsilon": 0}]
+)
 def test_parameters_out_of_range(wrong, data):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         small(CrossLipschitzClassifier, **wrong).fit(*data)

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from robustxai.classifiers import IGNormClassifier, VanillaClassifier
 from robustxai.explainers import Gradient
 from robustxai.penalties import ExplainedBatch, IGNorm
+from robustxai.perturbation import ThreatModel
 
 from .conftest import small
 from .test_all import states_equal
@@ -98,9 +99,9 @@ def test_names_of_the_norm(data):
 
 def test_rows_outside_the_bounds_are_named(data):
     with pytest.raises(ValueError, match="outside the bounds"):
-        small(IGNormClassifier, bounds=(0, 1)).fit(*data)
+        small(IGNormClassifier, threat=ThreatModel(0.01, "inf", bounds=(0, 1))).fit(*data)
     X = minmax_scale(data[0])
-    within = small(IGNormClassifier, bounds=(0, 1), epsilon=0.2).fit(X, data[1])
+    within = small(IGNormClassifier, threat=ThreatModel(0.2, "inf", bounds=(0, 1))).fit(X, data[1])
     assert not states_equal(within, small(IGNormClassifier, epsilon=0.2).fit(X, data[1]))
 
 
@@ -112,7 +113,7 @@ def test_rows_outside_the_bounds_are_named(data):
         {"beta": -1},
         {"epsilon": -1},
         {"norm": 1},
-        {"bounds": (1, 0)},
+        {"threat": ThreatModel(0.2), "norm": "inf"},
         {"n_points": 0},
         {"n_attack_points": 0},
         {"max_iter": 0},

@@ -165,7 +165,7 @@ def test_device_names_of_the_cpu_are_one_device(data):
 
 def test_a_gap_measured_as_a_distance_is_cross_lipschitz(data):
     X, y = data
-    options = {"module__beta": 5.0, "n_pairs": 2, "radius": 0.3}
+    options = {"module__beta": 5.0, "n_pairs": 2, "epsilon": 0.3}
     a = small(R2ETClassifier, gap="distance", lambda_gap=0.1, lambda_hessian=0, **options).fit(X, y)
     b = small(CrossLipschitzClassifier, lambda_ratio=0.1, **options).fit(X, y)
     assert states_equal(a, b)

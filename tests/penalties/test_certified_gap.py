@@ -111,8 +111,8 @@ def test_a_linear_model_has_its_own_gap_at_every_radius(x):
 def test_the_radius_grows_with_the_training(x):
     module = make_net(2)
     penalty = CertifiedGap(2, 0.2, margin=1.0, ramp=0.5)
-    assert [penalty.radius(p) for p in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.1, 0.2, 0.2]
-    assert CertifiedGap(2, 0.2, ramp=0.0).radius(0.0) == 0.2
+    assert [penalty.epsilon_at(p) for p in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.1, 0.2, 0.2]
+    assert CertifiedGap(2, 0.2, ramp=0.0).epsilon_at(0.0) == 0.2
     values = [penalty(ExplainedBatch(module, x, Gradient(), progress=p)).mean() for p in (0.0, 0.25, 0.5, 1.0)]
     assert values[0] < values[1] < values[2] == values[3]
     for value in values:

@@ -4,6 +4,7 @@ from torch.autograd.functional import hessian
 
 from robustxai.explainers import Gradient
 from robustxai.penalties import CrossLipschitz, ExplainedBatch
+from robustxai.perturbation import ThreatModel
 
 from .conftest import weight_gradient
 
@@ -63,7 +64,7 @@ def test_an_explanation_that_cannot_turn_is_at_the_cap_with_a_finite_gradient(x)
 
 
 def test_images_and_a_single_unit(image_net, images):
-    value = CrossLipschitz(3, radius=100.0)(ExplainedBatch(image_net, images, Gradient()))
+    value = CrossLipschitz(3, epsilon=100.0)(ExplainedBatch(image_net, images, Gradient()))
     assert value.shape == (4,)
     assert ((value <= 0) & (value > -100)).all()
     one = torch.ones(2, 1, dtype=torch.float64, requires_grad=True)
@@ -88,7 +89,23 @@ def test_a_small_ratio_is_the_distance_at_which_the_ranking_flips(net):
     assert (gap(x + 1.2 * step) < 0).double().mean() > 0.9
 
 
-@pytest.mark.parametrize("wrong", [{"k": 0}, {"reduction": "max"}, {"radius": 0.0}, {"ranking": "sign"}])
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"reduction": "max"}, {"epsilon": 0.0}, {"ranking": "sign"}])
 def test_wrong_arguments_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         CrossLipschitz(**{"k": 2, **wrong})
+
+
+@pytest.mark.parametrize("norm", [2, "inf"])
+def test_the_distance_is_in_the_units_of_the_threat_model(norm, net, x):
+    """A network of inputs x = s u, of which some do not move, has the distances of u."""
+    scale, frozen = torch.tensor([1.0, 2.0, 0.5, 3.0, 1.0], dtype=torch.float64), [1, 4]
+    threat = ThreatModel(1e3, norm, scale=scale.numpy(), frozen=frozen)
+    value = CrossLipschitz(2, 1, threat=threat)(ExplainedBatch(net, x, Gradient()))
+    direction = ExplainedBatch(net, x, Gradient()).direction.abs()
+    ranked = direction.sort(dim=1, descending=True).values
+    gap = ranked[:, 1] - ranked[:, 2]
+    (slope,) = torch.autograd.grad(gap.sum(), x)
+    slope = slope * scale
+    slope[:, frozen] = 0
+    length = slope.norm(dim=1) if norm == 2 else slope.abs().sum(dim=1)
+    torch.testing.assert_close(value, -gap.detach() / length)

@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 from robustxai.explainers import Gradient
 from robustxai.nets import MLP
 from robustxai.penalties import ExplainedBatch, IGNorm
+from robustxai.perturbation import ThreatModel
 
 from .conftest import weight_gradient
 
@@ -164,7 +165,7 @@ def test_a_small_ball_is_the_dual_norm_of_the_slope(net, x):
 
 def test_bounds_are_kept(net):
     x = torch.rand(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    points = seeded(IGNorm(epsilon=0.5, bounds=(0, 1)).worst, explained(net, x))
+    points = seeded(IGNorm(threat=ThreatModel(0.5, "inf", bounds=(0, 1))).worst, explained(net, x))
     assert ((points >= -1e-7) & (points <= 1 + 1e-7)).all()
     free = seeded(IGNorm(epsilon=0.5).worst, explained(net, x))
     assert (free < 0).any()
@@ -214,7 +215,7 @@ def test_confident_samples_have_finite_gradients_in_float32(objective, x):
         ({"beta": -1.0}, ValueError),
         ({"epsilon": -0.1}, ValueError),
         ({"norm": 1}, ValueError),
-        ({"bounds": (1, 0)}, ValueError),
+        ({"threat": ThreatModel(0.2), "norm": "inf"}, ValueError),
         ({"n_points": 0}, ValueError),
         ({"n_attack_points": 2.5}, TypeError),
         ({"max_iter": 0}, ValueError),
