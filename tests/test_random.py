@@ -33,7 +33,7 @@ from robustxai.explainers import SmoothGrad
 from robustxai.model_selection import BatchedSearchCV, PrecisionAtKScorer, RobustnessScorer, ThicknessScorer
 from robustxai.training import Term
 
-N_THREADS = 8
+N_THREADS = 4
 SMALL = {"max_epochs": 3, "batch_size": 16, "module__hidden": (6,)}
 
 
@@ -159,7 +159,7 @@ def in_threads(function, seeds):
 
 
 def assert_threads_agree(function):
-    """8 calls at once, of two seeds, give what each gives alone."""
+    """Calls at once, of two seeds, give what each gives alone."""
     alone = [function(seed) for seed in (0, 1)]
     together = in_threads(function, [0, 1] * (N_THREADS // 2))
     for number, found in enumerate(together):

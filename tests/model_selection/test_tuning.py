@@ -186,6 +186,7 @@ KILLS = """
         return tune(clf, space, X, y, n_trials=n_trials, scoring=scored, **options)
 
     for url in sys.argv[1:]:
+        SAMPLER = optuna.samplers.RandomSampler(seed=0) if url.startswith("journal") else None
         for at, after in (("score", 3), ("add_trial", 5), ("ask", 2), ("tell", 2), ("score", 11)):
             read, write = os.pipe()
             child = os.fork()
@@ -208,20 +209,21 @@ def assert_resumed(trials, n_trials):
     assert len(set(rates)) == len(rates) >= n_trials
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Studies, by the kind of their storage, whose processes were killed at every step of a trial."""
+    folder = tmp_path_factory.mktemp("killed")
+    urls = {"sqlite": f"sqlite:///{folder}/study.db", "journal": f"journal:///{folder}/study.log"}
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(KILLS), *urls.values()]
+    subprocess.run(command, check=True, timeout=240)
+    return urls
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
-@pytest.mark.parametrize(
-    ("url", "sampler"),
-    [
-        ("sqlite:///{}/study.db", "None"),
-        ("journal:///{}/study.log", "optuna.samplers.RandomSampler(seed=0)"),
-    ],
-)
-def test_killed_five_times_and_resumed(url, sampler, tmp_path):
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_killed_five_times_and_resumed(storage, killed):
     """At every step of a trial: made, asked, half scored, told."""
-    url = url.format(tmp_path)
-    script = textwrap.dedent(KILLS).replace("SAMPLER", sampler)
-    subprocess.run([sys.executable, "-W", "ignore", "-c", script, url], check=True, timeout=120)
-    assert_resumed(_open_study_of(url).trials, 12)
+    assert_resumed(_open_study_of(killed[storage]).trials, 12)
 
 
 def _open_study_of(url):
