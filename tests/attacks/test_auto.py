@@ -90,7 +90,7 @@ def test_the_minimum_radius_lies_between_the_proof_and_what_was_asked_for(table)
     X, y = table
     clf = SoftplusClassifier(max_epochs=10, optimizer__weight_decay=1e-3).fit(X, y)
     attack = AutoExplanationAttack(clf, preset="fast", threat=ThreatModel(1.0))
-    radius = attack.minimum_radius(X[:20])
+    radius = attack.minimum_radius(X[:20], n_levels=5)
     proven = certified_radius(clf, X[:20], max_epsilon=1.0)
     assert (proven <= radius).all()
     found = np.isfinite(radius)

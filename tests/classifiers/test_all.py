@@ -109,10 +109,10 @@ def test_global_generators_do_not_matter(cls, data):
 def test_precision_of_the_input_does_not_matter(cls, data):
     X, y = data
     double, single = X.astype(np.float32).astype(np.float64), X.astype(np.float32)
-    a, b = small(cls).fit(double, y), small(cls).fit(single, y)
+    a, b = small(cls, max_epochs=1).fit(double, y), small(cls, max_epochs=1).fit(single, y)
     assert states_equal(a, b)
     assert np.array_equal(a.explain(double), b.explain(single))
-    fortran = small(cls).fit(np.asfortranarray(single), y)
+    fortran = small(cls, max_epochs=1).fit(np.asfortranarray(single), y)
     assert states_equal(a, fortran)
     assert np.array_equal(fortran.explain(np.asfortranarray(single)), b.explain(single))
 
@@ -120,7 +120,7 @@ def test_precision_of_the_input_does_not_matter(cls, data):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_views_of_any_kind(dtype, cls, data):
     X, y = data[0].astype(dtype), data[1]
-    clf = small(cls).fit(X, y)
+    clf = small(cls, max_epochs=1).fit(X, y)
     frozen = X.copy()
     frozen.flags.writeable = False
     twice = np.repeat(np.repeat(X, 2, axis=0), 2, axis=1)
@@ -128,7 +128,7 @@ def test_views_of_any_kind(dtype, cls, data):
         warnings.simplefilter("error")  # torch warns of memory that it may not write
         for view in (frozen, X[::-1][::-1], X[:, ::-1].copy()[:, ::-1], twice[::2, ::2], X.tolist()):
             assert np.array_equal(clf.explain(view), clf.explain(X))
-            assert states_equal(small(cls).fit(view, y), clf)
+            assert states_equal(small(cls, max_epochs=1).fit(view, y), clf)
         assert np.array_equal(clf.explain(X[:1][::-1]), clf.explain(X)[:1])
 
 
@@ -185,7 +185,7 @@ def test_probabilities_are_those_of_the_module(cls, data):
 @pytest.mark.parametrize("explainer", ["gradient", "logit_gradient", "cross_entropy_gradient"])
 def test_explanations_are_the_gradient(explainer, cls, data):
     X, y = (part[:128] for part in data)  # a multiple of the block to which rows are padded
-    clf = small(cls, explainer=explainer).fit(X, y)
+    clf = small(cls, max_epochs=1, explainer=explainer).fit(X, y)
     output = {"gradient": "probability", "logit_gradient": "logit"}.get(explainer, "cross_entropy")
     module, x = copy.deepcopy(clf.module_).double(), torch.as_tensor(X, dtype=torch.float64)
 
@@ -200,7 +200,7 @@ def test_explanations_are_the_gradient(explainer, cls, data):
     np.testing.assert_allclose(clf.explain(X, y=2), by_hand(np.full(len(X), 2)), rtol=1e-9, atol=1e-15)
     assert np.array_equal(clf.explain(X), clf.explain(X, clf.predict(X)))
     assert clf.explain(X).shape == X.shape
-    own = small(cls, explainer=Gradient(output)).fit(X, y)
+    own = small(cls, max_epochs=1, explainer=Gradient(output)).fit(X, y)
     assert np.array_equal(own.explain(X), clf.explain(X))
 
 
@@ -299,45 +299,50 @@ def test_new_settings_count_in_the_next_fit_and_keep_the_fitted_net(cls, data):
 def test_cross_validation_in_two_processes_equals_one(cls, data):
     X, y = data
     cv = StratifiedKFold(2)
-    scores = [cross_val_score(small(cls), X, y, cv=cv, n_jobs=n, scoring="neg_log_loss") for n in (1, 2)]
+    scores = [cross_val_score(small(cls, max_epochs=1), X, y, cv=cv, n_jobs=n, scoring="neg_log_loss") for n in (1, 2)]
     np.testing.assert_array_equal(*scores)
     by_hand = []
     for train, test in cv.split(X, y):
-        clf = small(cls).fit(X[train], y[train])
+        clf = small(cls, max_epochs=1).fit(X[train], y[train])
         by_hand.append(-log_loss(y[test], clf.predict_proba(X[test])))
     np.testing.assert_allclose(scores[0], by_hand)
 
 
 def test_metadata_routing_changes_nothing(cls, data):
     X, y = data
-    plain = cross_validate(small(cls), X, y, scoring="neg_log_loss", cv=2)["test_score"]
+    plain = cross_validate(small(cls, max_epochs=1), X, y, scoring="neg_log_loss", cv=2)["test_score"]
     with sklearn.config_context(enable_metadata_routing=True):
-        routed = cross_validate(small(cls), X, y, scoring="neg_log_loss", cv=2)["test_score"]
-        pipeline = make_pipeline(StandardScaler(), small(cls)).fit(X, y)
+        routed = cross_validate(small(cls, max_epochs=1), X, y, scoring="neg_log_loss", cv=2)["test_score"]
+        pipeline = make_pipeline(StandardScaler(), small(cls, max_epochs=1)).fit(X, y)
     np.testing.assert_array_equal(plain, routed)
-    assert np.array_equal(pipeline.predict(X), make_pipeline(StandardScaler(), small(cls)).fit(X, y).predict(X))
+    assert np.array_equal(
+        pipeline.predict(X), make_pipeline(StandardScaler(), small(cls, max_epochs=1)).fit(X, y).predict(X)
+    )
 
 
 def test_a_pipeline_hands_frames_on(cls, frame):
     X, y = frame
-    pipeline = make_pipeline(StandardScaler(), small(cls)).set_output(transform="pandas").fit(X, y)
+    pipeline = make_pipeline(StandardScaler(), small(cls, max_epochs=1)).set_output(transform="pandas").fit(X, y)
     scaled = pipeline[0].transform(X)
     explained = pipeline[-1].explain(scaled)
     assert explained.columns.tolist() == X.columns.tolist()
     assert explained.index.tolist() == X.index.tolist()
     assert pipeline[-1].feature_names_in_.tolist() == X.columns.tolist()
-    alone = small(cls).fit(scaled, y)
+    alone = small(cls, max_epochs=1).fit(scaled, y)
     pd.testing.assert_frame_equal(alone.explain(scaled), explained)
 
 
 def test_grid_search_equals_a_loop(cls, data):
     X, y = data
     name, values = ("C", [0.01, 1.0]) if cls is LinearClassifier else ("module__hidden", [(2,), (9,)])
-    search = GridSearchCV(small(cls), {name: values}, cv=2, scoring="neg_log_loss", n_jobs=2).fit(X, y)
-    means = [cross_val_score(small(cls, **{name: v}), X, y, cv=2, scoring="neg_log_loss").mean() for v in values]
+    search = GridSearchCV(small(cls, max_epochs=1), {name: values}, cv=2, scoring="neg_log_loss", n_jobs=2).fit(X, y)
+    means = [
+        cross_val_score(small(cls, max_epochs=1, **{name: v}), X, y, cv=2, scoring="neg_log_loss").mean()
+        for v in values
+    ]
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], means)
     assert search.best_params_ == {name: values[int(np.argmax(means))]}
-    assert states_equal(search.best_estimator_, small(cls, **search.best_params_).fit(X, y))
+    assert states_equal(search.best_estimator_, small(cls, max_epochs=1, **search.best_params_).fit(X, y))
 
 
 # ------------------------------------------------------------------ bad input
