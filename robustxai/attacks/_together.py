@@ -1,4 +1,4 @@
-"""One attack on many estimators at once."""
+"""Run one attack on many estimators at once."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ __all__ = ["run_together"]
 
 
 def run_together(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
-    """What ``attack.run`` finds on every estimator, from one search through a stack of their networks.
+    """Run `attack` on every estimator, by one search with a stack of their networks.
 
-    Draws are the same for every row and rows do not depend on each other: an estimator's result is what it is alone, up
-    to the rounding of float32.
+    Random draws are the same for every row, and rows do not depend on each other. Each result therefore equals that of
+    ``attack.run`` on the estimator alone, up to the rounding of float32.
 
     Parameters
     ----------
     attack : attack
-        Its `estimator` is replaced by the estimators.
+        Attack, whose `estimator` is replaced by the estimators.
     estimators : sequence of (fitted classifier, X of shape (n_samples, n_features))
-        Each with its own rows.
+        Each estimator with its own rows.
 
     Returns
     -------
     list of AttackResult
-        One for each estimator.
+        Result of each estimator.
 
     Raises
     ------
     NotImplementedError
-        Estimators or attacks that have to be run one by one; the message says why.
+        The estimators or the attack must be run one by one; the message gives the reason.
     """
     if not all(declares(getattr(type(attack), name, None), "stackable") for name in ("_search", "_propose")):
-        raise NotImplementedError(f"{type(attack).__name__} looks at more than the points of its own search")
+        raise NotImplementedError(f"{type(attack).__name__} has a search that cannot be run on a stack")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
-        raise NotImplementedError("an attack draws anew for every estimator unless random_state is a number")
+        raise NotImplementedError("an attack draws other numbers for every estimator unless random_state is a number")
     with own_switches():
-        together = _Together(estimators)  # refuses what cannot be stacked, before anything is asked of the estimators
+        together = _Together(estimators)  # raises for estimators that cannot be stacked, before they are used
     for classifier, _ in estimators:
         n_units = count_units(classifier.feature_means_.shape)
         k = min(int(attack.k), max(n_units - 1, 1))
@@ -72,7 +72,7 @@ def run_together(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> l
 
 
 class _Together(BaseEstimator):
-    """Many fitted classifiers as the target of one attack: its rows are those of the first, of the second, and so on.
+    """Target estimator of one attack, made of many fitted classifiers; its rows are the concatenation of theirs.
 
     Labels are class indices.
     """
@@ -83,12 +83,12 @@ class _Together(BaseEstimator):
             if not declares(getattr(type(classifier), "explain", None), "stackable"):
                 raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
             if has_piecewise_linear(classifier.module_):
-                raise NotImplementedError("networks with ReLUs are attacked through a surrogate, each its own")
+                raise NotImplementedError("each network with ReLUs is attacked through a surrogate of its own")
         self.explainer_ = classifiers[0].explainer_
         if not declares(self.explainer_, "single_gradient") or any(
             c.explainer_ != self.explainer_ for c in classifiers
         ):
-            raise NotImplementedError("estimators of one attack have one explainer, the gradient")
+            raise NotImplementedError("the estimators of one attack must share one explainer that is a single gradient")
         self.device_ = classifiers[0].device_
         self.feature_scales_ = getattr(classifiers[0], "feature_scales_", None)
         owner = torch.repeat_interleave(torch.tensor([len(X) for _, X in estimators]))
@@ -96,32 +96,32 @@ class _Together(BaseEstimator):
         self.module_ = StackRows(stack, owner).to(self.device_)
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Nothing to do: the classifiers are fitted."""
+        """Return self; the classifiers are fitted."""
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def encode_target(self, X: Any, y: Any = None) -> Tensor:
-        """The predicted classes of all rows."""
+        """Return the predicted classes of all rows."""
         x = self._tensor(X)
         with torch.no_grad(), small_net_threads(self.module_):
             parts = [of_rows(self.module_, part)(x[part]).argmax(dim=1) for part in self._parts(x)]
         return torch.cat(parts)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The same as numbers."""
+        """Return the predicted classes of all rows as an array."""
         return self.encode_target(X).cpu().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities of all rows."""
+        """Return the class probabilities of all rows."""
         x = self._tensor(X)
         with torch.no_grad(), small_net_threads(self.module_):
             parts = [of_rows(self.module_, part)(x[part]).double().softmax(dim=1) for part in self._parts(x)]
         return torch.cat(parts).cpu().numpy()
 
     def explain(self, X: Any, y: np.ndarray) -> np.ndarray:
-        """Attribution of class y of all rows, shaped like X."""
+        """Return the attributions of the classes y of all rows, shaped like X."""
         x, target = as_tensor(np.asarray(X)).to(self.device_), torch.as_tensor(y, device=self.device_)
         with small_net_threads(self.module_):
             parts = [

@@ -35,23 +35,25 @@ def plain_dense_layers(module: nn.Module) -> DenseLayers:
     """
     if declared(module, "dense_layers") is None:
         name = type(module).__name__
-        raise NotImplementedError(f"Only MLPs are stacked, not {name}, whose class declares no dense_layers.")
+        raise NotImplementedError(f"Only networks that declare dense_layers can be stacked, and {name} does not.")
     dense = dense_layers(module)
     linear, units, skip = dense
     affine = [*linear, *([] if skip is None else [skip])]
     # a parametrized layer, which is of another type, recomputes its weights in every call
     if any(type(layer) is not nn.Linear for layer in affine) or any(isinstance(unit, nn.Linear) for unit in units):
-        raise NotImplementedError("The layers of a stack's models are plain nn.Linear with an activation in between.")
+        raise NotImplementedError(
+            "The layers of a stack's models must be plain nn.Linear modules with activations in between."
+        )
     if any(layer.bias is None for layer in linear) or (skip is not None and skip.bias is not None):
-        raise NotImplementedError("The layers of a stack's models have a bias, and the skip has none.")
+        raise NotImplementedError("The layers of a stack's models must have a bias, and the skip must have none.")
     if len({type(unit) for unit in units}) > 1:
-        raise NotImplementedError("The models of a stack have one shape and one activation.")
+        raise NotImplementedError("The models of a stack must have one shape and one activation.")
     if len({beta_of(unit) for unit in units}) > 1:
-        raise NotImplementedError("The models of a stack have one beta in all layers.")
+        raise NotImplementedError("Each model of a stack must have one beta in all layers.")
     if any(isinstance(unit, nn.Softplus) and unit.threshold != _THRESHOLD for unit in units):
-        raise NotImplementedError("The softplus of a stack's models has the default threshold.")
+        raise NotImplementedError("The softplus of a stack's models must have the default threshold.")
     if any("forward" in vars(part) or _has_hooks(part) for part in module.modules()):
-        raise NotImplementedError("The models of a stack have no hooks.")
+        raise NotImplementedError("The models of a stack must have no hooks and no replaced forward.")
     return dense
 
 

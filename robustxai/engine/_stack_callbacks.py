@@ -20,11 +20,11 @@ from torch.optim import lr_scheduler
 
 from robustxai.engine._declared import declares
 
-__all__ = ["kept_by_callbacks", "why_not_carried_out", "with_kept"]
+__all__ = ["kept_by_callbacks", "why_not_supported", "with_kept"]
 
 #: skorch's callbacks that read the history and the weights at the end of an epoch, stop a training there, or restore
 #: weights at its end. Callbacks of other classes, subclasses included, declare ``stackable = True``.
-_CARRIED_OUT = (
+_SUPPORTED = (
     BatchScoring,
     EarlyStopping,
     EpochScoring,
@@ -50,24 +50,24 @@ _POLICIES = (
 )
 
 
-def why_not_carried_out(callback: Any) -> str:
-    """Return the reason why a stack cannot carry out the callback; an empty string if it can."""
+def why_not_supported(callback: Any) -> str:
+    """Return the reason why a stack does not support the callback; an empty string if it can."""
     kind = type(callback)
     if declares(callback, "stackable"):
         return ""
-    if kind not in _CARRIED_OUT:
-        origin = "" if hasattr(skorch.callbacks, kind.__name__) else ", of which it cannot know what it touches"
-        return f"a stack does not carry out the callback {kind.__name__}{origin}"
+    if kind not in _SUPPORTED:
+        origin = "" if hasattr(skorch.callbacks, kind.__name__) else ", because it may change anything"
+        return f"a stack does not support the callback {kind.__name__}{origin}"
     if kind is LRScheduler:
         policy = callback.policy_
         if policy not in _POLICIES:
-            return f"a stack does not carry out the schedule {getattr(policy, '__name__', policy)} of {kind.__name__}"
+            return f"a stack does not support the schedule {getattr(policy, '__name__', policy)} of {kind.__name__}"
         if callback.step_every != "epoch" or callable(callback.monitor):
-            return "a stack carries out an LRScheduler once in an epoch, by a score of the history"
+            return "a stack supports LRScheduler once per epoch only, with the name of a score as monitor"
     if kind is EpochScoring and callback.on_train:
-        return "a stack keeps no predictions of training batches, which EpochScoring with on_train=True asks for"
+        return "a stack keeps no predictions of training batches, which EpochScoring needs with on_train=True"
     if kind is BatchScoring and callback.on_train:
-        return "a stack makes no scores of training batches, which BatchScoring with on_train=True asks for"
+        return "a stack computes no scores of training batches, which BatchScoring needs with on_train=True"
     return ""
 
 

@@ -9,7 +9,7 @@ from skorch.dataset import Dataset
 from torch import nn
 
 from robustxai.engine._declared import declares
-from robustxai.engine._stack_callbacks import why_not_carried_out
+from robustxai.engine._stack_callbacks import why_not_supported
 from robustxai.engine._stacked_adam import StackedAdam
 from robustxai.engine._stacked_mlp import StackedMLP
 from robustxai.engine._tensor_batches import TensorBatches, batch_size_of
@@ -34,35 +34,39 @@ def stack_key(net: Any) -> Hashable:
         The net has a part that stacks do not support; the message names it.
     """
     if not declares(net, "stackable"):
-        raise NotImplementedError(f"a stack does not know the training steps of {type(net).__name__}")
+        raise NotImplementedError(f"a stack does not support the training steps of {type(net).__name__}")
     if net.streams is None:
-        raise NotImplementedError("the models of a stack have random streams of their own")
+        raise NotImplementedError("a stack needs models with their own random streams")
     if net.compile or net.mixed_precision:
         raise NotImplementedError("a stack trains without compile and mixed_precision")
     if net.internal_batch_size is not None:
-        raise NotImplementedError("a stack computes its batches as a whole, without internal_batch_size")
+        raise NotImplementedError("a stack does not support internal_batch_size")
     kind = StackedMLP.check([net.module_])
     if not all(p.requires_grad for p in net.module_.parameters()):
-        raise NotImplementedError("a stack trains all weights, and some of this network are frozen")
+        raise NotImplementedError("a stack trains all weights, but some weights of this network are frozen")
     if not declares(net.explainer, "single_gradient"):
-        raise NotImplementedError(f"a stack explains by Gradient, not by {type(net.explainer).__name__}")
+        raise NotImplementedError(
+            f"a stack needs an explainer that is one gradient, not {type(net.explainer).__name__}"
+        )
     if net.adversary is not None or net.criterion_weight != 1:
-        raise NotImplementedError("a stack knows no adversary and no teacher")
+        raise NotImplementedError("a stack supports neither an adversary nor a teacher")
     terms = active_terms(net)
     for term in terms:
         if not declares(term.penalty, "stackable"):
-            raise NotImplementedError(f"a stack does not know the penalty {type(term.penalty).__name__}")
+            raise NotImplementedError(f"a stack does not support the penalty {type(term.penalty).__name__}")
     if not _is_plain_cross_entropy(net.criterion_):
-        raise NotImplementedError("a stack minimizes the plain cross-entropy")
+        raise NotImplementedError("a stack supports no other criterion than the plain cross-entropy")
     own = net.get_params(deep=False)
     if net.iterator_train is not TensorBatches or not own.get("iterator_train__shuffle"):
-        raise NotImplementedError("a stack draws its batches by TensorBatches, shuffled")
+        raise NotImplementedError("a stack needs the shuffled batches of TensorBatches")
     if own.get("iterator_train__generator") is not None:
         raise NotImplementedError("a stack draws its batches from the streams of its models, not from a generator")
     if net.dataset is not Dataset:
-        raise NotImplementedError(f"a stack does not know the data set {getattr(net.dataset, '__name__', net.dataset)}")
+        raise NotImplementedError(
+            f"a stack does not support the data set {getattr(net.dataset, '__name__', net.dataset)}"
+        )
     for _, callback in net.callbacks_:
-        if reason := why_not_carried_out(callback):
+        if reason := why_not_supported(callback):
             raise NotImplementedError(reason)
     shapes = tuple(tuple(p.shape) for p in net.module_.parameters())
     penalties = tuple((t.name, type(t.penalty) if declares(t.penalty, "mixes_in_stacks") else t.penalty) for t in terms)

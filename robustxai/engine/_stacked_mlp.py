@@ -75,10 +75,10 @@ class StackedMLP(nn.Module, WrittenOut):
         shapes = {tuple(tuple(p.shape) for p in model.parameters()) for model in models}
         kinds = {type(unit) for d in dense for unit in d.units}
         if len(shapes) > 1 or len(kinds) > 1 or len({(len(d.linear), d.skip is None) for d in dense}) > 1:
-            raise NotImplementedError("The models of a stack have one shape and one activation.")
+            raise NotImplementedError("The models of a stack must have one shape and one activation.")
         kind = kinds.pop() if kinds else nn.ReLU
         if not MLPPasses.knows(kind):
-            raise NotImplementedError(f"The slope of {kind.__name__} is not written out for stacks.")
+            raise NotImplementedError(f"The derivatives of {kind.__name__} are not written out, which a stack needs.")
         return kind
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Fits of many estimators at once: which can be stacked, in what portions, and what came out."""
+"""Fit many estimators at once: select those that can be stacked, split them into stacks, and train."""
 
 from __future__ import annotations
 
@@ -21,37 +21,39 @@ from robustxai.training import HeldOut, ObjectiveNet
 
 __all__ = ["StackedFit", "begin_fits", "portions", "train_fits"]
 
-#: Members of a stack on a CPU: more of them share the cost of starting an operation no better, and leave the cache.
+#: Models of a stack on a CPU. More models do not reduce the cost per model of starting operations any further, and do
+#: not fit into the cache.
 _CPU_STACK = 32
-#: Share of the free memory of a GPU that a stack may plan with.
+#: Share of the free memory of a GPU that a stack may use.
 _GPU_SHARE = 0.7
-#: For a NotImplementedError that says nothing.
-_UNKNOWN = "something in it is not implemented for stacks"
-#: Tensors of the size of all units of a batch that a training step keeps, about.
+#: Reason for a NotImplementedError without a message.
+_UNKNOWN = "a part of it is not implemented for stacks"
+#: Approximate number of tensors that a training step keeps, each of the size of all units of a batch.
 _KEPT = 40
 
 
 @dataclass
 class StackedFit:
-    """The fit of one estimator on one part of the data, as far as it has come.
+    """State of the fit of one estimator on one part of the data.
 
     Attributes
     ----------
     estimator : estimator
-        Parameters set; a pipeline's first steps are fitted where the fit can be stacked.
+        Estimator with its parameters; the first steps of a pipeline are fitted if the fit can be stacked.
     part : int
-        Number of the part of the data.
+        Index of the part of the data.
     members : list of StackMember
-        Phases of the training, the warm-up first; empty where the fit cannot be stacked.
+        Phases of the training, the warm-up first; empty if the fit cannot be stacked.
     why_not : str
-        The reason for that.
+        Reason why the fit cannot be stacked.
     rows : hashable
-        Which of the data sets it trains on.
+        Key of the data set on which it trains.
     classes : ndarray
+        Class labels.
     key : hashable
-        Fits with the same key go into one stack.
+        Fits with the same key form a stack.
     seconds : float
-        Its share of the time of the stacks it was in.
+        Share of the fit in the time of its stacks.
     """
 
     estimator: Any
@@ -65,20 +67,20 @@ class StackedFit:
 
     @property
     def classifier(self) -> Any:
-        """The last step of a pipeline, or the estimator itself."""
+        """Last step of a pipeline, or the estimator itself."""
         return self.estimator[-1] if isinstance(self.estimator, Pipeline) else self.estimator
 
     @property
     def error(self) -> Exception | None:
-        """What ended the training before its time."""
+        """Error that ended the training."""
         return next((m.error for m in self.members if m.error is not None), None)
 
     @own_switches()
     def fitted(self, data: dict[Hashable, TrainingRows]) -> Any:
-        """The estimator as trained so far; raises what ended the training."""
+        """Return the estimator in its current state of training; raise the error that ended the training."""
         if self.error is not None:
             raise self.error
-        # a copy that shares the fitted steps: not all that users write can be copied
+        # a shallow copy, because some users' steps cannot be copied deeply
         estimator = copy.copy(self.estimator)
         classifier = copy.copy(self.classifier)
         if isinstance(estimator, Pipeline):
@@ -96,23 +98,23 @@ def begin_fits(
     parts: Sequence[tuple[Any, Any]],
     watched: dict[Hashable, HeldOut | None] | None = None,
 ) -> tuple[list[StackedFit], dict[Hashable, TrainingRows]]:
-    """Check and initialize every fit, on the CPU's clock of an ordinary one.
+    """Check and initialize all fits.
 
     Parameters
     ----------
     candidates : iterable of (unfitted estimator, int)
-        Each with the number of the part it is to be fitted on.
+        Each estimator with the index of its part of the data.
     parts : sequence of (X, y)
-        Parts of the data, as the estimators take them.
+        Parts of the data, in the form that the estimators take.
     watched : dict, optional
-        What earlier calls with the same parts have seen on held-out rows; filled. Estimators that differ in nothing
-        but their penalties, weights and seeds hold rows out once for all.
+        Results on held-out rows of earlier calls with the same parts; new results are added. Estimators that differ
+        only in their penalties, weights and seeds share one result.
 
     Returns
     -------
     fits : list of StackedFit
     data : dict of hashable to (array of shape (n, *features), int array of shape (n,))
-        What the fits train on, after the first steps of their pipelines.
+        Training data of the fits, after the first steps of their pipelines.
     """
     fits: list[StackedFit] = []
     data: dict[Hashable, TrainingRows] = {}
@@ -123,7 +125,7 @@ def begin_fits(
             _begin(fit, parts[part], data, watched)
         except NotImplementedError as reason:
             fit = StackedFit(estimator, part, why_not=str(reason) or _UNKNOWN)
-        except Exception as error:  # the ordinary fit raises it again, where somebody expects it
+        except Exception as error:  # the ordinary fit of the estimator raises it again
             fit = StackedFit(estimator, part, why_not=f"{type(error).__name__}: {error}")
         fits.append(fit)
     return fits, data
@@ -137,14 +139,14 @@ def _begin(
 ) -> None:
     X, y = part
     if isinstance(fit.estimator, Pipeline) and type(fit.estimator) is not Pipeline:
-        raise NotImplementedError(f"{type(fit.estimator).__name__} may fit its steps otherwise than a Pipeline")
+        raise NotImplementedError(f"{type(fit.estimator).__name__} may fit its steps in another way than a Pipeline")
     classifier = fit.classifier
     if not hasattr(classifier, "train_net"):
         raise NotImplementedError(f"{type(classifier).__name__} is not a classifier of this library")
     if not declares(type(classifier).train_net, "stackable"):
-        raise NotImplementedError(f"{type(classifier).__name__} has a training loop of its own")
+        raise NotImplementedError(f"{type(classifier).__name__} has its own training loop")
     if not declares(type(classifier).fit, "stackable"):
-        raise NotImplementedError(f"{type(classifier).__name__} has a fit of its own")
+        raise NotImplementedError(f"{type(classifier).__name__} has its own fit")
     if isinstance(fit.estimator, Pipeline) and len(fit.estimator) > 1:
         if fit.estimator.memory is not None:
             raise NotImplementedError("a pipeline with a memory fits its own steps")
@@ -159,12 +161,12 @@ def _begin(
         watched[key] = classifier._watch(rows, codes, len(fit.classes))
     nets = classifier._start(rows, len(fit.classes), watched[key])
     fit.key = tuple(stack_key(net) for net in nets)
-    hash(fit.key)  # now, where an error is about this fit alone
+    hash(fit.key)  # raises here, so that the error belongs to this fit only
     fit.members = [StackMember(net, fit.rows) for net in nets]
 
 
 def _content(rows: np.ndarray, codes: np.ndarray) -> Hashable:
-    """What only data sets share that are equal: what made them may look alike and differ."""
+    """Return a key that only equal data sets share, computed from their content."""
     return (rows.shape, rows.dtype.str, digest(rows.tobytes(), codes.tobytes()).hex())
 
 
@@ -176,12 +178,12 @@ def train_fits(
     n_jobs: int | None = None,
     stack_size: int | None = None,
 ) -> list[StackedFit]:
-    """Train the fits that can be stacked up to a `share` of their epochs; what was done before is not done again.
+    """Train the fits that can be stacked up to a `share` of their epochs, starting from their current state.
 
     Returns
     -------
     list of StackedFit
-        In the order of `fits`; those that can not be stacked as they were.
+        Fits in the order of `fits`; those that cannot be stacked are unchanged.
     """
     groups: dict[Hashable, list[int]] = {}
     for number, fit in enumerate(fits):
@@ -195,7 +197,7 @@ def train_fits(
     tasks = []
     for chunk in chunks:
         rows = {member.rows: data[member.rows] for i in chunk for member in fits[i].members}
-        # the members alone: what else an estimator holds need not be fit to travel
+        # only the trainings, because other attributes of an estimator may not be picklable
         tasks.append(delayed(_train_chunk)([fits[i].members for i in chunk], rows, share))
     trained = list(fits)
     for chunk, (members, seconds) in zip(chunks, Parallel(n_jobs=n_jobs)(tasks)):
@@ -205,7 +207,7 @@ def train_fits(
 
 
 def portions(group: list[int], size: int | None = None, *, n_jobs: int | None = None) -> list[list[int]]:
-    """The group in portions of equal size, none above `size`, as many as keep all processes busy."""
+    """Split the group into portions of equal size, none above `size`, and enough of them for all processes."""
     if not group:
         return []
     n_processes = effective_n_jobs(n_jobs)
@@ -219,11 +221,11 @@ def _stack_size(fit: StackedFit, n_rows: int) -> int:
     if not str(net.device).startswith("cuda"):
         return _CPU_STACK
     free, _ = torch.cuda.mem_get_info(torch.device(net.device))
-    return max(1, int(_GPU_SHARE * free / _member_bytes(net, n_rows)))
+    return max(1, int(_GPU_SHARE * free / _model_bytes(net, n_rows)))
 
 
-def _member_bytes(net: ObjectiveNet, n_rows: int) -> int:
-    """About what a member of a stack, trained on so many rows, occupies during a step."""
+def _model_bytes(net: ObjectiveNet, n_rows: int) -> int:
+    """Return the approximate memory of one model of a stack during a training step, in bytes."""
     parameters = [p for p in net.module_.parameters() if p.ndim > 1]
     units = sum(sum(p.shape) for p in parameters)
     return 4 * (_KEPT * min(batch_size_of(net), n_rows) * units + 4 * sum(p.numel() for p in parameters))
@@ -233,9 +235,9 @@ def _member_bytes(net: ObjectiveNet, n_rows: int) -> int:
 def _train_chunk(
     fits: list[list[StackMember]], data: dict[Hashable, TrainingRows], share: float
 ) -> tuple[list[list[StackMember]], float]:
-    """The members of a stack's fits, trained, and the seconds that each fit took of it."""
+    """Train the fits of a stack; return their trainings, and the time per fit in seconds."""
     start = time.perf_counter()
-    copies = copy.deepcopy(fits)  # so that a second attempt begins where this one began
+    copies = copy.deepcopy(fits)  # so that a second attempt starts from the same state
     try:
         _train(copies, data, share)
     except torch.OutOfMemoryError:

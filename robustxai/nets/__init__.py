@@ -1,4 +1,4 @@
-"""Plain ``torch.nn.Module`` networks: tensor in, logits out."""
+"""Networks: plain ``torch.nn.Module`` classes that map a tensor to logits."""
 
 from robustxai.nets._auto import AUTO_NETS, NETS, choose_net
 from robustxai.nets._conv import ConvNet

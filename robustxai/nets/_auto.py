@@ -1,4 +1,4 @@
-"""The network for data of a shape."""
+"""Choose a network by the shape of the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustxai.nets._siamese import Siamese
 
 __all__ = ["AUTO_NETS", "NETS", "choose_net"]
 
-#: The networks by name.
+#: Networks by name.
 NETS: dict[str, type[nn.Module]] = {
     "mlp": MLP,
     "conv": ConvNet,
@@ -22,13 +22,13 @@ NETS: dict[str, type[nn.Module]] = {
     "graph": GraphNet,
     "siamese": Siamese,
 }
-#: Those that :func:`choose_net` chooses from.
+#: Networks from which :func:`choose_net` chooses.
 AUTO_NETS: tuple[type[nn.Module], ...] = (MLP, ConvNet, GraphNet, Siamese)
 
 
 @checked(X=Instance(np.ndarray))
 def choose_net(X: np.ndarray) -> type[nn.Module]:
-    """The class of network for X, by its shape.
+    """Return the class of network for X, by its shape.
 
     ====================================  ==========================================
     X                                     network
@@ -36,27 +36,27 @@ def choose_net(X: np.ndarray) -> type[nn.Module]:
     (n, features)                         :class:`MLP`
     (n, nodes, nodes), symmetric          :class:`GraphNet`
     (n, channels, height, width)          :class:`ConvNet`
-    (n, 2, channels, height, width)       :class:`Siamese`, of two images
+    (n, 2, channels, height, width)       :class:`Siamese`, for pairs of images
     ====================================  ==========================================
 
-    Pairs of graphs look like pairs of images of one channel: they need ``encoder="graph"``.
+    Pairs of graphs have the shape of pairs of images of one channel and need ``encoder="graph"``.
 
     Raises
     ------
     ValueError
-        Any other shape, or matrices that are no adjacency matrices.
+        X has another shape, or matrices in X are not symmetric.
     """
     if X.ndim == 2:
         return MLP
     if X.ndim == 3:
-        check_adjacency(X)  # here too: whoever forgot a channel axis need not install PyTorch Geometric first
+        check_adjacency(X)  # reports a missing channel axis before GraphNet asks for PyTorch Geometric
         return GraphNet
     if X.ndim == 4:
         return ConvNet
     if X.ndim == 5 and X.shape[1] == 2:
         return Siamese
     raise ValueError(
-        f"module='auto' knows no network for X of shape {X.shape}. It takes tables (n, features), graphs "
-        "(n, nodes, nodes), images (n, channels, height, width) and pairs (n, 2, channels, height, width); for "
-        "anything else give a torch module class as module."
+        f"module='auto' has no network for X of shape {X.shape}. It takes tables (n, features), graphs "
+        "(n, nodes, nodes), images (n, channels, height, width) and pairs (n, 2, channels, height, width). For other "
+        "shapes give a torch module class as module."
     )

@@ -17,20 +17,21 @@ __all__ = ["ConvNet"]
 
 
 class ConvNet(ShapedNet):
-    r"""Two 3 x 3 convolutions, each with an activation and a pooling that halves the image, then a perceptron.
+    r"""3 x 3 convolutions, each with an activation and a pooling that halves the image, and a perceptron.
 
-    For images of 28 x 28 pixels this is the network of the ATEX paper, 1568 features before the perceptron. Its code
-    has ReLU after the convolutions and tanh in the perceptron; here one activation is everywhere, as in its text.
+    For images of 28 x 28 pixels the default is the network of the ATEX paper, with 1568 features before the perceptron.
+    The paper's code has ReLU after the convolutions and tanh in the perceptron. This network uses one activation
+    everywhere, as in the paper's text.
 
     Parameters
     ----------
     in_shape : (channels, height, width)
-        Shape of a sample; at least 4 x 4 pixels. Sides that are no multiples of 4 lose the rest in the poolings, as
-        in torch.
+        Shape of a sample; at least 4 x 4 pixels. If a side is not a multiple of 4, the poolings drop the rest, as in
+        torch.
     n_classes : int
         Number of logits.
     channels : sequence of int, default=(32, 32)
-        Channels of the convolutions, one pooling for each; sides shrink to a half with every one of them.
+        Channels of the convolutions. Each convolution is followed by a pooling that halves the sides.
     hidden : sequence of int, default=(120,)
         Hidden widths of the perceptron.
     activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
@@ -38,12 +39,12 @@ class ConvNet(ShapedNet):
     beta : float, default=1.0
         Sharpness of softplus; ReLU in the limit.
     pool : {"max", "average"}, default="max"
-        The average is linear; the maximum jumps from pixel to pixel in its gradient, whatever the activation.
+        Pooling. The average is linear. The gradient of the maximum jumps from pixel to pixel, with any activation.
 
     Raises
     ------
     ValueError
-        Samples that are no images, or too small for the poolings; unknown names.
+        Samples are not images or too small for the poolings, or a name is unknown.
 
     References
     ----------
@@ -77,7 +78,7 @@ class ConvNet(ShapedNet):
         if min(height, width) < shrink:
             raise ValueError(
                 f"ConvNet halves the image {len(channels)} times and needs sides of at least {shrink} pixels, "
-                f"got {height} x {width}; give fewer channels or larger images."
+                f"got {height} x {width}. Give fewer channels or larger images."
             )
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise([n_channels, *channels]):
@@ -94,14 +95,14 @@ class ConvNet(ShapedNet):
         return image_problem(in_shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of shape (n, n_classes) for x of shape (n, channels, height, width)."""
+        """Return the logits, shape (n, n_classes), of x of shape (n, channels, height, width)."""
         return self.layers(x)
 
 
 def image_problem(in_shape: tuple[int, ...]) -> str | None:
-    """What to do about samples that are no images with a channel axis; None where they are."""
+    """Return advice for samples that are not images with a channel axis; None for such images."""
     if len(in_shape) == 3 and min(in_shape) > 0:
         return None
     if len(in_shape) == 1:
-        return "A table goes to module='auto' or MLP."
+        return "Use module='auto' or MLP for a table."
     return "Images without a channel axis need one: X[:, None]." if len(in_shape) == 2 else ""

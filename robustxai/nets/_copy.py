@@ -12,7 +12,7 @@ __all__ = ["copy_with_modules"]
 
 
 def copy_with_modules(value: Any, memo: dict[int, Any] | None = None) -> Any:
-    """A deep copy of a module, or of anything else, whose weights can be trained as those of the original can.
+    """Return a deep copy of a module, or of another object, whose weights can be trained as those of the original.
 
     ``copy.deepcopy`` alone makes the weights of a scripted module depend on those of the original.
     """

@@ -18,12 +18,12 @@ from robustxai.protocols import ActivationName, GraphFeatures
 __all__ = ["GraphNet", "check_adjacency"]
 
 _FEATURES = ("profile", "identity")
-#: Entries of an adjacency matrix may differ from their mirror images by this share of the largest entry: rounding.
+#: Largest difference by rounding between an entry and its mirror entry, as a share of the largest entry.
 _ASYMMETRY = 1e-5
 
 
 class GraphNet(ShapedNet):
-    r"""Graph convolutions on a weighted graph, a mean over nodes, and a linear layer.
+    r"""Graph convolutions on a weighted graph, followed by a mean over nodes and a linear layer.
 
     .. math::
         S = \tfrac{1}{2}(A + A^\top), \qquad
@@ -31,12 +31,13 @@ class GraphNet(ShapedNet):
         H_{l+1} = \sigma\bigl(\hat S H_l V_l + H_l U_l + b_l\bigr), \qquad
         z(A) = W\,\tfrac{1}{N} \sum_i H_{L,i} + c
 
-    with :math:`H_0 = S`: the features of a node are its weights to all others (its connectivity profile). Graphs are
-    fully described by A, have the same nodes in the same order, and no mask. The layers are PyTorch Geometric's
-    ``DenseGraphConv``, with features projected before they are summed over neighbors: the same, with fewer products.
+    with :math:`H_0 = S`: the features of a node are its weights to all other nodes (its connectivity profile). Graphs
+    are fully described by A, have the same nodes in the same order, and no mask. The layers are PyTorch Geometric's
+    ``DenseGraphConv``, except that features are projected before the sum over neighbors: the same result with fewer
+    products.
 
-    The network reads the symmetric part of A, so that its input gradients are symmetric and an edge has one
-    attribution, in both of its entries, even where an attack has moved one of them alone.
+    The network reads the symmetric part of A. Therefore its input gradients are symmetric, and an edge has one
+    attribution in both of its entries, even if an attack has changed one of them only.
 
     Parameters
     ----------
@@ -51,26 +52,26 @@ class GraphNet(ShapedNet):
     beta : float, default=1.0
         Sharpness of softplus; ReLU in the limit.
     features : {"profile", "identity"}, default="profile"
-        :math:`H_0`: the rows of S, or one-hot node numbers.
+        :math:`H_0`: the rows of S, or the one-hot indices of the nodes.
     smoothing : float, default=0.05
-        :math:`\tau`, in units of the edge weights. Makes the length of an edge smooth where it is 0; a graph without
-        edges has degrees of :math:`N \tau` instead of 0.
+        :math:`\tau`, in units of the edge weights. It makes the length of an edge smooth at 0; a graph without edges
+        has degrees of :math:`N \tau` instead of 0.
 
     Raises
     ------
     ImportError
-        Without PyTorch Geometric.
+        PyTorch Geometric is not installed.
     ValueError
-        Samples that are no square matrices; unknown names.
+        Samples are not square matrices, or a name is unknown.
 
     Notes
     -----
-    Edge weights may be negative (correlations). The sum of a row can then be zero or below, and its inverse square root
-    does not exist; ``DenseGCNConv`` clips such degrees at 1, so that how strongly a node is connected no longer counts
-    there. Here a degree sums *lengths* of weights, the degree of a signed graph (Kunegis et al., 2010): signs stay in
+    Edge weights may be negative (correlations). The sum of a row can then be zero or negative, and its inverse square
+    root does not exist. ``DenseGCNConv`` clips such degrees at 1, so that the degree of these nodes has no effect. Here
+    a degree is the sum of the *lengths* of weights, the degree of a signed graph (Kunegis et al., 2010). Signs stay in
     :math:`\hat S`, whose eigenvalues lie in [-1, 1] for any weights. The length is :math:`\sqrt{s^2 + \tau^2} \ge |s|`
-    rather than :math:`|s|`, and the readout a mean rather than a maximum, because attacks and penalties differentiate
-    twice. Self-loops need not be added: :math:`U_l` is a node's own part.
+    rather than :math:`|s|`, and the readout is a mean rather than a maximum, because attacks and penalties
+    differentiate twice. Self-loops are not needed, because :math:`U_l` acts on the node itself.
 
     References
     ----------
@@ -119,12 +120,12 @@ class GraphNet(ShapedNet):
         return None if in_shape[-1] == in_shape[-2] > 0 else _no_graph("The matrices are not square")
 
     def check_inputs(self, X: np.ndarray) -> None:
-        """ValueError unless X holds symmetric matrices of the shape that the network was built for."""
+        """Raise ValueError unless X holds symmetric matrices of the network's shape."""
         super().check_inputs(X)
         check_adjacency(X)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of shape (*batch, n_classes) for x of shape (*batch, *in_shape)."""
+        """Return the logits, shape (*batch, n_classes), of x of shape (*batch, *in_shape)."""
         batch, n_nodes = x.shape[: x.ndim - len(self.in_shape)], self.in_shape[-1]
         weights = x.reshape(-1, n_nodes, n_nodes)
         weights = 0.5 * (weights + weights.mT)
@@ -136,15 +137,16 @@ class GraphNet(ShapedNet):
         return logits.reshape(*batch, logits.shape[-1])
 
     def scale(self, weights: Tensor) -> Tensor:
-        r""":math:`d_i^{-1/2}`, shape (n, nodes, 1), for symmetric matrices of shape (n, nodes, nodes)."""
+        r"""Return :math:`d_i^{-1/2}`, shape (n, nodes, 1), for symmetric matrices of shape (n, nodes, nodes)."""
         lengths = torch.hypot(weights, weights.new_tensor(self.smoothing))
         return lengths.sum(dim=-1, keepdim=True).rsqrt()
 
 
 def check_adjacency(X: np.ndarray) -> None:
-    """ValueError unless the last two axes of X are symmetric matrices, up to rounding.
+    """Raise ValueError unless the last two axes of X are symmetric matrices, up to rounding.
 
-    Asked of training data, never in ``forward``: attacks and random perturbations move entries one by one.
+    Training data are checked, inputs of ``forward`` are not, because attacks and random perturbations change entries
+    one by one.
     """
     if X.ndim < 3 or X.shape[-1] != X.shape[-2]:
         raise ValueError(_no_graph(f"X of shape {X.shape} does not hold square matrices"))
@@ -157,15 +159,15 @@ def check_adjacency(X: np.ndarray) -> None:
 
 
 def _convolve(convolution: Any, h: Tensor, weights: Tensor, scale: Tensor) -> Tensor:
-    r"""``convolution(h, adjacency)`` for :math:`S_{ij} / \sqrt{d_i d_j}`, without that matrix and its derivatives."""
+    r"""Compute ``convolution(h, adjacency)`` for the adjacency :math:`S_{ij} / \sqrt{d_i d_j}` without forming it."""
     messages = scale * (weights @ (scale * nn.functional.linear(h, convolution.lin_rel.weight)))
     return messages + convolution.lin_rel.bias + convolution.lin_root(h)
 
 
 def _no_graph(problem: str) -> str:
     return (
-        f"{problem}. Edges without a direction have (i, j) = (j, i): (X + X.swapaxes(-1, -2)) / 2 is the symmetric "
-        "part. Images need a channel axis: X[:, None]."
+        f"{problem}. Undirected graphs have equal entries (i, j) and (j, i): use the symmetric part, "
+        "(X + X.swapaxes(-1, -2)) / 2. Images need a channel axis: X[:, None]."
     )
 
 
@@ -174,6 +176,6 @@ def _dense_graph_convolution() -> Any:
         from torch_geometric.nn import DenseGraphConv
     except ImportError as error:
         raise ImportError(
-            "GraphNet is built on PyTorch Geometric, which is not installed: pip install robustxai[graph]"
+            "GraphNet needs PyTorch Geometric, which is not installed: pip install robustxai[graph]"
         ) from error
     return DenseGraphConv

@@ -17,7 +17,7 @@ __all__ = ["MLP", "DenseLayers"]
 
 
 class DenseLayers(NamedTuple):
-    """Layers of a multi-layer perceptron, in the order in which the input passes them.
+    """Layers of a multi-layer perceptron, from the input to the logits.
 
     Attributes
     ----------
@@ -46,12 +46,13 @@ class MLP(nn.Module):
     hidden : sequence of int, default=(64, 32)
         Hidden widths; empty gives multinomial logistic regression.
     activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
-        Softplus, because an explanation can only be smooth where the network has a second derivative. A class of
-        modules may declare a record of itself (:class:`robustxai.activations.Activation`).
+        Activation of the hidden layers. Softplus is the default, because an explanation can be smooth only if the
+        network has a second derivative. A class of modules may declare a record of itself
+        (:class:`robustxai.activations.Activation`).
     beta : float, default=1.0
         Sharpness of softplus; ReLU in the limit.
     skip : bool, default=False
-        Add ``W_0 x``. The gradient of that path does not depend on x: it can carry the ranking.
+        Add ``W_0 x``. The gradient of this path does not depend on x, so that it can determine a stable ranking.
     """
 
     @checked(n_features=COUNT, n_classes=COUNT, hidden=Each(COUNT), activation=ACTIVATION, beta=POSITIVE, skip=FLAG)
@@ -73,28 +74,28 @@ class MLP(nn.Module):
         self.skip = nn.Linear(n_features, n_classes, bias=False) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of shape (*batch, n_classes) for x of shape (*batch, n_features)."""
+        """Return the logits, shape (*batch, n_classes), of x of shape (*batch, n_features)."""
         logits = self.layers(x)
         return logits if self.skip is None else logits + self.skip(x)
 
     def dense_layers(self) -> DenseLayers:
-        """Return the layers, from which trainings write out the derivatives of the network.
+        """Return the layers, by which trainings compute the derivatives of the network in written-out form.
 
-        A network of another class that computes the equation above declares this method too, and then trains as fast
-        as an MLP. The method must stand in the class itself: a subclass may compute something else.
+        A network of another class that computes the equation above may declare this method too, and then trains as fast
+        as an MLP. The method must be defined in the class itself, because a subclass may compute something else.
         """
         layers: list[Any] = list(self.layers)
         return DenseLayers(layers[::2], layers[1::2], self.skip)
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """ValueError unless X of this shape, batch axis included, is a table."""
+        """Raise ValueError unless X of this shape, batch axis included, is a table."""
         if len(shape) != 2:
             got = ", ".join(["n", *map(str, shape[1:])])
             raise ValueError(
-                f"MLP takes tables, X of shape (n, features); got X of shape ({got}). X.reshape(len(X), -1) is a "
-                "table; module='auto' takes images, pairs and graphs as they are."
+                f"MLP takes tables, X of shape (n, features); got X of shape ({got}). Use X.reshape(len(X), -1), or "
+                "module='auto' for images, pairs and graphs."
             )
 
     def check_inputs(self, X: np.ndarray) -> None:
-        """ValueError unless X is a table."""
+        """Raise ValueError unless X is a table."""
         self.check_shape(X.shape)

@@ -22,19 +22,19 @@ class ResNet9(ShapedNet):
     .. math:: h_1 = B_2(B_1(x)), \quad h_2 = h_1 + R_1(h_1), \quad h_3 = B_4(B_3(h_2)), \quad h_4 = h_3 + R_2(h_3),
         \quad z(x) = W\,\mathrm{pool}(h_4) + b
 
-    with widths w, 2w (pooled) and 2w, 2w for :math:`R_1`, then 4w and 8w (both pooled) and 8w, 8w for :math:`R_2`;
-    each block is convolution, batch normalization, activation. The last pooling takes the whole image that is left: 4
-    x 4 places for the 32 x 32 pixels of the published code.
+    with widths w, 2w (pooled) and 2w, 2w for :math:`R_1`, then 4w and 8w (both pooled) and 8w, 8w for :math:`R_2`.
+    Each block is convolution, batch normalization, activation. The last pooling covers the whole remaining image: 4 x 4
+    places for the 32 x 32 pixels of the published code.
 
     Parameters
     ----------
     in_shape : (channels, height, width)
-        Shape of a sample. Any height and width of at least 8 pixels; the three poolings lose what is left over of
-        sides that are no multiples of 8.
+        Shape of a sample; at least 8 x 8 pixels. If a side is not a multiple of 8, the three poolings drop the rest.
     n_classes : int
         Number of logits.
     width : int, default=64
-        w, channels of the first convolution. 64 is the published network of 6.6 million weights; 4 trains on a CPU.
+        w, channels of the first convolution. 64 is the published network of 6.6 million weights; 4 is small enough for
+        a CPU.
     activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
         As in :class:`MLP`.
     beta : float, default=1.0
@@ -45,12 +45,12 @@ class ResNet9(ShapedNet):
     Raises
     ------
     ValueError
-        Samples that are no images, or too small for the poolings; unknown names.
+        Samples are not images or too small for the poolings, or a name is unknown.
 
     Notes
     -----
-    Batch normalization makes a training row's logits depend on the other rows of its batch. Penalties see the
-    evaluation mode: :class:`robustxai.penalties.ExplainedBatch`.
+    In training mode, batch normalization makes a row's logits depend on the other rows of its batch. Penalties use
+    evaluation-mode batch normalization: :class:`robustxai.penalties.ExplainedBatch`.
 
     References
     ----------
@@ -88,11 +88,11 @@ class ResNet9(ShapedNet):
     def _problem(cls, in_shape: tuple[int, ...]) -> str | None:
         problem = image_problem(in_shape)
         if problem is None and min(in_shape[1:]) < 8:
-            return "Enlarge the images, or take ConvNet."
+            return "Enlarge the images, or use ConvNet."
         return problem
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of shape (n, n_classes) for x of shape (n, channels, height, width)."""
+        """Return the logits, shape (n, n_classes), of x of shape (n, channels, height, width)."""
         h = self.first(x)
         h = h + self.first_residual(h)
         h = self.second(h)

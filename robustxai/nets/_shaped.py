@@ -1,4 +1,4 @@
-"""What networks for one shape of samples have in common: they say which shapes they take."""
+"""Base class of networks for one shape of samples, and checks of shapes and inputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from robustxai._arguments import COUNT, Each, Instance, checked
 
 __all__ = ["ShapedNet", "accepted_arguments", "check_inputs", "check_shape"]
 
-#: What may be given for `in_shape`.
+#: Constraint of the argument `in_shape`.
 SHAPE = Each(COUNT, least=1)
 _MODULE = Instance(nn.Module)
 
 
 class ShapedNet(nn.Module):
-    """A network that is built for samples of one shape and says so when it gets others.
+    """Base class of networks that are built for samples of one shape and raise an error for other shapes.
 
     Parameters
     ----------
@@ -29,10 +29,10 @@ class ShapedNet(nn.Module):
     Raises
     ------
     ValueError
-        A shape that this class does not take, with the shapes that it does take.
+        The class does not take samples of this shape; the message names the shapes that it takes.
     """
 
-    #: The shapes that the class takes, as a part of a sentence.
+    #: Shapes that the class takes, as part of a message.
     takes: ClassVar[str]
 
     def __init__(self, in_shape: Sequence[int]) -> None:
@@ -45,11 +45,11 @@ class ShapedNet(nn.Module):
 
     @classmethod
     def _problem(cls, in_shape: tuple[int, ...]) -> str | None:
-        """None for shapes that the class takes; else what to do about it, which may be empty."""
+        """Return None for a shape that the class takes, and advice, which may be empty, for other shapes."""
         raise NotImplementedError
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """ValueError unless X of this shape, batch axis included, holds samples of `in_shape`."""
+        """Raise ValueError unless X of this shape, batch axis included, holds samples of `in_shape`."""
         if tuple(shape[1:]) != self.in_shape:
             raise ValueError(
                 f"X holds samples of shape {tuple(shape[1:])}, but this {type(self).__name__} was built for samples of "
@@ -57,26 +57,26 @@ class ShapedNet(nn.Module):
             )
 
     def check_inputs(self, X: np.ndarray) -> None:
-        """ValueError unless X is what the network can be trained on: the shape, and whatever the data must be."""
+        """Raise ValueError unless the network can be trained on X, by its shape and, in subclasses, by its values."""
         self.check_shape(X.shape)
 
 
 @checked(module=_MODULE, X=Instance(np.ndarray))
 def check_inputs(module: nn.Module, X: np.ndarray) -> None:
-    """Ask `module` whether it can be trained on X; one that has no ``check_inputs(X)`` takes anything."""
+    """Call ``module.check_inputs(X)``; a module without this method takes any X."""
     if (check := getattr(module, "check_inputs", None)) is not None:
         check(X)
 
 
 @checked(module=_MODULE, shape=SHAPE)
 def check_shape(module: nn.Module, shape: Sequence[int]) -> None:
-    """Ask `module` whether X may have this shape; one that has no ``check_shape(shape)`` takes any."""
+    """Call ``module.check_shape(shape)``; a module without this method takes any shape."""
     if (check := getattr(module, "check_shape", None)) is not None:
         check(shape)
 
 
 @checked(constructor=Instance(type), wanted=Instance(dict))
 def accepted_arguments(constructor: type, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The part of `wanted` that the class names as arguments."""
+    """Return the entries of `wanted` that are arguments of the class."""
     taken = inspect.signature(constructor.__init__).parameters  # type: ignore[misc]
     return {name: value for name, value in wanted.items() if name in taken}

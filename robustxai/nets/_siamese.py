@@ -1,4 +1,4 @@
-"""Same or different: two members of a pair through one encoder."""
+"""Siamese network, which classifies pairs by one encoder of both inputs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _ENCODER = Either((Choice(ENCODERS), Instance((nn.Module, type))), words="a name
 
 
 class Siamese(ShapedNet):
-    r"""A network on pairs: one encoder for both members, and a head that does not know which is which.
+    r"""Network on pairs, with one encoder for both inputs and a symmetric head.
 
     .. math:: e_m = g(x_m), \qquad z(x_1, x_2) = W_1\,(e_1 - e_2)^2 + W_2\,(e_1 \odot e_2) + b
 
-    The head is symmetric in the pair. The squares stand in the place of the usual :math:`|e_1 - e_2|`, whose kink lies
-    where the members are alike, which is where half of the pairs are trained to be: with squares and products all
-    derivatives of the network are those of its encoder. Together they span the symmetric quadratic forms without
-    mixed terms, the weighted distance and the weighted inner product among them.
+    The result does not depend on the order of the pair. Squares replace the usual :math:`|e_1 - e_2|`, which has its
+    kink at pairs of equal embeddings, to which training moves half of the pairs. With squares and products, the network
+    is as smooth as its encoder. Together they span the symmetric quadratic forms without mixed terms, including the
+    weighted distance and the weighted inner product.
 
     Parameters
     ----------
@@ -46,12 +46,13 @@ class Siamese(ShapedNet):
     n_classes : int
         Number of logits.
     encoder : {"conv", "resnet9", "graph", "mlp"}, module class or module, default="conv"
-        g. A class gets what it names of ``in_shape`` or ``n_features`` of a member, ``n_classes`` (the width of the
-        embedding), ``activation`` and ``beta``. A module is copied, with its weights, and has its own activation.
+        g. A class is called with those of these arguments that it has: ``in_shape`` or ``n_features`` of one input,
+        ``n_classes`` (the width of the embedding), ``activation`` and ``beta``. A module is copied, with its weights,
+        and keeps its own activation.
     embedding : int, default=64
-        Width of the embedding that is asked for.
+        Requested width of the embedding; a module as `encoder` has its own.
     activation : {"softplus", "relu", "sigmoid", "tanh", "gelu", "silu"} or subclass of nn.Module, default="softplus"
-        Of the encoder.
+        Activation of the encoder.
     beta : float, default=1.0
         Sharpness of the encoder's softplus.
     encoder_params : dict, optional
@@ -60,7 +61,7 @@ class Siamese(ShapedNet):
     Raises
     ------
     ValueError
-        Samples that are no pairs, or pairs that the encoder does not take; unknown names.
+        Samples are not pairs, the encoder does not take them, or a name is unknown.
 
     References
     ----------
@@ -90,34 +91,34 @@ class Siamese(ShapedNet):
         encoder_params: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(in_shape)
-        member = self.in_shape[1:]
+        single = self.in_shape[1:]
         wanted = {
-            "in_shape": member,
-            "n_features": int(np.prod(member)),
+            "in_shape": single,
+            "n_features": int(np.prod(single)),
             "n_classes": embedding,
             "activation": activation,
             "beta": beta,
         }
         self.encoder = _make_encoder(encoder, wanted, dict(encoder_params or {}))
-        self.head = nn.Linear(2 * _width(self.encoder, member), n_classes)
+        self.head = nn.Linear(2 * _width(self.encoder, single), n_classes)
 
     @classmethod
     def _problem(cls, in_shape: tuple[int, ...]) -> str | None:
         if len(in_shape) in (2, 4) and in_shape[0] == 2:
             return None
         if len(in_shape) == 3 and in_shape[0] == 2:
-            return "The members need a channel axis: X[:, :, None]."
-        return "Two members are stacked along axis 1: np.stack([first, second], axis=1)."
+            return "The images or graphs of a pair need a channel axis: X[:, :, None]."
+        return "Stack the two inputs of a pair along axis 1: np.stack([first, second], axis=1)."
 
     def check_inputs(self, X: np.ndarray) -> None:
-        """ValueError unless X has the shape that the network was built for and its members are fit for the encoder."""
+        """Raise ValueError unless X has the network's shape and the encoder takes both inputs of the pairs."""
         super().check_inputs(X)
         check_inputs(self.encoder, X.reshape(-1, *X.shape[2:]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of shape (*batch, n_classes) for x of shape (*batch, *in_shape)."""
+        """Return the logits, shape (*batch, n_classes), of x of shape (*batch, *in_shape)."""
         batch = x.shape[: x.ndim - len(self.in_shape)]
-        # one call: batch normalization in the encoder sees both members with the same statistics
+        # one call, so that batch normalization in the encoder uses the same statistics for both inputs
         embedded = self.encoder(x.reshape(-1, *self.in_shape[1:])).reshape(*batch, 2, -1)
         first, second = embedded.unbind(dim=-2)
         return self.head(torch.cat([(first - second).square(), first * second], dim=-1))
@@ -126,11 +127,11 @@ class Siamese(ShapedNet):
 def _make_encoder(
     encoder: EncoderName | type[nn.Module] | nn.Module, wanted: dict[str, Any], params: dict[str, Any]
 ) -> nn.Module:
-    """The encoder by name, from its class, or as a copy of a module."""
+    """Return the encoder by its name or class, or a copy of a module."""
     if isinstance(encoder, nn.Module):
         if params:
-            raise ValueError("encoder_params are for an encoder by name or class; this one is made already.")
-        return copy.deepcopy(encoder)  # a second fit must not begin where the first one ended
+            raise ValueError("encoder_params need an encoder by name or class. Leave them out for a module.")
+        return copy.deepcopy(encoder)  # a second fit must not start from the weights of the first one
     kind: Any = encoder
     if isinstance(encoder, str):
         kind = ENCODERS[encoder]
@@ -145,9 +146,9 @@ def _make_encoder(
     return kind(**{**accepted_arguments(kind, wanted), **params})
 
 
-def _width(encoder: nn.Module, member: tuple[int, ...]) -> int:
-    """Number of outputs of the encoder: a module of the user's own need not have what was asked for."""
-    trial = copy.deepcopy(encoder).eval()  # a look at it must not count for batch normalization
+def _width(encoder: nn.Module, in_shape: tuple[int, ...]) -> int:
+    """Return the number of outputs of the encoder, which may differ from the requested one for a user's module."""
+    trial = copy.deepcopy(encoder).eval()  # the trial must not change batch statistics
     parameter = next(trial.parameters(), torch.empty(0))
     with torch.no_grad():
-        return int(trial(parameter.new_zeros(1, *member)).shape[-1])
+        return int(trial(parameter.new_zeros(1, *in_shape)).shape[-1])

@@ -112,7 +112,7 @@ def test_penalties_do_not_move_running_statistics(activation):
     [
         (TABLE, {"module": ConvNet}, r"ConvNet takes images.*got X of shape \(n, 5\)"),
         (TABLE, {"module": GraphNet}, r"GraphNet takes graphs.*got X of shape \(n, 5\)"),
-        (IMAGES[:, :1], {"module": Siamese}, "Siamese takes pairs.*Two members are stacked along axis 1"),
+        (IMAGES[:, :1], {"module": Siamese}, "Siamese takes pairs.*Stack the two inputs of a pair along axis 1"),
         (IMAGES, {"module": MLP}, r"MLP takes tables.*got X of shape \(n, 2, 8, 8\)"),
         (IMAGES[:, 0], {"module": ConvNet}, r"X\[:, None\]"),
         (IMAGES[:, 0], {}, r"not symmetric \(row 0 of X is not\).*X\[:, None\]"),
@@ -120,7 +120,7 @@ def test_penalties_do_not_move_running_statistics(activation):
         (IMAGES[:, :1], {"module": GraphNet}, "not symmetric"),
         (PAIRS, {"module__encoder": "graph"}, "not symmetric"),
         (IMAGES[..., :3], {}, "needs sides of at least 4 pixels"),
-        (PAIRS[:, [0, 1, 0]], {}, r"module='auto' knows no network for X of shape \(24, 3, 1, 8, 8\)"),
+        (PAIRS[:, [0, 1, 0]], {}, r"module='auto' has no network for X of shape \(24, 3, 1, 8, 8\)"),
         (IMAGES, {"module__skip": True}, "is ConvNet for X of shape .* no parameter 'skip'"),
         (TABLE, {"module__chanels": (3,)}, "Did you mean 'module__channels'"),
         (TABLE, {"module": "Auto"}, "Did you mean 'auto'"),

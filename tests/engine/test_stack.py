@@ -164,7 +164,7 @@ class OwnSteps(VanillaClassifier):
         (ExactHessianClassifier(**SMALL), "ExactHessian"),
         (R2ETClassifier(hessian="spectral", **SMALL), "ExactHessian"),
         (AdversarialTrainingClassifier(**SMALL), "adversary"),
-        (ATEXClassifier(**SMALL), "training loop of its own"),
+        (ATEXClassifier(**SMALL), "its own training loop"),
         (VanillaClassifier(module=OwnMLP, max_epochs=1), "OwnMLP"),
         (VanillaClassifier(mixed_precision=True, **SMALL), "mixed_precision"),
         (VanillaClassifier(compile=True, **SMALL), "compile"),
@@ -276,7 +276,7 @@ CHANGED = {
 def test_what_a_stack_would_compute_otherwise_is_not_stacked(name, parts):
     (fit,), _ = begin_fits([(CHANGED[name], 0)], parts)
     assert fit.members == []
-    assert re.fullmatch(r"(a stack|Only|The|a pipeline|Own\w+)\b.+", fit.why_not), fit.why_not
+    assert re.fullmatch(r"(a stack|Only|The|Each|a pipeline|Own\w+)\b.+", fit.why_not), fit.why_not
 
 
 def test_what_is_not_stacked_is_as_given(parts):

@@ -243,7 +243,7 @@ class MyLog(PrintLog):
         net.module_.layers[0].bias.data.zero_()
 
 
-NOT_CARRIED_OUT = [
+NOT_SUPPORTED = [
     *(kind() for kind in (Halving, Noise, Zeroed, Rounded, Clipped, PerBatchBegin, PerBatchEnd, Fewer, Initially)),
     *(NoCallbackAtAll(), MyStopping(monitor="train_loss"), MyCycle(), MyLog(sink=str)),
     Checkpoint(monitor=None, f_params=None, f_optimizer=None, f_criterion=None, f_history=None),
@@ -266,7 +266,7 @@ NOT_CARRIED_OUT = [
 ]
 
 
-@pytest.mark.parametrize("callback", NOT_CARRIED_OUT, ids=lambda callback: type(callback).__name__)
+@pytest.mark.parametrize("callback", NOT_SUPPORTED, ids=lambda callback: type(callback).__name__)
 def test_not_stacked_and_the_reason_names_it(callback, parts):
     estimator = VanillaClassifier(callbacks=[("own", callback)], train_split=ValidSplit(4), **SMALL)
     (fit,), _ = begin_fits([(estimator, 0)], parts)

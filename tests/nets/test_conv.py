@@ -60,7 +60,7 @@ def test_surrogates_approach_the_network():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (((5,), 2), r"ConvNet takes images, .* got X of shape \(n, 5\)\. A table goes to"),
+        (((5,), 2), r"ConvNet takes images, .* got X of shape \(n, 5\)\. Use module="),
         (((8, 8), 2), r"need one: X\[:, None\]"),
         (((2, 1, 8, 8), 2), r"got X of shape \(n, 2, 1, 8, 8\)\.$"),
         (((1, 3, 8), 2), "needs sides of at least 4 pixels, got 3 x 8"),

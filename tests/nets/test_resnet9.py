@@ -65,7 +65,7 @@ def test_surrogates_approach_the_network():
 
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((3, 7, 32), "at least 8 x 8 pixels.*Enlarge"), ((12,), "A table goes to"), ((8, 8), r"X\[:, None\]")],
+    [((3, 7, 32), "at least 8 x 8 pixels.*Enlarge"), ((12,), "Use module="), ((8, 8), r"X\[:, None\]")],
 )
 def test_shapes_that_it_does_not_take(shape, message):
     with pytest.raises(ValueError, match=f"ResNet9 takes images.*{message}"):

@@ -87,15 +87,15 @@ def test_a_module_is_copied_with_its_weights():
     ("arguments", "options", "message"),
     [
         ((6,), {}, r"np.stack\(\[first, second\], axis=1\)"),
-        ((1, 8, 8), {}, "Two members are stacked"),
-        ((3, 1, 8, 8), {}, "Two members are stacked"),
+        ((1, 8, 8), {}, "Stack the two inputs"),
+        ((3, 1, 8, 8), {}, "Stack the two inputs"),
         ((2, 8, 8), {}, r"X\[:, :, None\]"),
         ((2, 6), {}, r"ConvNet takes images"),
         ((2, 1, 8, 8), {"encoder": "mlp"}, "'mlp' takes pairs of table rows"),
         ((2, 1, 8, 7), {"encoder": "graph"}, "not square"),
         ((2, 1, 8, 8), {"encoder": "cnn"}, "encoder='cnn' is not known"),
         ((2, 1, 8, 8), {"encoder": "resnet9", "encoder_params": {"widht": 3}}, "Did you mean 'width'"),
-        ((2, 6), {"encoder": Own(6), "encoder_params": {"width": 3}}, "is made already"),
+        ((2, 6), {"encoder": Own(6), "encoder_params": {"width": 3}}, "need an encoder by name or class"),
         ((2, 1, 8, 8), {"embedding": 0}, "embedding must be"),
     ],
 )
