@@ -57,7 +57,7 @@ from robustxai.experiments.r2et import (
     shapes_markdown,
 )
 from robustxai.inspection import StabilityCurveDisplay, ThicknessDisplay
-from robustxai.protocols import ExperimentSize, NormName
+from robustxai.protocols import ExperimentSize, Norm
 
 __all__ = ["app", "main"]
 
@@ -188,7 +188,7 @@ def benchmark(
     """Run defenses against attacks on real tables. Options with several values take a,b or are repeated."""
     defense_names, attack_names = _names(defenses, STANDARD_DEFENSES), _names(attacks, STANDARD_ATTACKS)
     tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
-    ball = epsilon, cast(NormName, norm)
+    ball = epsilon, cast(Norm, norm)
     experiment = Experiment(tables, defense_names, attack_names, seeds, k, *ball, max_iter, n_rows, certify)
     _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
 

@@ -559,4 +559,4 @@ def test_ctrl_c_in_this_process(monkeypatch, main, tmp_path):
     code, text = main("demo", "--out", tmp_path)  # which always starts anew
     assert code == 130
     assert "Stopped." in text
-    assert "goes on" not in text
+    assert "to resume" not in text

@@ -5,7 +5,7 @@ from robustxai.benchmark._cell import PART as PART
 from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._cell import Params as Params
 from robustxai.benchmark._cell import prepare_rows as prepare_rows
-from robustxai.benchmark._cell import with_words as with_words
+from robustxai.benchmark._cell import with_warnings as with_warnings
 from robustxai.benchmark._data_content import library_content as library_content
 from robustxai.benchmark._data_content import stored_content as stored_content
 from robustxai.benchmark._experiment import Experiment, run_cells, run_experiment

@@ -1,4 +1,4 @@
-"""The file of a finished cell: its row as JSON, with the cell's name and a checksum over every byte."""
+"""File of a finished cell: its row as JSON, with the cell's name and a checksum of all bytes."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from robustxai.exceptions import AlteredFileError
 
 __all__ = ["check_row", "read_row", "sealed_row"]
 
-#: What a file has beside the row: the name of the cell, and the SHA-256 of all that stands before it.
+#: Keys beside the row: the name of the cell, and the SHA-256 of all bytes before it.
 _NAME, _CHECKSUM = "sealed_as", "sha256"
 _TAIL = b'"}'
 
 
 def check_row(row: Any, may_be_infinite: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The row as its file will give it back.
+    """Return the row as it will be read back from its file.
 
     Parameters
     ----------
     row : dict
-        What a cell returned: a flat dict that JSON can hold; NumPy's numbers are taken too. NaN stands for a metric
-        that does not exist.
+        Result of a cell: a flat dict that JSON can hold; NumPy numbers are accepted. NaN means that a metric does not
+        exist.
     may_be_infinite : tuple of str
         Keys whose value may be infinite.
 
     Raises
     ------
     TypeError
-        It is no dict of texts, or JSON cannot hold it.
+        The row is not a dict with text keys, or JSON cannot hold it.
     ValueError
-        An infinite number elsewhere, or a key that the file needs itself.
+        A number is infinite under another key, or a key is reserved for the file.
     """
     if not isinstance(row, dict) or not all(isinstance(key, str) for key in row):
         raise TypeError(
@@ -64,7 +64,7 @@ def _plain(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """The numbers in a value that JSON has given back."""
+    """Yield the numbers in a value that was read from JSON."""
     if isinstance(value, float):
         yield value
     elif isinstance(value, list | dict):
@@ -73,20 +73,20 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def sealed_row(row: dict[str, Any], name: str) -> dict[str, Any]:
-    """A checked row with the name of its cell and the checksum, as ``json.dump`` is to write it."""
+    """Return a checked row with the name of its cell and the checksum, ready for ``json.dump``."""
     head = json.dumps({**row, _NAME: name, _CHECKSUM: ""}).encode().removesuffix(_TAIL)
     return json.loads(seal(head, _TAIL))
 
 
 def read_row(path: Path, may_be_infinite: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The row of a finished cell.
+    """Read the row of a finished cell.
 
     Raises
     ------
     AlteredFileError
-        The file was altered or cut, or holds the row of another cell; the message is a part of a sentence.
+        The file was altered or truncated, or holds the row of another cell. The message is a part of a sentence.
     FileNotFoundError
-        There is none.
+        There is no such file.
     """
     try:
         row = json.loads(unseal(path.read_bytes(), _TAIL) + _TAIL)

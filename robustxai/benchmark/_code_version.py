@@ -1,4 +1,4 @@
-"""The version of the code that a result comes from: a digest of what was compiled, and of the libraries under it."""
+"""Version of the code behind a result: a digest of compiled modules and of library versions."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from robustxai._fingerprint import code_fingerprint, compiled, digest, library_v
 __all__ = ["code_version", "needed_modules"]
 
 _PACKAGE = __name__.partition(".")[0]
-#: Libraries whose versions can change a number. (The standard library stands for Python itself.)
+#: Libraries whose versions can change a number. ("sys" stands for Python.)
 _LIBRARIES = ("sys", "numpy", "pandas", "sklearn", "skorch", "torch")
 
 
 @functools.cache
 def code_version(module: str) -> str:
-    """64 hexadecimal digits for the code that a module of this package runs on.
+    """Return a digest of the code that a module of this package runs on, 64 hexadecimal digits.
 
-    In it is the compiled code of the module and of all modules of this package that it imports, however indirectly, and
-    the versions of Python, NumPy, pandas, scikit-learn, skorch and torch. Comments, docstrings and the layout of the
-    source do not count, nor do modules that nothing imports on the way to a result: command line, figures, tables.
+    It covers the compiled code of the module and of all modules of this package that it imports, directly or
+    indirectly, and the versions of Python, NumPy, pandas, scikit-learn, skorch and torch. Comments, docstrings and
+    layout do not count. Neither do modules that a result does not import: command line, figures, tables.
 
-    A release number would not do: it stands still between releases, when results change most. A number to be raised by
-    hand is forgotten. What is paid for the certainty: a change that alters no number (another name of a variable)
-    computes results anew, too, and so does another minor version of Python, which compiles otherwise.
+    A release number does not change between releases, when results change most, and a manual counter is forgotten. The
+    price of the digest: changes that alter no number, such as a renamed variable or another minor version of Python,
+    also compute results again.
 
     Parameters
     ----------
     module : str
-        Full name of a module of this package; of any other, the whole of this package counts.
+        Full name of a module of this package. For any other module, the whole package counts.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def code_version(module: str) -> str:
 
 @functools.cache
 def needed_modules(module: str) -> tuple[str, ...]:
-    """The modules of this package that `module` imports, itself included, by name; all of them for a foreign module."""
+    """Return the names of the modules that `module` imports, itself included; all modules for a foreign module."""
     sources = _sources()
     if module not in sources:
         return tuple(sorted(sources))
@@ -64,7 +64,7 @@ def needed_modules(module: str) -> tuple[str, ...]:
 
 @functools.cache
 def _sources() -> dict[str, Path]:
-    """Name -> file of every module of this package."""
+    """Return name -> file of every module of this package."""
     root = Path(str(sys.modules[_PACKAGE].__file__)).parent
     names = {}
     for path in root.rglob("*.py"):

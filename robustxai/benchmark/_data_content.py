@@ -1,4 +1,4 @@
-"""What tells the data sets of the library, or those registered in their place, from others of the same name."""
+"""Digests of the content of data sets, which tell apart data of the same name."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["library_content", "stored_content"]
 
 
 def library_content(name: str) -> str:
-    """Digest of a table, by its name in ``DATA``.
+    """Return the digest of a table, by its name in ``DATA``.
 
-    Of a data set that the library loads from a file, it is that of the bytes; of a table that was registered at run
-    time, that of what its function returns, which is asked once in a process. Empty where there are no data, and for
-    breast cancer, which comes with scikit-learn.
+    For a data set that the library loads from a file, it is the digest of the bytes. For a table that was registered at
+    run time, it is the digest of the table that its function returns; the function is called once per process. Empty
+    without data, and for breast cancer, which ships with scikit-learn.
     """
     if DATA[name] is not SHIPPED["DATA"].get(name):
         return _returned(DATA[name])
@@ -29,7 +29,7 @@ def library_content(name: str) -> str:
 
 
 def stored_content(name: str) -> str:
-    """Digest of the file of a data set that the library knows; empty where there is none and none can be had."""
+    """Return the digest of the file of a data set of the library; empty if the file is neither here nor available."""
     try:
         path = stored_file(name)
     except DataNotFoundError:
@@ -42,7 +42,7 @@ def stored_content(name: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _bytes(path: str, time: int, size: int) -> str:
-    """The digest; `time` and `size` are there for the cache, which must not answer for a file that has changed."""
+    """Return the digest; `time` and `size` are part of the cache key, so that a changed file is read again."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
@@ -50,6 +50,6 @@ def _bytes(path: str, time: int, size: int) -> str:
 def _returned(load: Callable[[], Any]) -> str:
     try:
         table = load()
-    except Exception:  # of any kind: its cells will tell
+    except Exception:  # the cells of this table report it
         return ""
     return fingerprint(table)

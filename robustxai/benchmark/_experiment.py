@@ -1,4 +1,4 @@
-"""Run the cells of an experiment in parallel; a finished one is on disk and is never computed again."""
+"""Run the cells of an experiment in parallel; finished cells are stored and not computed again."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from robustxai._arguments import (
     COUNT,
     FLAG,
     N_JOBS,
+    NORM,
     NOT_NEGATIVE,
     Choice,
     Each,
@@ -30,13 +31,13 @@ from robustxai._arguments import (
 )
 from robustxai._files import check_place, write_text, written_at_once
 from robustxai._fingerprint import read_once
-from robustxai.benchmark._cell import TEXT_NORM, Cell, run_cell
+from robustxai.benchmark._cell import Cell, norm_name, run_cell
 from robustxai.benchmark._cell_file import check_row, read_row, sealed_row
 from robustxai.benchmark._registry import ATTACKS, DEFENSES, STANDARD_ATTACKS, STANDARD_DEFENSES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import TABLES, Data, announce, is_file, key, labels
 from robustxai.exceptions import AlteredFileError, AlteredFileWarning, DataNotFoundError, FailedCellsError
-from robustxai.protocols import NormName
+from robustxai.protocols import Norm
 
 __all__ = ["Experiment", "run_cells", "run_experiment"]
 
@@ -48,8 +49,8 @@ class Experiment:
     Parameters
     ----------
     data : tuple of str or UserTable
-        Names from ``DATA``, paths of tables, or paths with options. A file is known by its content: two with the same
-        name stay apart, and copies of one are one.
+        Names from ``DATA``, paths of tables, or paths with options. Files are told apart by their content: two files
+        of one name are two tables, and copies of a file are one table.
     defenses, attacks : tuple of str
         Names from ``DEFENSES`` and ``ATTACKS``.
     seeds : int, default=5
@@ -57,7 +58,7 @@ class Experiment:
     k, epsilon, norm, max_iter, n_rows
         As in :class:`Cell`.
     certify : bool, default=True
-        Prove a P@k of the attacked rows, where the network and the explainer have a certificate.
+        Compute a certified P@k of the attacked rows, if the network and the explainer have a certificate.
 
     Raises
     ------
@@ -71,7 +72,7 @@ class Experiment:
     seeds: int = 5
     k: int = 8
     epsilon: float = 0.5
-    norm: NormName = "2"
+    norm: Norm = "2"
     max_iter: int = 100
     n_rows: int = 1000
     certify: bool = True
@@ -83,7 +84,7 @@ class Experiment:
         "seeds": COUNT,
         "k": COUNT,
         "epsilon": NOT_NEGATIVE,
-        "norm": TEXT_NORM,
+        "norm": NORM,
         "max_iter": COUNT,
         "n_rows": COUNT,
         "certify": FLAG,
@@ -91,9 +92,10 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_arguments(self, "")
+        object.__setattr__(self, "norm", norm_name(self.norm))
 
     def cells(self) -> list[Cell]:
-        """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
+        """Return all cells, data set by data set, so that a stopped run leaves complete tables."""
         rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_rows)
         grid = product(self.data, range(self.seeds), self.defenses)
         cells = {(key(d), s, m): Cell(d, m, s, *rest, certify=self.certify) for d, s, m in reversed(list(grid))}
@@ -119,29 +121,27 @@ def run_cells(
     fresh: bool = False,
     progress: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> pd.DataFrame:
-    """Run what is missing under ``out/cells`` and return one row per cell.
+    """Run the cells that have no result under ``out/cells`` and return one row per cell.
 
     Parameters
     ----------
     cells : sequence of Cell
-        What to run. With `run`, anything hashable with a ``name`` that no other result has.
+        Cells to run. With `run`, any hashable objects with a unique ``name``.
     out : path
-        Folder for the results, on this machine. A cell is written in one step when it is finished, so that stopping at
-        any moment, in any process, loses at most the cells in flight. Its file holds the name of the cell and a
-        checksum.
+        Folder for the results, on this machine. The file of a finished cell is written atomically, so that a stop at
+        any moment, in any process, loses at most the running cells. It holds the cell's name and a checksum.
     run : callable, default=run_cell
-        A cell in, a flat dict that JSON can hold out. A metric that does not exist is NaN; numbers are finite
-        otherwise, except those that the cell's class names in `may_be_infinite`.
+        Function from a cell to a flat dict that JSON can hold. A metric that does not exist is NaN. Other numbers are
+        finite, except those under the keys in the `may_be_infinite` of the cell's class.
     n_jobs : int, default=1
-        Processes, by joblib. Does not count with a `scheduler`.
+        Processes, started by joblib. Has no effect with a `scheduler`.
     scheduler : str, optional
         Address of a Dask scheduler, "tcp://host:8786", whose workers run the cells instead of this machine. They need
-        the same version of this library. What a cell reads is read by the worker, from its own ``ROBUSTXAI_DATA``;
-        results are written here. A cell uses one thread, and a worker process runs one cell at a time: start one worker
-        process per core, by ``dask worker ADDRESS --nworkers CORES --nthreads 1``. If a worker dies, its cell is
-        started again on another one.
+        the same version of this library. A worker reads data from its own ``ROBUSTXAI_DATA``; results are written here.
+        A cell uses one thread, and a worker process runs one cell at a time: start one worker process per core with
+        ``dask worker ADDRESS --nworkers CORES --nthreads 1``. If a worker dies, its cell starts again on another one.
     fresh : bool, default=False
-        Compute everything anew.
+        Compute all cells, including finished ones.
     progress : callable, optional
         Called with (finished, total, row) after every cell, finished ones from an earlier run first.
 
@@ -157,35 +157,35 @@ def run_cells(
     ConnectionError
         The scheduler does not answer, or no longer.
     ChildProcessError
-        Every worker died that ran a certain cell; the message has its name. The others were run before.
+        Every worker that ran a certain cell died; the message has the cell's name. All other cells have run.
     FailedCellsError
-        Some cells raised an error, their process was killed, their row is no row, or something else is in the
-        place of their file. All others were run before and are kept; its `rows` has theirs. Tracebacks are in
+        Some cells raised an error, lost their process, returned an invalid row, or cannot be written because their
+        file's place is taken. All other cells have run and are kept; their rows are in its `rows`. Tracebacks are in
         ``out/failures.txt``.
     OSError
-        A result cannot be written, on a full disk say; the message names its file. What is finished is kept.
+        A result cannot be written, for instance on a full disk; the message names its file. Finished cells are kept.
 
     Warns
     -----
     AlteredFileWarning
-        Files of finished cells that were altered or cut, hold another cell's row or no checksum: these cells are
-        computed again.
+        Some files were altered or truncated, hold another cell's row, or lack a checksum. These cells are computed
+        again.
     """
     folder = Path(out) / "cells"
     folder.mkdir(parents=True, exist_ok=True)
-    called = _labels(cells)
+    named = _table_names(cells)
     with read_once():
         names = {cell: cell.name for cell in cells}
-    failures = _in_the_way({cell: folder / name for cell, name in names.items()})
+    failures = _blocked({cell: folder / name for cell, name in names.items()})
     stored = {} if fresh else _stored({cell: folder / names[cell] for cell in cells if cell not in failures})
-    rows = {cell: {**row, **called(cell)} for cell, row in stored.items()}
+    rows = {cell: {**row, **named(cell)} for cell, row in stored.items()}
     report = progress or (lambda finished, total, row: None)
     for finished, row in enumerate(rows.values(), start=1):
         report(finished, len(cells), row)
     missing = [cell for cell in cells if cell not in rows and cell not in failures]
     run = run or run_cell
     results = on_this_machine(missing, run, n_jobs) if scheduler is None else on_cluster(missing, run, scheduler)
-    with closing(results):  # whatever stops the loop also stops what is in flight
+    with closing(results):  # an exception in the loop also stops the running cells
         try:
             for cell, returned in results:
                 result = _checked(cell, returned)
@@ -194,76 +194,76 @@ def run_cells(
                     continue
                 with written_at_once(folder / names[cell], "w") as file:
                     json.dump(sealed_row(result, names[cell]), file)
-                rows[cell] = {**result, **called(cell)}
+                rows[cell] = {**result, **named(cell)}
                 report(len(rows), len(cells), rows[cell])
         except ChildProcessError as error:
             if failures:
                 raise _failed(failures, cells, rows, Path(out)) from error
             raise
-    with suppress(OSError):  # a log that cannot be removed costs no result
+    with suppress(OSError):  # a log that cannot be removed is harmless
         (Path(out) / "failures.txt").unlink(missing_ok=True)
     if failures:
         raise _failed(failures, cells, rows, Path(out))
     return pd.DataFrame([rows[cell] for cell in cells])
 
 
-def _labels(cells: Sequence[Any]) -> Callable[[Any], dict[str, str]]:
-    """What a row calls the user's file that its cell reads, beside the other files of the same run."""
+def _table_names(cells: Sequence[Any]) -> Callable[[Any], dict[str, str]]:
+    """Return a function from a cell to the name of its user's file in rows, unique among the files of this run."""
     called = labels(cell.data for cell in cells if hasattr(cell, "data"))
     return lambda cell: {"data": called[cell.data]} if hasattr(cell, "data") and is_file(cell.data) else {}
 
 
 def _failed(failures: dict[Any, Failure], cells: Sequence[Any], rows: dict[Any, Any], out: Path) -> Exception:
-    """The error that names every failed cell; cells that failed for the same reason share a sentence.
+    """Return the error that names every failed cell; cells that failed for the same reason share a sentence.
 
-    If none could be run because the data are absent, that is all there is to say.
+    If all cells failed because the data are absent, return that error alone.
     """
     reasons = {str(failure) for failure in failures.values()}
     if not rows and len(reasons) == 1 and {own.kind for own in failures.values()} == {"DataNotFoundError"}:
         return DataNotFoundError(reasons.pop())
     groups: dict[tuple[str, str], list[Any]] = {}
-    for cell in (cell for cell in cells if cell in failures):  # in the order of the run, whichever failed first
+    for cell in (cell for cell in cells if cell in failures):  # in the order of the run
         failure = failures[cell]
         groups.setdefault((str(getattr(cell, "data", "")), str(failure)), []).append(cell)
     sentences = []
     for (data, reason), failed in groups.items():
         where = f" of {data}" if data and data not in reason else ""
-        shown = ", ".join(_in_words(cell) for cell in failed[:_SHOWN])
+        shown = ", ".join(_describe(cell) for cell in failed[:_SHOWN])
         more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
         sentences.append(f"{'Cell' if len(failed) == 1 else 'Cells'} {shown}{more}{where}: {reason}")
     log = out / "failures.txt"
     try:
-        write_text(log, "\n".join(f"{_in_words(cell)}\n{own.trace}" for cell, own in failures.items()) + "\n")
+        write_text(log, "\n".join(f"{_describe(cell)}\n{own.trace}" for cell, own in failures.items()) + "\n")
         traces = f"tracebacks are in {log}"
     except OSError as error:
         traces = f"tracebacks could not be written ({error})"
     kept = f" {len(rows)} are finished and kept." if rows else ""
     summary = (
         f"{len(failures)} of {len(cells)} cells failed, see above; {traces}.{kept} "
-        "The same command tries the failed ones again."
+        "Run the same command again to retry the failed ones."
     )
     return FailedCellsError(sentences, summary, pd.DataFrame([rows[cell] for cell in cells if cell in rows]))
 
 
-#: So many cells a sentence names one by one.
+#: Maximum number of cells that a sentence names.
 _SHOWN = 3
 
 
-def _in_words(cell: Any) -> str:
-    """A cell as a sentence names it."""
+def _describe(cell: Any) -> str:
+    """Return the name of a cell in sentences."""
     model = next((getattr(cell, name) for name in ("defense", "method", "arm") if hasattr(cell, name)), None)
     return str(cell.name) if model is None else f"{model} with seed {cell.seed}"
 
 
 @checked(experiment=Instance(Experiment), out=PathName())
 def run_experiment(experiment: Experiment, out: str | Path, **options: Any) -> pd.DataFrame:
-    """:func:`run_cells` of all cells of `experiment`, after a look at the tables: what is seen in them is said once."""
+    """Run all cells of `experiment` with :func:`run_cells`, after one round of warnings about its tables."""
     announce(experiment.data)
     return run_cells(experiment.cells(), out, **options)
 
 
 def _checked(cell: Any, result: Any) -> dict[str, Any] | Failure:
-    """What a cell returned, as its file will give it back; a failure where that is no row."""
+    """Return the row as it will be read back from its file, or a failure if it is no valid row."""
     if isinstance(result, Failure):
         return result
     try:
@@ -276,8 +276,8 @@ def _may_be_infinite(cell: Any) -> tuple[str, ...]:
     return tuple(getattr(cell, "may_be_infinite", ()))
 
 
-def _in_the_way(paths: dict[AnyCell, Path]) -> dict[AnyCell, Failure]:
-    """Cells whose result could not be kept, known before they are run."""
+def _blocked(paths: dict[AnyCell, Path]) -> dict[AnyCell, Failure]:
+    """Return the cells whose file cannot be written, before they run."""
     found = {}
     for cell, path in paths.items():
         try:
@@ -288,7 +288,7 @@ def _in_the_way(paths: dict[AnyCell, Path]) -> dict[AnyCell, Failure]:
 
 
 def _stored(paths: dict[AnyCell, Path]) -> dict[AnyCell, dict[str, Any]]:
-    """The rows of the cells that are finished; a warning names the files that are not believed."""
+    """Return the rows of finished cells; warn about files that fail their checks."""
     rows, refused = {}, []
     for cell, path in paths.items():
         try:

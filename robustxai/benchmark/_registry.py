@@ -1,4 +1,4 @@
-"""The names that an experiment is written in, each with one line that builds the thing."""
+"""Registries of defenses, attacks and tables: from a name to a function that builds the object."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ __all__ = [
 #: The network of ``SoftplusClassifier`` at its defaults.
 _SOFTPLUS: dict[str, Any] = {"module__activation": "softplus", "module__beta": 1.0}
 #: Estimators at their defaults: ``(k, seed) -> unfitted estimator``. Gradient-boosted trees have no gradient to
-#: explain or attack; they stand in the table for the AUC that a table allows.
+#: explain or attack; they show the AUC that a table allows.
 DEFENSES: dict[str, Callable[[int, int], Any]] = {
     "logistic_regression": lambda k, seed: LinearClassifier(random_state=seed),
     "gradient_boosting": lambda k, seed: HistGradientBoostingClassifier(random_state=seed),
     "vanilla": lambda k, seed: VanillaClassifier(random_state=seed),
     "weight_decay": lambda k, seed: WeightDecayClassifier(random_state=seed),
     "softplus": lambda k, seed: SoftplusClassifier(random_state=seed),
-    # the least decay of 1e-4, 3e-4 and 1e-3 that proves nine tenths of the top 8 at epsilon 0.25 on validation splits
+    # the smallest decay of 1e-4, 3e-4 and 1e-3 with a certified P@8 of 0.9 at epsilon 0.25 on validation splits
     "softplus_weight_decay": lambda k, seed: WeightDecayClassifier(1e-4, random_state=seed, **_SOFTPLUS),
     "estimated_hessian": lambda k, seed: EstimatedHessianClassifier(random_state=seed),
     "r2et": lambda k, seed: R2ETClassifier(k=k, random_state=seed),
     "certified_r2et": lambda k, seed: CertifiedR2ETClassifier(k=k, random_state=seed),
-    # four Hutchinson probes, because the exact norm takes as many products as there are features
+    # four Hutchinson probes, because the exact norm takes one product per feature
     "exact_hessian": lambda k, seed: ExactHessianClassifier(n_draws=4, random_state=seed),
     "ssr": lambda k, seed: SSRClassifier(random_state=seed),
     "cross_lipschitz": lambda k, seed: CrossLipschitzClassifier(k=k, random_state=seed),
@@ -74,7 +74,7 @@ DEFENSES: dict[str, Callable[[int, int], Any]] = {
     "ig_sum_norm": lambda k, seed: IGNormClassifier("sum_norm", random_state=seed),
     "atex": lambda k, seed: ATEXClassifier(random_state=seed),
 }
-#: What a benchmark runs unless other names are given.
+#: Defenses of a benchmark by default.
 STANDARD_DEFENSES = (
     "logistic_regression",
     "gradient_boosting",
@@ -87,7 +87,7 @@ STANDARD_DEFENSES = (
 
 
 def _er_in_paper_steps(k: int, threat: ThreatModel, max_iter: int, seed: int) -> BaseAttack:
-    # Equal small steps outwards, as in the R2ET paper: only then does the first flip say how far away it is.
+    # equal small steps outwards, as in the R2ET paper: only then does the first flip measure a distance
     step = max(threat.epsilon, 1e-12) / max_iter
     return ERAttack(k=k, threat=threat, max_iter=max_iter, random_state=seed, step_size=step, momentum=0.0)
 
@@ -97,7 +97,7 @@ def _plain(attack: Callable[..., BaseAttack]) -> Callable[[int, ThreatModel, int
 
 
 def _as_published(attack: Callable[..., BaseAttack]) -> Callable[[int, ThreatModel, int, int], BaseAttack]:
-    # The R2ET paper's protocol, whatever the radius and budget of the others: 1,000 steps of 1e-3, the last iterate.
+    # the R2ET paper's protocol, regardless of `threat` and `max_iter`: 1,000 steps of 1e-3, the last iterate
     def build(k: int, threat: ThreatModel, max_iter: int, seed: int) -> BaseAttack:
         threat = ThreatModel(epsilon=1.0, norm=2, bounds=threat.bounds)
         return attack(k=k, threat=threat, max_iter=1000, random_state=seed, step_size=1e-3, momentum=0.0, keep="last")
@@ -106,7 +106,7 @@ def _as_published(attack: Callable[..., BaseAttack]) -> Callable[[int, ThreatMod
 
 
 def _ensemble(k: int, threat: ThreatModel, max_iter: int, seed: int) -> AutoExplanationAttack:
-    # its members have budgets of their own, whatever those of the others
+    # the attacks of the ensemble have budgets of their own, regardless of `max_iter`
     return AutoExplanationAttack(k=k, threat=threat, preset="standard", random_state=seed)
 
 
@@ -121,7 +121,7 @@ ATTACKS: dict[str, Callable[[int, ThreatModel, int, int], Any]] = {
     "er_paper": _as_published(ERAttack),
     "mse_paper": _as_published(MSEAttack),
 }
-#: What a benchmark runs unless other names are given.
+#: Attacks of a benchmark by default.
 STANDARD_ATTACKS = ("er", "mse", "boundary", "overlap", "random", "auto")
 
 
@@ -139,12 +139,12 @@ DATA: dict[str, Callable[[], tuple[pd.DataFrame, pd.Series]]] = {
 }
 
 _REGISTRIES: dict[str, dict[str, Any]] = {"ATTACKS": ATTACKS, "DATA": DATA, "DEFENSES": DEFENSES}
-#: The entries that come with the library; the dicts themselves may be added to, and changed, at run time.
+#: Entries of the library. Users may add to the dicts, and change them, at run time.
 SHIPPED: dict[str, dict[str, Any]] = {name: dict(entries) for name, entries in _REGISTRIES.items()}
 
 
 def changed_entries() -> dict[str, dict[str, Any]]:
-    """What this process has registered or replaced, by registry: another process has to be told."""
+    """Return the entries that this process has added or replaced, by registry, to be sent to other processes."""
     return {
         name: {key: entry for key, entry in entries.items() if entry is not SHIPPED[name].get(key)}
         for name, entries in _REGISTRIES.items()
@@ -152,7 +152,7 @@ def changed_entries() -> dict[str, dict[str, Any]]:
 
 
 def set_changed_entries(changed: Mapping[str, Mapping[str, Any]]) -> None:
-    """The registries as the library has them, with the changes of another process."""
+    """Reset the registries to the entries of the library and apply the changes of another process."""
     for name, entries in _REGISTRIES.items():
         entries.clear()
         entries |= {**SHIPPED[name], **changed[name]}

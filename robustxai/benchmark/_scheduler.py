@@ -1,4 +1,4 @@
-"""Where cells run: in processes of this machine, or on the workers of a Dask cluster."""
+"""Run cells in processes of this machine, or on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["AnyCell", "Failure", "Keepable", "Run", "on_cluster", "on_this_machi
 
 
 class Keepable(Protocol):
-    """What ``run_cells`` asks of a cell: that it is hashable, and names the file of its result."""
+    """Contract of a cell in ``run_cells``: it is hashable and names the file of its result."""
 
     @property
     def name(self) -> str: ...
@@ -39,7 +39,7 @@ Run = Callable[[Any], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Failure:
-    """What a cell has instead of a row when it raised an error; text, because not every error can be pickled.
+    """Result of a cell that raised an error, as text, because not every error can be pickled.
 
     Parameters
     ----------
@@ -55,15 +55,15 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """The failure that an error is."""
+        """Return the failure of a cell that raised `error`."""
         return cls(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
 
     def __str__(self) -> str:
-        """The message; of what is not meant for users, the class too."""
+        """Return the message; with the class, unless the error is meant for users."""
         return self.message if self.kind in _FOR_USERS else f"{self.kind}: {self.message}"
 
 
-#: Errors whose message says all.
+#: Errors whose message needs no class name.
 _FOR_USERS = (
     "ChildProcessError",
     "DataNotFoundError",
@@ -72,37 +72,37 @@ _FOR_USERS = (
     "IsADirectoryError",
     "TableError",
 )
-#: What a process has registered: registry -> name -> entry.
+#: Entries that a process has registered: registry -> name -> entry.
 Changed = dict[str, dict[str, Any]]
-#: Cells and their rows, or what went wrong, as they finish.
+#: Cells and their rows or failures, as they finish.
 Results = Generator[tuple[AnyCell, "dict[str, Any] | Failure"], None, None]
 
-#: Seconds that a connection to a scheduler may take, and then again its first answer.
+#: Timeout in seconds of a connection to a scheduler, and again of its first answer.
 _PATIENCE = 5
-#: Seconds between two looks for finished cells.
+#: Seconds between two checks for finished cells.
 _POLL = 0.1
-#: So many cells that kill their workers, and no more are tried: it will not be the cells.
+#: Give up after this many cells have killed their workers.
 _ENOUGH = 3
-#: Cells share the list of warning filters with everything in their process.
+#: Cells of one process share its warning filters, so that only one runs at a time.
 _one_at_a_time = threading.Lock()
 
 
 def on_this_machine(cells: Sequence[AnyCell], run: Run, n_jobs: int) -> Results[AnyCell]:
-    """Every cell with its row, as soon as it is there.
+    """Yield every cell with its row as soon as it is finished.
 
     Parameters
     ----------
     cells : sequence of Keepable
-        What to run.
+        Cells to run.
     run : callable
-        A cell in, a row out.
+        Function from a cell to a row.
     n_jobs : int
-        Processes, by joblib.
+        Processes, started by joblib.
 
     Yields
     ------
     cell, row or Failure
-        A cell that raises an error, or whose process is killed, keeps no other from running.
+        A cell that raises an error, or whose process is killed, does not stop the others.
     """
     waiting = list(cells)
     with read_once():
@@ -113,15 +113,15 @@ def on_this_machine(cells: Sequence[AnyCell], run: Run, n_jobs: int) -> Results[
             suspects: list[AnyCell] = []
             yield from _in_processes(waiting, names, task, n_jobs, suspects)
             for cell in suspects:
-                # again, in a process of its own: only the guilty one is killed twice
-                guilty: list[AnyCell] = []
-                yield from _in_processes([cell], names, task, 2, guilty)
-                if guilty:
+                # run it again in a process of its own: only a cell that kills its process fails twice
+                failing: list[AnyCell] = []
+                yield from _in_processes([cell], names, task, 2, failing)
+                if failing:
                     yield cell, Failure("ChildProcessError", _KILLED, _KILLED)
 
 
 _KILLED = (
-    "The process that ran it was killed, mostly by the system because memory was short: run fewer at once (--n-jobs), "
+    "The process that ran it was killed, mostly by the system for lack of memory. Run fewer cells at once (--n-jobs), "
     "or leave the cell out."
 )
 
@@ -133,7 +133,7 @@ def _in_processes(
     n_jobs: int,
     suspects: list[AnyCell],
 ) -> Results[AnyCell]:
-    """Run what is in `waiting` and empty it; if a process is killed, `suspects` are the cells that were in flight."""
+    """Run the cells in `waiting` and empty it; if a process is killed, add the running cells to `suspects`."""
     started: list[AnyCell] = []
 
     def tasks() -> Iterator[Any]:
@@ -155,12 +155,12 @@ def _in_processes(
 
 @contextmanager
 def _memory_kept() -> Iterator[None]:
-    """Processes that start inside keep the memory that they free, where the C library is glibc.
+    """Let processes that start inside keep the memory that they free, on systems with glibc.
 
-    It would otherwise go back to the system with every large tensor, and be made anew, page by page, for the next one:
-    a tenth to a quarter of the time of a training on images.
+    By default, glibc returns the memory of every large tensor to the system and requests it again for the next tensor,
+    page by page. That takes a tenth to a quarter of the time of a training on images.
     """
-    # of the first, glibc takes 32 MB at most
+    # glibc limits the first value to 32 MB
     wanted = {"MALLOC_MMAP_THRESHOLD_": 2**25, "MALLOC_TRIM_THRESHOLD_": 2**30}
     ours = {name: str(value) for name, value in wanted.items() if name not in os.environ}
     os.environ.update(ours)
@@ -180,8 +180,8 @@ def _with_row(
             if cell.name != name:
                 raise ValueError(
                     f"In another process, {name} would be another cell: something that it depends on was changed in "
-                    "this one only (a default or a method of a class, a preset). Register what you changed under a "
-                    "name of its own in ATTACKS, DEFENSES or DATA, which all processes are told of; or use n_jobs=1."
+                    "this process only (a default or a method of a class, a preset). Register what you changed under a "
+                    "name of its own in ATTACKS, DEFENSES or DATA, which all processes share; or use n_jobs=1."
                 )
         return cell, run(cell)
     except Exception as error:
@@ -189,20 +189,20 @@ def _with_row(
 
 
 def on_cluster(cells: Sequence[AnyCell], run: Run, address: str) -> Results[AnyCell]:
-    """As :func:`on_this_machine`, on the workers of a Dask cluster; leaving the iteration cancels what is pending.
+    """Run cells as :func:`on_this_machine`, on a Dask cluster; leaving the iteration cancels pending cells.
 
-    A cell whose worker dies is started again elsewhere. Dask gives it up after several deaths (its setting
-    ``distributed.scheduler.allowed-failures``), together with any cell that waited on the same workers; each of them
-    then has one more round alone, when all others are finished, so that only a guilty one ends in an error.
+    A cell whose worker dies starts again on another worker. After several deaths (Dask's setting
+    ``distributed.scheduler.allowed-failures``) Dask gives up the cell and all cells that waited on the same workers.
+    Each of them then runs once more alone, after all others, so that only cells that kill their workers fail.
 
     Parameters
     ----------
     cells : sequence of Keepable
-        What to run. Their module, and that of `run`, must be importable by the workers.
+        Cells to run. The workers must be able to import their module, and that of `run`.
     run : callable
-        A cell in, a row out.
+        Function from a cell to a row.
     address : str
-        Of the scheduler, "tcp://host:port".
+        Address of the scheduler, "tcp://host:port".
 
     Yields
     ------
@@ -211,45 +211,45 @@ def on_cluster(cells: Sequence[AnyCell], run: Run, address: str) -> Results[AnyC
     Raises
     ------
     ImportError
-        Distributed is not installed here, or the library not on a worker.
+        Distributed is missing here, or the library on a worker.
     ValueError
-        No address, or a worker whose version of the library, or copy of a table, is not the one here.
+        The address is invalid, or a worker has another version of the library, or another copy of a table.
     ConnectionError
-        The scheduler does not answer, or no longer.
+        The scheduler does not answer, or the connection was lost.
     ChildProcessError
-        Every worker died that ran a certain cell; all others are through, unless there are more like it.
+        Every worker that ran a certain cell died. The other cells have run, unless there were more such cells.
     """
     if not cells:
         return
     client = _connect(address)
-    # its end also tells the scheduler that nobody waits for the cells any more
+    # the end of the context also tells the scheduler to drop pending cells
     with client:
         suspects: list[AnyCell] = []
-        guilty: list[AnyCell] = []
+        failing: list[AnyCell] = []
         yield from _round(client, cells, run, suspects)
         for cell in suspects:
             again: list[AnyCell] = []
             yield from _round(client, [cell], run, again)
-            # the worker may have been dying already, of the cell before
-            yield from _round(client, again, run, guilty)
-            if len(guilty) == _ENOUGH:
+            # the worker may have died of the previous cell
+            yield from _round(client, again, run, failing)
+            if len(failing) == _ENOUGH:
                 break
-    if guilty:
+    if failing:
         raise ChildProcessError(
-            f"Every worker died that ran {' or '.join(cell.name for cell in guilty)}. What is finished is kept. Look "
-            "for the reason in the logs of the workers; mostly it is memory: then start fewer per machine. The same "
-            "command goes on from here, or leave these cells out."
+            f"Every worker that ran {' or '.join(cell.name for cell in failing)} died. Finished cells are kept. The "
+            "logs of the workers have the reason, mostly a lack of memory: then start fewer workers per machine. Run "
+            "the same command again to resume, or leave these cells out."
         )
 
 
 def _connect(address: str) -> Any:
-    """A client of the scheduler."""
+    """Connect to the scheduler and return a client."""
     try:
         from distributed import Client
         from distributed.comm import get_address_host_port
     except ImportError as error:
         raise ImportError(
-            "Cells run on a cluster by Dask; install it here and there with: pip install 'robustxai[distributed]'"
+            "A cluster needs Dask. Install it here and on the workers with: pip install 'robustxai[distributed]'"
         ) from error
     try:
         get_address_host_port(address)
@@ -263,21 +263,21 @@ def _connect(address: str) -> Any:
         except Exception as error:
             answer.set_exception(error)
 
-    # Dask itself waits for ever where something listens and says nothing; a daemon, so that nobody waits for it
+    # Dask waits forever if the port is open but silent, hence a daemon thread, which does not block the exit
     threading.Thread(target=connect, daemon=True).start()
     try:
         return answer.result(timeout=2 * _PATIENCE)
-    except ImportError:  # Dask's own word on versions that do not fit
+    except ImportError:  # Dask's own message about incompatible versions
         raise
-    except Exception as error:  # of any kind, where another service than Dask answers
+    except Exception as error:  # any error: another service than Dask may answer
         raise ConnectionError(
             f"No Dask scheduler answers at {address}. Start one there with 'dask scheduler', and workers with "
-            f"'dask worker {address} --nthreads 1'; or leave the scheduler out to use this machine."
+            f"'dask worker {address} --nthreads 1'; or leave out the scheduler to use this machine."
         ) from error
 
 
 def _round(client: Any, cells: Sequence[AnyCell], run: Run, killed: list[AnyCell]) -> Results[AnyCell]:
-    """Send the cells and wait for them; those whose workers died are added to `killed`."""
+    """Send the cells and wait for them; add cells whose workers died to `killed`."""
     import cloudpickle
     from distributed import KilledWorker, TimeoutError
 
@@ -285,33 +285,33 @@ def _round(client: Any, cells: Sequence[AnyCell], run: Run, killed: list[AnyCell
         names = [cell.name for cell in cells]
     changed = changed_entries()
     parcels = [cloudpickle.dumps(_Parcel(cell, name, run, changed)) for cell, name in zip(cells, names)]
-    # a key of its own, or a result that another run has asked for would answer; Dask starts cells in the order of keys
-    # and, with the first part in common, keeps most of them back until a worker is free
+    # a unique key, or Dask would answer with the result of another run. Dask starts cells in the order of keys and,
+    # as their first part is common, holds most of them back until a worker is free
     group = f"robustxai-{uuid.uuid4().hex}"
     keys = [(group, index, name) for index, name in enumerate(names)]
     futures = client.map(pickle.loads, parcels, key=keys)
     waiting = dict(zip(futures, cells))
     del futures
-    look = _Look(client)
+    watch = _WorkerWatch(client)
     while waiting:
         ready = [future for future in waiting if future.done()]
         if not ready:
-            look()
+            watch()
             time.sleep(_POLL)
         for future in ready:
             row: dict[str, Any] | Failure | None
             try:
                 row = future.result(timeout=_PATIENCE)
             except TimeoutError:
-                continue  # its worker died before the row was here: it is computed anew, and the others are not
+                continue  # its worker died before the row arrived: Dask computes this row again
             except KilledWorker:
                 killed.append(waiting[future])
                 row = None
             except (CancelledError, OSError) as error:
-                if future.status != "error":  # else it is the cell's own
+                if future.status != "error":  # otherwise the cell itself raised it
                     raise ConnectionError(
                         f"The connection to the Dask scheduler at {client.scheduler.address} was lost. Finished cells "
-                        "are kept: when it is up again, the same command goes on from here."
+                        "are kept: run the same command again to resume."
                     ) from error
                 row = Failure.of(error)
             except ImportError as error:
@@ -322,16 +322,16 @@ def _round(client: Any, cells: Sequence[AnyCell], run: Run, killed: list[AnyCell
             except Exception as error:
                 row = Failure.of(error)
             cell = waiting.pop(future)
-            # or the cluster would keep the row, and compute it anew if its worker dies
+            # otherwise the cluster keeps the row, and computes it again if its worker dies
             future.release()
             if row is not None:
                 yield cell, row
 
 
-class _Look:
-    """Says it, now and then, if there are no workers to wait for.
+class _WorkerWatch:
+    """Warn if the scheduler has no workers.
 
-    That is no error: a cluster may start its first worker only when there is work, or replace those that it loses.
+    This is not an error: a cluster may start its first worker when there is work, and replace lost workers.
     """
 
     def __init__(self, client: Any) -> None:
@@ -346,31 +346,31 @@ class _Look:
         try:
             self.alone = 0 if self.client.nthreads() else self.alone + 1
         except OSError:
-            return  # the cells will know
-        if self.alone == 2:  # once, and not for one that is just being replaced
+            return  # the cells report a lost connection
+        if self.alone == 2:  # once, and not while a worker is being replaced
             address = self.client.scheduler.address
             warnings.warn(
-                f"The scheduler at {address} has no workers; cells wait for 'dask worker {address} --nthreads 1'.",
+                f"The scheduler at {address} has no workers. Start some with 'dask worker {address} --nthreads 1'.",
                 stacklevel=4,
             )
 
 
 class _Parcel:
-    """A cell that runs when it is unpickled, and unpickles as its row.
+    """Wrap a cell so that unpickling runs it and returns its row.
 
-    What Dask itself cannot unpickle, because the library is absent or another version, would cost the worker its life,
-    and the next one, without a word to us. In a parcel it is an error of the cell like any other.
+    If Dask itself fails to unpickle a task, because the library is missing or of another version, the worker dies, then
+    the next one, and no error arrives here. Inside a parcel, the failure is an ordinary error of the cell.
     """
 
     def __init__(self, cell: Keepable, name: str, run: Run, changed: Changed) -> None:
         self.arguments = cell, name, run, changed
 
     def __reduce__(self) -> tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]:
-        return _run_there, self.arguments
+        return _run_on_worker, self.arguments
 
 
-def _run_there(cell: Keepable, name: str, run: Run, changed: Changed | None = None) -> dict[str, Any]:
-    """What a worker does, whose library, files and number of threads are somebody else's choice."""
+def _run_on_worker(cell: Keepable, name: str, run: Run, changed: Changed | None = None) -> dict[str, Any]:
+    """Run a cell on a worker, whose library, files and threads may differ from those here."""
     host = socket.gethostname()
     try:
         with _one_at_a_time:
@@ -378,12 +378,12 @@ def _run_there(cell: Keepable, name: str, run: Run, changed: Changed | None = No
                 set_changed_entries(changed)
             if cell.name != name:
                 raise ValueError(
-                    f"On the worker {host}, {name} would be another cell: its version of robustxai, or its copy of a "
-                    "file that the cell reads, is not the one here; or a class or a preset was changed here at run "
-                    "time. Install the same versions on all machines, name files by a path that all of them have, and "
+                    f"On the worker {host}, {name} would be another cell: the worker has another version of robustxai "
+                    "or another copy of a file that the cell reads; or a class or a preset was changed here at run time. "
+                    "Install the same versions on all machines, name files by a path that all of them have, and "
                     "register your own attacks, defenses and tables under names of their own."
                 )
             return run(cell)
     except OSError as error:
-        # "not on this machine" would leave open on which
+        # name the machine
         raise OSError(f"On the worker {host}: {error}") from error

@@ -1,4 +1,4 @@
-"""From one row per cell to the table that people read: mean and standard deviation over seeds."""
+"""Tables of results: mean and standard deviation over seeds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from robustxai._markdown import markdown_table
 
 __all__ = ["COLUMNS", "summarize", "to_markdown", "write_tables"]
 
-#: Column of the cells -> (heading, decimals). Stability first, what it is worth nothing without right beside it: B is
-#: the P@k between the explanations of two different rows, "sets" how many different top-k sets the rows have,
-#: "commonest" the share of rows with the commonest of them.
+#: Column of the cells -> (heading, decimals). The columns that qualify stability stand right beside it: B is the P@k
+#: between the explanations of two different rows, "sets" the number of different top-k sets, "commonest" the share of
+#: rows with the most frequent set.
 COLUMNS: dict[str, tuple[str, int]] = {
     "roc_auc": ("AUC", 4),
     "accuracy": ("accuracy", 3),
@@ -45,14 +45,14 @@ _CELLS = Table(("data", "defense"), source="run_experiment")
 
 @checked(cells=_CELLS)
 def summarize(cells: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, one row per data set and defense.
+    """Compute mean and standard deviation over seeds, one row per data set and defense.
 
     Returns
     -------
     DataFrame
-        Indexed by (data, defense) in the order of `cells`; columns are pairs (metric, "mean" | "sd"). What one of the
-        seeds has not (a corrected P@k where all rows have one top-k set, say) is nan: a mean over the others would be
-        of other models than its neighbors in the row.
+        Indexed by (data, defense) in the order of `cells`; columns are pairs (metric, "mean" | "sd"). A metric that one
+        of the seeds lacks (such as a corrected P@k if all rows share one top-k set) is NaN, because a mean over the
+        other seeds would refer to other models than the rest of the row.
     """
     metrics = [name for name in COLUMNS if name in cells]
     groups = cells.groupby(["data", "defense"], sort=False)[metrics]
@@ -66,7 +66,7 @@ def summarize(cells: pd.DataFrame) -> pd.DataFrame:
 
 @checked(cells=_CELLS)
 def to_markdown(cells: pd.DataFrame) -> str:
-    """The tables of all data sets in Markdown, values as mean ± s.d."""
+    """Return the tables of all data sets in Markdown, values as mean ± s.d."""
     table = summarize(cells)
     lines: list[str] = []
     for data, rows in table.groupby(level="data", sort=False):
@@ -95,7 +95,7 @@ def _cell(row: pd.Series, metric: str) -> str:
 
 @checked(cells=_CELLS, out=PathName())
 def write_tables(cells: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
-    """Write ``results.csv`` (one row per cell) and ``results.md`` (the tables); returns both paths."""
+    """Write ``results.csv`` (one row per cell) and ``results.md`` (the tables); return both paths."""
     out = Path(out)
     csv, markdown = out / "results.csv", out / "results.md"
     write_csv(cells, csv)

@@ -1,4 +1,4 @@
-"""A table of an experiment: one that comes with the library, or a user's file, known by its content."""
+"""Tables of an experiment: those of the library, and users' files, which are identified by their content."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ __all__ = [
     "stem",
 ]
 
-#: Endings of tables. Another ending is no hindrance where the file exists.
+#: Endings of tables. An existing file may have any ending.
 _ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".psv")
 
 
 @dataclass(frozen=True)
 class UserTable:
-    """A user's file with the options of :func:`load_table`; a path alone is the same with all of them at default.
+    """A user's file with the options of :func:`load_table`. A path alone means default options.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ Data: TypeAlias = "str | UserTable"
 
 
 def is_file(data: Data) -> bool:
-    """Whether `data` is a user's file and no name of the library."""
+    """Return whether `data` is a user's file rather than a name of the library."""
     if isinstance(data, UserTable):
         return True
     if data in DATA:
@@ -105,20 +105,20 @@ class _Table(Choice):
         return None if error is ValueError and "\0" not in value and is_file(value) else error
 
 
-#: What may be given for one table, and for several.
+#: Constraints of one table, and of several.
 TABLE = _Table(DATA, kind="data set", words="the name of a data set, a path or a UserTable")
 TABLES = Each(TABLE, least=1)
 
 
 def options(data: Data) -> dict[str, Any]:
-    """The options of :func:`load_table` that are not at their defaults."""
+    """Return the options of :func:`load_table` that are not at their defaults."""
     if not isinstance(data, UserTable):
         return {}
     return {name: value for name, value in asdict(data).items() if value and name != "path"}
 
 
 def content(data: Data) -> str:
-    """What a file holds, whatever it is called and wherever it lies; empty for a table of the library, or no file."""
+    """Return the digest of a file's content; empty for a table of the library, or without a file."""
     path = _path(data)
     if not is_file(data) or not path.is_file():
         return ""
@@ -128,29 +128,29 @@ def content(data: Data) -> str:
 
 @lru_cache(maxsize=64)
 def _hash(path: str, time: int, size: int) -> str:
-    """Of the bytes after decompression, empty for what cannot be opened; `time` and `size` are there for the cache."""
+    """Hash the decompressed bytes; empty if unreadable. `time` and `size` are part of the cache key."""
     try:
         return hashlib.sha256(table_bytes(Path(path))).hexdigest()
-    except TableError:  # told when it is read
+    except TableError:  # reported when the table is read
         with suppress(OSError):
             return hashlib.sha256(Path(path).read_bytes()).hexdigest()
         return ""
 
 
 def key(data: Data) -> tuple[Any, ...]:
-    """What tells tables apart: a name, or content and options. A file that does not exist is known by its path."""
+    """Return a key that tells tables apart: name, or content and options, or the path of a missing file."""
     if not is_file(data):
         return (data,)
     return (content(data) or str(data), tuple(sorted(options(data).items())))
 
 
 def identity(data: Data) -> tuple[Any, ...]:
-    """What a result depends on: as `key`, and of a table of the library its content too."""
+    """Return the part of a table that results depend on: `key`, and the content of a table of the library."""
     return key(data) if is_file(data) else (data, library_content(str(data)))
 
 
 def stem(data: Data) -> str:
-    """Name of a table, or of a file without its folder and endings."""
+    """Return the name of a table, or of a file without its folder and endings."""
     return _stem(str(data)) if is_file(data) else str(data)
 
 
@@ -164,9 +164,9 @@ def _stem(path: str) -> str:
 
 
 def labels(tables: Iterable[Data]) -> dict[Data, str]:
-    """What each table is called in results: its stem, with as many folders before it as tell it from the others.
+    """Return the name of each table in results: its stem, after as many folders as make it unique.
 
-    Two paths of the same content with the same options are one table with one label, that of the first.
+    Two paths of the same content with the same options are one table, named after the first path.
     """
     first: dict[tuple[Any, ...], Data] = {}
     given = list(dict.fromkeys(tables))
@@ -174,7 +174,7 @@ def labels(tables: Iterable[Data]) -> dict[Data, str]:
     for data in given:
         first.setdefault(keys[data], data)
     names = {own: _plain(stem(data)) for own, data in first.items()}
-    # a name that the library has is the library's
+    # names of the library are reserved for its own tables
     for depth in range(1, 1 + max((len(_path(data).absolute().parts) for data in first.values()), default=0)):
         places: dict[str, set[Path | str]] = {}
         for own, data in first.items():
@@ -193,7 +193,7 @@ def labels(tables: Iterable[Data]) -> dict[Data, str]:
 
 
 def _plain(text: str) -> str:
-    """A name that can be written as UTF-8, even where the locale cannot read the file's own."""
+    """Return a name that UTF-8 can encode, even if the locale cannot decode the file's own name."""
     return os.fsencode(text).decode("utf-8", "replace")
 
 
@@ -202,7 +202,7 @@ def _path(data: Data) -> Path:
 
 
 def load(data: Data) -> tuple[pd.DataFrame, pd.Series]:
-    """Features and labels; what :func:`load_table` says of a file is said by :func:`announce`, once, and not here."""
+    """Return features and labels, without the warnings of :func:`load_table`, which `announce` gives once."""
     if not is_file(data):
         return _library(DATA[str(data)], library_content(str(data)))
     with warnings.catch_warnings():
@@ -212,23 +212,23 @@ def load(data: Data) -> tuple[pd.DataFrame, pd.Series]:
 
 @lru_cache(maxsize=2)
 def _library(read: Callable[[], Any], content: str) -> tuple[pd.DataFrame, pd.Series]:
-    """The rows; `content` is there for the cache."""
+    """Return the rows; `content` is part of the cache key."""
     return read()
 
 
 @lru_cache(maxsize=2)
 def _file(data: Data, content: str) -> tuple[pd.DataFrame, pd.Series]:
-    """The rows; `content` is there for the cache, which must not answer for a file that has changed."""
+    """Return the rows; `content` is part of the cache key, so that a changed file is read again."""
     return load_table(str(data), **options(data), return_X_y=True)
 
 
 def announce(tables: Iterable[Data]) -> None:
-    """Say of every file, once, what was seen in it; one that cannot be read beside others is told by its cells.
+    """Give the warnings about every file once. If only some files are unreadable, their cells report it.
 
     Raises
     ------
     DataNotFoundError
-        A file does not exist, most likely by a typing error, or no table at all can be read: nothing is started.
+        A file does not exist, or no table can be read. Nothing has started then.
     """
     tables = list(tables)
     files = [data for data in dict.fromkeys(tables) if is_file(data)]

@@ -171,7 +171,7 @@ def test_a_cell_that_kills_its_workers_is_named_after_all_others_are_finished(ad
     # at once, because every replacement of a worker takes seconds
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     cells = [Sleep(number, deed="kill" if number == 1 else "") for number in range(10)]
-    with pytest.raises(ChildProcessError, match=r"died that ran sleep-1-0\.json\..*logs.*same command") as raised:
+    with pytest.raises(ChildProcessError, match=r"that ran sleep-1-0\.json died\..*logs.*same command") as raised:
         run_cells(cells, tmp_path, run=run_sleep, scheduler=address)
     assert isinstance(raised.value, OSError)  # which the command line tells in one sentence
     # nor is any lost that waited on the same worker, which Dask holds equally guilty
@@ -269,7 +269,7 @@ def test_a_worker_with_several_threads_runs_one_cell_at_a_time():
     rows = []
     cells = [Sleep(number) for number in range(3)]
     threads = [
-        threading.Thread(target=lambda cell=cell: rows.append(_scheduler._run_there(cell, cell.name, run_sleep)))
+        threading.Thread(target=lambda cell=cell: rows.append(_scheduler._run_on_worker(cell, cell.name, run_sleep)))
         for cell in cells
     ]
     for thread in threads:
@@ -284,7 +284,9 @@ def test_a_scheduler_without_workers_is_waited_for_aloud(impatient, tmp_path):
     with distributed.LocalCluster(n_workers=0, **WITHIN) as empty:
         grow = threading.Timer(1.0, empty.scale, (1,))
         grow.start()
-        with pytest.warns(UserWarning, match=r"no workers; cells wait for 'dask worker tcp://.* --nthreads 1'") as told:
+        with pytest.warns(
+            UserWarning, match=r"no workers\. Start some with 'dask worker tcp://.* --nthreads 1'"
+        ) as told:
             rows = run_cells([Sleep(0)], tmp_path, run=run_sleep, scheduler=empty.scheduler_address)
         grow.join()
     assert len(rows) == len(told) == 1

@@ -15,7 +15,7 @@ import pandas as pd
 
 from robustxai._arguments import COUNT, INTEGER_SEED, Choice, Each, Instance, PathName, check_arguments, checked
 from robustxai.attacks import BoundaryMarginAttack, ERAttack, MSEAttack, RandomAttack
-from robustxai.benchmark import PART, BaseCell, Params, run_cells, stored_content, with_words
+from robustxai.benchmark import PART, BaseCell, Params, run_cells, stored_content, with_warnings
 from robustxai.classifiers import (
     BaseExplainableClassifier,
     EstimatedHessianClassifier,
@@ -137,7 +137,7 @@ def run_shape_cell(cell: ShapeCell) -> dict[str, Any]:
     published = _published_attacks(shape, shape.sizes[cell.size]["paper_steps"])
     options: dict[str, Any] = {"n_rows": n_rows, "reference": published, "n_draws": _DRAWS}
     own = RobustnessScorer(_attacks(shape, cell.seed), **options)
-    attacked, warning = with_words(lambda: own(estimator, X_test[:n_rows], y_test[:n_rows]))
+    attacked, warning = with_warnings(lambda: own(estimator, X_test[:n_rows], y_test[:n_rows]))
     scores = {**attacked, **scores, "warning": warning}
     fields = {**asdict(cell), "params": json.dumps(dict(cell.params)), "k": shape.k, "epsilon": shape.epsilon}
     return {**fields, "n_train": len(X), "n_rows": n_rows, "fit_seconds": seconds, **scores}
