@@ -447,7 +447,7 @@ def _point_to_warnings(rows: pd.DataFrame, csv: Path) -> None:
     if len(doubtful):
         names = {data: ", ".join(dict.fromkeys(own["defense"])) for data, own in doubtful.groupby("data", sort=False)}
         which = "; ".join(f"{data}: {models}" for data, models in names.items())
-        text = f"note: some figures are doubtful ({which}); see the column 'warning' of {csv}."
+        text = f"note: some figures are doubtful ({which}); the column 'warning' of {csv} says why."
         messages.print(text, markup=False, soft_wrap=True)
 
 

@@ -288,7 +288,7 @@ def test_the_image_experiment_has_a_figure_per_data_set(monkeypatch, tmp_path):
         (["--attacks", "er,boundry"], "There is no attack 'boundry'. Did you mean 'boundary'?"),
         (["--epsilon", "-1"], "epsilon must be a finite number >= 0, got -1.0."),
         (["--seeds", "0"], "seeds must be a finite number >= 1, got 0."),
-        (["--norm", "3"], "norm='3' is not supported; use '2' or 'inf'."),
+        (["--norm", "3"], "norm='3' is not supported; use 2 or inf."),
         (["--data", "no [/such] file.csv"], "There is no file no [/such] file.csv."),
     ],
 )

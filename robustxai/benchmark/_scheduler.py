@@ -379,7 +379,7 @@ def _run_on_worker(cell: Keepable, name: str, run: Run, changed: Changed | None 
             if cell.name != name:
                 raise ValueError(
                     f"On the worker {host}, {name} would be another cell: the worker has another version of robustxai "
-                    "or another copy of a file that the cell reads; or a class or a preset was changed here at run time. "
+                    "or another copy of a file that the cell reads, or a class or preset was changed here at run time. "
                     "Install the same versions on all machines, name files by a path that all of them have, and "
                     "register your own attacks, defenses and tables under names of their own."
                 )

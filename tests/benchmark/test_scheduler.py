@@ -213,7 +213,7 @@ def test_ctrl_c_keeps_what_is_finished_and_cancels_what_is_not(address, cluster,
     [
         ("raise", r"^Cell sleep-1-0\.json: RuntimeError: the cell itself\n1 of 8 cells failed"),
         ("no file", f"OSError: On the worker {socket.gethostname()}: there are no such data"),
-        ("differ", "its version of robustxai, or its copy of a file that the cell reads"),
+        ("differ", "another version of robustxai or another copy of a file that the cell reads"),
     ],
 )
 def test_the_error_of_a_cell_is_raised_here_when_all_others_are_finished(address, cluster, tmp_path, deed, message):
