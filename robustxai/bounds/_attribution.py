@@ -13,7 +13,8 @@ from robustxai.bounds._forms import AffineForm, Ball
 from robustxai.bounds._network import Network
 from robustxai.bounds._propagation import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
 from robustxai.bounds._subspace import basis_axes, subspace_basis
-from robustxai.explainers import Explainer, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+from robustxai.explainers import Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+from robustxai.protocols import BoundMethod, Explainer, Output
 
 __all__ = ["GradientBounds", "bound_attribution", "check_explainer", "heads_of", "mixing"]
 
@@ -70,7 +71,7 @@ def bound_attribution(
     target: Tensor,
     scale: Tensor | None,
     ball: Ball,
-    method: str,
+    method: BoundMethod,
 ) -> list[GradientBounds]:
     r"""Bound the attribution of class `target` at ``x + scale * delta`` for all delta in the ball.
 
@@ -128,7 +129,7 @@ def bound_attribution(
     return [_times(mean, form.exact(ball, x - _baseline(explainer, x), axes))]
 
 
-def heads_of(network: Network, output: str, target: Tensor) -> tuple[list[Tensor], float]:
+def heads_of(network: Network, output: Output, target: Tensor) -> tuple[list[Tensor], float]:
     """Return the differentiated outputs as weights (rows, n_classes) on the logits, and the sign of these weights."""
     n_classes = len(network.logits.bias)
     own = torch.nn.functional.one_hot(target, n_classes).to(network.logits.bias)
@@ -159,7 +160,7 @@ def _dot(logits: AffineForm, head: Tensor) -> AffineForm:
     return weighted.linear(head.new_ones(1, head.shape[1]))
 
 
-def _factor(margin: AffineForm, output: str, follow: bool) -> AffineForm:
+def _factor(margin: AffineForm, output: Output, follow: bool) -> AffineForm:
     """Bound the derivative in the margin m: sigma'(m) for p = sigma(m), sigma(-m) for -log p."""
     relaxed = relaxed_slope if output == "probability" else relaxed_value
     return relaxed(_SIGMOID, margin, *margin.bounds(), follow)

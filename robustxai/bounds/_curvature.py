@@ -20,6 +20,7 @@ from robustxai.bounds._forms import Ball, IntervalRemainderForm
 from robustxai.bounds._network import Network
 from robustxai.bounds._propagation import backward, forward
 from robustxai.bounds._subspace import basis_axes, subspace_basis
+from robustxai.protocols import Output
 
 __all__ = ["CurvatureBounds", "SparseDirections"]
 
@@ -107,7 +108,7 @@ class CurvatureBounds:
     attacks*, 2020 (bounds by curvature).
     """
 
-    def __init__(self, network: Network, output: str, x: Tensor, target: Tensor, scale: Tensor, ball: Ball) -> None:
+    def __init__(self, network: Network, output: Output, x: Tensor, target: Tensor, scale: Tensor, ball: Ball) -> None:
         self.network, self.x, self.scale, self.ball = network, x, scale, ball
         self.heads, sign = heads_of(network, output, target)
         self.absolute = [{source: w.abs() for source, w in layer.inputs.weights.items()} for layer in network.layers]

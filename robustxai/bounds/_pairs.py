@@ -11,6 +11,7 @@ from torch import Tensor
 from robustxai.bounds._attribution import GradientBounds
 from robustxai.bounds._curvature import SparseDirections
 from robustxai.bounds._forms import IntervalRemainderForm, ZonotopeForm
+from robustxai.protocols import Ranking
 
 __all__ = ["MAX_CHANNELS", "RankPairs", "pair_bounds"]
 
@@ -51,7 +52,7 @@ class RankPairs:
     complete: bool
 
     @classmethod
-    def of(cls, top: Tensor, rest: Tensor, sign: Tensor, ranking: str, channels: int = 1) -> RankPairs:
+    def of(cls, top: Tensor, rest: Tensor, sign: Tensor, ranking: Ranking, channels: int = 1) -> RankPairs:
         """Pair every unit of `top` (rows, k) with every one of `rest` (rows, n - k); parameters as in `pair_bounds`."""
         # a row holds an image channel by channel
         first = torch.arange(channels, device=sign.device)[:, None] * (sign.shape[1] // channels)
@@ -109,7 +110,7 @@ class RankPairs:
 
 
 def pair_bounds(
-    terms: list[GradientBounds], top: Tensor, rest: Tensor, sign: Tensor, ranking: str, channels: int = 1
+    terms: list[GradientBounds], top: Tensor, rest: Tensor, sign: Tensor, ranking: Ranking, channels: int = 1
 ) -> Tensor:
     r"""Compute lower bounds of ``score_r - score_a`` over the ball, for all r in `top` and a in `rest`.
 

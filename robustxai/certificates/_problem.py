@@ -49,7 +49,7 @@ _LEAST = 1e-280
 #: Entries of the largest array of a part of the rows (256 MB in float64).
 _MAX_ENTRIES = 2**25
 #: Cheapest method first: each method sees the pairs that are still unproven.
-_UNION = ("affine", "zonotope", "curvature")
+_UNION: tuple[BoundMethod, ...] = ("affine", "zonotope", "curvature")
 
 
 class Problem:
@@ -95,7 +95,7 @@ class Problem:
         """Raise unless the network that was read computes the module's output, within `radius` of the rows."""
         check_reading(self.network, self.module, self.x.reshape(-1, *self.shape), radius, self.scale)
 
-    def _methods(self, method: BoundMethod) -> tuple[str, ...]:
+    def _methods(self, method: BoundMethod) -> tuple[BoundMethod, ...]:
         obstacle = ""
         if not isinstance(self.explainer, Gradient):
             obstacle = f"bounds the change of a gradient, not of {type(self.explainer).__name__}"
@@ -157,7 +157,7 @@ class Problem:
     def _ball(self, radius: Tensor) -> Ball:
         return Ball(radius, self.threat.norm, self.x.shape[1])
 
-    def _proven(self, method: str, rows: Tensor, radius: Tensor, pairs: RankPairs) -> Tensor:
+    def _proven(self, method: BoundMethod, rows: Tensor, radius: Tensor, pairs: RankPairs) -> Tensor:
         """Prove sign patterns of pairs; True where proven, shape (rows, patterns, k, n - k)."""
         if method == "curvature":
             shape = (len(rows), len(pairs.other_signs), self.k, self.n_units - self.k)

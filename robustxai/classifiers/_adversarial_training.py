@@ -22,23 +22,23 @@ _DEFAULT = ThreatModel(0.1, "inf")
 
 
 class AdversarialTrainingClassifier(BaseExplainableClassifier):
-    r"""Cross-entropy where the prediction is worst, on a ReLU network.
+    r"""Cross-entropy at the worst-case input of a ball, on a ReLU network.
 
     .. math:: \min_w \; \mathbb{E}\,\Bigl[\max_{\|\delta\|_p \le \epsilon} \mathrm{CE}(z(x + \delta), y)\Bigr]
 
     Parameters
     ----------
     attack : {"fgsm", "pgd"}, default="fgsm"
-        One step to the edge of the ball, or `max_iter` projected ones; from x itself.
+        One step to the boundary of the ball, or `max_iter` projected steps, starting at x.
     threat : ThreatModel, optional
         Perturbations of training inputs; ``ThreatModel(0.1, "inf")`` by default, the ball of ATEX's FGSM. An epsilon of
         0 is plain training.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.1 and "inf" for what is not given.
     max_iter : int, default=7
-        Steps of "pgd", as in Madry et al.; without effect on "fgsm".
+        Number of steps of "pgd", as in Madry et al.; without effect on "fgsm".
     **params
-        The common parameters of :class:`BaseExplainableClassifier`.
+        Common parameters of :class:`BaseExplainableClassifier`.
 
     References
     ----------

@@ -18,40 +18,41 @@ __all__ = ["ATEXClassifier"]
 
 
 class ATEXClassifier(BaseExplainableClassifier):
-    r"""Fine-tune a student g to say across the explanation of a teacher f what f says along it.
+    r"""Fine-tune a student g so that its predictions beside the explanation of a teacher f equal those of f along it.
 
     .. math::
         \min_g \; \mathbb{E}\Bigl[ L(g(x), f(x)) + \alpha \sum_{x^i} \sum_{x^p} L(g(x^p), f(x^i)) \Bigr]
 
-    with :math:`x^i` on the line through x along the SmoothGrad :math:`\phi` of f, :math:`x^p` beside it across
-    :math:`\phi`, and L a divergence at temperature T: see :class:`robustxai.penalties.TangentDistillation`.
+    with :math:`x^i` on the line through x along the SmoothGrad :math:`\phi` of f, :math:`x^p` displaced from it
+    orthogonally to :math:`\phi`, and L a divergence at temperature T: see
+    :class:`robustxai.penalties.TangentDistillation`.
 
     Parameters
     ----------
     alpha : float, default=0.125
-        Weight of the sum; one over its 8 copies, so that both terms weigh the same. At 0 a teacher of its own is the
-        minimum of what remains, and nothing is fine-tuned.
+        Weight of the sum; 1/8 gives the mean over its 8 copies, so that both terms have the same weight. With 0 and
+        without `init`, the teacher already minimizes the objective, and nothing is fine-tuned.
     epsilon : float, default=0.5
         :math:`\Delta_1 = \Delta_2`, as in the paper; the value is the default radius of
         :class:`robustxai.perturbation.ThreatModel`.
     epsilon_across : float, optional
-        :math:`\Delta_2`, where it is to be another; `epsilon` is then :math:`\Delta_1`. The teacher knows the data,
-        and far along its explanation there are none, so that long moves there teach nothing; across it they do.
+        :math:`\Delta_2` if it differs; `epsilon` is then :math:`\Delta_1`. Long displacements along the explanation
+        leave the data, where the teacher is uninformative; orthogonal displacements may be longer.
     n_along, n_across : int, default=2 and 4
-        How many :math:`x^i` for each x, and how many :math:`x^p` for each of those, new ones in every step.
+        Number of :math:`x^i` per x, and of :math:`x^p` per :math:`x^i`; both are drawn in every step.
     temperature : float, default=4.0
         T, as in the published code.
     n_draws : int, default=10
-        Of SmoothGrad.
+        Number of draws of SmoothGrad.
     variant : {"paper", "reference"}, default="paper"
-        "reference" is the published code's second term alone, without alpha; it takes 8 copies at each of two points
-        (``n_across=8``). It makes an optimizer step for each point, here one step sees both.
+        "reference" is the published code's objective: the second term alone, without alpha, with 8 copies at each of
+        two points (``n_across=8``). The code makes one optimizer step per point; here one step uses both.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. f is `init` where that is given, with its own
-        activations, and g starts from its weights; else f is trained first, on the cross-entropy, with the same
-        settings. `max_epochs` counts for each of the two trainings, and `history_` is of the second. The default
-        network is softplus, as in the paper, with beta 3, as for :class:`R2ETClassifier`: with beta 1 the teacher
-        itself lost 5 points of AUC on a table with a curved boundary (two moons among eight columns of noise).
+        Common parameters of :class:`BaseExplainableClassifier`. If `init` is given, f is `init`, with its own
+        activations, and g starts from its weights; otherwise f is trained first, by cross-entropy and with the same
+        settings. `max_epochs` applies to each of the two trainings, and `history_` is that of the second. The default
+        network is softplus, as in the paper, with beta 3, as in :class:`R2ETClassifier`: with beta 1 the teacher lost 5
+        points of AUC on a table with a curved boundary (two moons and eight columns of noise).
 
     References
     ----------

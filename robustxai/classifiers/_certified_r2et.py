@@ -1,4 +1,4 @@
-"""Certified R2ET: training through the bound that will be proven."""
+"""Certified R2ET: training of the bound that certificates prove."""
 
 from __future__ import annotations
 
@@ -26,50 +26,50 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
         \max\Bigl(0,\; \mu - \frac{L_{ra}(x)}{\tfrac{1}{d} \|I(x)\|_1}\Bigr)\Bigr], \qquad
         L_{ra}(x) \le \min_{\|\delta\|_p \le \epsilon} |I_r(x + \delta)| - |I_a(x + \delta)|
 
-    Where :class:`R2ETClassifier` widens gaps and flattens the curvature at the data, this trains the bound itself,
-    for all points of the ball at once: what :func:`robustxai.certificates.certify_top_k` proves afterwards.
+    :class:`R2ETClassifier` increases gaps and reduces the curvature at the data. This class trains the bound for all
+    points of the ball, which :func:`robustxai.certificates.certify_top_k` proves afterwards.
 
     Parameters
     ----------
     k : int, default=8
-        Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
+        Size of the top set that is to be stable; clipped with a warning if there are no more features than that.
     threat : ThreatModel, optional
         Perturbations under which the ranking is to be proven; ``ThreatModel(0.25)`` by default, as for `certify_top_k`.
         The box is not used: the ball without it contains the ball with it.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     lambda_certified : float, default=0.1
-        Weight of the mean hinge, which is in mean magnitudes of the attribution. On validation splits of Adult, Bank
+        Weight of the mean hinge, in units of the attribution's mean magnitude. On validation splits of Adult, Bank
         and COMPAS (two each, 100 rows), weights of 0, 0.01, 0.03 and 0.1 proved at least 0.67, 0.95, 0.91 and 0.98 of
         the top 8 at epsilon, with a mean AUC of 0.800, 0.799, 0.799 and 0.799 (Vanilla: 0.793; on Adult alone 0.877
         at each of them and 0.882).
     n_pairs : int or None, default=4
-        k', as in :class:`R2ETClassifier`: each of the k' lowest members against each of the k' highest others; None
-        for k.
+        k', as in :class:`R2ETClassifier`: pairs of each of the k' lowest members of the top set and each of the k'
+        highest other units; None for k.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Scores that are ranked.
     margin : float, default=0.1
-        mu, in mean magnitudes of the attribution: a bound that is just above zero may be lost in the next step.
+        mu, in units of the attribution's mean magnitude: a bound just above zero may be lost in the next step.
     ramp : float, default=0.5
-        Share of the training (after `warm_up_epochs`) in which the radius grows from 0 to epsilon; the other half is
-        for the bound that counts.
+        Share of the training (after `warm_up_epochs`) in which the radius grows from 0 to epsilon; the rest trains the
+        bound at epsilon.
     n_rows : int or None, default=32
-        Rows of each batch that are bounded; None for all. A bound costs some twenty gradients, and a quarter of the
+        Rows of each batch that are bounded; None for all. A bound costs about twenty gradients, and a quarter of the
         rows of a batch of 128 trained as well as all of them on COMPAS.
     n_bounds : int or None, default=500
-        How many steps of the training take the bound, evenly spread, each with the weight of all steps since the last
+        Number of training steps that use the bound, evenly spread, each with the weight of all steps since the last
         one; None for every step. On the splits above a bound in every step proved no more than one in 4, 8 or 16, and
         took five times as long as one in 8.
     warm_up_epochs : int, default=5
-        Epochs of plain cross-entropy before the bound comes in: from random weights it would decide on the ranking
-        before the data do.
+        Epochs of plain cross-entropy before the bound is used, so that the data and not the random weights determine
+        the ranking.
     weight_decay : float, default=1e-4
-        As in :class:`WeightDecayClassifier`. Small weights bend less: with it, at least 0.98 was proven on the splits
-        above, without it 0.95, at a mean AUC of 0.799 and 0.797.
+        As in :class:`WeightDecayClassifier`. Small weights reduce the curvature: with it, at least 0.98 was proven on
+        the splits above, without it 0.95, at a mean AUC of 0.799 and 0.797.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 2: bounds
+        Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 2: bounds
         loosen with the curvature of the activation, beta / 4 (on the splits above betas of 3 and 4 proved less, at the
-        same AUC). Anything that `certify_top_k` can read can be trained, and explained by the explainers that it knows.
+        same AUC). All networks and explainers that `certify_top_k` supports can be used.
 
     See Also
     --------
@@ -157,23 +157,23 @@ class CertifiedR2ETClassifier(BaseExplainableClassifier):
 
 @dataclass
 class _Spread:
-    """A penalty that is taken `n` times in a training, evenly spread, and weighs as much as in every step."""
+    """A penalty that is used `n` times in a training, evenly spread, with the same total weight as in every step."""
 
     n: int
     penalty: CertifiedGap
-    #: Part of the training in which it was taken last, and the steps since then.
+    #: Part of the training in which the penalty was last used, and the number of steps since then.
     last: int = field(default=-1, repr=False)
     steps: int = field(default=0, repr=False)
-    #: How many steps it stands for in this one.
+    #: Number of steps that the penalty of the present step represents; 0 leaves it out.
     due: int = field(default=0, repr=False)
 
     @property
     def n_rows(self) -> int | None:
-        """How many samples of a batch are bounded."""
+        """Number of samples of a batch that are bounded."""
         return self.penalty.n_rows
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
-        if batch.first == 0:  # other parts of the batch do as the first one
+        if batch.first == 0:  # the parts of a batch share one decision
             self._begin_step(batch.progress)
         return self.due * self.penalty(batch) if self.due else batch.x.new_zeros(1)
 
@@ -186,9 +186,9 @@ class _Spread:
             self.due, self.steps, self.last = self.steps, 0, number
 
     def state_dict(self) -> dict[str, int]:
-        """What a training that goes on in another process has to know."""
+        """Return the state that a checkpoint keeps."""
         return {"last": self.last, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there."""
+        """Restore the state of a checkpoint."""
         self.last, self.steps = state["last"], state["steps"]

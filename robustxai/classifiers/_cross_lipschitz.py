@@ -16,7 +16,7 @@ __all__ = ["CrossLipschitzClassifier"]
 
 
 class CrossLipschitzClassifier(BaseExplainableClassifier):
-    r"""Cross-entropy minus the distance, to first order, at which the first pair of ranks changes places.
+    r"""Cross-entropy minus the first-order distance at which the first pair of units exchanges its ranks.
 
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)] - \lambda\, \mathbb{E}\Bigl[\min_{(i,j)}
         \min\Bigl(\frac{h(x, i, j)}{\|\nabla_x h(x, i, j)\|_2},\; R\Bigr)\Bigr]
@@ -24,25 +24,25 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
     Parameters
     ----------
     k : int, default=8
-        Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
+        Size of the top set that is to be stable; clipped with a warning if there are no more features than that.
     lambda_ratio : float, default=0.1
-        Weight of the mean ratio. It is a length of at most epsilon, so that the term is worth at most a twentieth of
-        a nat of cross-entropy.
+        Weight of the mean ratio, a length of at most epsilon. The default term is at most a twentieth of a nat of
+        cross-entropy.
     n_pairs : int or None, default=4
         Pairs at the boundary, as in :class:`R2ETClassifier`; None for k.
     reduction : {"min", "mean"}, default="min"
-        Over the pairs; see :class:`robustxai.penalties.CrossLipschitz`.
+        Reduction over the pairs; see :class:`robustxai.penalties.CrossLipschitz`.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Scores that are ranked.
     threat : ThreatModel, optional
         Unit and cap R of the distance, as in :class:`robustxai.penalties.CrossLipschitz`: pairs that are farther than
         its epsilon have no gradient. ``ThreatModel()`` (l2, epsilon 0.5) by default.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5: a
-        ReLU network has no second derivative to act on. The R2ET paper could only retrain with this loss (`init`);
-        the cap R, which its version lacks, is what makes it train from scratch.
+        Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5: the second
+        derivative of a ReLU network is zero almost everywhere. The R2ET paper uses this loss only for retraining
+        (`init`); the cap R, which its version does not have, makes training from scratch possible.
 
     References
     ----------

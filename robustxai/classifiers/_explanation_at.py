@@ -20,33 +20,33 @@ __all__ = ["ExplanationATClassifier"]
 
 
 class ExplanationATClassifier(BaseExplainableClassifier):
-    r"""Cross-entropy where the explanation is worst: the "fast" AT of the R2ET paper.
+    r"""Cross-entropy at the input of a ball with the worst explanation: the "fast" AT of the R2ET paper.
 
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x + \delta^*), y)], \qquad
         \delta^* \approx \arg\max_{\|\delta\|_2 \le \epsilon}
         - \frac{\sum_{i \le k < j} s_i(x + \delta) - s_j(x + \delta)}{\tfrac{1}{n} \sum_l |s_l(x + \delta)|}
 
-    with s the scores of the n ranked units, in the order that they have at x. The paper's
-    :math:`-\sum_{i \le k < j} h(x + \delta, i, j)` has no denominator, and is raised as well by shrinking the whole
-    gradient, which is where the classifier is confident and the cross-entropy has nothing to teach. Scores over their
-    mean can be moved by turning the explanation alone; see :class:`robustxai.training.GapAdversary`.
+    with s the scores of the n ranked units, in their order at x. The paper's
+    :math:`-\sum_{i \le k < j} h(x + \delta, i, j)` has no denominator and also increases where the whole gradient is
+    small, which is where the classifier is confident and the cross-entropy is flat. Scores divided by their mean change
+    only with the direction of the explanation; see :class:`robustxai.training.GapAdversary`.
 
     Parameters
     ----------
     k : int, default=8
-        Size of the top set that is attacked; clipped with a warning when there are not more features than that.
+        Size of the top set that is attacked; clipped with a warning if there are no more features than that.
     threat : ThreatModel, optional
         Perturbations of training inputs; ``ThreatModel()`` (l2, epsilon 0.5) by default. An epsilon of 0 is plain
         training.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     max_iter : int, default=1
-        Steps of the ascent; one is "fast".
+        Number of ascent steps; one is "fast".
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Scores that are ranked.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5: of a
-        ReLU network the explanation has no slope to follow.
+        Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5: the
+        explanation of a ReLU network has a zero derivative almost everywhere.
 
     References
     ----------

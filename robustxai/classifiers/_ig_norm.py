@@ -19,7 +19,7 @@ _DEFAULT = ThreatModel(0.01, "inf")
 
 
 class IGNormClassifier(BaseExplainableClassifier):
-    r"""Cross-entropy plus the size of its integrated gradients to the worst input nearby (IG-NORM, IG-SUM-NORM).
+    r"""Cross-entropy plus the norm of its integrated gradients to the worst-case input (IG-NORM, IG-SUM-NORM).
 
     .. math::
         \min_w \; \mathbb{E}\,\bigl[\mathrm{CE}(z(x), y) + \lambda\, s\bigl(\mathrm{IG}^\ell(x, x^*)\bigr)\bigr], \qquad
@@ -46,20 +46,20 @@ class IGNormClassifier(BaseExplainableClassifier):
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.01 and "inf" for what is not given.
     n_points : int, default=10
-        m, the points of the path in the penalty. Published is 50, for images; on COMPAS and Adult 10 points gave the
-        norm that 500 give within 0.1 % at a radius of 0.01, and within 5 % at 0.1.
+        m, the number of points on the path in the penalty. The paper uses 50, for images; on COMPAS and Adult the norm
+        with 10 points differed from that with 500 by at most 0.1 % at a radius of 0.01, and by at most 5 % at 0.1.
     n_attack_points : int, default=2
-        m in the ascent: a fifth, as published.
+        m in the ascent: a fifth of `n_points`, as published.
     max_iter : int, default=7
-        Steps of the ascent, from a random start; as many as :class:`AdversarialTrainingClassifier` takes. On both
-        tables they reached at least 99.9 % of the norm that 100 steps with 10 points reach, at either radius. The
-        published 20, with 50 and 10 points, took more than ten times as long on COMPAS for the same AUC and P@8.
+        Number of ascent steps from a random start, as in :class:`AdversarialTrainingClassifier`. On both tables they
+        reached at least 99.9 % of the norm after 100 steps with 10 points, at either radius. The published 20, with 50
+        and 10 points, took more than ten times as long on COMPAS for the same AUC and P@8.
     step_size : float, optional
         Length of a step; by default ``min(2.5 / max_iter, 1) * epsilon``.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as for
-        :class:`ExplanationATClassifier`: the ascent follows second derivatives, and a ReLU network has none but those
-        of the cross-entropy itself.
+        Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as in
+        :class:`ExplanationATClassifier`: the ascent uses second derivatives, and those of a ReLU network come from the
+        cross-entropy alone.
 
     Raises
     ------

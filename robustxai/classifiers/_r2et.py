@@ -32,50 +32,50 @@ class R2ETClassifier(BaseExplainableClassifier):
         \;-\; \lambda_\text{gap}\, \mathbb{E}\Bigl[\tfrac{1}{|P|} \sum_{(i,j) \in P} h(x, i, j)\Bigr]
         \;+\; \lambda_\text{hessian}\, \mathbb{E}\,\|H(x)\|
 
-    Wide gaps and a flat Hessian together keep the ranking where it is (the paper's Prop. 3.4).
+    Large gaps and a small Hessian together make the ranking stable (the paper's Prop. 3.4).
 
     Parameters
     ----------
     k : int, default=8
-        Size of the top set that is to stay put; clipped with a warning when there are not more features than that.
+        Size of the top set that is to be stable; clipped with a warning if there are no more features than that.
     lambda_gap : float, default=0.001
         Weight of the mean gap.
     lambda_hessian : float, default=0.015
         Weight of the mean Hessian norm; 0 is the paper's R2ET\\H.
     pairs : {"all", "minimal", "anchor"}, default="minimal"
-        Which pairs (i in top-k, j outside) count; "minimal" is R2ET-mm, "all" the sum of Eq. 6. The sum over all pairs
-        is satisfied by the largest features alone, while it is the pairs at the boundary that flip. See
+        Pairs (i in top-k, j outside) of the penalty; "minimal" is R2ET-mm, "all" the sum of Eq. 6. The largest features
+        dominate the sum over all pairs, while the pairs at the boundary change their order first. See
         :class:`robustxai.penalties.RankingGap`.
     n_pairs : int or None, default=4
         k' of the minimal and anchored forms, at most k; None for k, as in the paper.
     gap : {"normalized", "linear", "exponential", "hinge", "distance"}, default="normalized"
-        "linear" is Eq. 6 as printed, which a network can satisfy by growing its gradient. "exponential" and "hinge"
+        "linear" is Eq. 6 as printed, which a network can minimize by increasing its gradient. "exponential" and "hinge"
         replace minus the gap h by exp(-h) and max(0, margin - h), on normalized scores; see the penalty's page.
-        "distance" measures a gap by how far away, to first order, it closes, :math:`h / \\|\\nabla h\\|_2`, takes the
-        least over the minimal pairs, and has no gradient for pairs that are farther than the epsilon of `threat`
-        (:class:`robustxai.penalties.CrossLipschitz`, the loss that the paper takes over from Hein and Andriushchenko
-        for retraining). It wants ``warm_up_epochs`` or `init`, a weight of about 0.1 and no Hessian norm beside it.
+        "distance" is the first-order distance at which the gap is zero, :math:`h / \\|\\nabla h\\|_2`, the least over
+        the minimal pairs and without gradient for pairs that are farther than the epsilon of `threat`
+        (:class:`robustxai.penalties.CrossLipschitz`, the loss of Hein and Andriushchenko, which the paper uses for
+        retraining). Use it with ``warm_up_epochs`` or `init`, a weight of about 0.1 and ``lambda_hessian=0``.
     margin : float, default=1.0
-        Of the hinge: one mean magnitude of the attribution.
+        Margin of "hinge", in units of the attribution's mean magnitude.
     threat : ThreatModel, optional
-        For "distance": the perturbations that the ranking is to survive; ``ThreatModel()`` (l2, epsilon 0.5) by
-        default. See :class:`robustxai.penalties.CrossLipschitz`.
+        For "distance": the perturbations under which the ranking is to be stable; ``ThreatModel()`` (l2, epsilon 0.5)
+        by default. See :class:`robustxai.penalties.CrossLipschitz`.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Scores that are ranked.
     hessian : {"relative", "estimated", "exact", "spectral"}, default="relative"
         "estimated" is the paper's finite difference along the sign of the gradient
-        (:class:`robustxai.penalties.EstimatedHessian`), which can be lowered by flattening the classifier; "relative"
-        takes the length of the attribution out of it (:class:`robustxai.penalties.RelativeHessian`). "exact" is the
-        Frobenius norm of the Hessian (:class:`robustxai.penalties.ExactHessian`), at a product per feature. "spectral"
-        is its largest singular value, the norm :math:`\\|H\\|_2` of Eq. 6, at some ten products one after the other.
+        (:class:`robustxai.penalties.EstimatedHessian`), which a network can reduce by flattening the classifier;
+        "relative" divides it by the attribution's length (:class:`robustxai.penalties.RelativeHessian`). "exact" is the
+        Frobenius norm of the Hessian (:class:`robustxai.penalties.ExactHessian`), at one product per feature.
+        "spectral" is its largest singular value, the norm :math:`\\|H\\|_2` of Eq. 6, at about ten sequential products.
     kappa : float, optional
-        Step of the Hessian estimate; 0.3 for "relative" and 0.01 for "estimated" by default. "exact" and
-        "spectral" have none.
+        Step of the finite difference; 0.3 for "relative" and 0.01 for "estimated" by default. "exact" and "spectral"
+        use none.
     **params
-        The common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 3: sharp
-        enough to keep what it knows beyond a linear model, smooth enough for the penalties to reach the rest.
+        Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 3: sharp
+        enough for nonlinear boundaries, and smooth enough for the penalties to be effective.
 
     References
     ----------
@@ -148,11 +148,12 @@ class R2ETClassifier(BaseExplainableClassifier):
         super().check_params()
         if self.hessian in ("exact", "spectral") and self.kappa is not None:
             raise ValueError(
-                f"kappa={self.kappa!r} is the step of a difference, and hessian={self.hessian!r} takes none."
+                f"kappa={self.kappa!r} is the step of a finite difference; hessian={self.hessian!r} does not use it. "
+                "Leave kappa out, or use hessian='relative' or 'estimated'."
             )
         if self.gap == "distance" and self.pairs != "minimal":
             raise ValueError(
-                f"gap='distance' is about the pairs at the boundary: use pairs='minimal', not {self.pairs!r}."
+                f"gap='distance' is defined for the pairs at the boundary: use pairs='minimal', not {self.pairs!r}."
             )
 
     def terms(self, n_units: int) -> list[Term]:
