@@ -92,7 +92,7 @@ DATA = {
 #: What the library makes and hands out; nobody makes one by hand.
 RECORDS = {
     *("AttackResult", "FlipCorrelation", "HeldOut", "Member", "PairFold", "Pairs", "PerturbationSet", "Reference"),
-    *("ScaledAttribution", "Schedule", "SmoothedCertificate", "Term", "TopKCertificate"),
+    *("ScaledAttribution", "Schedule", "Search", "SmoothedCertificate", "Term", "TopKCertificate"),
 }
 #: Methods that take more than data and tensors are looked at in these folders: elsewhere they are skorch's hooks, or
 #: work on the batch of a training.
@@ -107,6 +107,7 @@ METHODS_LEFT_OUT = {
     "flip_cells",
     "retraining_cells",
     "terms",
+    *("objective", "propose", "learn", "scalarize", "slope", "plan", "selection", "check_target"),
 }
 
 

@@ -264,8 +264,8 @@ SCRIPT = textwrap.dedent(
     class Mine(ERAttack):
         kinds = frozenset({"x", "y", "z"})
 
-        def _objective(self, attribution, reference):
-            return len(WORDS) * super()._objective(attribution, reference)
+        def objective(self, attribution, reference):
+            return len(WORDS) * super().objective(attribution, reference)
 
     ATTACKS["mine"] = lambda k, threat, max_iter, seed: Mine(k=k, threat=threat, random_state=seed)
     print(fingerprint(Mine(), AutoExplanationAttack(), R2ETClassifier(), {"p", "q", "r"}, lambda x: x in {"s", "t"}))

@@ -20,18 +20,6 @@ OPEN: set[str] = {
     "classifiers/_base.py imports robustxai.nets._copy.copy_with_modules",
     "classifiers/_base.py imports robustxai.training._module_check.check_module",
     "classifiers/_retrain.py imports robustxai.nets._copy.copy_with_modules",
-    "inspection/_saliency.py imports robustxai.attacks._retarget.OPTIONAL_ATTACK",
-    "inspection/_saliency.py imports robustxai.attacks._retarget.retarget",
-    "inspection/_stability_curve.py imports robustxai.attacks._result.warn_of_rise",
-    "inspection/_stability_curve.py imports robustxai.attacks._retarget.OPTIONAL_ATTACK",
-    "inspection/_stability_curve.py imports robustxai.attacks._retarget.retarget",
-    "inspection/_thickness.py imports robustxai.attacks._retarget.OPTIONAL_ATTACK",
-    "inspection/_thickness.py imports robustxai.attacks._retarget.retarget",
-    "model_selection/_scorers.py imports robustxai.attacks._result.warn_of_rise",
-    "model_selection/_scorers.py imports robustxai.attacks._result.warn_of_sameness",
-    "model_selection/_scorers.py imports robustxai.attacks._retarget.ATTACK",
-    "model_selection/_scorers.py imports robustxai.attacks._retarget.retarget",
-    "model_selection/_scorers.py imports robustxai.attacks._together.run_together",
 }
 
 

@@ -16,9 +16,15 @@ from robustxai.attacks._pgd import PGD
 from robustxai.attacks._promotion import PromotionAttack
 from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._result import AttackResult, strongest
-from robustxai.attacks._search import Reference
+from robustxai.attacks._result import warn_of_rise as warn_of_rise
+from robustxai.attacks._result import warn_of_sameness as warn_of_sameness
+from robustxai.attacks._retarget import ATTACK as ATTACK
+from robustxai.attacks._retarget import OPTIONAL_ATTACK as OPTIONAL_ATTACK
+from robustxai.attacks._retarget import retarget as retarget
+from robustxai.attacks._search import Reference, Search
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
 from robustxai.attacks._targeted import TargetedManipulation
+from robustxai.attacks._together import run_together as run_together
 from robustxai.attacks._top_k import TopKManipulation
 
 __all__ = [
@@ -38,6 +44,7 @@ __all__ = [
     "PromotionAttack",
     "RandomAttack",
     "Reference",
+    "Search",
     "SoftOverlapAttack",
     "TargetedManipulation",
     "TopKManipulation",

@@ -41,10 +41,10 @@ __all__ = ["BaseAttack"]
 class BaseAttack(AttackTransformer):
     r"""Base of the attacks on explanations: a scikit-learn transformer that maps inputs to perturbed inputs.
 
-    A subclass says which perturbation comes next (`_propose`); this class checks the input, evaluates every proposal on
+    A subclass says which perturbation comes next (`propose`); this class checks the input, evaluates every proposal on
     the classifier itself, and keeps for each row the proposal with the lowest P@k (ties: the higher objective) among
     those that leave the prediction as it was. The clean input counts as the first proposal, so that an attack is never
-    worse than none. An attack with another goal than P@k (`_selection`) is judged by its objective alone.
+    worse than none. An attack with another goal than P@k (`selection`) is judged by its objective alone.
 
     Parameters
     ----------
@@ -103,14 +103,14 @@ class BaseAttack(AttackTransformer):
 
     # ---------------------------------------------------------------- hooks
 
-    #: Whether `_learn` differentiates the explanation of the latest iterate.
-    _needs_graph = False
+    #: Whether `learn` differentiates the explanation of the latest iterate.
+    needs_graph = False
 
-    def _propose(self, search: Search, iteration: int) -> Tensor:
+    def propose(self, search: Search, iteration: int) -> Tensor:
         """The next perturbation of every row, shape (n, *features), before projection."""
         raise NotImplementedError
 
-    def _selection(self) -> str:
+    def selection(self) -> str:
         """Which of the iterates that keep the prediction a row keeps.
 
         "overlap": that of the lowest P@k (ties: the higher objective), which ends the search of a row whose top-k set
@@ -118,13 +118,13 @@ class BaseAttack(AttackTransformer):
         """
         return "overlap"
 
-    def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
+    def learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
         """Take what the next proposal needs from the latest iterate, `points` with the objective reached there.
 
         Called first with iteration 0 at the clean input. May mark rows as stuck.
         """
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         """What the attacker maximizes, shape (n,); also decides between iterates of equal P@k.
 
         `attribution`, of shape (n, *features), is in the units of each row's clean one (``reference.log_scale``).
@@ -266,7 +266,7 @@ class BaseAttack(AttackTransformer):
     ) -> tuple[Tensor, Trace]:
         """Best perturbation of every row of one chunk, and what happened on the way."""
         explainer = lenient(self._target_estimator.explainer_)
-        graph = self._needs_graph and surrogate is None
+        graph = self.needs_graph and surrogate is None
         points, found, logits = observe(module, explainer, x, target, graph)
         reference = Reference.of(found, self.k_, self.ranking)
         yes = torch.ones(len(x), dtype=torch.bool, device=x.device)
@@ -277,28 +277,28 @@ class BaseAttack(AttackTransformer):
             delta=torch.zeros_like(x), logits=logits, kept=yes, overlap=reference.top.sum(dim=1), stuck=~yes,
             probability=target_probability(logits, target), max_change=self.max_probability_change,
         )  # fmt: skip
-        selection = self._selection()
-        objective = self._objective(found.relative_to(reference.log_scale), reference)
+        selection = self.selection()
+        objective = self.objective(found.relative_to(reference.log_scale), reference)
         # P@k decides first, and moving is better than standing still; where the objective decides, it has to be beaten
         beaten = objective.detach() if selection == "objective" else torch.full_like(objective.detach(), -torch.inf)
         best, best_delta = Best.start(x, self.k_, beaten, trace), torch.zeros_like(x)
-        self._learn(search, 0, points, objective)
+        self.learn(search, 0, points, objective)
 
         for iteration in range(1, self.max_iter + 1):
-            search.delta = space.project(self._propose(search, iteration), search.x)
+            search.delta = space.project(self.propose(search, iteration), search.x)
             points, found, logits = observe(search.module, explainer, search.x + search.delta, search.target, graph)
             search.logits, search.kept = logits, search.keeps_prediction(logits)
             if isinstance(explainer, Lenient):
                 search.kept &= ~explainer.failed
                 trace.unexplained[search.index] += explainer.failed
-            objective = self._objective(found.relative_to(search.reference.log_scale), search.reference)
+            objective = self.objective(found.relative_to(search.reference.log_scale), search.reference)
             overlap = search.reference.overlap(search.reference.rank(found.direction.detach()))
             search.overlap = overlap
             best.update(search, iteration, overlap, objective.detach(), selection)
 
             if iteration == self.max_iter:
                 break
-            self._learn(search, iteration, points, objective)
+            self.learn(search, iteration, points, objective)
             done = search.stuck
             if selection == "overlap":
                 done = done | (best.overlap == 0)

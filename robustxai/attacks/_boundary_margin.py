@@ -41,7 +41,7 @@ class BoundaryMarginAttack(GradientAttack):
         super().__init__(estimator, **params)
         self.n_boundary = n_boundary
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         scores = reference.rank(attribution)
         q = min(self.n_boundary, reference.k, scores.shape[1] - reference.k)
         inside, outside = scores.gather(1, reference.inside), scores.gather(1, reference.outside)

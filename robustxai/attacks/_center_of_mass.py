@@ -39,7 +39,7 @@ class CenterOfMassAttack(GradientAttack):
     Ghorbani et al., *Interpretation of neural networks is fragile*, 2019 ("mass-center attack").
     """
 
-    _goal = "objective"
+    goal = "objective"
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """As in :class:`BaseAttack`; a ValueError for tables."""
@@ -53,7 +53,7 @@ class CenterOfMassAttack(GradientAttack):
                 )
             return super().fit(X, y)
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         return (center_of_mass(attribution) - center_of_mass(reference.attribution)).square().sum(dim=1)
 
 

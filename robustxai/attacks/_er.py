@@ -44,5 +44,5 @@ class ERAttack(GradientAttack):
     True
     """
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         return -reference.mean_gap(reference.rank(attribution))

@@ -49,5 +49,5 @@ class FGSM(PredictionAttack):
     True
     """
 
-    def _plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
+    def plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
         return 1, space.epsilon, None

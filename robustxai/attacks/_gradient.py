@@ -70,15 +70,15 @@ class GradientAttack(BaseAttack):
     """
 
     #: Whether the slope comes from a derivative of the explanation.
-    _needs_graph = True
+    needs_graph = True
     _BETA_RANGE = (5.0, 50.0)
     #: Iterations in each of two opposite directions, where there are two: at most so many, and half of all iterations.
     _TRIAL = 5
 
-    #: What is best, "overlap" or "objective", as in `_selection`.
-    _goal = "overlap"
+    #: What is best, "overlap" or "objective", as in `selection`.
+    goal = "overlap"
     #: Whether a step that changes the prediction is taken back; if not, the walk goes on from there.
-    _takes_back = True
+    backtracks = True
 
     _constraints = {
         "step_size": optional(POSITIVE),
@@ -103,19 +103,19 @@ class GradientAttack(BaseAttack):
         self.random_start = random_start
         self.keep = keep
 
-    def _selection(self) -> str:
-        return "last" if self.keep == "last" else self._goal
+    def selection(self) -> str:
+        return "last" if self.keep == "last" else self.goal
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         """What the attacker maximizes, shape (n,), differentiable in `attribution` of shape (n, *features)."""
         raise NotImplementedError
 
     def check_target(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
         differentiated = module if surrogate is None else surrogate
-        if self._needs_graph and lacks_derivative(differentiated, self._target_estimator.explainer_, x, target):
+        if self.needs_graph and lacks_derivative(differentiated, self._target_estimator.explainer_, x, target):
             warnings.warn(f"This P@k is probably not what it seems: {NO_DERIVATIVE}", EvaluationWarning, stacklevel=4)
 
-    def _scalarize(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
+    def scalarize(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
         """What the gradient is taken of, shape (n,): the objective, or its sum with a term of the logits.
 
         `objective` and `logits` are those of the latest iterate, on the surrogate where there is one; ``search.logits``
@@ -124,7 +124,7 @@ class GradientAttack(BaseAttack):
         return objective
 
     @stackable
-    def _propose(self, search: Search, iteration: int) -> Tensor:
+    def propose(self, search: Search, iteration: int) -> Tensor:
         state = search.extra
         length = self._step_length(iteration, search.max_iter, search.space.epsilon)
         trial = self._n_trial(search.max_iter)
@@ -136,9 +136,9 @@ class GradientAttack(BaseAttack):
         step = search.space.ascent(state["velocity"])
         return state["anchor"] + _per_row(lengths, step) * step
 
-    def _learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
+    def learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
         state, space = search.extra, search.space
-        gradient = space.normalize(self._slope(search, iteration, points, objective))
+        gradient = space.normalize(self.slope(search, iteration, points, objective))
         still = gradient.flatten(start_dim=1).abs().sum(dim=1) == 0
         if iteration == 0:
             state["anchor"] = search.delta
@@ -150,7 +150,7 @@ class GradientAttack(BaseAttack):
             state["rate"] = torch.ones_like(objective.detach())
             return
         anchor, velocity = search.delta, self.momentum * state["velocity"] + gradient
-        if self._takes_back:
+        if self.backtracks:
             refused = (~search.kept).nonzero().squeeze(1)
             if len(refused):  # few, mostly: by row that is cheaper than to choose entry by entry
                 anchor = anchor.index_copy(0, refused, state["anchor"].index_select(0, refused))
@@ -172,7 +172,7 @@ class GradientAttack(BaseAttack):
 
     def _stationary_start(self, search: Search, draw: Tensor) -> Tensor:
         """J^T I(x), or `draw` where that is zero or unknown; shape (n, *features)."""
-        if not self._needs_graph:
+        if not self.needs_graph:
             return draw
         module = search.module if search.surrogate is None else search.surrogate
         points, found, _ = observe(module, search.explainer, search.x, search.target, graph=True)
@@ -184,7 +184,7 @@ class GradientAttack(BaseAttack):
     def _turn(self, search: Search, objective: Tensor, back: bool) -> None:
         """Send the rows that walk two ways back to x and the other way, or then to the better one of both ends."""
         state = search.extra
-        lowest = search.overlap.to(objective) if self._goal == "overlap" else torch.zeros_like(objective)
+        lowest = search.overlap.to(objective) if self.goal == "overlap" else torch.zeros_like(objective)
         end = {"kept": search.kept, "overlap": lowest, "objective": objective}
         end |= {name: state[name] for name in ("anchor", "velocity", "rate")}
         if back:
@@ -201,12 +201,12 @@ class GradientAttack(BaseAttack):
         for name in ("anchor", "velocity", "rate"):
             state[name] = torch.where(_per_row(chosen, state[name]), other[name], state[name])
 
-    def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
-        """Gradient of what `_scalarize` makes of the objective at the latest iterate, shaped like x."""
+    def slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
+        """Gradient of what `scalarize` makes of the objective at the latest iterate, shaped like x."""
         logits = search.logits
         if search.surrogate is not None:
             points, objective, logits = self._on_surrogate(search.surrogate, search, iteration)
-        return input_gradient(self._scalarize(search, objective, logits), points)
+        return input_gradient(self.scalarize(search, objective, logits), points)
 
     def _step_length(self, iteration: int, max_iter: int, epsilon: float) -> float:
         if self.step_size is not None:
@@ -219,7 +219,7 @@ class GradientAttack(BaseAttack):
         set_beta(surrogate, low * (high / low) ** (iteration / max(search.max_iter - 1, 1)))
         points, found, logits = observe(surrogate, search.explainer, search.x + search.delta, search.target, graph=True)
         attribution = found.relative_to(search.reference.log_scale)
-        return points, self._objective(attribution, search.reference), logits
+        return points, self.objective(attribution, search.reference), logits
 
 
 def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target: Tensor) -> bool:

@@ -29,7 +29,7 @@ class MSEAttack(GradientAttack):
     Dombrowski et al., *Explanations can be manipulated and geometry is to blame*, 2019; Chen et al., 2023, Section 4.2.
     """
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         axes = tuple(range(1, attribution.ndim))
         scale = reference.attribution.abs().amax(dim=axes, keepdim=True)
         scale = scale.clamp_min(torch.finfo(scale.dtype).tiny)

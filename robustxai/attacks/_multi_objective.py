@@ -61,7 +61,7 @@ class MultiObjectiveAttack(GradientAttack):
     Chen et al., *Training for stable explanation for free*, 2024, and its published code.
     """
 
-    _takes_back = False
+    backtracks = False
 
     _constraints = {"weighting": Choice(("lagrangian", "descent_ascent", "hedge")), "kappa": NOT_NEGATIVE}
 
@@ -77,14 +77,14 @@ class MultiObjectiveAttack(GradientAttack):
         self.weighting = weighting
         self.kappa = kappa
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         clean = reference.mean_gap(reference.scores)
         # where all units tie there is no gap to take a share of, only what rounding leaves of it
         noise = 4 * torch.finfo(clean.dtype).eps * reference.scores.abs().amax(dim=1)
         scale = torch.where(clean > noise.clamp_min(torch.finfo(clean.dtype).tiny), clean, 1.0)
         return -reference.mean_gap(reference.rank(attribution)) / scale
 
-    def _scalarize(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
+    def scalarize(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
         state = search.extra
         if self.weighting == "lagrangian":
             multiplier = state.setdefault("multiplier", torch.ones_like(objective.detach()))

@@ -41,7 +41,7 @@ class NESAttack(BoundaryMarginAttack):
     Ilyas, Engstrom, Athalye and Lin, *Black-box adversarial attacks with limited queries and information*, 2018.
     """
 
-    _needs_graph = False
+    needs_graph = False
 
     _constraints = {"n_draws": Number(2, integer=True), "smoothing": POSITIVE}
 
@@ -52,7 +52,7 @@ class NESAttack(BoundaryMarginAttack):
         self.n_draws = n_draws
         self.smoothing = smoothing
 
-    def _slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
+    def slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
         length = self.smoothing * search.space.epsilon
         total = torch.zeros_like(search.delta)
         for _ in range(self.n_draws // 2):
@@ -62,7 +62,7 @@ class NESAttack(BoundaryMarginAttack):
                 probe = search.x + search.delta + side * length * direction
                 _, found, _ = observe(search.module, search.explainer, probe, search.target, graph=False)
                 attribution = found.relative_to(search.reference.log_scale)
-                value = self._objective(attribution.detach(), search.reference)
+                value = self.objective(attribution.detach(), search.reference)
                 pair += side * value.reshape(-1, *(1,) * (total.ndim - 1)) * direction
                 if isinstance(search.explainer, Lenient):
                     said &= ~search.explainer.failed

@@ -64,7 +64,7 @@ class PGD(PredictionAttack):
         self.random_start = random_start
         self.random_state = random_state
 
-    def _plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
+    def plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
         step_size = self.step_size if self.step_size is not None else 2.5 * space.epsilon / self.max_iter
         if not self.random_start:
             return self.max_iter, step_size, None

@@ -26,13 +26,13 @@ class PredictionAttack(AttackTransformer):
     The log-odds m stand for it, which is ``softplus(-m)``: the same direction, and only the direction of a gradient
     makes a step. The gradient of the cross-entropy itself rounds to 0 where the target estimator is confident.
 
-    A subclass says how many steps of which length there are, and where they start (`_plan`). The last point is
+    A subclass says how many steps of which length there are, and where they start (`plan`). The last point is
     returned, whatever is predicted there.
     """
 
     _needs = ("encode_target", "module_", "device_", "gradient")
 
-    def _plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
+    def plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
         """Number of steps, length of a step in the norm of `space`, and the offset (1, *features) to start from."""
         raise NotImplementedError
 
@@ -53,7 +53,7 @@ class PredictionAttack(AttackTransformer):
         threat, space = self._bind(X)
         if threat.epsilon == 0:
             return X.copy()
-        max_iter, step_size, start = self._plan(space)
+        max_iter, step_size, start = self.plan(space)
         target, rows = self._predicted(X, y), self._tensor(X)
         module = channels_last(self._frozen_module(), rows)
         deltas = []

@@ -37,7 +37,7 @@ class PromotionAttack(GradientAttack):
         super().__init__(estimator, **params)
         self.rank = rank
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         scores = reference.rank(attribution)
         rank = min(self.rank, scores.shape[1] - reference.k)
         # a single unit has no outsiders: rank 0, and the sum over none of them

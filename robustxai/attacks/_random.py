@@ -24,5 +24,5 @@ class RandomAttack(BaseAttack):
     """
 
     @stackable
-    def _propose(self, search: Search, iteration: int) -> Tensor:
+    def propose(self, search: Search, iteration: int) -> Tensor:
         return (search.space.epsilon * search.space.random_direction(search.generator)).expand_as(search.x)

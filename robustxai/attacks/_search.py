@@ -151,13 +151,13 @@ class Search:
     target: Tensor
     reference: Reference
     delta: Tensor  # the latest iterate
-    logits: Tensor  # of the network itself there, with a graph where `_needs_graph` asks for one
+    logits: Tensor  # of the network itself there, with a graph where `needs_graph` asks for one
     kept: Tensor  # whether it keeps the prediction
     overlap: Tensor  # how many of the top-k set are still in there
     stuck: Tensor  # whether the row cannot get any further
     probability: Tensor  # of the explained class at x
     max_change: float | None = None  # how much that may change
-    extra: dict[str, Tensor] = field(default_factory=dict)  # what `_learn` remembers for `_propose`
+    extra: dict[str, Tensor] = field(default_factory=dict)  # what `learn` remembers for `propose`
 
     def keeps_prediction(self, logits: Tensor) -> Tensor:
         """Whether `logits` of the rows name their class, with a probability within the limit; shape (n,)."""
@@ -199,7 +199,7 @@ class Best:
         return cls(torch.zeros_like(x), overlap, objective, first_flip, last_gain, torch.zeros_like(trace.rejected))
 
     def update(self, search: Search, iteration: int, overlap: Tensor, objective: Tensor, selection: str) -> None:
-        """Take the latest iterate where it is better, as `BaseAttack._selection` says."""
+        """Take the latest iterate where it is better, as `BaseAttack.selection` says."""
         kept = search.kept
         gain = kept & (overlap < self.overlap)
         if selection == "last":

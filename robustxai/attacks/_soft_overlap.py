@@ -25,7 +25,7 @@ class SoftOverlapAttack(GradientAttack):
         As in :class:`GradientAttack`.
     """
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         scores = reference.rank(attribution)
         tiny = torch.finfo(scores.dtype).tiny
         scores = scores / scores.abs().mean(dim=1, keepdim=True).clamp_min(tiny)

@@ -65,7 +65,7 @@ class TargetedManipulation(GradientAttack):
     (50,)
     """
 
-    _goal = "objective"
+    goal = "objective"
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class TargetedManipulation(GradientAttack):
         lowest = top_k_indices(-clean, k)
         return torch.zeros_like(clean, dtype=torch.bool).scatter_(1, lowest, True)
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         return (reference.relative(attribution) * self._targets(reference.scores, reference.k)).sum(dim=1)
 
 

@@ -49,7 +49,7 @@ def run_together(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> l
     NotImplementedError
         The estimators or the attack must be run one by one; the message gives the reason.
     """
-    if not all(declares(getattr(type(attack), name, None), "stackable") for name in ("_search", "_propose")):
+    if not all(declares(getattr(type(attack), name, None), "stackable") for name in ("_search", "propose")):
         raise NotImplementedError(f"{type(attack).__name__} has a search that cannot be run on a stack")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
         raise NotImplementedError("an attack draws other numbers for every estimator unless random_state is a number")

@@ -29,5 +29,5 @@ class TopKManipulation(GradientAttack):
     of Ghorbani et al., *Interpretation of neural networks is fragile*, 2019.
     """
 
-    def _objective(self, attribution: Tensor, reference: Reference) -> Tensor:
+    def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         return -(reference.relative(attribution) * reference.top).sum(dim=1)

@@ -13,8 +13,7 @@ from robustxai._arguments import COUNT, Each, Instance, Number, Rows, checked, o
 from robustxai._frames import aligned, column_names, like, take
 from robustxai._models import EXPLANATIONS, named_rows, resolve_model, unwrap
 from robustxai._plotting import AXES, fit_text, pyplot
-from robustxai.attacks import AttackResult, ERAttack
-from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
+from robustxai.attacks import OPTIONAL_ATTACK, AttackResult, ERAttack, retarget
 from robustxai.inspection._check import ESTIMATORS, NAMES
 from robustxai.inspection._raw import inside_the_data, raw_values
 from robustxai.inspection._saliency_maps import (

@@ -29,9 +29,7 @@ from robustxai._arguments import (
 from robustxai._doubts import of_one_evaluation
 from robustxai._frames import in_numbers, take
 from robustxai._plotting import AX, fit_text, legend_beside, pyplot
-from robustxai.attacks import AutoExplanationAttack, RandomAttack, radius_curve
-from robustxai.attacks._result import warn_of_rise
-from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
+from robustxai.attacks import OPTIONAL_ATTACK, AutoExplanationAttack, RandomAttack, radius_curve, retarget, warn_of_rise
 from robustxai.inspection._check import ESTIMATORS, ByName
 from robustxai.inspection._scores import SCORES, in_words, model_score
 from robustxai.perturbation import ThreatModel

@@ -11,8 +11,7 @@ from typing_extensions import Self
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, Each, Instance, Named, Rows, Table, Text, checked, optional
 from robustxai._plotting import check_one_data_set, fit_text, pyplot
-from robustxai.attacks import ERAttack
-from robustxai.attacks._retarget import OPTIONAL_ATTACK, retarget
+from robustxai.attacks import OPTIONAL_ATTACK, ERAttack, retarget
 from robustxai.inspection._check import ESTIMATORS
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
 from robustxai.perturbation import ThreatModel

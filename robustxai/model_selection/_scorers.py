@@ -27,10 +27,17 @@ from robustxai._fingerprint import content_key
 from robustxai._frames import take
 from robustxai._models import EXPLANATIONS, resolve_model
 from robustxai._short_repr import short_repr
-from robustxai.attacks import AttackResult, BaseAttack, ERAttack, strongest
-from robustxai.attacks._result import warn_of_rise, warn_of_sameness
-from robustxai.attacks._retarget import ATTACK, retarget
-from robustxai.attacks._together import run_together
+from robustxai.attacks import (
+    ATTACK,
+    AttackResult,
+    BaseAttack,
+    ERAttack,
+    retarget,
+    run_together,
+    strongest,
+    warn_of_rise,
+    warn_of_sameness,
+)
 from robustxai.certificates import certify_top_k
 from robustxai.engine import MOST_ROWS
 from robustxai.metrics import (

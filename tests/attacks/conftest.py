@@ -202,7 +202,7 @@ def explained():
 def objective(attack, clean, moved, k, ranking):
     """The hook of an attack and its gradient, on numpy arrays."""
     moved = torch.tensor(moved, requires_grad=True)
-    values = attack._objective(moved, reference(torch.tensor(clean), k, ranking))
+    values = attack.objective(moved, reference(torch.tensor(clean), k, ranking))
     (gradient,) = torch.autograd.grad(values.sum(), moved)
     return values.detach().numpy(), gradient.numpy()
 

@@ -490,7 +490,7 @@ def test_a_new_attack_needs_one_hook(victim, X):
     """What docs/extending.md promises: propose, and the rest is inherited."""
 
     class Corner(BaseAttack):
-        def _propose(self, search, iteration):
+        def propose(self, search, iteration):
             return torch.full_like(search.x, (-1.0) ** iteration)
 
     result = clone(Corner(victim, k=3, max_iter=2, threat=ThreatModel(0.5, norm="inf"))).run(X)

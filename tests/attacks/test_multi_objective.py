@@ -11,7 +11,7 @@ from .conftest import Victim, objective, quadratic_victim, sets
 
 def spy(monkeypatch, victim):
     """Every call of the hook: rows, points, and the weights before and after it."""
-    calls, inner = [], MultiObjectiveAttack._scalarize
+    calls, inner = [], MultiObjectiveAttack.scalarize
 
     def recording(self, search, values, logits):
         name = "multiplier" if self.weighting == "lagrangian" else "weights"
@@ -21,7 +21,7 @@ def spy(monkeypatch, victim):
         calls.append((search.index.numpy(), point, before, search.extra[name], values.detach(), total.detach()))
         return total
 
-    monkeypatch.setattr(MultiObjectiveAttack, "_scalarize", recording)
+    monkeypatch.setattr(MultiObjectiveAttack, "scalarize", recording)
     return calls
 
 

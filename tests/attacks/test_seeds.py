@@ -122,13 +122,13 @@ def test_a_stationary_start_is_the_gradient_of_the_length_of_the_explanation(mon
     matrix = rng.normal(size=(5, 5))
     matrix, slope, X = matrix + matrix.T, rng.normal(size=5) + 20, rng.normal(size=(3, 5))
     steps = []
-    propose = MSEAttack._propose
+    propose = MSEAttack.propose
 
     def recording(self, search, iteration):
         steps.append(propose(self, search, iteration).double())
         return steps[-1].float()
 
-    monkeypatch.setattr(MSEAttack, "_propose", recording)
+    monkeypatch.setattr(MSEAttack, "propose", recording)
     MSEAttack(quadratic_victim(matrix, slope, 1000.0), k=2, threat=ThreatModel(0.5), max_iter=2).run(X)
     expected = (X @ matrix + slope) @ matrix
     expected *= 0.5 / np.linalg.norm(expected, axis=1, keepdims=True)
@@ -154,14 +154,14 @@ def test_no_iteration_is_evaluated_twice(softplus, monkeypatch):
 
 def test_both_ways_of_a_random_start_are_tried(softplus, monkeypatch):
     steps = {}
-    propose = MSEAttack._propose
+    propose = MSEAttack.propose
 
     def recording(self, search, iteration):
         steps[iteration] = propose(self, search, iteration)
         return steps[iteration]
 
     clf, X, k = softplus
-    monkeypatch.setattr(MSEAttack, "_propose", recording)
+    monkeypatch.setattr(MSEAttack, "propose", recording)
     MSEAttack(clf, k=k, threat=ThreatModel(0.01), max_iter=20, random_start=True).run(X)
     torch.testing.assert_close(steps[1], -steps[6])
 

@@ -63,7 +63,7 @@ CHANGES = {
         set(CELLS),
     ),
     "what an attack maximizes": (
-        lambda patch: patch.setattr(ERAttack, "_objective", lambda self, attribution, reference: attribution.sum(1)),
+        lambda patch: patch.setattr(ERAttack, "objective", lambda self, attribution, reference: attribution.sum(1)),
         {"cell", "retrained", "reference", "flip", "bracket", "shape"},
     ),
     "a preset": (
@@ -75,7 +75,7 @@ CHANGES = {
         {"cell", "bracket"},
     ),
     "the code of a member of a preset only": (
-        lambda patch: patch.setattr(_auto.MultiObjectiveAttack, "_selection", lambda self: "last"),
+        lambda patch: patch.setattr(_auto.MultiObjectiveAttack, "selection", lambda self: "last"),
         {"cell", "bracket"},
     ),
     "a defense is replaced": (
@@ -156,7 +156,7 @@ def test_an_attack_of_ones_own_is_known_by_its_code(monkeypatch):
     cell = Cell("breast_cancer", "vanilla", 0, ("mine",))
     before = cell.name
     with monkeypatch.context() as patch:
-        patch.setattr(Mine, "_objective", lambda self, attribution, reference: -attribution.sum(1), raising=False)
+        patch.setattr(Mine, "objective", lambda self, attribution, reference: -attribution.sum(1), raising=False)
         assert cell.name != before
     assert cell.name == before
 
