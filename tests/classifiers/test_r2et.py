@@ -101,7 +101,7 @@ def test_a_heavier_weight_widens_the_gap(gap, weights, data):
         ({"n_pairs": 0}, ValueError, "n_pairs must be"),
         ({"kappa": 0.0}, ValueError, "kappa must be"),
         ({"pairs": "minimum"}, ValueError, "Did you mean 'minimal'"),
-        ({"gap": "normalized"}, ValueError, "Did you mean 'normalized'"),
+        ({"gap": "normalised"}, ValueError, "Did you mean 'normalized'"),
         ({"hessian": "estimate"}, ValueError, "Did you mean 'estimated'"),
         ({"ranking": "sign", "lambda_gap": 0, "lambda_hessian": 0}, ValueError, "Did you mean 'signed'"),
     ],
