@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from robustxai.engine._declared import declared, declares
 from robustxai.engine._differentiation import Autograd, Differentiation
+from robustxai.engine._explained_batch import ExplainedBatch, LookaheadPenalty
 from robustxai.engine._mlp_passes import MLPPasses
+from robustxai.protocols import Explainer, Penalty
 
 __all__ = ["check_compilable", "choose_differentiation", "differentiates_inputs", "lookahead_of"]
 
 
 def choose_differentiation(
-    network: nn.Module, penalties: Sequence[Any], explainer: Any, *, written_out: bool = True
+    network: nn.Module, penalties: Sequence[Penalty], explainer: Explainer, *, written_out: bool = True
 ) -> Differentiation:
     """Return the fastest way to differentiate an objective that gives its exact gradient.
 
@@ -44,25 +46,25 @@ def choose_differentiation(
     return Autograd(network) if passes is None else passes
 
 
-def check_compilable(parts: Sequence[Any]) -> None:
-    """Raise ValueError unless all penalties and adversaries differentiate the network once, as compiled modules can.
+def check_compilable(parts: Sequence[Penalty | Callable[[ExplainedBatch], Tensor]]) -> None:
+    """Raise ValueError unless all penalties and adversaries declare ``first_order``, as compiled modules need.
 
-    Torch itself would raise only after a long compilation, with an unclear message.
+    torch itself would raise an error only after a long compilation, with an unclear message.
     """
     twice = [type(part).__name__ for part in parts if not declares(part, "first_order")]
     if twice:
         raise ValueError(
             "compile=True cannot be differentiated twice, which a training on input gradients needs "
-            f"({', '.join(twice)}); leave it out, or use it where the objective is of first order, as that of "
-            "VanillaClassifier or AdversarialTrainingClassifier is."
+            f"({', '.join(twice)}). Leave it out, or use it for objectives of first order, such as those of "
+            "VanillaClassifier and AdversarialTrainingClassifier."
         )
 
 
-def differentiates_inputs(penalty: Any) -> bool:
+def differentiates_inputs(penalty: Penalty) -> bool:
     """Return True if a penalty may differentiate in the inputs itself: the default unless it declares otherwise."""
     return bool(declared(penalty, "differentiates_inputs", True))
 
 
-def lookahead_of(penalties: Sequence[Any]) -> list[Any]:
+def lookahead_of(penalties: Sequence[Penalty]) -> list[LookaheadPenalty]:
     """Return the penalties whose second point is known before the forward pass: those with a method ``point``."""
-    return [penalty for penalty in penalties if hasattr(penalty, "point")]
+    return [cast(LookaheadPenalty, penalty) for penalty in penalties if hasattr(penalty, "point")]

@@ -22,7 +22,7 @@ def stackable(method: _Function) -> _Function:
     return method
 
 
-def declared(thing: Any, name: str, default: Any = None) -> Any:
+def declared(thing: object, name: str, default: Any = None) -> Any:
     """Return the declaration `name` of the class of `thing` itself; `default` if there is none.
 
     A declaration is a promise about the code of one class. A subclass may compute something else and therefore does not
@@ -50,6 +50,6 @@ def declared(thing: Any, name: str, default: Any = None) -> Any:
     return vars(owner).get(name, default)
 
 
-def declares(thing: Any, name: str) -> bool:
+def declares(thing: object, name: str) -> bool:
     """Return True if the class of `thing` itself declares `name` to be true."""
     return bool(declared(thing, name, False))

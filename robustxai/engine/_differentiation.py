@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class Differentiation(ABC):
     """
 
     #: Logits as a function of inputs: the network itself, or the written-out passes that replace it.
-    network: Any
+    network: nn.Module | Differentiation
     #: The inputs of a call must require a gradient.
     needs_input_graph: bool = True
 
@@ -63,6 +63,8 @@ class Autograd(Differentiation):
     network : nn.Module
         Inputs to logits.
     """
+
+    network: nn.Module
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network

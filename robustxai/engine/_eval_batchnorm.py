@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
+from robustxai.engine._differentiation import Differentiation
 from robustxai.engine._held_statistics import batchnorm_in_training, held_statistics
 
 __all__ = ["eval_batchnorm"]
 
 
-def eval_batchnorm(network: Any) -> Any:
+def eval_batchnorm(network: nn.Module | Differentiation) -> nn.Module | Differentiation:
     """Return a view of `network` with batch normalization in evaluation mode; `network` itself if it has none.
 
     The view shares weights and buffers, and does not update running statistics. Dropout and all other layers keep the

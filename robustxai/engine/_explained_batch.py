@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,21 @@ from robustxai._arguments import SHARE, Each, Function, checked
 from robustxai._random import like_normal
 from robustxai.engine._differentiation import Differentiation, differentiation_of
 from robustxai.engine._eval_batchnorm import eval_batchnorm
+from robustxai.protocols import Explainer
 
-__all__ = ["ExplainedBatch"]
+__all__ = ["ExplainedBatch", "LookaheadPenalty"]
+
+
+class LookaheadPenalty(Protocol):
+    """A penalty that explains one other point per sample, known before any evaluation."""
+
+    def point(self, batch: ExplainedBatch, /) -> Tensor:
+        """Return the point of each sample, shaped like ``batch.x``."""
+        ...
+
+    def __call__(self, batch: ExplainedBatch, /) -> Tensor:
+        """Return the penalty of each sample, shape (*batch,)."""
+        ...
 
 
 class ExplainedBatch:
@@ -40,7 +53,7 @@ class ExplainedBatch:
         Labels, for penalties that need them.
     progress : float, default=1.0
         Completed share of the training, in [0, 1), for penalties that grow with it; 1 outside of a training.
-    lookahead : sequence of Penalty, default=()
+    lookahead : sequence of LookaheadPenalty, default=()
         Penalties with a method ``point``. Their points are evaluated in one pass with `x`, because a pass of a small
         network costs the same for twice the rows. This needs a network of one feature axis whose rows do not depend
         on each other.
@@ -56,11 +69,11 @@ class ExplainedBatch:
         self,
         network: nn.Module | Differentiation,
         x: Tensor,
-        explainer: Any,
+        explainer: Explainer,
         target: Tensor | None = None,
         y: Tensor | None = None,
         progress: float = 1.0,
-        lookahead: Sequence[Any] = (),
+        lookahead: Sequence[LookaheadPenalty] = (),
         generator: torch.Generator | None = None,
     ) -> None:
         self._trained = differentiation_of(network)
@@ -74,9 +87,12 @@ class ExplainedBatch:
             self.target = target
 
     @cached_property
-    def module(self) -> Any:
-        """Network for passes of penalties and adversaries, with batch normalization in evaluation mode."""
-        return eval_batchnorm(self._trained.network)
+    def module(self) -> nn.Module:
+        """Network for passes of penalties and adversaries, with batch normalization in evaluation mode.
+
+        A training with written-out passes gives these passes, which can be called and explained like the network.
+        """
+        return cast(nn.Module, eval_batchnorm(self._trained.network))
 
     @cached_property
     def logits(self) -> Tensor:
@@ -113,7 +129,7 @@ class ExplainedBatch:
             return self.attribution
         return self._all_directions[0]
 
-    def direction_of(self, penalty: Any) -> Tensor:
+    def direction_of(self, penalty: LookaheadPenalty) -> Tensor:
         """Return the differentiable `direction` of the same classes at ``penalty.point(self)``."""
         if penalty in self._lookahead:
             return self._all_directions[1 + self._lookahead.index(penalty)]
@@ -160,7 +176,7 @@ class ExplainedBatch:
         return self.draw(lambda shape, generator: like_normal(like.new_empty(shape), generator), like.shape)
 
     @property
-    def _up_to_scale(self) -> Any:
+    def _up_to_scale(self) -> Explainer:
         return getattr(self.explainer, "up_to_scale", self.explainer)
 
     @property

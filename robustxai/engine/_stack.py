@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import Dataset
 
 from robustxai._arguments import Each, Instance, Number, checked, optional
 from robustxai._compat import mark_stepped, own_callback_names
@@ -21,6 +24,7 @@ from robustxai.engine._stacked_adam import StackedAdam
 from robustxai.engine._stacked_batch import StackedBatch
 from robustxai.engine._stacked_mlp import StackedMLP
 from robustxai.engine._tensor_batches import batch_size_of, tensors_of
+from robustxai.protocols import Penalty
 
 __all__ = ["StackMember", "Stop", "TrainingRows", "train_together"]
 
@@ -53,10 +57,10 @@ class StackMember:
         Error that ended the training.
     """
 
-    net: Any
+    net: NeuralNet
     rows: Hashable
     moments: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    split: tuple[Any, Any] | None = None
+    split: tuple[Dataset, Dataset] | None = None
     stopped: bool = False
     error: Exception | None = None
 
@@ -185,7 +189,9 @@ class _Stack:
             self._end_epoch(member, {name: values[s] for name, values in means.items()}, n_batches[s], train, valid)
         self.leave([s for s, member in enumerate(self.members) if member.stopped or member.error is not None])
 
-    def _end_epoch(self, member: StackMember, means: dict[str, float], n_batches: int, train: Any, valid: Any) -> None:
+    def _end_epoch(
+        self, member: StackMember, means: dict[str, float], n_batches: int, train: Dataset, valid: Dataset | None
+    ) -> None:
         """Record the epoch of one training."""
         net = member.net
 
@@ -287,7 +293,7 @@ class _Stack:
             self.adam = self.adam.select(self.module, index)
 
 
-def _write_state(optimizer: Any, parameters: Sequence[Tensor], moments: list[tuple[Tensor, Tensor]]) -> None:
+def _write_state(optimizer: Optimizer, parameters: Sequence[Tensor], moments: list[tuple[Tensor, Tensor]]) -> None:
     """Set the moments of an Adam to those of training alone."""
     *own, (steps, _) = moments
     if steps == 0:
@@ -302,7 +308,7 @@ def _write_state(optimizer: Any, parameters: Sequence[Tensor], moments: list[tup
         }
 
 
-def _watches(net: Any) -> bool:
+def _watches(net: NeuralNet) -> bool:
     """Return True if a validation or a callback reads the weights after every epoch."""
     own = own_callback_names(net)
     return net.train_split is not None or any(name not in own for name, _ in net.callbacks_)
@@ -313,9 +319,9 @@ def _row_weights(counts: Tensor, width: int) -> Tensor:
     return (torch.arange(width) < counts[:, None]).float() / counts.clamp_min(1)[:, None].float()
 
 
-def _evaluate(penalties: Sequence[Any], batch: StackedBatch) -> Tensor:
+def _evaluate(penalties: Sequence[Penalty], batch: StackedBatch) -> Tensor:
     """Evaluate the models' penalties, shape (models, rows), with one call for all models that share a penalty."""
-    groups: dict[Any, list[int]] = {}
+    groups: dict[Penalty, list[int]] = {}
     for s, penalty in enumerate(penalties):
         groups.setdefault(penalty, []).append(s)
     if len(groups) == 1:

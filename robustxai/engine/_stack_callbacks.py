@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import skorch.callbacks
+from skorch import NeuralNet
 from skorch.callbacks import (
     BatchScoring,
+    Callback,
     EarlyStopping,
     EpochScoring,
     EpochTimer,
@@ -50,7 +52,7 @@ _POLICIES = (
 )
 
 
-def why_not_supported(callback: Any) -> str:
+def why_not_supported(callback: Callback) -> str:
     """Return the reason why a stack does not support the callback; an empty string if it can."""
     kind = type(callback)
     if declares(callback, "stackable"):
@@ -71,13 +73,13 @@ def why_not_supported(callback: Any) -> str:
     return ""
 
 
-def kept_by_callbacks(callbacks: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def kept_by_callbacks(callbacks: Sequence[tuple[str, Callback]]) -> dict[str, Any]:
     """Return the state that callbacks do not pickle: the weights that an EarlyStopping would restore."""
     found = {name: getattr(c, "best_model_weights_", None) for name, c in callbacks if type(c) is EarlyStopping}
     return {name: weights for name, weights in found.items() if weights is not None}
 
 
-def with_kept(net: Any, kept: Mapping[str, Any]) -> None:
+def with_kept(net: NeuralNet, kept: Mapping[str, Any]) -> None:
     """Restore the `kept` state of a copied or unpickled net, and the optimizer of its schedulers."""
     for name, callback in net.callbacks_:
         if name in kept:

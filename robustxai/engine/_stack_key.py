@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from skorch import NeuralNet
 from skorch.dataset import Dataset
 from torch import nn
 
@@ -17,12 +18,12 @@ from robustxai.engine._tensor_batches import TensorBatches, batch_size_of
 __all__ = ["active_terms", "stack_key"]
 
 
-def active_terms(net: Any) -> list[Any]:
+def active_terms(net: NeuralNet) -> list[Any]:
     """Return the terms of nonzero weight."""
     return [term for term in net.terms if term.weight != 0]
 
 
-def stack_key(net: Any) -> Hashable:
+def stack_key(net: NeuralNet) -> Hashable:
     """Return a key; nets with the same key can be stacked.
 
     The weights of the terms, the top-k of a ranking gap, learning rate, weight decay, softplus's beta and the random
@@ -74,7 +75,7 @@ def stack_key(net: Any) -> Hashable:
     return (kind, shapes, net.explainer, penalties, schedule, StackedAdam.key(net.optimizer_), str(net.device))
 
 
-def _is_plain_cross_entropy(criterion: Any) -> bool:
+def _is_plain_cross_entropy(criterion: nn.Module) -> bool:
     if type(criterion) is not nn.CrossEntropyLoss or criterion.weight is not None or criterion.label_smoothing:
         return False
     return criterion.reduction == "mean" and criterion.ignore_index < 0  # no class has a negative index

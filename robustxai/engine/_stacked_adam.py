@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from typing_extensions import Self
 
 from robustxai._compat import add_products, lerp, multiply
@@ -38,7 +38,9 @@ class StackedAdam:
     Kingma and Ba, *Adam: a method for stochastic optimization*, 2015.
     """
 
-    def __init__(self, module: nn.Module, optimizers: Sequence[Any], moments: Sequence[list[tuple[Tensor, Tensor]]]):
+    def __init__(
+        self, module: nn.Module, optimizers: Sequence[Optimizer], moments: Sequence[list[tuple[Tensor, Tensor]]]
+    ):
         self.parameters = list(module.parameters())
         group = optimizers[0].param_groups[0]
         self.betas, self.eps = group["betas"], group["eps"]
@@ -57,7 +59,7 @@ class StackedAdam:
             self.steps = torch.zeros(len(optimizers), dtype=torch.float64)
 
     @staticmethod
-    def key(optimizer: Any) -> Hashable:
+    def key(optimizer: Optimizer) -> Hashable:
         """Return the settings that the optimizers of a stack share; raise NotImplementedError unless a plain Adam."""
         if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) > 1:
             raise NotImplementedError(f"a stack is trained by Adam with one group, not by {type(optimizer).__name__}")

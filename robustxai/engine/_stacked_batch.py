@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robustxai.engine._differentiation import Differentiation
 from robustxai.engine._explained_batch import ExplainedBatch
+from robustxai.protocols import Explainer
 
 __all__ = ["StackedBatch"]
 
@@ -37,7 +38,7 @@ class StackedBatch(ExplainedBatch):
         self,
         network: nn.Module | Differentiation,
         x: Tensor,
-        explainer: Any,
+        explainer: Explainer,
         *,
         streams: Sequence[torch.Generator | None],
         counts: Sequence[int],

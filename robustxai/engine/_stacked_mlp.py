@@ -64,7 +64,7 @@ class StackedMLP(nn.Module, WrittenOut):
         self._passes: MLPPasses | None = None
 
     @property
-    def network(self) -> StackedMLP:
+    def network(self) -> StackedMLP:  # type: ignore[override]
         """The stack itself, whose logits are those of its passes."""
         return self
 
