@@ -43,8 +43,8 @@ def test_they_survive_set_params_and_clone():
 
 
 def test_an_unknown_one_is_refused_with_the_nearest():
-    with pytest.raises(TypeError, match=r"Child has no parameter 'color'\. Did you mean 'color'\?"):
-        Child(color="blue")
+    with pytest.raises(TypeError, match=r"Child has no parameter 'colour'\. Did you mean 'color'\?"):
+        Child(colour="blue")
 
 
 EXPORTED = [getattr(robustxai.attacks, name) for name in robustxai.attacks.__all__]
