@@ -17,9 +17,6 @@ FILES = sorted(ROOT.rglob("*.py"))
 OPEN: set[str] = {
     "benchmark/_user_table.py imports robustxai.datasets._file_text.COMPRESSED",
     "benchmark/_user_table.py imports robustxai.datasets._file_text.table_bytes",
-    "classifiers/_base.py imports robustxai.nets._copy.copy_with_modules",
-    "classifiers/_base.py imports robustxai.training._module_check.check_module",
-    "classifiers/_retrain.py imports robustxai.nets._copy.copy_with_modules",
 }
 
 

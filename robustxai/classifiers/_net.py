@@ -15,15 +15,14 @@ from robustxai._models import module_of
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
 from robustxai.classifiers._chunks import chunk_size
+from robustxai.classifiers._copy import copy_with_modules
 from robustxai.classifiers._device import resolve_device
 from robustxai.classifiers._hooks import DefenseHooks
 from robustxai.explainers import resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, choose_net
-from robustxai.nets._copy import copy_with_modules
 from robustxai.protocols import Explainer, ExplainerName, Seed
 from robustxai.ranking import count_units
-from robustxai.training import HeldOut, ObjectiveNet, TensorBatches, TrainingProgress, draw_seed
-from robustxai.training._module_check import check_module
+from robustxai.training import HeldOut, ObjectiveNet, TensorBatches, TrainingProgress, check_module, draw_seed
 
 __all__ = ["AUTO_STEPS", "NetMixin", "load_weights", "unwrapped"]
 

@@ -5,6 +5,7 @@ from robustxai.training._adversary import GapAdversary, LossAdversary
 from robustxai.training._checkpoint import ResumableCheckpoint
 from robustxai.training._guard import ExplanationGuard
 from robustxai.training._held_out import HeldOut, Schedule, watch_held_out
+from robustxai.training._module_check import check_module
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle
@@ -23,6 +24,7 @@ __all__ = [
     "TensorBatches",
     "Term",
     "TrainingProgress",
+    "check_module",
     "draw_seed",
     "seeded",
     "small_net_threads",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robustxai._arguments import COUNT, checked
 from robustxai._random import RandomStreams
 
 __all__ = ["check_has_weights", "check_module"]
@@ -28,6 +29,7 @@ def check_has_weights(module: nn.Module) -> None:
         raise ValueError(f"{type(module).__name__} has nothing to train: it has no parameters.")
 
 
+@checked(n_classes=COUNT)
 def check_module(module: nn.Module, X: np.ndarray, n_classes: int) -> None:
     """Raise ValueError, with a remedy, unless a module turns rows of X into logits that can be explained.
 
