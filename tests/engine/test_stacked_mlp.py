@@ -85,7 +85,7 @@ def test_chosen_members_go_on_alone_and_weights_come_back(x):
 @pytest.mark.parametrize(
     ("members", "why"),
     [
-        ([nn.Linear(5, 2)], "dense_layers, and Linear"),
+        ([nn.Linear(5, 2)], "and Linear does not"),
         ([MLP(5, 2), MLP(6, 2)], "one shape"),
         ([MLP(5, 2), MLP(5, 2, activation="tanh")], "one activation"),
         ([MLP(5, 2, activation="gelu")], "GELU"),
