@@ -1,4 +1,4 @@
-"""Attacks on explanations and on predictions, one a file: transformers from X to X'."""
+"""Attacks on explanations and on predictions, one per file: transformers from X to X'."""
 
 from robustxai.attacks._auto import AutoExplanationAttack
 from robustxai.attacks._base import BaseAttack

@@ -1,4 +1,4 @@
-"""AutoExplanationAttack: all that the library has, row by row, with nothing to tune."""
+"""AutoExplanationAttack: an ensemble of the library's attacks, the lowest P@k of each row, nothing to tune."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ from robustxai.ranking import RANKING, clip_k, count_units
 
 __all__ = ["AutoExplanationAttack"]
 
-#: An attack and what it changes of its defaults.
-Member = tuple[type[BaseAttack], dict[str, Any]]
+#: Class of an attack, and parameters that differ from its defaults.
+AttackSpec = tuple[type[BaseAttack], dict[str, Any]]
 
 _GRADIENT: tuple[type[BaseAttack], ...] = (
     BoundaryMarginAttack,
@@ -68,7 +68,7 @@ _GRADIENT: tuple[type[BaseAttack], ...] = (
 )
 
 
-def _restarts(n: int, max_iter: int) -> list[Member]:
+def _restarts(n: int, max_iter: int) -> list[AttackSpec]:
     losses = (BoundaryMarginAttack, SoftOverlapAttack)
     return [
         (loss, {"random_start": True, "max_iter": max_iter, "seed": seed})
@@ -77,9 +77,9 @@ def _restarts(n: int, max_iter: int) -> list[Member]:
     ]
 
 
-#: Preset -> members, the floor first and then what finds most. "standard" holds every single attack at its defaults, so
-#: that none of them can beat it on any row.
-PRESETS: dict[str, list[Member]] = {
+#: Attacks by preset: the random-search baseline first, then the strongest attack. "standard" contains every single
+#: attack at its defaults, so that none of them can beat it on any row.
+PRESETS: dict[str, list[AttackSpec]] = {
     "fast": [(RandomAttack, {"max_iter": 50}), (BoundaryMarginAttack, {"max_iter": 50})],
     "standard": [
         (RandomAttack, {}),
@@ -95,40 +95,40 @@ PRESETS: dict[str, list[Member]] = {
         *_restarts(4, 100),
     ],
 }
-#: What is added where the estimator's explanation has no derivative of its own: a surrogate gives the gradients there.
-_WITHOUT_DERIVATIVE: dict[str, list[Member]] = {
+#: Attacks to add where the explanation has no derivative by itself, and a surrogate gives the gradients.
+_WITHOUT_DERIVATIVE: dict[str, list[AttackSpec]] = {
     "fast": [(NESAttack, {"max_iter": 10})],
     "standard": [(NESAttack, {"max_iter": 30})],
     "strong": [(NESAttack, {"max_iter": 60}), (NESAttack, {"max_iter": 60, "random_start": True, "seed": 1})],
 }
-#: Share of a row's iterates that change its prediction, above which the prediction is what limits the attack: close to
-#: a decision boundary random directions change it in half of the cases.
+#: If a larger share of a row's iterates changes its prediction, the prediction limits the attack: close to a decision
+#: boundary random directions change it in half of the cases.
 _OFTEN = 0.4
 
 
 class AutoExplanationAttack(AttackTransformer):
-    """The lowest P@k of every row over an ensemble of attacks, with nothing to choose but k and the threat model.
+    """Find the lowest P@k of every row over an ensemble of attacks; the user chooses k and the threat model only.
 
-    Random directions set the floor; then come all attacks of the library that lower P@k, promotion of single outsiders
-    and random restarts, each on the rows that still resist. ReLU networks are attacked through a smooth stand-in and,
-    as they are, without gradients (:class:`NESAttack`); a :class:`BlackBox` without gradients only. Every perturbation
-    is evaluated on the target estimator itself and keeps its prediction.
+    Random directions are the baseline. All attacks of the library that lower P@k, promotion of single outsiders and
+    random restarts follow, each on the rows that still resist. ReLU networks are attacked through a smooth surrogate
+    and also directly without gradients (:class:`NESAttack`); a :class:`BlackBox` without gradients only. Every
+    perturbation is evaluated on the target estimator itself and keeps its prediction.
 
     Parameters
     ----------
     estimator : fitted classifier, BlackBox, Pipeline or search
-        The target estimator. It is used as it is. Of a Pipeline the last step is attacked, as in :class:`BaseAttack`.
+        Target estimator; it is not trained. Of a Pipeline the last step is attacked, as in :class:`BaseAttack`.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more units than that.
     threat : ThreatModel, optional
-        What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Ranked scores.
     max_probability_change : float, optional
         Largest change of the explained class's probability, as in :class:`BaseAttack`; no limit by default.
     preset : {"fast", "standard", "strong"}, default="standard"
-        "standard" is never above any single attack of the library at its defaults, on any row. "fast" is for a look
-        (a tenth of the time), "strong" for a last word (three to four times it).
+        "standard" is never above any single attack of the library at its defaults, on any row. "fast" takes a tenth of
+        its time, for a first impression; "strong" three to four times its time, for a final figure.
     batch_size : int, optional
         Rows that are searched at once, as in :class:`BaseAttack`.
     random_state : int, default=0
@@ -143,10 +143,10 @@ class AutoExplanationAttack(AttackTransformer):
     Warns
     -----
     EvaluationWarning
-        Where the figure is probably not what it seems, with the reason and the cure: attributions that are the same for
-        every input, explanations without a derivative, gradient attacks that find less than random directions, a
-        prediction that changes at most iterates, attacks that were still finding something when they stopped, and a
-        mean P@k that rises with the radius.
+        P@k is probably misleading; the message gives the reason and the cure: attributions that are the same for every
+        input, explanations without a derivative, gradient attacks that find less than random directions, a prediction
+        that changes at most iterates, attacks that still improved when they stopped, and a mean P@k that rises with
+        the radius.
     SharedExplanationWarning
         Different rows have more than 90 % of their top-k sets in common, without any attack.
 
@@ -192,7 +192,7 @@ class AutoExplanationAttack(AttackTransformer):
         return self._prepare(X)
 
     def _prepare(self, X: Any, epsilon: float | None = None) -> Self:
-        """As `fit`, for a radius that may be another than that of the threat model."""
+        """Do the same as `fit`, for another radius than that of the threat model if one is given."""
         with all_or_nothing(self):
             X = self._check_fit(X)
             self.k_ = clip_k(self.k, count_units(X.shape[1:]))
@@ -201,7 +201,7 @@ class AutoExplanationAttack(AttackTransformer):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
+        """Return the perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
         check_is_fitted(self)
         self._check_params()  # they may have been set since
         values = self._validate(self._seen(X))
@@ -215,7 +215,7 @@ class AutoExplanationAttack(AttackTransformer):
         return np.asarray(result.X_adv)
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
-        """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored.
+        """Attack X of shape (n_samples, *features) and report everything that was found; `y` is ignored.
 
         ``first_flip`` and ``last_gain`` are those of the attack that won the row. A DataFrame, of pandas, polars or
         another library, gives DataFrames of its kind.
@@ -235,10 +235,10 @@ class AutoExplanationAttack(AttackTransformer):
 
     @checked(epsilons=Each(NOT_NEGATIVE, least=1))
     def curve(self, X: Any, epsilons: Sequence[float]) -> np.ndarray:
-        """P@k of every row at several radii, never rising with the radius.
+        """Return P@k of every row at several radii; it never rises with the radius.
 
-        The ensemble attacks all rows at every radius, from small to large. What it finds at one radius is a valid
-        perturbation at every larger one, and counts there.
+        The ensemble attacks all rows at every radius, from small to large. A perturbation found at one radius is valid
+        at every larger one and counts there.
 
         Parameters
         ----------
@@ -255,7 +255,7 @@ class AutoExplanationAttack(AttackTransformer):
         Warns
         -----
         EvaluationWarning
-            As in `run`, each once, with the radii that it is true of; and where the attack by itself found less at a
+            As in `run`, each once, with the radii that it holds for; and where the attack by itself found less at a
             larger radius than at a smaller one, by more than 0.01 in the mean.
         """
         self._prepare(X, float(max(epsilons)))
@@ -286,12 +286,12 @@ class AutoExplanationAttack(AttackTransformer):
     def minimum_radius(
         self, X: Any, *, max_epsilon: float | None = None, n_levels: int = 15, keep_prediction: bool = True
     ) -> np.ndarray:
-        """The smallest radius found at which the top-k set of a row changes.
+        """Return the smallest radius found at which the top-k set of each row changes.
 
-        First along the straight lines on which, to first order, a pair at the boundary of the top set closes soonest.
-        Then, from `max_epsilon` down in steps of a fifth, the ensemble attacks the rows whose radius is larger, until
-        it has failed at a row twice running. Each find is drawn towards the row along their line for as long as the
-        set stays changed. An upper bound on the true radius, to be held against
+        The search starts along the straight lines on which, to first order, a pair at the boundary of the top set
+        closes soonest. Then, from `max_epsilon` down in steps of a fifth, the ensemble attacks the rows whose radius is
+        larger, until it has failed at a row twice in a row. Each perturbation found is shortened as long as the set
+        stays changed. The result is an upper bound on the true radius; compare it with
         :func:`robustxai.certificates.certified_radius`.
 
         Parameters
@@ -299,18 +299,18 @@ class AutoExplanationAttack(AttackTransformer):
         X : array-like of shape (n_samples, *features)
             Centers.
         max_epsilon : float, optional
-            Where the search begins; that of the threat model by default.
+            Radius at which the search begins; that of the threat model by default.
         n_levels : int, default=15
-            Radii of the ensemble, down to 1/23 of the first.
+            Number of radii of the ensemble, down to 1/23 of the first.
         keep_prediction : bool, default=True
-            Whether a point must have the prediction of its row, with its probability within `max_probability_change`.
-            False counts other top-k sets beyond the decision boundary too, of the same class: it is what a certificate
-            speaks of. (The ensemble keeps the prediction.)
+            Count a point only if it has the prediction of its row, with its probability within
+            `max_probability_change`. False also counts other top-k sets beyond the decision boundary, explained for the
+            same class, as a certificate does. (The ensemble keeps the prediction.)
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            In the units of the threat model; infinite for a row that nothing changed within `max_epsilon`.
+            In the units of the threat model; infinite for a row without a change within `max_epsilon`.
         """
         self._prepare(X, max_epsilon)
         X = self._seen(X)
@@ -341,7 +341,7 @@ class AutoExplanationAttack(AttackTransformer):
         return best
 
     def _on_lines(self, X: Any, lines: Lines, threat: ThreatModel) -> np.ndarray:
-        """The radius on the best of the straight lines; infinite where there is no derivative to follow."""
+        """Return the smallest radius on the straight lines; infinite where there is no derivative to follow."""
         best = np.full(len(lines.start), np.inf)
         if isinstance(self._target_estimator, BlackBox):
             return best
@@ -356,21 +356,21 @@ class AutoExplanationAttack(AttackTransformer):
 
     # ---------------------------------------------------------------- the ensemble
 
-    def _members(self, without_derivative: bool) -> Iterator[Member]:
+    def _attacks(self, without_derivative: bool) -> Iterator[AttackSpec]:
         black_box = isinstance(self._target_estimator, BlackBox)
-        for member in PRESETS[self.preset]:
-            if not black_box or member[0] is RandomAttack:
-                yield member
+        for spec in PRESETS[self.preset]:
+            if not black_box or spec[0] is RandomAttack:
+                yield spec
         if black_box or without_derivative or has_piecewise_linear(self._target_estimator.module_):
             yield from _WITHOUT_DERIVATIVE[self.preset]
 
     def _followed_module(self) -> nn.Module:
-        """What gradient attacks differentiate twice: the network, or its smooth stand-in."""
+        """Return the module that gradient attacks differentiate twice: the network, or its smooth surrogate."""
         module = self._frozen_module()
         return softplus_surrogate(module) if has_piecewise_linear(module) else module
 
     def _lacks_derivative(self, X: Any) -> bool:
-        """Whether gradient attacks have nothing to follow, be it on a stand-in."""
+        """Tell if gradient attacks receive no useful gradient, even from the smooth surrogate."""
         if isinstance(self._target_estimator, BlackBox):
             return False
         module = self._followed_module()
@@ -378,15 +378,15 @@ class AutoExplanationAttack(AttackTransformer):
         return lacks_derivative(module, self._target_estimator.explainer_, self._tensor(rows), self._predicted(rows))
 
     def _ensemble(self, X: Any, threat: ThreatModel) -> tuple[AttackResult, list[str]]:
-        """The lowest of all members, and what is doubtful about it."""
+        """Return the lowest result of all attacks for each row, and reasons to doubt it."""
         best: AttackResult | None = None
         without_derivative = self._lacks_derivative(X)
         resisting = np.arange(len(X))
         results: list[AttackResult] = []
-        for attack, params in self._members(without_derivative):
+        for attack, params in self._attacks(without_derivative):
             options = {**params}
             seed = (self.random_state + options.pop("seed", 0)) % 2**32
-            member = attack(
+            one = attack(
                 self._target_estimator,
                 k=self.k,
                 threat=threat,
@@ -397,11 +397,11 @@ class AutoExplanationAttack(AttackTransformer):
                 **options,
             )
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", EvaluationWarning)  # said once, of the ensemble
+                warnings.simplefilter("ignore", EvaluationWarning)  # the ensemble warns once
                 with of_one_evaluation(silent=True):
-                    results.append(member.run(take(X, resisting)))
+                    results.append(one.run(take(X, resisting)))
             best = results[0] if best is None else _improved(best, results[-1], resisting)
-            if len(results) > 1:  # the floor and the first attack see all rows, so that they can be compared
+            if len(results) > 1:  # the baseline and the first attack see all rows, so that they can be compared
                 resisting = np.flatnonzero(best.precision_at_k > 0)
             if not len(resisting):
                 break
@@ -409,10 +409,10 @@ class AutoExplanationAttack(AttackTransformer):
         return best, self._doubts(best, results, without_derivative)
 
     def _doubts(self, best: AttackResult, results: list[AttackResult], without_derivative: bool) -> list[str]:
-        """Why the figure is probably not what it seems; of `results` the first is the floor."""
+        """List reasons why the figure is probably misleading; the first of `results` is the random-search baseline."""
         known = ~np.isnan(best.precision_at_k)
         attribution = np.asarray(best.attribution, dtype=np.float64).reshape(len(known), -1)[known]
-        # by the largest entry first: the squares of a confident row's entries underflow
+        # divide by the largest entry first, because the squares of a confident row's entries underflow
         largest = np.abs(attribution).max(axis=1, keepdims=True)
         direction = np.abs(attribution) / np.where(largest > 0, largest, 1.0)
         length = np.linalg.norm(direction, axis=1, keepdims=True)
@@ -428,11 +428,11 @@ class AutoExplanationAttack(AttackTransformer):
             found = np.asarray(best.attribution)
             said.append(asked_twice(self._target_estimator, rows, best.predicted, found, self.k_, self.ranking))
         doubts = [one for one in said if one]
-        floor, *others = results
+        baseline, *others = results
         if not others or isinstance(self._target_estimator, BlackBox):
             return doubts
         first = others[0]
-        masked = first.mean_precision > floor.mean_precision + 0.01
+        masked = first.mean_precision > baseline.mean_precision + 0.01
         if without_derivative:
             doubts.append(("random directions find more than a gradient attack: " if masked else "") + NO_DERIVATIVE)
         elif masked:
@@ -440,12 +440,12 @@ class AutoExplanationAttack(AttackTransformer):
                 "random directions find more than a gradient attack: its gradient is masked (ReLUs, saturation, an "
                 "explainer with hardly any derivative). Trust the minimum, and run preset='strong'."
             )
-        stopped = [r.rejected > _OFTEN for r in (floor, first) if r.rejected is not None]
+        stopped = [r.rejected > _OFTEN for r in (baseline, first) if r.rejected is not None]
         if stopped and np.logical_or.reduce(stopped).mean() > 0.5:
             doubts.append(
                 "in most rows many iterates change the prediction (or its probability by more than the limit), so that "
-                "the prediction limits the attack and not the explanation. Use a smaller epsilon, or say how accurate "
-                "the model is at this one."
+                "the prediction limits the attack and not the explanation. Use a smaller epsilon, or report how "
+                "accurate the model is at this one."
             )
         late = [r.last_gain > 0.9 * r.n_iter for r in others[:2] if r.last_gain is not None]
         if late and max(share.mean() for share in late) > 0.1:
@@ -460,7 +460,7 @@ def _say(what: str) -> None:
     warnings.warn(f"This P@k is probably not what it seems: {what}", EvaluationWarning, stacklevel=outside())
 
 
-#: What the strongest of two results takes from either, row by row.
+#: Fields that the strongest of two results takes from either, row by row.
 _BY_ROW = (
     "X_adv",
     "attribution_adv",
@@ -474,14 +474,14 @@ _BY_ROW = (
 
 
 def _improved(best: AttackResult, result: AttackResult, rows: np.ndarray) -> AttackResult:
-    """`best` with what `result` found for some of the rows, where that is lower."""
+    """Return `best` with the rows of `result` that have a lower P@k."""
     part = best.of_rows(rows)
     lower = lowest([part, result])
     merged: dict[str, Any] = {"n_iter": lower.n_iter}
     for name in _BY_ROW:
         whole = getattr(best, name)
         values = np.array(whole)
-        if name == "first_flip":  # censored rows at the larger budget
+        if name == "first_flip":  # a row without a flip is censored at the larger budget
             values = np.where(values > best.n_iter, lower.n_iter + 1, values)
         values[rows] = np.asarray(getattr(lower, name))
         is_frame = isinstance(whole, pd.DataFrame)

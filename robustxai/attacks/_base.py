@@ -1,4 +1,4 @@
-"""The attack loop, once: propose a perturbation, observe it, keep the best feasible one of every row."""
+"""Attack loop: propose a perturbation, observe it, keep the best feasible one of every row."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ __all__ = ["BaseAttack"]
 class BaseAttack(AttackTransformer):
     r"""Base of the attacks on explanations: a scikit-learn transformer that maps inputs to perturbed inputs.
 
-    A subclass says which perturbation comes next (`propose`); this class checks the input, evaluates every proposal on
-    the classifier itself, and keeps for each row the proposal with the lowest P@k (ties: the higher objective) among
-    those that leave the prediction as it was. The clean input counts as the first proposal, so that an attack is never
-    worse than none. An attack with another goal than P@k (`selection`) is judged by its objective alone.
+    A subclass proposes the next perturbation (`propose`). This class checks the input, evaluates every proposal on the
+    classifier itself, and keeps for each row the proposal with the lowest P@k (ties: the higher objective) among those
+    that keep the prediction. The clean input counts as the first proposal, so that an attack is never worse than none.
+    An attack with another goal than P@k (`selection`) is judged by its objective alone.
 
     Parameters
     ----------
     estimator : fitted classifier, Pipeline or search
-        The target estimator. ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline the last
+        Target estimator. ``clone(attack)`` keeps it, because an attack never trains anything. Of a Pipeline the last
         step is attacked, as :class:`AttackTransformer` describes.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more features than that.
     threat : ThreatModel, optional
-        What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Ranked scores.
     max_iter : int, default=100
         Iterations per row; where P@k is the goal, a row whose top-k set is entirely replaced stops early.
     max_probability_change : float, optional
         Largest change of the explained class's probability, :math:`|p_c(x + \delta) - p_c(x)|`, in [0, 1]: the second
-        constraint of ATEX. An iterate beyond it counts as little as one of another prediction. None is no limit.
+        constraint of ATEX. An iterate beyond it is rejected like one of another prediction. None is no limit.
     batch_size : int, optional
-        Rows that are searched at once. By default as many as a CPU is fastest with, at most 1,024 (of a table) and some
-        dozens (of images for a large network); on a GPU up to 65,536, as far as a few GB go.
+        Rows that are searched at once. The default is the fastest number on a CPU, at most 1,024 (tables) and some
+        dozens (images in a large network); on a GPU up to 65,536, within a few GB.
     random_state : int, RandomState or None, default=0
         Seed.
 
@@ -103,31 +103,55 @@ class BaseAttack(AttackTransformer):
 
     # ---------------------------------------------------------------- hooks
 
-    #: Whether `learn` differentiates the explanation of the latest iterate.
+    #: True if `learn` differentiates the explanation of the latest iterate.
     needs_graph = False
 
     def propose(self, search: Search, iteration: int) -> Tensor:
-        """The next perturbation of every row, shape (n, *features), before projection."""
+        """Return the next perturbation of every row, shape (n, *features), before projection.
+
+        Parameters
+        ----------
+        search : Search
+            State of the rows that are still searched.
+        iteration : int
+            Number of the iteration, from 1.
+        """
         raise NotImplementedError
 
     def selection(self) -> str:
-        """Which of the iterates that keep the prediction a row keeps.
+        """Return the rule by which a row keeps one of the iterates that keep the prediction.
 
-        "overlap": that of the lowest P@k (ties: the higher objective), which ends the search of a row whose top-k set
-        is entirely replaced; "objective": that of the highest objective, for goals other than P@k; "last": the last.
+        "overlap" keeps the lowest P@k (ties: the higher objective), and ends the search of a row whose top-k set is
+        entirely replaced; "objective" keeps the highest objective, for goals other than P@k; "last" keeps the last.
         """
         return "overlap"
 
     def learn(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> None:
-        """Take what the next proposal needs from the latest iterate, `points` with the objective reached there.
+        """Store in ``search.extra`` what the next proposal needs from the latest iterate.
 
-        Called first with iteration 0 at the clean input. May mark rows as stuck.
+        Called first with iteration 0 at the clean input. May set ``search.stuck``.
+
+        Parameters
+        ----------
+        search : Search
+            State of the rows that are still searched.
+        iteration : int
+            Number of the iteration.
+        points : Tensor of shape (n, *features)
+            The latest iterate.
+        objective : Tensor of shape (n,)
+            Objective there, with a graph back to `points` where `needs_graph`.
         """
 
     def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
-        """What the attacker maximizes, shape (n,); also decides between iterates of equal P@k.
+        """Return the value to be maximized, shape (n,); it also decides between iterates of equal P@k.
 
-        `attribution`, of shape (n, *features), is in the units of each row's clean one (``reference.log_scale``).
+        Parameters
+        ----------
+        attribution : Tensor of shape (n, *features)
+            Attribution at the iterate, in the units of each row's clean one (``reference.log_scale``).
+        reference : Reference
+            The clean explanation.
         """
         return -reference.mean_gap(reference.rank(attribution))
 
@@ -154,11 +178,11 @@ class BaseAttack(AttackTransformer):
         return self
 
     def _adopt(self, X: np.ndarray) -> None:
-        """Take over the parameters that depend on the shape or the names of X."""
+        """Set the fitted parameters that depend on the shape or the names of X."""
         self.k_ = clip_k(self.k, count_units(X.shape[1:]))
 
     def transform(self, X: Any) -> np.ndarray:
-        """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
+        """Return the perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
         check_is_fitted(self)
         self._check_params()  # they may have been set since
         rows = self._validate(self._seen(X))
@@ -168,7 +192,7 @@ class BaseAttack(AttackTransformer):
             return self._attack(rows)[0]
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
-        """Attack X of shape (n_samples, *features) and tell everything that was found; `y` is ignored.
+        """Attack X of shape (n_samples, *features) and report everything that was found; `y` is ignored.
 
         A DataFrame, of pandas, polars or another library, gives DataFrames of its kind.
         """
@@ -180,7 +204,7 @@ class BaseAttack(AttackTransformer):
             labels = self._target_estimator.predict(seen[0])
             attribution, failed = explained(self._target_estimator, seen[0], labels)
             attribution_adv, failed_adv = explained(self._target_estimator, seen[1], labels)
-            if failed_adv.any():  # there is nothing to compare with: the row counts as not moved
+            if failed_adv.any():  # nothing to compare with: the row counts as not moved
                 back = failed_adv & ~failed
                 X_adv[back], attribution_adv[back] = np.asarray(seen[0])[back], attribution[back]
                 seen[1] = self._as_fitted(X_adv)
@@ -211,7 +235,7 @@ class BaseAttack(AttackTransformer):
         )
 
     def _probabilities(self, points: list[Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Of the class predicted at the first points, there and at the second ones."""
+        """Return probabilities of the class predicted at the first points, there and at the second points."""
         if not hasattr(self._target_estimator, "predict_proba"):
             return None, None
         before, after = (np.asarray(self._target_estimator.predict_proba(rows)) for rows in points)
@@ -224,7 +248,7 @@ class BaseAttack(AttackTransformer):
     # ---------------------------------------------------------------- the loop
 
     def _attack(self, X: np.ndarray) -> tuple[np.ndarray, Trace]:
-        """Perturbed inputs, and what happened on the way."""
+        """Return perturbed inputs and the trace of the search."""
         threat, space = self._bind(X)
         if threat.epsilon == 0:
             return X.copy(), Trace.start(len(X), self.max_iter)
@@ -245,7 +269,7 @@ class BaseAttack(AttackTransformer):
                 deltas.append(delta)
                 traces.append(trace)
         X_adv = feasible(X, torch.cat(deltas).cpu().numpy(), threat)
-        # x + delta is rounded anew in the dtype of X: where that alone crosses a limit of the prediction, stay at X
+        # x + delta is rounded to the dtype of X: where rounding alone crosses a limit of the prediction, stay at X
         changed = (self._predicted(X_adv) != target).cpu().numpy()
         if self.max_probability_change is not None:
             classes = target.cpu().numpy()
@@ -264,7 +288,7 @@ class BaseAttack(AttackTransformer):
         x: Tensor,
         target: Tensor,
     ) -> tuple[Tensor, Trace]:
-        """Best perturbation of every row of one chunk, and what happened on the way."""
+        """Return the best perturbation of every row of one chunk, and the trace of the search."""
         explainer = lenient(self._target_estimator.explainer_)
         graph = self.needs_graph and surrogate is None
         points, found, logits = observe(module, explainer, x, target, graph)
@@ -279,7 +303,7 @@ class BaseAttack(AttackTransformer):
         )  # fmt: skip
         selection = self.selection()
         objective = self.objective(found.relative_to(reference.log_scale), reference)
-        # P@k decides first, and moving is better than standing still; where the objective decides, it has to be beaten
+        # where P@k decides, any iterate replaces the clean input; an objective must exceed that of the clean input
         beaten = objective.detach() if selection == "objective" else torch.full_like(objective.detach(), -torch.inf)
         best, best_delta = Best.start(x, self.k_, beaten, trace), torch.zeros_like(x)
         self.learn(search, 0, points, objective)

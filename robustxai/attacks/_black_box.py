@@ -1,4 +1,4 @@
-"""BlackBox: any model with any explanation, as something that can be attacked."""
+"""BlackBox: any model with any explanation, as a target estimator."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["BlackBox"]
 
 
 class BlackBox(ClassifierMixin, BaseEstimator):
-    """A fitted classifier and a way to explain it, of which nothing is known but the answers.
+    """Wrap a fitted classifier and a function that explains it; attacks see their outputs only.
 
-    Attacks that ask for no gradient (:class:`NESAttack`, :class:`RandomAttack`, :class:`AutoExplanationAttack`) take it
-    as their target. The others find nothing here.
+    Attacks without gradients (:class:`NESAttack`, :class:`RandomAttack`, :class:`AutoExplanationAttack`) accept it as a
+    target estimator. The others find nothing here.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class BlackBox(ClassifierMixin, BaseEstimator):
         self.explainer = explainer
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Nothing to do: the model is fitted."""
+        """Do nothing: the model is fitted."""
         check_is_fitted(self)
         return self
 
@@ -81,29 +81,29 @@ class BlackBox(ClassifierMixin, BaseEstimator):
 
     @property
     def classes_(self) -> np.ndarray:
-        """Of the model."""
+        """Classes of the model."""
         return np.asarray(self.estimator.classes_)  # type: ignore[union-attr]
 
     @property
     def module_(self) -> nn.Module:
-        """The model as a module: inputs to log-probabilities, which have the same argmax and softmax as logits."""
+        """Module from inputs to log-probabilities, which have the same argmax and softmax as logits."""
         return _Oracle(self.predict_proba)
 
     @property
     def explainer_(self) -> Callable[..., Tensor]:
-        """The explanation as attacks call it."""
+        """Explanation in the form that attacks call."""
         return self._attribution
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities, shape (n_samples, n_classes)."""
+        """Return probabilities, shape (n_samples, n_classes)."""
         return np.asarray(self.estimator.predict_proba(self._named(X)))  # type: ignore[union-attr]
 
     def predict(self, X: Any) -> np.ndarray:
-        """Labels, shape (n_samples,)."""
+        """Return labels, shape (n_samples,)."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def explain(self, X: Any, y: Any = None) -> Any:
-        """What `explainer` says, shaped like X; it explains the predicted class, and `y` is not used.
+        """Return the output of `explainer`, shaped like X; it explains the predicted class, and `y` is not used.
 
         An array, or a DataFrame of the kind of X if X is one. Where both X and the explanation have column names, the
         explanation is brought into the order of X.
@@ -117,13 +117,13 @@ class BlackBox(ClassifierMixin, BaseEstimator):
         return like(X, attribution)
 
     def encode_target(self, X: Any, y: Any = None) -> Tensor:
-        """Class indices of the labels `y`, or of those that the model predicts."""
+        """Return class indices of the labels `y`, or of those that the model predicts."""
         if y is None:
             return torch.from_numpy(self.predict_proba(X).argmax(axis=1))
         return torch.from_numpy(np.searchsorted(self.classes_, np.broadcast_to(y, len(X))))
 
     def _named(self, X: Any) -> Any:
-        """X with the feature names that the model was fitted with, if any: attacks work on plain arrays."""
+        """Return X with the feature names that the model was fitted with, because attacks work on plain arrays."""
         names = getattr(self.estimator, "feature_names_in_", None)
         return X if names is None or is_table(X) else pd.DataFrame(X, columns=names)
 
@@ -134,14 +134,14 @@ class BlackBox(ClassifierMixin, BaseEstimator):
 
 
 class _Oracle(nn.Module):
-    """A function of arrays as a module; it has no gradient."""
+    """Wrap a function of arrays as a module without a gradient."""
 
     def __init__(self, predict_proba: Callable[[np.ndarray], np.ndarray]) -> None:
         super().__init__()
         self.predict_proba = predict_proba
 
     def __deepcopy__(self, memo: Any) -> _Oracle:
-        return self  # there are no weights to protect, and a forest is not worth copying
+        return self  # no weights to protect, and a copy of a forest is expensive
 
     def forward(self, x: Tensor) -> Tensor:
         probabilities = torch.from_numpy(np.asarray(self.predict_proba(x.detach().cpu().numpy()), dtype=np.float64))

@@ -1,4 +1,4 @@
-"""BoundaryMarginAttack: work where the ranking can flip."""
+"""BoundaryMarginAttack: exchange the units at the boundary of the top-k set."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ class BoundaryMarginAttack(GradientAttack):
         \min_\delta \; \frac{1}{\bar s(x + \delta)}
         \Bigl( \sum_{i \in T_q} s_i(x + \delta) - \sum_{j \in N_q} s_j(x + \delta) \Bigr)
 
-    with :math:`T_q` the q lowest of the original top-k set, :math:`N_q` the q highest of the rest, both taken anew in
-    every step, and :math:`\bar s` the mean score, which takes away the useless direction that only rescales the
-    gradient.
+    with :math:`T_q` the q lowest of the original top-k set, :math:`N_q` the q highest of the rest, both updated in each
+    step, and :math:`\bar s` the mean score, which removes the useless direction that only rescales the gradient.
 
     Parameters
     ----------

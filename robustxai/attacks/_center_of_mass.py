@@ -1,4 +1,4 @@
-"""CenterOfMassAttack: shift the saliency of an image as a whole."""
+"""CenterOfMassAttack: shift the center of an image's saliency."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class CenterOfMassAttack(GradientAttack):
         C(x) = \frac{\sum_p |s|_p(x)\, r_p}{\sum_p |s|_p(x)}
 
     with :math:`|s|_p` the magnitude at pixel p (summed over channels) and :math:`r_p` its coordinates, in pixels. Mass
-    is never negative, so `ranking` only says how P@k is counted. Every row ends with its iterate of the largest shift,
-    the clean input included.
+    is never negative, so `ranking` affects P@k only. Every row keeps its iterate of the largest shift, the clean input
+    included.
 
-    For images of shape (n, height, width) or (n, channels, height, width): the order of the columns of a table means
-    nothing, and neither does a center among them.
+    It takes images of shape (n, height, width) or (n, channels, height, width). The order of a table's columns is
+    arbitrary, so that a center among them has no meaning.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ class CenterOfMassAttack(GradientAttack):
     goal = "objective"
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """As in :class:`BaseAttack`; a ValueError for tables."""
+        """Do the same as :class:`BaseAttack`; raise a ValueError for tables."""
         with all_or_nothing(self):
             n_axes = self._check_fit(X).ndim
             if n_axes not in (3, 4):
                 raise ValueError(
                     "CenterOfMassAttack needs images, X of shape (n, height, width) or (n, channels, height, width): "
-                    "the columns of a table have no place, its saliency no center, and a pair has two. "
+                    "the columns of a table have no position, its saliency has no center, and a pair has two. "
                     f"Got {n_axes} axes."
                 )
             return super().fit(X, y)
@@ -58,10 +58,10 @@ class CenterOfMassAttack(GradientAttack):
 
 
 def center_of_mass(attribution: Tensor) -> Tensor:
-    """Center of mass of |attribution| of shape (n, [channels,] *spatial), in pixels, shape (n, spatial axes)."""
+    """Return centers of mass of |attribution|, (n, [channels,] *spatial), in pixels, shape (n, spatial axes)."""
     mass = unit_scores(attribution, "magnitude")
     shape = unit_shape(attribution.shape[1:])
     axes = [torch.arange(size, dtype=mass.dtype, device=mass.device) for size in shape]
     places = torch.stack([grid.flatten() for grid in torch.meshgrid(*axes, indexing="ij")], dim=1)
-    # divided first: the magnitudes of a confident prediction times a coordinate would be denormal numbers
+    # divide first: the magnitudes of a confident prediction times a coordinate would be denormal numbers
     return mass / mass.sum(dim=1, keepdim=True).clamp_min(torch.finfo(mass.dtype).tiny) @ places

@@ -15,7 +15,7 @@ class ERAttack(GradientAttack):
 
     .. math:: \min_\delta \sum_{i \le k < j} h(x + \delta, i, j), \qquad h(x, i, j) = s_i(x) - s_j(x)
 
-    with s the unit scores. The sum spends the budget on pairs that cannot flip as well, and can be lowered by shrinking
+    with s the unit scores. The sum also spends the budget on pairs that cannot flip, and can be lowered by shrinking
     the whole gradient; :class:`BoundaryMarginAttack` does neither.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Perturbed inputs that lie in the ball as they are returned, and not only before their numbers are rounded."""
+"""Perturbed inputs that lie in the ball after rounding to the dtype of X."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from robustxai.perturbation import ThreatModel
 
 __all__ = ["feasible"]
 
-#: Products and roots of float64 are this uncertain.
+#: Relative rounding error of products and roots in float64.
 _MARGIN = 1e-12
 
 
 def feasible(X: np.ndarray, delta: np.ndarray, threat: ThreatModel) -> np.ndarray:
     r"""Return rows near X + delta, in the dtype of X, whose distance from X is at most epsilon.
 
-    The sum is rounded to the nearest number of its dtype, which for features far from 0 can lie outside of the ball: by
-    half a per cent of a radius of 0.01 at 1,000 in float32. Where it does, `delta` is projected onto the ball in
+    The sum is rounded to the nearest number of its dtype, which can lie outside of the ball for features far from 0: by
+    half a per cent of a radius of 0.01 at 1,000 in float32. There, `delta` is projected onto the ball in
     float64, and every entry is rounded towards X, so that no entry of the difference grows:
     :math:`|fl(x_i + \delta_i) - x_i| \le |\delta_i|`.
 
@@ -53,7 +53,7 @@ def _projected(delta: np.ndarray, threat: ThreatModel) -> np.ndarray:
 
 
 def _towards(X: np.ndarray, delta: np.ndarray, threat: ThreatModel) -> np.ndarray:
-    """X + delta, rounded towards X in the dtype of X, and in the box."""
+    """Return X + delta, rounded towards X in the dtype of X, and in the box."""
     moved = threat.clip((X.astype(np.float64) + delta).astype(X.dtype))
     too_far = np.abs(moved.astype(np.float64) - X.astype(np.float64)) > np.abs(delta)
     return np.where(too_far, np.nextafter(moved, X), moved)

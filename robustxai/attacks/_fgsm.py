@@ -1,4 +1,4 @@
-"""FGSM: one step against the prediction."""
+"""FGSM: a single step that raises the cross-entropy."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class FGSM(PredictionAttack):
     Parameters
     ----------
     estimator : fitted classifier
-        The target estimator.
+        Target estimator.
     threat : ThreatModel, optional
-        What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     batch_size : int, optional
         Rows that are attacked at once, as in :class:`BaseAttack`.
 

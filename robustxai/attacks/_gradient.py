@@ -1,4 +1,4 @@
-"""Attacks that follow the gradient of an objective; the objective is the one hook to fill."""
+"""Base of attacks that follow the gradient of an objective; a subclass defines the objective."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from robustxai.protocols import Estimator, KeptIterate
 
 __all__ = ["NO_DERIVATIVE", "N_ASKED", "GradientAttack", "lacks_derivative"]
 
-#: What is wrong where `lacks_derivative`, and what to do.
+#: Explanation and advice for targets that `lacks_derivative` finds.
 NO_DERIVATIVE = (
     "explanations differ between rows, but around nearly every row the explanation has no derivative, or one that only "
-    "rescales it (the network has no second derivative to follow), so that a gradient attack finds nothing, whatever "
-    "there is. ReLUs and max-pooling are noticed, and attacked through a smooth stand-in, only as modules: use nn.ReLU "
-    "and nn.MaxPool2d instead of F.relu and F.max_pool2d. For an explainer that is constant around every input use an "
+    "rescales it (the network has no second derivative), so that a gradient attack finds nothing. ReLUs and max-pooling "
+    "are recognized, and attacked through a smooth surrogate, only as modules: use nn.ReLU and nn.MaxPool2d instead of "
+    "F.relu and F.max_pool2d. For an explainer that is constant around every input use an "
     "attack without gradients, NESAttack or RandomAttack."
 )
-#: Rows that are asked, and the share of them that has to agree.
+#: Rows that are checked, and the share of them that must agree.
 N_ASKED, _NEARLY_ALL = 64, 0.95
 
 
 class GradientAttack(BaseAttack):
-    r"""Base of the attacks that follow the gradient of an objective; the objective is the one hook to fill.
+    r"""Base of the attacks that follow the gradient of an objective; a subclass overrides `objective` only.
 
     .. math:: \delta \leftarrow \Pi\bigl(\delta + \eta_t\, d_t\bigr), \qquad
         d_t = \text{unit ascent direction of } v_t = \mu\, v_{t-1} + \nabla_\delta O / \|\nabla_\delta O\|
 
     * The first step has length epsilon. At the clean input the gradient of a sum of gaps is a Hessian-vector product,
       so this is the optimal point of the linearized ranking; later steps shrink from 0.3 to 0.01 epsilon.
-    * Where the objective is stationary at the clean input, as a distance from itself is, the walk starts along
-      :math:`J^\top I(x)`, with J the Jacobian of the explanation: the direction that changes its length fastest. What
-      is best beyond depends on the sign, so that each row walks both ways from x, a few iterations each, and goes on
-      from the better end. A random start is walked both ways too.
-    * Where a step changes the prediction, the row goes back to its last good point and tries half the step.
-    * Networks with ReLUs have no second derivative, so that a gradient attack would report a false robustness: the
-      gradient is taken on a softplus copy whose beta grows from 5 to 50, everything is evaluated on the network itself.
+    * Where the objective is stationary at the clean input, like a distance from itself, the first direction is
+      :math:`J^\top I(x)`, with J the Jacobian of the explanation: the direction that changes its length fastest. The
+      better sign is not known, so that each row tries both from x, for a few iterations each, and continues from the
+      better end. A random start is tried in both directions too.
+    * Where a step changes the prediction, the row returns to its last good point and tries half the step.
+    * Networks with ReLUs have no second derivative, so that a gradient attack would report a false robustness. The
+      gradient is that of a softplus copy whose beta grows from 5 to 50; everything is evaluated on the network itself.
 
     Parameters
     ----------
@@ -54,11 +54,10 @@ class GradientAttack(BaseAttack):
     momentum : float, default=0.75
         mu; 0 for plain projected gradient ascent.
     random_start : bool, default=False
-        Take the first step in a random direction or its opposite, which is what makes another run with another seed
-        another attack.
+        Take the first step in a random direction or its opposite. Runs with different seeds are then different attacks.
     keep : {"best", "last"}, default="best"
-        Which of the iterates that keep the prediction a row ends with. "last" is the protocol of the papers, and
-        overstates robustness: the walk may have been further on its way.
+        Iterate that a row keeps, of those with its prediction. "last" is the protocol of the papers, and overstates
+        robustness: an earlier iterate may have been better.
     estimator, k, threat, ranking, max_iter, batch_size, random_state
         As in :class:`BaseAttack`.
 
@@ -69,15 +68,15 @@ class GradientAttack(BaseAttack):
         modules, an explainer that is constant around every input.
     """
 
-    #: Whether the slope comes from a derivative of the explanation.
+    #: True if the slope is a derivative of the explanation.
     needs_graph = True
     _BETA_RANGE = (5.0, 50.0)
-    #: Iterations in each of two opposite directions, where there are two: at most so many, and half of all iterations.
+    #: Iterations in each of two opposite directions: at most this number, and half of all iterations.
     _TRIAL = 5
 
-    #: What is best, "overlap" or "objective", as in `selection`.
+    #: Quantity that is best in the kept iterate, "overlap" or "objective", as in `selection`.
     goal = "overlap"
-    #: Whether a step that changes the prediction is taken back; if not, the walk goes on from there.
+    #: True if a step that changes the prediction is undone; otherwise the search continues from there.
     backtracks = True
 
     _constraints = {
@@ -107,7 +106,7 @@ class GradientAttack(BaseAttack):
         return "last" if self.keep == "last" else self.goal
 
     def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
-        """What the attacker maximizes, shape (n,), differentiable in `attribution` of shape (n, *features)."""
+        """Return the value to be maximized, shape (n,), differentiable in `attribution` of shape (n, *features)."""
         raise NotImplementedError
 
     def check_target(self, module: nn.Module, surrogate: nn.Module | None, x: Tensor, target: Tensor) -> None:
@@ -116,7 +115,7 @@ class GradientAttack(BaseAttack):
             warnings.warn(f"This P@k is probably not what it seems: {NO_DERIVATIVE}", EvaluationWarning, stacklevel=4)
 
     def scalarize(self, search: Search, objective: Tensor, logits: Tensor) -> Tensor:
-        """What the gradient is taken of, shape (n,): the objective, or its sum with a term of the logits.
+        """Return the value that is differentiated, shape (n,): the objective, or its sum with a term of the logits.
 
         `objective` and `logits` are those of the latest iterate, on the surrogate where there is one; ``search.logits``
         are always those of the network itself. Called once per iterate, from the clean input on.
@@ -128,7 +127,7 @@ class GradientAttack(BaseAttack):
         state = search.extra
         length = self._step_length(iteration, search.max_iter, search.space.epsilon)
         trial = self._n_trial(search.max_iter)
-        if iteration > trial > 0:  # the walk of a row that turned back began after its first trial
+        if iteration > trial > 0:  # a row that reversed its direction started after the first trial
             turned = self._step_length(iteration - trial, search.max_iter, search.space.epsilon)
             lengths = torch.where(state["two_ways"], turned, length).to(search.x) * state["rate"]
         else:
@@ -143,7 +142,9 @@ class GradientAttack(BaseAttack):
         if iteration == 0:
             state["anchor"] = search.delta
             state["two_ways"] = still | self.random_start
-            draw = space.random_direction(search.generator)  # always, so that later draws are those of any other row
+            draw = space.random_direction(
+                search.generator
+            )  # always drawn, so that later draws do not depend on the row
             push = self._stationary_start(search, draw) if not self.random_start and bool(still.any()) else draw
             state["velocity"] = torch.where(_per_row(state["two_ways"], gradient), push, gradient)
             state["start"] = state["velocity"]
@@ -152,7 +153,7 @@ class GradientAttack(BaseAttack):
         anchor, velocity = search.delta, self.momentum * state["velocity"] + gradient
         if self.backtracks:
             refused = (~search.kept).nonzero().squeeze(1)
-            if len(refused):  # few, mostly: by row that is cheaper than to choose entry by entry
+            if len(refused):  # usually few rows: indexing rows is cheaper than a choice for every entry
                 anchor = anchor.index_copy(0, refused, state["anchor"].index_select(0, refused))
                 velocity.index_copy_(0, refused, state["velocity"].index_select(0, refused))
                 state["rate"] = torch.where(search.kept, (2 * state["rate"]).clamp_max(1.0), state["rate"] / 2)
@@ -167,11 +168,11 @@ class GradientAttack(BaseAttack):
             self._turn(search, objective.detach(), back=iteration == trial)
 
     def _n_trial(self, max_iter: int) -> int:
-        """Iterations in each of two opposite directions; 0 where there is one iteration alone."""
+        """Return the iterations in each of two opposite directions; 0 for a single iteration."""
         return min(self._TRIAL, max(max_iter // 4, 1)) if max_iter > 1 else 0
 
     def _stationary_start(self, search: Search, draw: Tensor) -> Tensor:
-        """J^T I(x), or `draw` where that is zero or unknown; shape (n, *features)."""
+        """Return J^T I(x), or `draw` where it is zero or unknown; shape (n, *features)."""
         if not self.needs_graph:
             return draw
         module = search.module if search.surrogate is None else search.surrogate
@@ -182,7 +183,7 @@ class GradientAttack(BaseAttack):
         return torch.where(_per_row((start != 0).flatten(start_dim=1).any(dim=1), start), start, draw)
 
     def _turn(self, search: Search, objective: Tensor, back: bool) -> None:
-        """Send the rows that walk two ways back to x and the other way, or then to the better one of both ends."""
+        """Restart the rows that try both directions at x in the other one, or continue them from the better end."""
         state = search.extra
         lowest = search.overlap.to(objective) if self.goal == "overlap" else torch.zeros_like(objective)
         end = {"kept": search.kept, "overlap": lowest, "objective": objective}
@@ -202,7 +203,7 @@ class GradientAttack(BaseAttack):
             state[name] = torch.where(_per_row(chosen, state[name]), other[name], state[name])
 
     def slope(self, search: Search, iteration: int, points: Tensor, objective: Tensor) -> Tensor:
-        """Gradient of what `scalarize` makes of the objective at the latest iterate, shaped like x."""
+        """Return the gradient of `scalarize` at the latest iterate, shaped like x."""
         logits = search.logits
         if search.surrogate is not None:
             points, objective, logits = self._on_surrogate(search.surrogate, search, iteration)
@@ -214,7 +215,7 @@ class GradientAttack(BaseAttack):
         return epsilon if iteration == 1 else epsilon * (0.3 * (1 - iteration / max_iter) + 0.01)
 
     def _on_surrogate(self, surrogate: nn.Module, search: Search, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The latest iterate, its objective and its logits on the smooth copy, whose beta grows with the iterations."""
+        """Return the latest iterate, its objective and its logits on the smooth copy; its beta grows by iteration."""
         low, high = self._BETA_RANGE
         set_beta(surrogate, low * (high / low) ** (iteration / max(search.max_iter - 1, 1)))
         points, found, logits = observe(surrogate, search.explainer, search.x + search.delta, search.target, graph=True)
@@ -223,22 +224,22 @@ class GradientAttack(BaseAttack):
 
 
 def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target: Tensor) -> bool:
-    r"""Whether explanations differ between rows, but have no derivative that could change a ranking.
+    r"""Tell if explanations differ between rows, but have no derivative that could change a ranking.
 
-    One gradient at the first rows, that of :math:`\langle u, I(x) \rangle` with a random u: it is zero if the
-    explanation is constant around x, and parallel to I(x) if all that changes is its length, as that of a piecewise
-    linear network's probability does. Rows without any attribution do not count.
+    The test takes one gradient at the first rows, that of :math:`\langle u, I(x) \rangle` with a random u. It is zero
+    if the explanation is constant around x, and parallel to I(x) if only its length changes, as for the probability of
+    a piecewise linear network. Rows of zero attribution do not count.
 
     Parameters
     ----------
     module : nn.Module
-        The network that is differentiated.
+        Network that is differentiated.
     explainer : Explainer
         The explanation.
     x : Tensor of shape (n, *features)
-        Inputs; the first 64 are asked.
+        Inputs; the first 64 are checked.
     target : Tensor of shape (n,)
-        Classes that are explained.
+        Explained classes.
     """
     asked = torch.arange(min(len(x), N_ASKED), device=x.device)
     points, found, _ = observe(of_rows(module, asked), explainer, x[asked], target[asked], graph=True)
@@ -248,7 +249,7 @@ def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target:
     live = length.squeeze(1) > 0
     direction = rows[live] / length[live]
     if len(direction) < 2 or (direction.abs().amax(dim=0) - direction.abs().amin(dim=0)).max() < 1e-5:
-        return False  # nothing to see, or a linear model
+        return False  # a linear model, or too few rows
     u = torch.randn(attribution.shape[1:], generator=torch.Generator().manual_seed(0)).to(attribution)
     slope = input_gradient((attribution * u).flatten(start_dim=1).sum(dim=1), points)
     slope = slope.flatten(start_dim=1).double()[live]
@@ -258,5 +259,5 @@ def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target:
 
 
 def _per_row(values: Tensor, like: Tensor) -> Tensor:
-    """`values` of shape (n,) with as many axes as `like`, to broadcast over its features."""
+    """Reshape `values` of shape (n,) to broadcast over the features of `like`."""
     return values.reshape(-1, *(1,) * (like.ndim - 1))

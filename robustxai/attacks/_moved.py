@@ -1,4 +1,4 @@
-"""Which units left and entered a top set, by name, and how far a row was moved."""
+"""Units that left and entered a top set, by name, and lengths of perturbations."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["distances", "moved_units", "unit_names"]
 
 
 def unit_names(attribution: Any, feature_names: Sequence[str] | None = None) -> list[str]:
-    """Names of the ranked units of attributions of shape (n, *features).
+    """Return the names of the ranked units of attributions of shape (n, *features).
 
     Raises
     ------
     ValueError
-        `feature_names` of another number than there are units.
+        The number of `feature_names` is not that of the units.
     """
     features = np.shape(attribution)[1:]
     n_units = count_units(features)
@@ -41,7 +41,7 @@ def unit_names(attribution: Any, feature_names: Sequence[str] | None = None) -> 
 def moved_units(
     attribution: Any, attribution_adv: Any, k: int, ranking: Ranking
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """For every row, the units that are in the first top-k set alone and in the second alone, highest score first."""
+    """Return for each row the units in the first top-k set only and in the second only, highest score first."""
     tops = [
         top_k_indices(unit_scores(as_tensor(np.asarray(part)), ranking), k).numpy()
         for part in (attribution, attribution_adv)
@@ -53,7 +53,7 @@ def moved_units(
 
 
 def distances(X: Any, X_adv: Any, threat: ThreatModel | None) -> np.ndarray:
-    """Length of every row's perturbation in the norm and the units of `threat` (l2 without one), shape (n,)."""
+    """Return the length of each perturbation in the norm and the units of `threat` (l2 without one), shape (n,)."""
     rows = np.asarray(X, dtype=np.float64)
     delta = np.asarray(X_adv, dtype=np.float64) - rows
     threat = ThreatModel() if threat is None else threat

@@ -1,4 +1,4 @@
-"""MSEAttack: as far away as possible in the Euclidean norm."""
+"""MSEAttack: the largest Euclidean distance from the clean attribution."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from robustxai.protocols import Estimator, Weighting
 
 __all__ = ["MultiObjectiveAttack"]
 
-#: What is added to the weights of the two losses per unit of the loss, and the exponent's rate: as published.
+#: Increments of the weights of the two losses per unit of the loss, and the exponent's rate, as published.
 _ASCENT_RATES = (1.0, 1e-4)
 _HEDGE_RATE = 1e-4
 #: Bounds of the multiplier, so that ten steps bring it back to 1 after any stretch inside the constraint.
@@ -38,21 +38,21 @@ class MultiObjectiveAttack(GradientAttack):
     * "lagrangian": :math:`g_0 + \mu\, g_2`, then :math:`\mu` doubled where the margin is below kappa or
       the change above m, halved where not (and kept between :math:`2^{-10}` and :math:`2^{30}`);
 
-    from :math:`\lambda = (1/2, 1/2)` and :math:`\mu = 1`. A step that changes the prediction is not taken back: the sum
-    has to lead the way home. The first two are those of the published code, and by themselves enforce nothing:
+    from :math:`\lambda = (1/2, 1/2)` and :math:`\mu = 1`. A step that changes the prediction is not undone: the
+    weighted sum must restore the prediction. The first two are those of the published code, and enforce nothing alone:
     descent-ascent drifts to :math:`\lambda_0 = 1`, hedge stays near 1/2. Whatever the weights, only iterates that keep
     the prediction are kept here, the one of the lowest P@k first.
 
-    For a network with ReLUs, p(x) and the margin that moves :math:`\mu` are those of the network itself, and all that
-    is differentiated is that of its softplus copy.
+    For a network with ReLUs, p(x) and the margin that moves :math:`\mu` are those of the network itself, and the
+    derivatives are those of its softplus copy.
 
     Parameters
     ----------
     weighting : {"lagrangian", "descent_ascent", "hedge"}, default="lagrangian"
-        How the weights move.
+        Update of the weights.
     kappa : float, default=0.0
-        Margin of the logits that the Lagrangian asks for. With 0 it walks along the decision boundary and crosses it
-        every few steps; a small positive one keeps it inside. The other weightings do not use it.
+        Margin of the logits that the Lagrangian demands. With 0 the iterates follow the decision boundary and cross it
+        every few steps; a small positive margin keeps them inside. The other weightings do not use it.
     estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
         As in :class:`GradientAttack`.
 
@@ -79,7 +79,7 @@ class MultiObjectiveAttack(GradientAttack):
 
     def objective(self, attribution: Tensor, reference: Reference) -> Tensor:
         clean = reference.mean_gap(reference.scores)
-        # where all units tie there is no gap to take a share of, only what rounding leaves of it
+        # where all units tie the clean gap is rounding, of which no share can be taken
         noise = 4 * torch.finfo(clean.dtype).eps * reference.scores.abs().amax(dim=1)
         scale = torch.where(clean > noise.clamp_min(torch.finfo(clean.dtype).tiny), clean, 1.0)
         return -reference.mean_gap(reference.rank(attribution)) / scale
@@ -88,7 +88,7 @@ class MultiObjectiveAttack(GradientAttack):
         state = search.extra
         if self.weighting == "lagrangian":
             multiplier = state.setdefault("multiplier", torch.ones_like(objective.detach()))
-            # judged on the network itself, whatever the surrogate says
+            # the margin is that of the network itself, not of the surrogate
             violated = self._excess(search, search.logits.detach()) > 0
             state["multiplier"] = torch.where(violated, 2 * multiplier, multiplier / 2).clamp(*_MULTIPLIERS)
             return objective - multiplier * self._excess(search, logits)
@@ -100,7 +100,7 @@ class MultiObjectiveAttack(GradientAttack):
         return -(weights * losses).sum(dim=1)
 
     def _excess(self, search: Search, logits: Tensor) -> Tensor:
-        """How far `logits` are beyond the constraints of the Lagrangian, shape (n,); 0 within them."""
+        """Return by how much `logits` violate the constraints of the Lagrangian, shape (n,); 0 within them."""
         excess = (self.kappa - margin(logits, search.target)).clamp_min(0.0)
         if search.max_change is not None:
             proba = logits.softmax(dim=1).gather(1, search.target[:, None]).squeeze(1)
@@ -110,23 +110,23 @@ class MultiObjectiveAttack(GradientAttack):
 
 
 def margin(logits: Tensor, target: Tensor) -> Tensor:
-    """Logit of the target class minus the highest other one, shape (n,)."""
+    """Return the logit of the target class minus the highest other one, shape (n,)."""
     is_target = torch.nn.functional.one_hot(target, logits.shape[1]).bool()
     return logits[is_target] - logits.masked_fill(is_target, -torch.inf).amax(dim=1)
 
 
 def next_weights(weighting: Weighting, weights: Tensor, losses: Tensor) -> Tensor:
-    """The weights after losses of shape (n, 2), non-negative and with a sum of one in every row."""
+    """Return the weights after losses of shape (n, 2), non-negative and with a sum of one in every row."""
     if weighting == "hedge":
         grown = weights * (_HEDGE_RATE * losses).exp()
     else:
-        # a gap below zero would take a weight out of the simplex
+        # a negative gap would move a weight out of the simplex
         grown = (weights + losses * losses.new_tensor(_ASCENT_RATES)).clamp_min(0.0)
     return grown / grown.sum(dim=1, keepdim=True).clamp_min(torch.finfo(grown.dtype).tiny)
 
 
 def _distance(proba: Tensor, clean: Tensor) -> Tensor:
-    """Euclidean distance of the rows, shape (n,), with a gradient of 0 where it is 0 (a root has none there)."""
+    """Return the Euclidean distance of the rows, shape (n,), with a gradient of 0 where it is 0."""
     squares = (proba - clean).square().sum(dim=1)
     tiny = torch.finfo(squares.dtype).tiny
     return torch.where(squares > tiny, squares.clamp_min(tiny).sqrt(), 0.0)

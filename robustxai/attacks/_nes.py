@@ -1,4 +1,4 @@
-"""NESAttack: a gradient attack that asks for no gradient."""
+"""NESAttack: a gradient attack with estimated gradients."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["NESAttack"]
 
 
 class NESAttack(BoundaryMarginAttack):
-    r"""BoundaryMarginAttack with its gradient estimated from explanations alone (natural evolution strategies).
+    r"""Run BoundaryMarginAttack with gradients estimated from explanations (natural evolution strategies).
 
     .. math:: \hat g = \frac{1}{q} \sum_{i=1}^{q/2}
         \bigl( O(\delta + h u_i) - O(\delta - h u_i) \bigr)\, u_i, \qquad u_i \text{ uniform on the sphere}
 
-    It needs no second derivative, and so attacks what has none or none to see: ReLU networks as they are, and, as a
-    :class:`BlackBox`, trees with Shapley values.
+    It needs no second derivative, and attacks models without one or with an unknown one: ReLU networks themselves, and,
+    as a :class:`BlackBox`, trees with Shapley values.
 
     Parameters
     ----------
     n_draws : int, default=20
-        q: explanations for one step, in antithetic pairs.
+        q: random draws, and explanations, for one step, in antithetic pairs.
     smoothing : float, default=0.1
         h as a share of epsilon.
     estimator, k, threat, ranking, max_iter, n_boundary, step_size, momentum, random_start, keep

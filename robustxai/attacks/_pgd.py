@@ -1,4 +1,4 @@
-"""PGD: many steps against the prediction."""
+"""PGD: projected steps that raise the cross-entropy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PGD(PredictionAttack):
     max_iter : int, default=40
         Steps per row.
     step_size : float, optional
-        eta, in units of the norm; ``2.5 * epsilon / max_iter`` by default, with which all of the ball is within reach.
+        eta, in units of the norm; ``2.5 * epsilon / max_iter`` by default, which reaches all of the ball.
     random_start : bool, default=True
         Start from a random point of the ball, the same offset for all rows, instead of the input itself.
     random_state : int, RandomState or None, default=0

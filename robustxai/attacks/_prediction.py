@@ -1,4 +1,4 @@
-"""Attacks on the prediction, which is meant to change: the one way to climb the cross-entropy."""
+"""Base of the attacks on the prediction: ascent on the cross-entropy."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ __all__ = ["PredictionAttack"]
 class PredictionAttack(AttackTransformer):
     r"""Base of the attacks on predictions: steepest ascent on the cross-entropy of the predicted class, or of labels.
 
-    The log-odds m stand for it, which is ``softplus(-m)``: the same direction, and only the direction of a gradient
-    makes a step. The gradient of the cross-entropy itself rounds to 0 where the target estimator is confident.
+    The log-odds m replace the cross-entropy, which is ``softplus(-m)``: their gradients have the same direction, and a
+    step uses the direction only. The gradient of the cross-entropy rounds to 0 where the target estimator is confident.
 
-    A subclass says how many steps of which length there are, and where they start (`plan`). The last point is
-    returned, whatever is predicted there.
+    A subclass defines the number of steps, their length and their start (`plan`). The last point is returned, whatever
+    is predicted there.
     """
 
     _needs = ("encode_target", "module_", "device_", "gradient")
 
     def plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
-        """Number of steps, length of a step in the norm of `space`, and the offset (1, *features) to start from."""
+        """Return the number of steps, their length in the norm of `space`, and the offset (1, *features) of the start."""
         raise NotImplementedError
 
     @own_switches()
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """The perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it.
+        """Return the perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, *features)
             Inputs, as in `fit`.
         y : array-like of shape (n_samples,), optional
-            Labels to get away from, instead of the predictions. ``fit_transform(X, y)`` hands its `y` to `fit` alone,
-            as everywhere in scikit-learn: call ``fit(X).transform(X, y)``.
+            Labels whose cross-entropy is raised, instead of the predictions. ``fit_transform(X, y)`` passes its `y` to
+            `fit` only, as everywhere in scikit-learn: call ``fit(X).transform(X, y)``.
         """
         check_is_fitted(self)
         X = self._validate(self._seen(X))

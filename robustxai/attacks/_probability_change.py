@@ -1,4 +1,4 @@
-"""The limit on how much the explained class's probability may change under attack."""
+"""Limit on the change of the explained class's probability under attack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robustxai._arguments import Number, optional
 
 __all__ = ["CHANGE", "below_limit", "target_probability"]
 
-#: A probability from float32 logits is this uncertain: rows beside each other in a batch change its last digits.
+#: Uncertainty of a probability from float32 logits: the other rows of a batch change its last digits.
 _ROUNDING = 1e-6
 
 
@@ -25,15 +25,15 @@ class _Change(Number):
         return super().sentence(name, value)
 
 
-#: What may be given for `max_probability_change`.
+#: Constraint of an argument `max_probability_change`.
 CHANGE = optional(_Change(0, 1))
 
 
 def below_limit(limit: float, share: float = 1.0) -> float:
-    """`limit` less a `share` of the rounding, so that what stays below keeps the limit however it is evaluated."""
+    """Return `limit` minus a `share` of the rounding, so that a change below it keeps the limit in any evaluation."""
     return max(limit - share * min(_ROUNDING, limit / 2), 0.0)
 
 
 def target_probability(logits: Tensor, target: Tensor) -> Tensor:
-    """Softmax probability of the class `target`, shape (n,), in float64 and without a graph."""
+    """Return the softmax probability of the class `target`, shape (n,), in float64 and without a graph."""
     return logits.detach().to(torch.float64).softmax(dim=1).gather(1, target[:, None]).squeeze(1)

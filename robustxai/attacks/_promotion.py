@@ -1,4 +1,4 @@
-"""PromotionAttack: bring one outsider in."""
+"""PromotionAttack: promote one outsider into the top-k set."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class PromotionAttack(GradientAttack):
 
     .. math:: \max_\delta \; \frac{s_a(x + \delta) - \min_{i \in T} s_i(x + \delta)}{\bar s(x + \delta)}
 
-    with a the outsider that is the `rank`-th strongest at x. One pair needs less than a sum of pairs: where a row can
-    just be flipped, this finds it, and runs with several ranks find what the others miss.
+    with a the outsider that is the `rank`-th strongest at x. One pair needs less budget than a sum of pairs, so that
+    this attack finds flips of rows that can barely be flipped; runs with several ranks complement each other.
 
     Parameters
     ----------
     rank : int, default=1
-        Which outsider, 1 for the strongest; at most the number of outsiders.
+        Rank of the outsider, 1 for the strongest; at most the number of outsiders.
     estimator, k, threat, ranking, max_iter, step_size, momentum, random_start, keep, batch_size, random_state
         As in :class:`GradientAttack`.
     """

@@ -1,4 +1,4 @@
-"""How far a row is from another top-k set: straight lines, and how much of a perturbation is needed."""
+"""Distance of a row from another top-k set, along straight lines."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from robustxai.ranking import unit_scores
 
 __all__ = ["Lines", "closing_directions"]
 
-#: The lowest members of the top set and the highest others, each with each, are the pairs that a line aims at.
+#: Number of the lowest members of the top set and of the highest others; lines close their pairs, each with each.
 _PAIRS = 3
-#: Radii that are tried on a line, each 0.8 of the one before.
+#: Number of radii on a line, each 0.8 times the previous one.
 _LEVELS = 24
-#: Halvings of the stretch in which the set changes: to a four-thousandth of it.
+#: Halvings of the interval in which the set changes, down to 1/4096 of it.
 _HALVINGS = 12
 
 
 def closing_directions(
     module: torch.nn.Module, explainer: Explainer, x: Tensor, target: Tensor, k: int, ranking: Ranking
 ) -> Iterator[Tensor]:
-    """Gradients in x, shaped like x, of the gaps between boundary pairs, the narrow ones first, and of their sum.
+    """Yield gradients in x, shaped like x, of the gaps of boundary pairs, the narrowest first, and of their sum.
 
-    To first order a pair closes at the gap over the gradient's length, straight down the gradient. On a smooth network
-    that is within some per cent of the distance at which the ranking really changes.
+    To first order a pair closes at the gap divided by the gradient's length, along the negative gradient. On a smooth
+    network this is within some per cent of the distance at which the ranking changes.
     """
     points, found, _ = observe(module, explainer, x, target, graph=True)
     attribution = found.direction
@@ -49,12 +49,12 @@ def closing_directions(
 
 
 class Lines:
-    """The rows of X, and what of the way from a row to some point changes its top-k set.
+    """Rows of X, and the shortest parts of straight lines from them that change their top-k sets.
 
     Parameters
     ----------
     estimator : fitted classifier or BlackBox
-        The target estimator.
+        Target estimator.
     X : array-like of shape (n_samples, *features)
         Rows.
     threat : ThreatModel
@@ -62,11 +62,11 @@ class Lines:
     k : int
         Size of the top set.
     ranking : {"magnitude", "signed"}
-        What is ranked.
+        Ranked scores.
     keep_prediction : bool
-        Whether a point counts only with the prediction of the row.
+        Count a point only if it has the prediction of the row.
     max_probability_change : float, optional
-        With `keep_prediction`: how much the probability of the predicted class may change.
+        With `keep_prediction`: largest change of the predicted class's probability.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class Lines:
             self.classes, self.probability = proba.argmax(axis=1), proba.max(axis=1)
 
     def changed(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Whether the top-k set at `points` is another than that of their `rows`."""
+        """Return True where the top-k set at `points` differs from that of their `rows`."""
         there = like(self.X, points)
         found = np.asarray(self.estimator.explain(there, y=self.labels[rows]))
-        # NaN, where there is no explanation, is no change
+        # NaN marks a missing explanation and counts as no change
         other = precision_where_explained(self.attribution[rows], found, self.k, self.ranking) < 1
         if self.keep_prediction:
             other &= self.estimator.predict(there) == self.labels[rows]
@@ -108,7 +108,7 @@ class Lines:
         return other
 
     def lengths(self, rows: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Length of the shortest part of the way to `points` that still changes the set, as far as halving finds it."""
+        """Return the length of the shortest part of the line to `points` that changes the set, found by halving."""
         start, step = self.start[rows], points - self.start[rows]
         low, high = np.zeros(len(rows)), np.ones(len(rows))
         for _ in range(_HALVINGS):
@@ -118,9 +118,9 @@ class Lines:
         return high * self.threat.lengths(step)
 
     def along(self, steps: np.ndarray, low: np.ndarray, high: np.ndarray, epsilon: float) -> np.ndarray:
-        """Radius at which the set first changes on the way along `steps` of length one; infinite up to `epsilon`.
+        """Return the radius up to `epsilon` at which the set first changes along `steps` of length one, or infinity.
 
-        The way is clipped to the box from `low` to `high`.
+        Points are clipped to the box from `low` to `high`.
         """
         best = np.full(len(self.start), np.inf)
         for level in reversed(range(_LEVELS)):

@@ -1,4 +1,4 @@
-"""RandomAttack: the floor that every attack must get under."""
+"""RandomAttack: the random-search baseline that every attack must beat."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["RandomAttack"]
 
 
 class RandomAttack(BaseAttack):
-    """The worst of `max_iter` random points on the surface of the ball.
+    """Try `max_iter` random points on the surface of the ball and keep the worst of each row.
 
-    No gradient is used, so nothing can mask it: an attack that finds less than this one is broken, and so is any
-    robustness that it reports. All rows try the same directions.
+    It uses no gradient, which therefore cannot be masked: an attack that finds less than this one is broken, and the
+    robustness that it reports is wrong. All rows try the same directions.
 
     Parameters
     ----------

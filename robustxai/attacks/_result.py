@@ -1,4 +1,4 @@
-"""What an attack found, row by row and in words, and the worst of several attacks."""
+"""Result of an attack, row by row and in words, and the strongest of several results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from robustxai.protocols import Ranking
 
 __all__ = ["AttackResult", "lowest", "strongest", "warn_of_rise", "warn_of_sameness", "zero_rows"]
 
-#: How much a mean P@k may rise with the radius before something is said.
+#: Largest rise of a mean P@k with the radius without a warning.
 _TOLERANCE = 0.01
-#: What two different rows may have in common of their top-k sets before something is said.
+#: Largest share of their top-k sets that two different rows may have in common without a warning.
 _SAME = 0.9
 
 _NAMES = Either((Rows(), Nothing()), words="a sequence of names or None")
@@ -33,15 +33,15 @@ _NAMES = Either((Rows(), Nothing()), words="a sequence of names or None")
 
 @dataclass(frozen=True, eq=False)
 class AttackResult:
-    """What an attack found, row by row.
+    """Result of an attack, row by row.
 
     Attributes
     ----------
     X_adv : array or DataFrame of the kind of X
-        The perturbed inputs: of each row the iterate that serves the attack's goal best with the prediction unchanged.
-        Of a Pipeline, in the features that its last step sees, as are the attributions.
+        Perturbed inputs: for each row the iterate that is best for the attack's goal and keeps the prediction. For a
+        Pipeline, in the features that its last step sees, like the attributions.
     attribution, attribution_adv : array or DataFrame of the kind of X
-        Explanation of the class predicted at X, at X and at X_adv.
+        Explanations at X and at X_adv of the class predicted at X.
     precision_at_k : ndarray of shape (n_samples,)
         Overlap of the two top-k sets, as a share of k.
     first_flip : ndarray of int of shape (n_samples,)
@@ -50,26 +50,26 @@ class AttackResult:
     n_iter : int
         Budget of iterations.
     targets_in_top_k : ndarray of int of shape (n_samples,), or None
-        How many of the target units are in the top-k set at X_adv; only of a targeted attack.
+        Number of target units in the top-k set at X_adv; for a targeted attack only.
     last_gain : ndarray of int of shape (n_samples,), or None
-        Last iteration that lowered P@k, 0 where none did; of several attacks, that of the one which was kept. Close to
-        `n_iter` in many rows, the attack wanted to go on.
+        Last iteration that lowered P@k, 0 where none did; for several attacks, that of the kept one. Where it is close
+        to `n_iter` in many rows, more iterations would find more.
     rejected : ndarray of shape (n_samples,), or None
-        Share of the iterates that changed the prediction (or its probability by more than the limit of the attack)
-        and so did not count.
+        Share of the iterates that were rejected because they changed the prediction (or its probability by more than
+        the limit of the attack).
     unexplained : ndarray of int of shape (n_samples,), or None
-        Calls of the explainer that gave NaN or infinity for the row or for a point near it: they count as points that
-        the attack may not use. Where a row itself has no explanation, its P@k is NaN.
+        Calls of the explainer that returned NaN or infinity for the row or for a point near it. The attack does not use
+        such points. Where a row itself has no explanation, its P@k is NaN.
     X : array or DataFrame, or None
-        The inputs, as the target estimator sees them.
+        Inputs, as the target estimator sees them.
     k : int, or None
         Size of the top sets, after clipping.
     ranking : {"magnitude", "signed"}, or None
-        What was ranked.
+        Ranked scores.
     threat : ThreatModel, or None
-        What the attacker was allowed; None also for the strongest of attacks that were allowed different things.
+        Allowed perturbations; None also for the strongest of attacks under different threat models.
     predicted : ndarray of shape (n_samples,), or None
-        The class predicted at X, which is kept and explained.
+        Class predicted at X, which is kept and explained.
     probability, probability_adv : ndarray of shape (n_samples,), or None
         Its probability at X and at X_adv.
     """
@@ -100,18 +100,18 @@ class AttackResult:
 
     @property
     def mean_precision(self) -> float:
-        """Mean P@k over the rows that have an explanation; NaN where none has."""
+        """Mean P@k over the rows that have an explanation; NaN if none has."""
         known = self.precision_at_k[~np.isnan(self.precision_at_k)]
         return float(known.mean()) if len(known) else float("nan")
 
     def of_rows(self, rows: slice | np.ndarray) -> AttackResult:
-        """What was found in some of the rows."""
+        """Return the result for some of the rows."""
         by_row = {name: value for name, value in vars(self).items() if name not in _OF_ALL and value is not None}
         return replace(self, **{name: take(value, rows) for name, value in by_row.items()})
 
     @checked(feature_names=_NAMES)
     def to_frame(self, feature_names: Sequence[str] | None = None) -> pd.DataFrame:
-        """One row per sample: what left the top set, what entered it, and at what price.
+        """Return one row per sample: units that left and entered the top set, and the perturbation's size.
 
         Parameters
         ----------
@@ -123,14 +123,14 @@ class AttackResult:
         -------
         DataFrame
             Indexed as X. Columns ``predicted``, ``precision_at_k``; ``left`` and ``entered``, tuples of the names of
-            units, the highest score first; ``distance``, how far the row was moved, in the norm and the units of the
-            threat model; ``first_flip``, missing where the top set never changed; ``probability`` and
+            units, the highest score first; ``distance``, the length of the perturbation, in the norm and the units of
+            the threat model; ``first_flip``, missing where the top set never changed; ``probability`` and
             ``probability_adv`` of the predicted class; ``targets_in_top_k`` of a targeted attack.
 
         Raises
         ------
         ValueError
-            Names of another number than there are units.
+            The number of names is not that of the units.
         """
         is_pandas = isinstance(self.X_adv, pd.DataFrame)
         index = self.X_adv.index if is_pandas else pd.RangeIndex(len(self.precision_at_k))
@@ -154,7 +154,7 @@ class AttackResult:
 
     @checked(feature_names=_NAMES)
     def summary(self, feature_names: Sequence[str] | None = None) -> str:
-        """What was found, in a few lines of plain words and figures; `feature_names` as in `to_frame`."""
+        """Describe the result in a few lines of plain words and figures; `feature_names` as in `to_frame`."""
         rows, precision = len(self.precision_at_k), self.precision_at_k
         if not rows:
             return "No row was attacked."
@@ -199,21 +199,21 @@ class AttackResult:
         return moved_units(self.attribution, self.attribution_adv, self.k or 1, self.ranking or "magnitude")
 
 
-#: Fields that are no arrays with one entry per row.
+#: Fields other than arrays with one entry per row.
 _OF_ALL = ("n_iter", "k", "ranking", "threat")
 
 
 @checked(results=Each(Instance(AttackResult), least=1, words="a sequence of at least one attack result"))
 def strongest(results: Sequence[AttackResult]) -> AttackResult:
-    """For every row the result with the lowest P@k (the earlier one of equals), and the earliest first flip.
+    """Return for every row the result with the lowest P@k (the earlier one of equals), and the earliest first flip.
 
-    The mean over rows of this minimum is the honest figure of an ensemble: the attacker may choose the attack for every
-    row, and a mean of one attack alone hides that. What only one kind of attack tells (`targets_in_top_k`) is left out.
+    The mean over rows of this minimum is the figure of an ensemble: an attacker may choose the attack for every row. A
+    field of one kind of attack (`targets_in_top_k`) is left out.
 
     Raises
     ------
     ValueError
-        Where there is no result, or the results are of other rows, another k or another ranking than the first.
+        There is no result, or a result is about other rows, another k or another ranking than the first.
     """
     for other in results[1:]:
         _check_comparable(results[0], other)
@@ -221,7 +221,7 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
 
 
 def lowest(results: Sequence[AttackResult]) -> AttackResult:
-    """`strongest` of results that are known to be of the same rows of one classifier, whose explainer may be random."""
+    """Return `strongest` without its checks; the results share rows and classifier, whose explainer may be random."""
     precisions = np.stack([r.precision_at_k for r in results])
     choice = np.where(np.isnan(precisions), np.inf, precisions).argmin(axis=0)
     counted = [r.unexplained for r in results if r.unexplained is not None]
@@ -232,7 +232,7 @@ def lowest(results: Sequence[AttackResult]) -> AttackResult:
         return like(first, np.stack([np.asarray(v) for v in values])[choice, np.arange(len(choice))])
 
     n_iter = max(r.n_iter for r in results)
-    # a row that a shorter attack never flipped is censored at that attack's budget, and not flipped there
+    # a row that a shorter attack never flipped is censored at the larger budget, and not flipped there
     flips = [np.where(r.first_flip > r.n_iter, n_iter + 1, r.first_flip) for r in results]
     traced = all(r.last_gain is not None and r.rejected is not None for r in results)
     return AttackResult(
@@ -252,7 +252,7 @@ def lowest(results: Sequence[AttackResult]) -> AttackResult:
 
 
 def _check_comparable(first: AttackResult, other: AttackResult) -> None:
-    """Raise ValueError unless P@k of two results is about the same thing."""
+    """Raise ValueError unless two results share rows, classifier, k and ranking."""
     cure = "The lowest P@k of a row can only be taken over attacks on the same rows of one classifier with one k."
     for name in ("k", "ranking"):
         here, there = getattr(first, name), getattr(other, name)
@@ -273,15 +273,14 @@ def _check_comparable(first: AttackResult, other: AttackResult) -> None:
 def warn_of_rise(precision: Mapping[float, float], cure: str) -> None:
     """Warn where the mean P@k of an attack rises with the radius by more than 0.01.
 
-    The larger ball holds the smaller one, so that what was found there was there to be found again: only an attack that
-    is too weak can rise.
+    The larger ball contains the smaller one and its perturbations, so that P@k can rise only if an attack is too weak.
 
     Parameters
     ----------
     precision : mapping of float to float
         Mean P@k of one attack on one set of rows, by radius.
     cure : str
-        What to do about it.
+        Advice for the message.
     """
     radii = sorted(precision)
     rises = []
@@ -291,22 +290,22 @@ def warn_of_rise(precision: Mapping[float, float], cure: str) -> None:
             rises.append(f"{precision[radius]:.3f} at {radius:g} after {precision[lowest]:.3f} at {lowest:g}")
     if rises:
         warnings.warn(
-            f"The mean P@k rises with epsilon ({'; '.join(rises)}), although a larger ball holds every smaller one: at "
-            f"the larger radius the attack is too weak, or held up by the prediction. {cure}",
+            f"The mean P@k rises with epsilon ({'; '.join(rises)}), although a larger ball contains every smaller "
+            f"one: at the larger radius the attack is too weak, or limited by the prediction. {cure}",
             EvaluationWarning,
             stacklevel=outside(),
         )
 
 
 def zero_rows(*attributions: Any) -> str:
-    """Say how many rows have an explanation of zeros in any of the `attributions`; empty where there are none."""
+    """Describe how many rows have an explanation of zeros in any of the `attributions`; empty if none has."""
     zero = np.logical_or.reduce([(np.asarray(a) == 0).reshape(len(a), -1).all(axis=1) for a in attributions])
     if not zero.any():
         return ""
     return (
         f"{zero.sum()} of {len(zero)} rows have an explanation of zeros, before or after the attack, in which all "
-        "units tie. Their top-k set is arbitrary and their P@k says nothing: leave them out, or explain the model "
-        "by something that does not vanish there (a network of dead ReLUs, a constant model)."
+        "units tie. Their top-k set is arbitrary and their P@k has no meaning. Leave them out, or use an explainer "
+        "that does not vanish there (the network may have dead ReLUs, or be constant)."
     )
 
 
@@ -324,11 +323,11 @@ def warn_of_sameness(attribution: Any, k: int, ranking: Ranking = "magnitude") -
     Parameters
     ----------
     attribution : array-like of shape (n_samples, *features)
-        The clean explanations.
+        Clean explanations.
     k : int
         Size of the top set, below the number of units.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Ranked scores.
     """
     rows = np.asarray(attribution)
     rows = rows[np.isfinite(rows).reshape(len(rows), -1).all(axis=1)]
@@ -336,8 +335,8 @@ def warn_of_sameness(attribution: Any, k: int, ranking: Ranking = "magnitude") -
     if between > _SAME:
         warnings.warn(
             "This P@k is probably not what it seems: without any attack, two different rows have "
-            f"{100 * between:.0f} % of their top-{k} sets in common. A P@{k} near 1 then says that the model ranks "
-            "alike for everybody, not that a row's own explanation is stable. Report between_rows_precision beside it "
+            f"{100 * between:.0f} % of their top-{k} sets in common. A P@{k} near 1 then means that the model "
+            "ranks all rows alike, not that a row's own explanation is stable. Report between_rows_precision beside it "
             "and read chance_corrected_precision; where reasons should differ between rows, explain contributions "
             '(explainer="gradient_times_input" or "integrated_gradients").',
             SharedExplanationWarning,

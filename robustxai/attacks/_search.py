@@ -1,4 +1,4 @@
-"""The state of an attack in flight: the clean explanation that it is measured against, and the rows still searched."""
+"""State of a running attack: the clean explanation, the rows that are still searched, the best iterates."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Best", "Reference", "Search", "Trace", "highest", "observe"]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The clean explanation that an objective is measured against. Rows as in the batch under attack.
+    """Clean explanation, with which an objective compares. Rows as in the batch under attack.
 
     Attributes
     ----------
     attribution : Tensor of shape (n, *features)
-        In units of exp(`log_scale`), as all attributions that are compared with it.
+        In units of exp(`log_scale`), like all attributions that are compared with it.
     scores : Tensor of shape (n, units)
         Unit scores of `attribution`.
     top : BoolTensor of shape (n, units)
@@ -47,18 +47,18 @@ class Reference:
 
     @classmethod
     def of(cls, clean: ScaledAttribution, k: int, ranking: Ranking) -> Reference:
-        """The reference of rows with the attribution `clean`."""
+        """Make the reference of rows with the attribution `clean`."""
         attribution = clean.direction.detach()
         scores = unit_scores(attribution, ranking)
         log_scale = None if clean.log_scale is None else clean.log_scale.detach()
         return cls(attribution, scores, top_k_mask(scores, k), k, ranking, log_scale)
 
     def rank(self, attribution: Tensor) -> Tensor:
-        """Unit scores of another attribution of the same rows, shape (n, units)."""
+        """Return unit scores of another attribution of the same rows, shape (n, units)."""
         return unit_scores(attribution, self.ranking)
 
     def mean_gap(self, scores: Tensor) -> Tensor:
-        """Mean over T minus mean over the rest, shape (n,): all k(n-k) pairs without a loop over them."""
+        """Return the mean over T minus the mean over the rest, shape (n,): all k(n-k) pairs without a loop."""
         return (scores * self._gap_weights).sum(dim=1)
 
     @cached_property
@@ -73,39 +73,39 @@ class Reference:
 
     @cached_property
     def _gap_weights(self) -> Tensor:
-        # one product with numbers: a product with a mask converts it anew, forwards and backwards in every iteration
+        # numbers, because a product with a mask converts the mask in every forward and backward pass
         n_rest = max(self.scores.shape[1] - self.k, 1)
         top = self.top.to(self.scores)
         return top / self.k - (1 - top) / n_rest
 
     def relative(self, attribution: Tensor) -> Tensor:
-        """Unit scores of another attribution as shares of their total magnitude, shape (n, units)."""
+        """Return unit scores of another attribution as shares of their total magnitude, shape (n, units)."""
         scores = self.rank(attribution)
         total = scores.abs().sum(dim=1, keepdim=True)
         return scores / total.clamp_min(torch.finfo(scores.dtype).tiny)
 
     def overlap(self, scores: Tensor) -> Tensor:
-        """How many members of T are among the k highest of other `scores` of the same rows; shape (n,), integer.
+        """Count the units of T among the k highest of other `scores` of the same rows; shape (n,), integer.
 
-        A member that ties with the k-th score is in: the arbitrary order of equal scores (units without any influence)
-        is no flip.
+        A unit that ties with the k-th score counts: the arbitrary order of equal scores (units without influence) is
+        not a flip.
         """
         return (self.top & (scores >= highest(scores, self.k))).sum(dim=1)
 
     def select(self, rows: Tensor) -> Reference:
-        """The reference of some of the rows."""
+        """Return the reference of some of the rows."""
         log_scale = None if self.log_scale is None else self.log_scale[rows]
         return Reference(self.attribution[rows], self.scores[rows], self.top[rows], self.k, self.ranking, log_scale)
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What happened to every row on the way; tensors of shape (n,), written in place.
+    """History of every row; tensors of shape (n,), written in place.
 
     Attributes
     ----------
     first_flip : Tensor of int
-        First iteration with another top-k set and the same prediction; one more than there are where none had.
+        First iteration with another top-k set and the same prediction; the number of iterations plus 1 if none had.
     last_gain : Tensor of int
         Last iteration that lowered P@k; 0 where none did.
     rejected : Tensor
@@ -121,23 +121,23 @@ class Trace:
 
     @classmethod
     def start(cls, n: int, max_iter: int, device: torch.device | str = "cpu") -> Trace:
-        """Before the first iteration."""
+        """Make the trace before the first iteration."""
         flips = torch.full((n,), max_iter + 1, device=device)
         none = torch.zeros_like(flips)
         return cls(flips, none, torch.zeros(n, dtype=torch.float32, device=device), none.clone())
 
     @classmethod
     def cat(cls, parts: list[Trace]) -> Trace:
-        """The rows of several chunks, one after the other."""
+        """Concatenate the rows of several chunks."""
         columns = zip(*((p.first_flip, p.last_gain, p.rejected, p.unexplained) for p in parts))
         return cls(*(torch.cat(column) for column in columns))
 
 
 @dataclass(eq=False)
 class Search:
-    """The state of the rows that are still searched. From `index` on, every field has one entry per row."""
+    """State of the rows that are still searched. From `index` on, every field has one entry per row."""
 
-    # one tensor per row and field, so that finished rows leave by one indexing operation
+    # one entry per row in every field, so that finished rows leave by one indexing operation
 
     module: nn.Module
     surrogate: nn.Module | None
@@ -151,16 +151,16 @@ class Search:
     target: Tensor
     reference: Reference
     delta: Tensor  # the latest iterate
-    logits: Tensor  # of the network itself there, with a graph where `needs_graph` asks for one
-    kept: Tensor  # whether it keeps the prediction
-    overlap: Tensor  # how many of the top-k set are still in there
-    stuck: Tensor  # whether the row cannot get any further
+    logits: Tensor  # of the network itself there, with a graph where `needs_graph` is True
+    kept: Tensor  # True where it keeps the prediction
+    overlap: Tensor  # number of units of the top-k set that are still in it
+    stuck: Tensor  # True where the search of the row has ended
     probability: Tensor  # of the explained class at x
-    max_change: float | None = None  # how much that may change
-    extra: dict[str, Tensor] = field(default_factory=dict)  # what `learn` remembers for `propose`
+    max_change: float | None = None  # largest change of that probability
+    extra: dict[str, Tensor] = field(default_factory=dict)  # values that `learn` stores for `propose`
 
     def keeps_prediction(self, logits: Tensor) -> Tensor:
-        """Whether `logits` of the rows name their class, with a probability within the limit; shape (n,)."""
+        """Return True where `logits` predict the row's class, with a probability within the limit; shape (n,)."""
         kept = logits.detach().argmax(dim=1) == self.target
         if self.max_change is not None:
             change = (target_probability(logits, self.target) - self.probability).abs()
@@ -168,7 +168,7 @@ class Search:
         return kept
 
     def select(self, rows: Tensor) -> None:
-        """Go on with some of the rows."""
+        """Keep some of the rows."""
         for name in ("index", "x", "target", "delta", "logits", "kept", "overlap", "stuck", "probability"):
             setattr(self, name, getattr(self, name)[rows])
         self.module = of_rows(self.module, rows)
@@ -178,10 +178,10 @@ class Search:
 
 @dataclass(eq=False)
 class Best:
-    """What is kept of every row that is still searched, one entry per row, and where it goes when the row leaves.
+    """Best iterate of every row that is still searched, one entry per row.
 
-    While no row leaves, an iteration changes it by whole tensors: indexing by row in every iteration takes longer than
-    the forward pass of a small network.
+    While no row leaves, an iteration updates whole tensors: indexing by row in every iteration takes longer than the
+    forward pass of a small network.
     """
 
     delta: Tensor
@@ -193,13 +193,13 @@ class Best:
 
     @classmethod
     def start(cls, x: Tensor, k: int, objective: Tensor, trace: Trace) -> Best:
-        """The clean input, which any iterate of a higher `objective`, shape (n,), beats."""
+        """Start from the clean input; any iterate of a higher `objective`, shape (n,), replaces it."""
         overlap = torch.full((len(x),), k, device=x.device)
         first_flip, last_gain = trace.first_flip.clone(), trace.last_gain.clone()
         return cls(torch.zeros_like(x), overlap, objective, first_flip, last_gain, torch.zeros_like(trace.rejected))
 
     def update(self, search: Search, iteration: int, overlap: Tensor, objective: Tensor, selection: str) -> None:
-        """Take the latest iterate where it is better, as `BaseAttack.selection` says."""
+        """Keep the latest iterate where it is better by the rule of `BaseAttack.selection`."""
         kept = search.kept
         gain = kept & (overlap < self.overlap)
         if selection == "last":
@@ -219,7 +219,7 @@ class Best:
             self.objective = torch.where(better, objective, self.objective)
 
     def write(self, search: Search, iteration: int, delta: Tensor) -> None:
-        """Hand what is known after `iteration` to the rows of the trace and of `delta`, shaped like the chunk."""
+        """Write per-row results back to their original positions in the trace and in `delta`, shaped like the chunk."""
         rows, trace = search.index, search.trace
         delta[rows] = self.delta
         trace.first_flip[rows] = self.first_flip
@@ -227,13 +227,13 @@ class Best:
         trace.rejected[rows] = (iteration - self.n_kept) / iteration
 
     def select(self, rows: Tensor) -> None:
-        """Go on with some of the rows."""
+        """Keep some of the rows."""
         for name, value in vars(self).items():
             setattr(self, name, value[rows])
 
 
 def highest(scores: Tensor, *places: int) -> Tensor:
-    """The scores in given places of every row, 1 for the highest; shape (n, places), without a graph."""
+    """Return the scores at given places of every row, 1 for the highest; shape (n, places), without a graph."""
     if scores.device.type == "cpu":  # a fifth of the time of torch's topk
         columns = [scores.shape[1] - place for place in places]
         return torch.from_numpy(np.partition(scores.detach().numpy(), columns, axis=1)[:, columns])
@@ -243,7 +243,7 @@ def highest(scores: Tensor, *places: int) -> Tensor:
 def observe(
     module: nn.Module, explainer: Explainer, points: Tensor, target: Tensor, graph: bool
 ) -> tuple[Tensor, ScaledAttribution, Tensor]:
-    """`points` as a leaf, their attribution (with a graph back to them if asked) and their logits."""
+    """Return `points` as a leaf, their attribution (with a graph back to them if `graph`) and their logits."""
     points = points.detach().requires_grad_()
     with torch.enable_grad():
         logits = module(points)

@@ -17,7 +17,7 @@ class SoftOverlapAttack(GradientAttack):
     .. math:: \min_\delta \; \sum_{i \in T} \sigma\!\left( \frac{s_i(x + \delta) - \theta}{\tau} \right)
 
     with :math:`\theta` the current boundary, halfway between the k-th and the next score, and :math:`\tau` a tenth of
-    the scores' standard deviation, both without gradient. A unit that is already out, or far in, gets no more effort.
+    the scores' standard deviation, both without gradient. Units that are already out, or far in, have almost no slope.
 
     Parameters
     ----------
@@ -31,6 +31,6 @@ class SoftOverlapAttack(GradientAttack):
         scores = scores / scores.abs().mean(dim=1, keepdim=True).clamp_min(tiny)
         k, fixed = reference.k, scores.detach()
         boundary = highest(fixed, k, min(k + 1, scores.shape[1])).mean(dim=1, keepdim=True)
-        centerd = fixed - fixed.mean(dim=1, keepdim=True)
-        width = 0.1 * centerd.square().mean(dim=1, keepdim=True).sqrt().clamp_min(tiny)
+        centered = fixed - fixed.mean(dim=1, keepdim=True)
+        width = 0.1 * centered.square().mean(dim=1, keepdim=True).sqrt().clamp_min(tiny)
         return -(torch.sigmoid((scores - boundary) / width) * reference.top).sum(dim=1)

@@ -1,4 +1,4 @@
-"""TargetedManipulation: make chosen units look important."""
+"""TargetedManipulation: raise the attribution of chosen units."""
 
 from __future__ import annotations
 
@@ -28,17 +28,15 @@ class TargetedManipulation(GradientAttack):
 
     .. math:: \max_\delta \; \frac{\sum_{t \in \mathcal T} s_t(x + \delta)}{\sum_j |s_j(x + \delta)|}
 
-    with s the unit scores and :math:`\mathcal T` the target units. Every row ends with its iterate of the highest
-    share, the clean input included, whatever P@k is there; `run` also counts the target units that made it into the
-    top-k.
+    with s the unit scores and :math:`\mathcal T` the target units. Every row keeps its iterate of the highest share,
+    the clean input included, whatever its P@k; `run` also counts the target units in the top-k set.
 
     Parameters
     ----------
     target_units : sequence of int, of str, or a boolean mask, optional
-        What shall look important: features by index, by name (that of a column means all of its features, as in
+        Units to raise: features by index, by name (that of a column means all of its features, as in
         :class:`robustxai.perturbation.ThreatModel`) or as a mask; pixels by index into the flattened image or as a mask
-        of shape (height, width). By default the k units of the lowest clean scores, row by row: what the explanation
-        says matters least.
+        of shape (height, width). By default the k units of the lowest clean scores, row by row.
     estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
         As in :class:`GradientAttack`.
 
@@ -78,10 +76,10 @@ class TargetedManipulation(GradientAttack):
         self.target_units = target_units
 
     def transform(self, X: Any) -> np.ndarray:
-        """The perturbed inputs, shape and dtype of X."""
+        """Return the perturbed inputs, shape and dtype of X."""
         check_is_fitted(self)
         self._check_params()
-        self._adopt(self._validate(self._seen(X)))  # for target units that were set since
+        self._adopt(self._validate(self._seen(X)))  # `target_units` may have been set since `fit`
         return super().transform(X)
 
     def _adopt(self, X: np.ndarray) -> None:
@@ -92,7 +90,7 @@ class TargetedManipulation(GradientAttack):
             self.target_mask_ = _unit_mask(self.target_units, unit_shape(X.shape[1:]), names, X)
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
-        """As in :class:`BaseAttack`, with `targets_in_top_k`."""
+        """Do the same as :class:`BaseAttack`, with `targets_in_top_k`."""
         result = super().run(X, y)
         with own_switches():
             clean, moved = (
@@ -103,7 +101,7 @@ class TargetedManipulation(GradientAttack):
         return replace(result, targets_in_top_k=hits.numpy())
 
     def _targets(self, clean: Tensor, k: int) -> Tensor:
-        """Membership in the target, to broadcast with the clean scores."""
+        """Return a mask of the target units that broadcasts with the clean scores."""
         if self.target_mask_ is not None:
             return torch.as_tensor(self.target_mask_, device=clean.device)
         lowest = top_k_indices(-clean, k)
@@ -114,7 +112,7 @@ class TargetedManipulation(GradientAttack):
 
 
 def _unit_mask(units: Any, shape: tuple[int, ...], names: list[str], X: np.ndarray) -> np.ndarray:
-    """`units` as a boolean mask of shape (prod(shape),)."""
+    """Return `units` as a boolean mask of shape (prod(shape),)."""
     if Rows().fault(units) is not None:
         raise TypeError(f"target_units must be a sequence of units or a mask, got {units!r}; put it in a list.")
     chosen, n_units = np.asarray(units), int(np.prod(shape))

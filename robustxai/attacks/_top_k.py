@@ -15,7 +15,7 @@ class TopKManipulation(GradientAttack):
 
     .. math:: \max_\delta \; - \frac{\sum_{i \in T} s_i(x + \delta)}{\sum_j |s_j(x + \delta)|}
 
-    with s the unit scores and T the top-k set at x, fixed (the published code of ATEX takes it anew in every step). The
+    with s the unit scores and T the top-k set at x, fixed (the published code of ATEX updates it in every step). The
     share cannot be lowered by shrinking the whole gradient, as the gap of :class:`ERAttack` can.
 
     Parameters

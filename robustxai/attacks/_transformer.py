@@ -1,4 +1,4 @@
-"""What attacks on explanations and on predictions share: a scikit-learn transformer around a fitted estimator."""
+"""Base of all attacks: a scikit-learn transformer around a fitted estimator."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ from robustxai.protocols import Estimator
 
 __all__ = ["AttackTransformer"]
 
-#: Rows by which a one-hot group is told.
+#: Rows that are read to recognize a one-hot group.
 _LOOKED_AT = 1000
 
 
 class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Base of all attacks: parameters and inputs are checked, the target estimator is kept, nothing is learned.
+    """Base of all attacks: check parameters and inputs and keep the target estimator; nothing is learned.
 
-    A subclass names its own parameters in ``__init__``, hands the rest on, and says in `transform` where the inputs go.
+    A subclass names its own parameters in ``__init__``, passes the rest on, and computes perturbed inputs in
+    `transform`.
 
     Parameters
     ----------
     estimator : fitted classifier, Pipeline or search
-        The target estimator. ``clone(attack)`` keeps it: an attack never trains anything. Of a Pipeline the last
+        Target estimator. ``clone(attack)`` keeps it, because an attack never trains anything. Of a Pipeline the last
         step is attacked: X comes in the columns that the Pipeline takes. The threat model, the perturbed inputs and the
         attributions are in the features that the last step sees, by the names that
         ``pipe[:-1].get_feature_names_out()`` gives where X has column names. Measure them on ``pipe[-1]``.
     threat : ThreatModel, optional
-        What the attacker may do; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     batch_size : int, optional
-        Rows that are searched at once. By default as many as a CPU is fastest with, at most 1,024 (of a table) and some
-        dozens (of images for a large network); on a GPU up to 65,536, as far as a few GB go.
+        Rows that are searched at once. The default is the fastest number on a CPU, at most 1,024 (tables) and some
+        dozens (images in a large network); on a GPU up to 65,536, within a few GB.
     """
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
@@ -69,7 +70,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         self.threat = threat
         self.batch_size = batch_size
 
-    #: What the target estimator must have.
+    #: Attributes that the target estimator must have.
     _needs: ClassVar[tuple[str, ...]] = ("predict", "explain", "encode_target", "module_", "device_", "explainer_")
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -80,24 +81,24 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         NotFittedError
             The target estimator is not fitted.
         ValueError, TypeError
-            No target estimator, one that does not explain itself, or a parameter out of its range.
+            No target estimator, a target without explanations, or a parameter out of its range.
         """
         with all_or_nothing(self):
             self._warn_of_ball(self._check_fit(X))
         return self
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the features of the perturbed inputs: of a Pipeline, those that its last step sees."""
+        """Return names of the features of the perturbed inputs: of a Pipeline, those that its last step sees."""
         return super().get_feature_names_out(None if self._before else input_features)
 
     def __sklearn_clone__(self) -> Self:
-        # clone() would drop the weights of the estimator, and an attack on an untrained network measures nothing
+        # a plain clone() drops the weights of the estimator, and an attack on an untrained network measures nothing
         params = self.get_params(deep=False)
         estimator = params.pop("estimator")
         return type(self)(estimator, **{name: copy.deepcopy(value) for name, value in params.items()})
 
     def _check_fit(self, X: Any) -> np.ndarray:
-        """X as an array, once the parameters are found in order."""
+        """Check the parameters and return X as an array."""
         self._check_params()
         rows = self._seen(X)
         self._check_column_order(rows, getattr(self._target_estimator, "feature_names_in_", None))
@@ -121,20 +122,20 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
 
     @property
     def _target_estimator(self) -> Any:
-        """The classifier that is attacked: the estimator, or the last step of a Pipeline."""
+        """Classifier that is attacked: the estimator, or the last step of a Pipeline."""
         return unwrap(self.estimator, needs=(), what=type(self).__name__)[0]
 
     @property
     def _before(self) -> list[Any]:
-        """The fitted transformers that stand before the target estimator."""
+        """Fitted transformers before the target estimator."""
         return unwrap(self.estimator, needs=(), what=type(self).__name__)[1]
 
     def _seen(self, X: Any) -> Any:
-        """X as the target estimator sees it, a pandas DataFrame or an array."""
+        """Return X as the target estimator sees it, a pandas DataFrame or an array."""
         return named_rows(X, self._before)
 
     def _validate(self, rows: Any) -> np.ndarray:
-        """Rows as the target estimator sees them as an array."""
+        """Return rows, as the target estimator sees them, as an array."""
         self._check_column_order(rows, getattr(self, "feature_names_in_", None))
         with in_numbers(rows):
             return validate_data(self, rows, reset=False, dtype=[np.float64, np.float32], order="C", allow_nd=True)
@@ -146,7 +147,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         if columns is None or names is None or columns == list(names):
             return
         if sorted(map(str, columns)) != sorted(map(str, names)):
-            return  # scikit-learn's error tells which columns are missing or new
+            return  # scikit-learn's error names the missing and new columns
         place = next(i for i, name in enumerate(names) if columns[i] != name)
         raise ValueError(
             "The feature names should match those that were passed during fit.\n"
@@ -163,16 +164,16 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         return rows if is_table(rows) else pd.DataFrame(rows, columns=getattr(self, "feature_names_in_", names))
 
     def _given_back(self, X: Any, rows: Any, values: Any) -> Any:
-        """Array `values` of the shape of `rows`, what the estimator sees of X, in the kind of container that X is."""
+        """Return the array `values`, of the shape of `rows` (X as the estimator sees it), in the container type of X."""
         template = X if is_table(X) else rows
         return like(template, np.asarray(values), column_names(rows))
 
     def _predicted(self, X: np.ndarray, y: Any = None) -> Tensor:
-        """Class indices of `y`, or those that the estimator predicts (with its feature names), shape (n,)."""
+        """Return class indices of `y`, or those that the estimator predicts (with its feature names), shape (n,)."""
         return self._target_estimator.encode_target(self._as_fitted(X.astype(np.float32)), y)
 
     def _probability(self, X: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """The target estimator's probability of the classes with the indices `target`, shape (n,)."""
+        """Return the target estimator's probability of the classes with the indices `target`, shape (n,)."""
         proba = self._target_estimator.predict_proba(self._as_fitted(X.astype(np.float32)))
         return np.asarray(proba, dtype=np.float64)[np.arange(len(X)), target]
 
@@ -180,7 +181,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         return self.threat if self.threat is not None else ThreatModel()
 
     def _bind(self, X: np.ndarray) -> tuple[ThreatModel, PerturbationSet]:
-        """The threat model, without names, and its set for inputs like X."""
+        """Return the threat model without names, and its set for inputs like X."""
         threat = self._threat().resolve(X, getattr(self, "feature_names_in_", None))
         return threat, threat.bind(X, device=self._target_estimator.device_)
 

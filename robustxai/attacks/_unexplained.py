@@ -1,4 +1,4 @@
-"""Explanations that fail in some calls, and explanations that differ from call to call."""
+"""Explainers that fail in some calls, and explainers that are random."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from robustxai.protocols import Ranking
 
 __all__ = ["Lenient", "asked_twice", "explained", "lenient", "precision_where_explained", "unexplained_rows"]
 
-#: Rows that are explained twice to see whether an explainer is random.
+#: Rows that are explained twice to detect a random explainer.
 _ASKED = 8
-#: What differs less than this, relative to the largest entry of its row, is rounding.
+#: Largest difference, relative to the largest entry of its row, that counts as rounding.
 _ROUNDING = 1e-4
 
 
 class Lenient:
-    """An explainer whose attributions with NaN or infinity are counted and become zeros.
+    """Explainer wrapper that records rows with NaN or infinity and replaces them by zeros.
 
     Attributes
     ----------
     failed : BoolTensor of shape (n,)
-        The rows without an explanation in the last call.
+        Rows without an explanation in the last call.
     """
 
     def __init__(self, explainer: Explainer) -> None:
@@ -37,7 +37,7 @@ class Lenient:
     def __call__(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> Tensor:
-        """The attribution of class `target` at `x`, shaped like x."""
+        """Return the attribution of class `target` at `x`, shaped like x."""
         attribution = self.explainer(module, x, target, logits=logits, create_graph=create_graph)
         self.failed = ~torch.isfinite(attribution.detach()).flatten(start_dim=1).all(dim=1)
         if not bool(self.failed.any()):
@@ -46,13 +46,13 @@ class Lenient:
 
 
 def lenient(explainer: Explainer) -> Explainer:
-    """`explainer`, which may fail in some rows unless it is one of the library's, or knows its scale as these do."""
+    """Wrap an `explainer` that may fail in some rows; the library's own, and those with ``scaled``, do not fail."""
     known = type(explainer).__module__.startswith("robustxai.explainers.") or hasattr(explainer, "scaled")
     return explainer if known else Lenient(explainer)
 
 
 def explained(estimator: Any, rows: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Attribution of `labels` at `rows`, and which rows have none even when they are asked for once more."""
+    """Return the attribution of `labels` at `rows`, and a mask of the rows that have none after a second call."""
     attribution = np.array(estimator.explain(rows, y=labels))
     failed = _failed(attribution)
     if failed.any():
@@ -63,7 +63,7 @@ def explained(estimator: Any, rows: Any, labels: Any) -> tuple[np.ndarray, np.nd
 
 
 def precision_where_explained(before: np.ndarray, after: np.ndarray, k: int, ranking: Ranking) -> np.ndarray:
-    """P@k of every row; NaN where the explanation holds NaN or infinity."""
+    """Return P@k of every row; NaN where an explanation contains NaN or infinity."""
     missing = _failed(before) | _failed(after)
     precision = np.full(len(before), np.nan)
     if not missing.all():
@@ -72,9 +72,9 @@ def precision_where_explained(before: np.ndarray, after: np.ndarray, k: int, ran
 
 
 def asked_twice(estimator: Any, rows: Any, labels: Any, said: np.ndarray, k: int, ranking: Ranking) -> str:
-    """Say how far another explanation of the first rows is from what was `said` of them; empty where it is the same.
+    """Describe how far a second explanation of the first rows is from the explanation `said`; empty if they are equal.
 
-    For explainers that are not the library's: its own draw the same numbers in every call.
+    It is for users' explainers; the library's own draw the same numbers in every call.
     """
     few = take(rows, np.arange(min(len(rows), _ASKED)))
     first = np.asarray(said, dtype=np.float64)[:_ASKED]
@@ -87,13 +87,12 @@ def asked_twice(estimator: Any, rows: Any, labels: Any, said: np.ndarray, k: int
     overlap = float(precision_at_k(first, second, k, ranking=ranking).mean())
     return (
         f"the explainer is random: two explanations of the same rows have a P@{k} of {overlap:.2f}, without any "
-        "attack. What is measured is its own noise and the attack's effect together. Give it a fixed seed or more "
-        "samples."
+        "attack. P@k then measures its noise and the attack's effect together. Give it a fixed seed or more samples."
     )
 
 
 def unexplained_rows(failed: np.ndarray) -> str:
-    """Say how many rows have no explanation; empty where all have one."""
+    """Describe how many rows have no explanation; empty if all have one."""
     if not failed.any():
         return ""
     first = int(failed.argmax())
