@@ -22,7 +22,7 @@ __all__ = ["NO_DERIVATIVE", "N_ASKED", "GradientAttack", "lacks_derivative"]
 #: Explanation and advice for targets that `lacks_derivative` finds.
 NO_DERIVATIVE = (
     "explanations differ between rows, but around nearly every row the explanation has no derivative, or one that only "
-    "rescales it (the network has no second derivative), so that a gradient attack finds nothing. ReLUs and max-pooling "
+    "rescales it (the network has no second derivative), so that gradient attacks find nothing. ReLUs and max-pooling "
     "are recognized, and attacked through a smooth surrogate, only as modules: use nn.ReLU and nn.MaxPool2d instead of "
     "F.relu and F.max_pool2d. For an explainer that is constant around every input use an "
     "attack without gradients, NESAttack or RandomAttack."

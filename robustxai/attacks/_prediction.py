@@ -33,7 +33,7 @@ class PredictionAttack(AttackTransformer):
     _needs = ("encode_target", "module_", "device_", "gradient")
 
     def plan(self, space: PerturbationSet) -> tuple[int, float, Tensor | None]:
-        """Return the number of steps, their length in the norm of `space`, and the offset (1, *features) of the start."""
+        """Return the number of steps, their length in the norm of `space`, and the start offset (1, *features)."""
         raise NotImplementedError
 
     @own_switches()

@@ -164,7 +164,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         return rows if is_table(rows) else pd.DataFrame(rows, columns=getattr(self, "feature_names_in_", names))
 
     def _given_back(self, X: Any, rows: Any, values: Any) -> Any:
-        """Return the array `values`, of the shape of `rows` (X as the estimator sees it), in the container type of X."""
+        """Return the array `values`, of the shape of `rows` (X as the estimator sees it), in the container of X."""
         template = X if is_table(X) else rows
         return like(template, np.asarray(values), column_names(rows))
 
