@@ -20,12 +20,13 @@ Arguments with a fixed set of choices are annotated by the ``Literal`` aliases b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import BaseCrossValidator
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -81,8 +82,10 @@ __all__ = [
     "Reduction",
     "SSRMethod",
     "Score",
+    "Scoring",
     "Seed",
     "SmoothedForm",
+    "Splits",
     "Subset",
     "ThicknessBoundForm",
     "ThicknessKind",
@@ -383,6 +386,11 @@ Norm: TypeAlias = float | Literal["2", "inf"]
 NormName: TypeAlias = Literal["2", "inf"]
 #: Seed of random draws, as in scikit-learn.
 Seed: TypeAlias = int | np.random.RandomState | None
+
+#: Scores of a search, as in scikit-learn.
+Scoring: TypeAlias = str | Callable[..., Any] | Collection[str] | Mapping[str, Any] | None
+#: Splits of a search, as in scikit-learn: a number of folds, a splitter, or pairs of row numbers.
+Splits: TypeAlias = int | BaseCrossValidator | Iterable[tuple[Any, Any]] | None
 
 #: Quantity that an explainer differentiates.
 Output: TypeAlias = Literal["probability", "log_odds", "logit", "cross_entropy"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ ArrayLike: TypeAlias = "np.ndarray | Tensor"
 _SORTED_WHOLE = 64
 
 #: ``"magnitude"`` ranks by |attribution| (the default), ``"signed"`` by the attribution itself.
-RANKINGS = ("magnitude", "signed")
+RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
 #: What may be given for `ranking`.
 RANKING = Choice(RANKINGS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,7 @@ class GradientAttack(BaseAttack):
         "step_size": optional(POSITIVE),
         "momentum": NOT_NEGATIVE,
         "random_start": FLAG,
-        "keep": Choice(("best", "last")),
+        "keep": Choice(get_args(KeptIterate)),
     }
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ class MultiObjectiveAttack(GradientAttack):
 
     backtracks = False
 
-    _constraints = {"weighting": Choice(("lagrangian", "descent_ascent", "hedge")), "kappa": NOT_NEGATIVE}
+    _constraints = {"weighting": Choice(get_args(Weighting)), "kappa": NOT_NEGATIVE}
 
     def __init__(
         self,

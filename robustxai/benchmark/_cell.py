@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from sklearn.metrics import accuracy_score
@@ -30,7 +30,7 @@ __all__ = ["PART", "Cell", "Params", "norm_name", "prepare_rows", "run_cell", "w
 #: Names and values of parameters, hashable.
 Params: TypeAlias = tuple[tuple[str, Any], ...]
 
-PART = Choice(("test", "validation"))
+PART = Choice(get_args(EvaluatedPart))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Cell(BaseCell):
         "n_rows": COUNT,
         "params": Instance(tuple),
         "part": PART,
-        "start": Choice(("random", "vanilla")),
+        "start": Choice(get_args(FirstWeights)),
         "start_params": Instance(tuple),
         "retrain_params": Instance(tuple),
         "reference_attacks": Each(Text()),

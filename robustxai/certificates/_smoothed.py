@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -103,7 +103,7 @@ _ALPHA = Number(0, 1, above=True, below=True, advice="It is the probability of b
     sigma=POSITIVE,
     n_draws=COUNT,
     alpha=_ALPHA,
-    form=Choice(("membership", "pairwise")),
+    form=Choice(get_args(SmoothedForm)),
     ranking=RANKING,
     random_state=SEED,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from robustxai._arguments import NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
@@ -96,7 +96,7 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     _constraints = {
         **RankingGap._constraints,
-        "gap": Choice(("normalized", "linear", "exponential", "hinge", "distance")),
+        "gap": Choice(get_args(GapForm)),
         "lambda_gap": NOT_NEGATIVE,
         "lambda_hessian": NOT_NEGATIVE,
         **THREAT_ARGUMENTS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -66,7 +66,7 @@ def _source(site: AbideSite) -> _GraphSource:
 
 @checked(
     site=Choice(_DESCR),
-    weights=Choice(("signed", "absolute", "positive")),
+    weights=Choice(get_args(AbideWeights)),
     clear_diagonal=FLAG,
     data_home=HOME,
     return_X_y=FLAG,

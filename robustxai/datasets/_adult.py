@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -96,7 +96,7 @@ _SOURCE = TableSource(
 )
 
 
-@checked(data_home=HOME, subset=Choice(("all", "train", "test")), columns=Choice(("all", "dice")), return_X_y=FLAG)
+@checked(data_home=HOME, subset=Choice(get_args(Subset)), columns=Choice(get_args(AdultColumns)), return_X_y=FLAG)
 def load_adult(
     *,
     data_home: PathLike | None = None,

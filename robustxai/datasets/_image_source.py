@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
@@ -21,7 +21,7 @@ __all__ = ["IMAGE_ARGUMENTS", "ImageSource", "image_arrays", "load_images", "str
 #: What may be given to a loader of images.
 IMAGE_ARGUMENTS = {
     "data_home": HOME,
-    "subset": Choice(("train", "test", "all")),
+    "subset": Choice(get_args(Subset)),
     "classes": Either(
         (Rows(), Instance((str, set, frozenset)), Has(("__next__",)), Nothing()),
         words="a list of names or numbers of classes, or None",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ def _as_float32(X: Any) -> Any:
     return like(X, np.asarray(X, dtype=np.float32))
 
 
-@checked(X=Rows(), scale=Choice(("minmax", "standard")))
+@checked(X=Rows(), scale=Choice(get_args(Preprocessing)))
 def make_preprocessor(X: Any, *, scale: Preprocessing = "minmax") -> ColumnTransformer:
     """Make the unfitted scikit-learn transformer that fits the columns of a table.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ _LABEL_NAMES = re.compile(
 _NAMES = Either((Text(), Each(Text())), words="the name of a column, or a sequence of names")
 #: What may be given for `na_values`.
 _MARK = Either((Instance(str), Number()))
+MissingMarks: TypeAlias = str | float | Iterable[str | float] | Mapping[str, str | float | Iterable[str | float]]
 _MARKS = Either(
     (_MARK, Each(_MARK), Has(("items",))), words="a text, a number, a sequence of them, or a dict of them by column"
 )
@@ -55,7 +56,7 @@ def load_table(
     target: str | None = None,
     *,
     drop: str | Sequence[str] = (),
-    na_values: Any = (),
+    na_values: MissingMarks = (),
     sep: str | None = None,
     encoding: str | None = None,
     drop_unlabeled: bool = False,
@@ -172,7 +173,7 @@ def load_table(
     return bunch
 
 
-def _by_column(na_values: Any, names: Sequence[str]) -> dict[str | None, list[str]]:
+def _by_column(na_values: MissingMarks, names: Sequence[str]) -> dict[str | None, list[str]]:
     """What stands for missing, as text, by column; under None in all columns."""
     marks: dict[str | None, list[str]] = {}
     if isinstance(na_values, Mapping):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class CaptumExplainer:
 
     __repr__ = short_repr
 
-    _constraints = {"name": Choice(METHODS), "output": Choice(("logit", "probability")), "random_state": INTEGER_SEED}
+    _constraints = {"name": Choice(METHODS), "output": Choice(get_args(CaptumOutput)), "random_state": INTEGER_SEED}
 
     def __post_init__(self) -> None:
         check_arguments(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from robustxai.protocols import Explainer, Output
 __all__ = ["Gradient", "log_odds"]
 
 #: What may be given for `output`.
-OUTPUT = Choice(("probability", "log_odds", "logit", "cross_entropy"))
+OUTPUT = Choice(get_args(Output))
 
 
 @checked(logits=Instance(Tensor), target=Instance(Tensor))

@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import Self
 
 from robustxai._arguments import Each, Has, Instance, Numbers, Text, checked
+from robustxai._compat import BaseSearchCV
 from robustxai._fingerprint import content_key
 from robustxai._pareto import pareto_front
 from robustxai._plotting import AX, fit_text, legend_beside, pyplot
@@ -71,7 +72,7 @@ class ParetoDisplay:
         y=Text(),
         ax=AX,
     )
-    def from_search(cls, search: Any, x: str, y: str, *, ax: Any = None) -> Self:
+    def from_search(cls, search: BaseSearchCV, x: str, y: str, *, ax: Any = None) -> Self:
         """Plot a fitted search (``BatchedSearchCV``, ``GridSearchCV``, ...) in two of its metrics.
 
         Parameters

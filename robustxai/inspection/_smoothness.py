@@ -116,7 +116,7 @@ class SmoothnessDisplay:
         y: Any = None,
         *,
         smooth_grad: SmoothGrad | None = None,
-        reference: Any = None,
+        reference: Estimator | None = None,
         ranking: Ranking = "magnitude",
         score: Score = "accuracy",
         example: int | None = None,

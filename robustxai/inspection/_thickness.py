@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class ThicknessDisplay:
         methods=optional(Each(Text(), least=1)),
         max_iter=COUNT,
     )
-    def from_results(cls, flips: pd.DataFrame, *, methods: Any = None, max_iter: int = 1000) -> Self:
+    def from_results(cls, flips: pd.DataFrame, *, methods: Sequence[str] | None = None, max_iter: int = 1000) -> Self:
         """Plot `methods` (all by default) of ``Study.flips`` of one data set."""
         check_one_data_set(cls, flips)
         names = list(flips["method"]) if methods is None else list(methods)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 from torch import Tensor
@@ -108,8 +109,20 @@ def commonest_top_k_share(attribution: Any, k: int = 8, *, ranking: Ranking = "m
     return float(counts.max() / counts.sum()) if len(counts) else float("nan")
 
 
+@overload
+def chance_corrected_precision(precision: float, between_rows: float) -> float: ...
+
+
+@overload
+def chance_corrected_precision(
+    precision: Sequence[float] | np.ndarray, between_rows: float | Sequence[float] | np.ndarray
+) -> np.ndarray: ...
+
+
 @checked(precision=_PRECISION, between_rows=_PRECISION)
-def chance_corrected_precision(precision: Any, between_rows: Any) -> Any:
+def chance_corrected_precision(
+    precision: float | Sequence[float] | np.ndarray, between_rows: float | Sequence[float] | np.ndarray
+) -> float | np.ndarray:
     r"""P@k on the scale on which another row's explanation scores 0: :math:`(P - B) / (1 - B)`.
 
     1 means that every top-k set survived; 0, that what is left of a row's set is no more than what it shares with

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import Bunch, indexable
 from typing_extensions import Self
@@ -35,7 +35,7 @@ from robustxai._arguments import (
 from robustxai._compat import SearchCV, fit_params_by_row, n_samples, scorers_by_name
 from robustxai._pareto import pareto_front
 from robustxai.model_selection._search_pool import ROWS, Candidate, Pool, Trained
-from robustxai.protocols import Seed
+from robustxai.protocols import Scoring, Seed, Splits
 
 __all__ = ["BatchedSearchCV"]
 
@@ -138,17 +138,17 @@ class BatchedSearchCV(SearchCV):
 
     def __init__(
         self,
-        estimator: Any,
-        param_grid: Any,
+        estimator: BaseEstimator,
+        param_grid: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
         n_iter: int | None = None,
-        scoring: Any = None,
+        scoring: Scoring = None,
         n_jobs: int | None = None,
-        refit: Any = True,
-        cv: Any = None,
+        refit: bool | str | Callable[..., int] = True,
+        cv: Splits = None,
         verbose: int = 0,
-        pre_dispatch: Any = "2*n_jobs",
-        error_score: Any = np.nan,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: float | Literal["raise"] = np.nan,
         return_train_score: bool = False,
         n_rungs: int = 1,
         stack_size: int | None = None,

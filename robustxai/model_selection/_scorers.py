@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -223,8 +223,8 @@ class ThicknessScorer:
     _constraints = {
         "k": COUNT,
         **THREAT_ARGUMENTS,
-        "kind": Choice(("indicator", "relaxed")),
-        "distribution": Choice(("uniform", "gaussian")),
+        "kind": Choice(get_args(ThicknessKind)),
+        "distribution": Choice(get_args(Distribution)),
         "n_draws": COUNT,
         "n_points": COUNT,
         "ranking": RANKING,
@@ -298,7 +298,7 @@ class CertifiedPrecisionScorer:
         "k": COUNT,
         **THREAT_ARGUMENTS,
         "ranking": RANKING,
-        "method": Choice(("best", "zonotope", "affine", "curvature", "interval")),
+        "method": Choice(get_args(BoundMethod)),
         "n_rows": optional(COUNT),
     }
 

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
@@ -43,6 +43,7 @@ from robustxai.model_selection._choices import GivenStudy, Space
 from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
 from robustxai.model_selection._study import check_space, open_study
 from robustxai.model_selection._workers import Worker
+from robustxai.protocols import Scoring, Splits
 
 __all__ = ["tune"]
 
@@ -75,20 +76,20 @@ _PAUSE = 0.5
     random_state=optional(INTEGER_SEED),
 )
 def tune(
-    estimator: Any,
+    estimator: BaseEstimator,
     space: Mapping[str, BaseDistribution],
     X: Any,
     y: Any,
     *,
     n_trials: int = 50,
     batch_size: int = 8,
-    scoring: Any = None,
+    scoring: Scoring = None,
     objectives: Sequence[str] = (),
-    cv: Any = None,
+    cv: Splits = None,
     n_reports: int = 4,
     sampler: optuna.samplers.BaseSampler | None = None,
     pruner: optuna.pruners.BasePruner | None = None,
-    storage: Any = None,
+    storage: str | optuna.storages.BaseStorage | None = None,
     study_name: str | None = None,
     n_jobs: int | None = None,
     random_state: int | None = 0,
