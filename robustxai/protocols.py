@@ -357,8 +357,8 @@ class Metric(Protocol):
 class Penalty(Protocol):
     """A regularizer, to be minimized. Weights are applied to its mean, outside.
 
-    Any callable of this form is a penalty. :class:`~robustxai.penalties.BasePenalty` lists the declarations by which a
-    penalty takes the fast ways of training.
+    Any callable of this form is trained by autograd. A subclass of :class:`~robustxai.penalties.BasePenalty` declares
+    more, and trains faster.
     """
 
     def __call__(self, batch: ExplainedBatch, /) -> Tensor:
