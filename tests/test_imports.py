@@ -13,11 +13,6 @@ import robustxai
 
 ROOT = Path(robustxai.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-#: Imports that are still to be removed.
-OPEN: set[str] = {
-    "benchmark/_user_table.py imports robustxai.datasets._file_text.COMPRESSED",
-    "benchmark/_user_table.py imports robustxai.datasets._file_text.table_bytes",
-}
 
 
 def package_of(path):
@@ -79,4 +74,4 @@ def test_no_module_imports_a_private_module_of_another_folder():
         for path in FILES
         for name in violations(path.read_text(encoding="utf-8"), package_of(path))
     }
-    assert found - OPEN == set()
+    assert found == set()

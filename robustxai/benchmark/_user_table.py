@@ -17,11 +17,11 @@ import pandas as pd
 
 from robustxai._arguments import FLAG, Choice, Each, Instance, PathName, Text, check_arguments, optional
 from robustxai._files import file_name
+from robustxai._table_bytes import COMPRESSED, table_bytes
 from robustxai._validation import outside
 from robustxai.benchmark._data_content import library_content
 from robustxai.benchmark._registry import DATA
 from robustxai.datasets import load_table
-from robustxai.datasets._file_text import COMPRESSED, table_bytes
 from robustxai.exceptions import DataNotFoundError, DataWarning, TableError
 
 __all__ = [

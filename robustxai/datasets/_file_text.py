@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import lzma
 import re
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from charset_normalizer import from_bytes
 
+from robustxai._table_bytes import table_bytes
 from robustxai.exceptions import TableError
 
-__all__ = ["COMPRESSED", "Say", "read_text", "table_bytes"]
+__all__ = ["Say", "read_text"]
 
 #: Takes a sentence about what was seen.
 Say = Callable[[str], None]
-
-_OPENERS: dict[str, Callable[..., bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-#: Endings of files that are decompressed.
-COMPRESSED = (*_OPENERS, ".zip")
-#: What the openers and the file system raise.
-_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError)
 
 #: Beginnings of files that are no text, and what to do with them.
 _FORMATS = {
@@ -84,31 +74,6 @@ def read_text(path: Path, encoding: str | None, say: Say) -> str:
             "(encoding=, --encoding)."
         )
     return text.removeprefix("\ufeff")
-
-
-def table_bytes(path: Path) -> bytes:
-    """What a file holds, decompressed as its ending says; TableError where that cannot be read."""
-    try:
-        raw = path.read_bytes()
-        ending = path.suffix.lower()
-        if ending == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                members = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX" not in name]
-                if len(members) != 1:
-                    raise TableError(
-                        f"{path} cannot be read as a table: the archive holds {len(members)} files, {members[:5]}. "
-                        "Extract the one that is meant and give its path."
-                    )
-                return archive.read(members[0])
-        return _OPENERS[ending](raw) if ending in _OPENERS else raw
-    except TableError:
-        raise
-    except _UNREADABLE as error:
-        raise TableError(
-            f"{path} cannot be read ({type(error).__name__}: {error}). Check its permissions, and that its ending "
-            "says how "
-            "it is compressed."
-        ) from error
 
 
 def _decoded(path: Path, raw: bytes, encoding: str) -> str:
