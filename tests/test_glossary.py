@@ -33,8 +33,6 @@ OPEN = {
     "Size(epochs)",
     "bound_attribution(ball)",
     "check_reading(radius)",
-    "train_together(data)",
-    "train_together(n_epochs)",
 }
 
 

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from robustxai._arguments import NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
-from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, Penalty, RankingGap, RelativeHessian
+from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, RankingGap, RelativeHessian
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
-from robustxai.protocols import GapForm, HessianForm, Norm, Pairs, Ranking
+from robustxai.protocols import GapForm, HessianForm, Norm, Pairs, Penalty, Ranking
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 

@@ -93,11 +93,11 @@ class StackMember:
 
 
 @own_switches()
-@checked(members=Each(Instance(StackMember)), n_epochs=optional(Number(0, integer=True)))
+@checked(members=Each(Instance(StackMember)), max_epochs=optional(Number(0, integer=True)))
 def train_together(
-    members: Sequence[StackMember], data: Mapping[Hashable, TrainingRows], n_epochs: int | None = None
+    members: Sequence[StackMember], training_rows: Mapping[Hashable, TrainingRows], max_epochs: int | None = None
 ) -> None:
-    """Train the nets of one stack, in place, for `n_epochs` more epochs or to their end.
+    """Train the nets of one stack, in place, for `max_epochs` more epochs or to their end.
 
     Each training draws its own batches, in the order in which it would draw them alone. Its result equals that of
     training alone up to the rounding of float32, and its callbacks receive the same calls. A training leaves the stack
@@ -108,9 +108,9 @@ def train_together(
     ----------
     members : sequence of StackMember
         Trainings with the same `stack_key`. Finished trainings are skipped.
-    data : mapping of hashable to (array of shape (n, *features), int array of shape (n,))
+    training_rows : mapping of hashable to (array of shape (n, *features), int array of shape (n,))
         Data sets by the keys in ``StackMember.rows``.
-    n_epochs : int, optional
+    max_epochs : int, optional
         Number of epochs; all remaining epochs by default.
     """
     members = [member for member in members if member.unfinished]
@@ -120,12 +120,12 @@ def train_together(
         raise ValueError("The trainings of a stack must have the same stack_key.")
     left = members[0].net.max_epochs - len(members[0].net.history)
     for member in members:
-        _begin(member, data)
+        _begin(member, training_rows)
     members = [member for member in members if member.error is None]
     if not members:
         return
-    stack = _Stack(members, data)
-    for _ in range(left if n_epochs is None else min(n_epochs, left)):
+    stack = _Stack(members, training_rows)
+    for _ in range(left if max_epochs is None else min(max_epochs, left)):
         if not stack.members:
             break
         stack.run_epoch()

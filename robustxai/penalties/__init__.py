@@ -10,7 +10,6 @@ from robustxai.penalties._ig_norm import IGNorm
 from robustxai.penalties._ranking_gap import RankingGap
 from robustxai.penalties._relative_hessian import RelativeHessian
 from robustxai.penalties._ssr import SSR
-from robustxai.protocols import Penalty
 
 __all__ = [
     "SSR",
@@ -22,7 +21,6 @@ __all__ = [
     "ExactHessian",
     "ExplainedBatch",
     "IGNorm",
-    "Penalty",
     "RankingGap",
     "RelativeHessian",
     "TangentDistillation",

@@ -4,29 +4,26 @@ from robustxai.engine import TensorBatches
 from robustxai.training._adversary import GapAdversary, LossAdversary
 from robustxai.training._checkpoint import ResumableCheckpoint
 from robustxai.training._guard import ExplanationGuard
-from robustxai.training._held_out import HeldOut, Schedule, watch_held_out
-from robustxai.training._module_check import check_module
+from robustxai.training._held_out import HeldOut as HeldOut
+from robustxai.training._held_out import Schedule as Schedule
+from robustxai.training._held_out import watch_held_out as watch_held_out
+from robustxai.training._module_check import check_module as check_module
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle
-from robustxai.training._seeding import draw_seed, seeded
-from robustxai.training._threads import small_net_threads
+from robustxai.training._seeding import draw_seed as draw_seed
+from robustxai.training._seeding import seeded as seeded
+from robustxai.training._threads import small_net_threads as small_net_threads
 
+# "as" marks names for other folders of the library, which are not part of the public interface
 __all__ = [
     "ExplanationGuard",
     "GapAdversary",
-    "HeldOut",
     "LossAdversary",
     "ObjectiveNet",
     "OneCycle",
     "ResumableCheckpoint",
-    "Schedule",
     "TensorBatches",
     "Term",
     "TrainingProgress",
-    "check_module",
-    "draw_seed",
-    "seeded",
-    "small_net_threads",
-    "watch_held_out",
 ]

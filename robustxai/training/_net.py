@@ -32,7 +32,7 @@ from robustxai.engine import (
 )
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
-from robustxai.penalties import Penalty
+from robustxai.protocols import Penalty
 from robustxai.training._foreign import is_ours, may_draw
 from robustxai.training._module_check import check_has_weights
 from robustxai.training._parts import PartOfBatch, check_sum, criterion_shares
