@@ -86,13 +86,13 @@ DATA = {
     ),
     # features by name, index or mask: they are looked up in the data
     *("bounds", "frozen", "scale", "target_units", "space"),
-    # of an explainer, called by those who have a network and a batch
-    *("x", "target", "logits"),
+    # of an explainer or a penalty, called by those who have a network and a batch
+    *("x", "target", "logits", "network", "score", "value", "create_graph"),
 }
 #: What the library makes and hands out; nobody makes one by hand.
 RECORDS = {
-    *("AttackResult", "FlipCorrelation", "HeldOut", "Member", "PairFold", "Pairs", "PerturbationSet", "Reference"),
-    *("ScaledAttribution", "Schedule", "Search", "SmoothedCertificate", "Term", "TopKCertificate"),
+    *("AttackResult", "DenseLayers", "FlipCorrelation", "PairFold", "Pairs", "PerturbationSet", "Reference"),
+    *("ScaledAttribution", "Search", "SmoothedCertificate", "Term", "TopKCertificate"),
 }
 #: Methods that take more than data and tensors are looked at in these folders: elsewhere they are skorch's hooks, or
 #: work on the batch of a training.

@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from robustxai._arguments import FLAG, Each, Function, checked
 from robustxai.engine._declared import declared, declares
 from robustxai.engine._differentiation import Autograd, Differentiation
 from robustxai.engine._explained_batch import ExplainedBatch, LookaheadPenalty
@@ -16,6 +17,7 @@ from robustxai.protocols import Explainer, Penalty
 __all__ = ["check_compilable", "choose_differentiation", "differentiates_inputs", "lookahead_of"]
 
 
+@checked(penalties=Each(Function()), explainer=Function(), written_out=FLAG)
 def choose_differentiation(
     network: nn.Module, penalties: Sequence[Penalty], explainer: Explainer, *, written_out: bool = True
 ) -> Differentiation:

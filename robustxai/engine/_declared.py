@@ -6,12 +6,15 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar
 
+from robustxai._arguments import Function, checked
+
 __all__ = ["declared", "declares", "stackable"]
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+@checked(method=Function())
 def stackable(method: _Function) -> _Function:
     """Declare that one call for a stack of models can replace the calls of `method` for each model.
 
