@@ -23,14 +23,8 @@ MODULES = [
 ]
 #: Names that are still to be changed.
 OPEN = {
-    "ATEXEfficacy(epochs)",
     "Ball(radius)",
-    "CrossLipschitz(radius)",
-    "CrossLipschitzClassifier(radius)",
-    "Curvature(ball)",
-    "EfficacyCell(epochs)",
-    "R2ETClassifier(radius)",
-    "Size(epochs)",
+    "CurvatureBounds(ball)",
     "bound_attribution(ball)",
     "check_reading(radius)",
 }

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai._arguments import COUNT, NOT_NEGATIVE, Each, Instance, Named, Rows, Table, Text, checked, optional
+from robustxai._arguments import COUNT, Each, Instance, Named, Rows, Table, Text, checked, optional
 from robustxai._plotting import check_one_data_set, fit_text, pyplot
 from robustxai.attacks import OPTIONAL_ATTACK, ERAttack, retarget
 from robustxai.inspection._check import ESTIMATORS
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
-from robustxai.perturbation import ThreatModel
-from robustxai.protocols import Attack, Estimator
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
+from robustxai.protocols import Attack, Estimator, Norm
 
 __all__ = ["ThicknessDisplay"]
 
@@ -84,7 +84,7 @@ class ThicknessDisplay:
         estimators=ESTIMATORS,
         X=Rows(),
         k=optional(COUNT),
-        epsilon=NOT_NEGATIVE,
+        **THREAT_ARGUMENTS,
         n_draws=COUNT,
         n_points=COUNT,
     )
@@ -95,7 +95,9 @@ class ThicknessDisplay:
         *,
         attack: Attack | None = None,
         k: int | None = None,
-        epsilon: float = 0.5,
+        threat: ThreatModel | None = None,
+        epsilon: float | None = None,
+        norm: Norm | None = None,
         n_draws: int = 50,
         n_points: int = 10,
     ) -> Self:
@@ -113,13 +115,20 @@ class ThicknessDisplay:
             rows apart that a stronger attack flips at once.
         k : int, optional
             Size of the top set; that of `attack` by default.
-        epsilon : float, default=0.5
-            Radius of the thickness.
+        threat : ThreatModel, optional
+            Ball of the thickness, as in :func:`robustxai.metrics.ranking_thickness`; ``ThreatModel()`` (l2, epsilon
+            0.5) by default.
+        epsilon, norm : optional
+            Shorthand for ``threat=ThreatModel(epsilon, norm)``.
         n_draws, n_points : int, default=50 and 10
             Sampling of the thickness, as in :func:`robustxai.metrics.ranking_thickness`.
         """
         attack = _paper_attack() if attack is None else attack
-        draws: dict[str, Any] = {"epsilon": epsilon, "n_draws": n_draws, "n_points": n_points}
+        draws: dict[str, Any] = {
+            "threat": as_threat(threat, epsilon=epsilon, norm=norm),
+            "n_draws": n_draws,
+            "n_points": n_points,
+        }
         rows, correlations = {}, {}
         for name, estimator in estimators.items():
             aim = retarget(attack, estimator, k)

@@ -76,7 +76,7 @@ class EfficacyCell(BaseCell):
         How many; 0 is pure adversarial training, of the same classifier in every arm.
     epsilon : float, default=0.1
         FGSM's and PGD's l-infinity radius, in training and testing; features lie in [0, 1].
-    epochs : int, default=10
+    max_epochs : int, default=10
         Of the adversarial training.
     n_train, n_rows : int, default=5_000 and 2_000
         Training rows, and test rows that all figures are of.
@@ -87,7 +87,7 @@ class EfficacyCell(BaseCell):
     seed: int
     iterations: int
     epsilon: float = 0.1
-    epochs: int = 10
+    max_epochs: int = 10
     n_train: int = 5_000
     n_rows: int = 2_000
 
@@ -97,7 +97,7 @@ class EfficacyCell(BaseCell):
         "seed": INTEGER_SEED,
         "iterations": Number(0, integer=True),
         "epsilon": NOT_NEGATIVE,
-        "epochs": COUNT,
+        "max_epochs": COUNT,
         "n_train": COUNT,
         "n_rows": COUNT,
     }
@@ -182,7 +182,7 @@ def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
     start = time.perf_counter()
     model = _stabilized(cell)
     samples = _moved(cell.attacks()["fgsm"], model, X, y)
-    params: dict[str, Any] = {"random_state": cell.seed, "max_epochs": cell.epochs}
+    params: dict[str, Any] = {"random_state": cell.seed, "max_epochs": cell.max_epochs}
     stages = {
         "before": model,
         "samples": _continue(VanillaClassifier, model, np.vstack([X, samples]), np.hstack([y, y]), **params),
@@ -240,7 +240,7 @@ class ATEXEfficacy:
         Passes before the adversarial training.
     epsilons : tuple of float, default=(0.03, 0.1)
         l-infinity radii; 0.1 is the paper's, on features in [0, 1].
-    epochs, n_train, n_rows
+    max_epochs, n_train, n_rows
         As in :class:`EfficacyCell`.
 
     References
@@ -252,7 +252,7 @@ class ATEXEfficacy:
     seeds: int = 3
     iterations: tuple[int, ...] = (0, 1, 2, 4, 8)
     epsilons: tuple[float, ...] = (0.03, 0.1)
-    epochs: int = 10
+    max_epochs: int = 10
     n_train: int = 5_000
     n_rows: int = 2_000
 
@@ -261,7 +261,7 @@ class ATEXEfficacy:
         "seeds": COUNT,
         "iterations": Each(Number(0, integer=True), least=1, called="iterations"),
         "epsilons": Each(NOT_NEGATIVE, least=1, called="epsilon"),
-        "epochs": COUNT,
+        "max_epochs": COUNT,
         "n_train": COUNT,
         "n_rows": COUNT,
     }
@@ -271,7 +271,7 @@ class ATEXEfficacy:
 
     def cells(self) -> list[EfficacyCell]:
         """All cells, split by split."""
-        rest = (self.epochs, self.n_train, self.n_rows)
+        rest = (self.max_epochs, self.n_train, self.n_rows)
         grid = product(self.data, range(self.seeds), self.epsilons, ARMS)
         cells = (
             EfficacyCell(data, arm, seed, count, epsilon, *rest)

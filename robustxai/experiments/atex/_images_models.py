@@ -56,7 +56,7 @@ class Size:
         Test images that are attacked, and that all other figures are of.
     max_iter : int
         Steps of every attack.
-    epochs : int
+    max_epochs : int
         Passes of the classifiers that start from random weights.
     fine_tuning : int
         Passes of those that start from the softplus classifier.
@@ -72,14 +72,14 @@ class Size:
     n_test: int
     n_rows: int
     max_iter: int
-    epochs: int
+    max_epochs: int
     fine_tuning: int
     n_tuned: int
     n_across: int
     n_draws: int = 100
 
     _constraints = dict.fromkeys(
-        ("n_train", "n_test", "n_rows", "max_iter", "epochs", "fine_tuning", "n_tuned", "n_across", "n_draws"),
+        ("n_train", "n_test", "n_rows", "max_iter", "max_epochs", "fine_tuning", "n_tuned", "n_across", "n_draws"),
         COUNT,
     )
 
@@ -89,8 +89,8 @@ class Size:
 
 #: "small" is half an hour on two cores; "full" has the paper's numbers, and wants a GPU.
 SIZES: dict[str, Size] = {
-    "small": Size(10_000, 10_000, 50, 25, epochs=8, fine_tuning=3, n_tuned=5_000, n_across=2),
-    "full": Size(60_000, 10_000, 1_000, 200, epochs=8, fine_tuning=5, n_tuned=60_000, n_across=8),
+    "small": Size(10_000, 10_000, 50, 25, max_epochs=8, fine_tuning=3, n_tuned=5_000, n_across=2),
+    "full": Size(60_000, 10_000, 1_000, 200, max_epochs=8, fine_tuning=5, n_tuned=60_000, n_across=8),
 }
 #: The network of the paper, trained with its optimizer's settings, explained by the gradient of the logit.
 _COMMON: dict[str, Any] = {
@@ -132,7 +132,7 @@ def image_estimator(arm: str, seed: int, budget: Size, init: Any = None) -> Base
     """The unfitted classifier of an arm."""
     if arm == "logistic_regression":
         return LinearClassifier(explainer=_COMMON["explainer"], random_state=seed)
-    params = {**_COMMON, **_PARAMS[arm], "random_state": seed, "max_epochs": budget.epochs}
+    params = {**_COMMON, **_PARAMS[arm], "random_state": seed, "max_epochs": budget.max_epochs}
     if arm in _TUNED:
         params |= {"init": init, "lr": _TUNED_RATE, "max_epochs": budget.fine_tuning}
     if arm.startswith("atex"):

@@ -95,8 +95,8 @@ def _protocol(results: pd.DataFrame) -> str:
     budget = SIZES[first["size"]]
     where = "test images" if first["part"] == "test" else "training images that were kept from training"
     return (
-        f"Size {first['size']}: {budget.n_train:,} training images, {budget.epochs} passes; {budget.fine_tuning} more "
-        f"over {budget.n_tuned:,} of them, from the softplus classifier on, for plain (cross-entropy), ATEX (as "
+        f"Size {first['size']}: {budget.n_train:,} training images, {budget.max_epochs} passes; {budget.fine_tuning} "
+        f"more over {budget.n_tuned:,} of them, from the softplus classifier on, for plain (cross-entropy), ATEX (as "
         "printed, but with longer moves across the explanation than along it), ATEX code (the loss of the published "
         f"code) and R2ET; {budget.n_across} copies at every point of either ATEX. Mean ± s.d. over seeds ("
         f"{results['seed'].nunique()}) of {first['n_rows']:,} {where}, accuracy of up to "

@@ -12,7 +12,7 @@ from robustxai.attacks import FGSM
 from robustxai.experiments.atex import ARMS, ATEXEfficacy, EfficacyCell, _efficacy, efficacy_markdown, run_efficacy_cell
 from robustxai.perturbation import ThreatModel
 
-CELL = EfficacyCell("breast_cancer", "atex", 0, 2, epsilon=0.05, epochs=2, n_train=200, n_rows=80)
+CELL = EfficacyCell("breast_cancer", "atex", 0, 2, epsilon=0.05, max_epochs=2, n_train=200, n_rows=80)
 ITERATED = [arm for arm in ARMS if arm != "logistic_regression"]
 METRICS = [
     f"{name}_{stage}"
@@ -24,7 +24,7 @@ METRICS = [
 @pytest.fixture
 def study():
     return ATEXEfficacy(
-        ("breast_cancer",), seeds=2, iterations=(0, 1), epsilons=(0.05,), epochs=1, n_train=100, n_rows=40
+        ("breast_cancer",), seeds=2, iterations=(0, 1), epsilons=(0.05,), max_epochs=1, n_train=100, n_rows=40
     )
 
 
@@ -80,13 +80,13 @@ def test_figures_are_those_of_the_models():
 
 
 def test_adversarial_training_raises_fgsm_accuracy_online():
-    row = run_efficacy_cell(replace(CELL, iterations=0, epochs=30))
+    row = run_efficacy_cell(replace(CELL, iterations=0, max_epochs=30))
     assert row["fgsm_accuracy_online"] > row["fgsm_accuracy_before"]
 
 
 def test_the_name_has_every_field():
     changes = {"data": "compas", "defense": "plain", "seed": 1, "iterations": 3, "epsilon": 0.2}
-    changes |= {"epochs": 3, "n_train": 100, "n_rows": 50}
+    changes |= {"max_epochs": 3, "n_train": 100, "n_rows": 50}
     names = {CELL.name, *(replace(CELL, **{name: value}).name for name, value in changes.items())}
     assert len(names) == len(changes) + 1
 

@@ -46,7 +46,9 @@ def images(n_rows=None, subset="train", random_state=0, return_X_y=True):
 
 @pytest.fixture(autouse=True)
 def _small_world(monkeypatch):
-    monkeypatch.setitem(SIZES, "tiny", Size(64, 40, 8, 3, epochs=2, fine_tuning=1, n_tuned=48, n_across=1, n_draws=2))
+    monkeypatch.setitem(
+        SIZES, "tiny", Size(64, 40, 8, 3, max_epochs=2, fine_tuning=1, n_tuned=48, n_across=1, n_draws=2)
+    )
     for name in ("mnist", "fashion_mnist"):
         monkeypatch.setitem(_images_models.IMAGE_DATA, name, images)
     for cache in (_images_models.image_rows, _images_models.pretrained):
@@ -151,7 +153,7 @@ def test_validation_images_are_training_images_that_nobody_trains_on(monkeypatch
         return X, np.arange(100) % 2
 
     monkeypatch.setitem(_images_models.IMAGE_DATA, "mnist", numbered)
-    monkeypatch.setitem(SIZES, "tiny", Size(60, 40, 8, 3, epochs=1, fine_tuning=1, n_tuned=48, n_across=1))
+    monkeypatch.setitem(SIZES, "tiny", Size(60, 40, 8, 3, max_epochs=1, fine_tuning=1, n_tuned=48, n_across=1))
     (X, y), (X_valid, y_valid) = _images_models.image_rows("mnist", 0, "tiny", "validation")
     numbers, valid = X[:, 0, 0, 0], X_valid[:, 0, 0, 0]
     assert len({*numbers, *valid}) == 100
