@@ -60,7 +60,7 @@ class StackMember:
     net: NeuralNet
     rows: Hashable
     moments: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    split: tuple[Dataset, Dataset] | None = None
+    split: tuple[Dataset[Any], Dataset[Any]] | None = None
     stopped: bool = False
     error: Exception | None = None
 
@@ -190,7 +190,12 @@ class _Stack:
         self.leave([s for s, member in enumerate(self.members) if member.stopped or member.error is not None])
 
     def _end_epoch(
-        self, member: StackMember, means: dict[str, float], n_batches: int, train: Dataset, valid: Dataset | None
+        self,
+        member: StackMember,
+        means: dict[str, float],
+        n_batches: int,
+        train: Dataset[Any],
+        valid: Dataset[Any] | None,
     ) -> None:
         """Record the epoch of one training."""
         net = member.net

@@ -50,7 +50,7 @@ class TensorBatches:
     )
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Dataset[Any],
         batch_size: int = 256,
         shuffle: bool = False,
         device: str | torch.device = "cpu",

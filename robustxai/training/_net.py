@@ -292,7 +292,7 @@ class ObjectiveNet(NeuralNetClassifier):
         foreign = [cls for cls in type(self).__mro__ if not is_ours(cls) and issubclass(cls, ObjectiveNet)]
         return bool(foreign) or any(may_draw(part) for part in parts)
 
-    def _batches(self, iterator: Iterable) -> Iterator[Any]:
+    def _batches(self, iterator: Iterable[Any]) -> Iterator[Any]:
         """Yield the batches of an iterator; a foreign iterator draws from the net's own streams."""
         if declares(iterator, "on_device"):
             yield from iterator
@@ -391,7 +391,7 @@ class ObjectiveNet(NeuralNetClassifier):
         )
 
     def run_single_epoch(
-        self, iterator: Iterable, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
+        self, iterator: Iterable[Any], training: bool, prefix: str, step_fn: Callable[..., Any], **fit_params: Any
     ) -> None:
         """Run one pass over `iterator`; a training pass reads no number from the device before its end."""
         if not training:
@@ -401,7 +401,7 @@ class ObjectiveNet(NeuralNetClassifier):
         with self.own_draws() if self._step_may_draw() else nullcontext():
             self._run_training_epoch(iterator, step_fn, **fit_params)
 
-    def _run_training_epoch(self, iterator: Iterable, step_fn: Callable, **fit_params: Any) -> None:
+    def _run_training_epoch(self, iterator: Iterable[Any], step_fn: Callable[..., Any], **fit_params: Any) -> None:
         set_training(self, True)
         rows: list[int] = []
         losses: dict[str, list[Tensor]] = {}

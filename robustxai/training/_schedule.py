@@ -45,7 +45,7 @@ class OneCycle(Callback):
         """Store the number of earlier epochs."""
         self.before_ = len(net.history)
 
-    def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset | None = None, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset[Any] | None = None, **kwargs: Any) -> None:
         """Compute the number of all steps and of completed steps, which is not 0 in a resumed fit."""
         n_rows = len(dataset_train)  # type: ignore[arg-type]
         per_epoch = -(-n_rows // batch_size_of(net))
