@@ -1,6 +1,7 @@
 """What people print: what was changed and no more, on a line."""
 
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_every_changed_parameter_is_printed_and_no_other(part):
         default = parameter.default
         if type(default) not in (int, float):
             continue
-        other = "inf" if name == "norm" and default == 2 else 2 if name == "norm" else default + 1
+        other = math.inf if name == "norm" and default == 2 else 2 if name == "norm" else default + 1
         assert repr(part(**{name: other})) == f"{part.__name__}({name}={other!r})"
         assert repr(part(**{name: default})) == f"{part.__name__}()"
 
