@@ -61,6 +61,7 @@ __all__ = [
     "FittedClassifier",
     "FittedSearch",
     "GapForm",
+    "GapPairs",
     "GraphFeatures",
     "HessianForm",
     "HessianNorm",
@@ -73,7 +74,6 @@ __all__ = [
     "NormName",
     "NumberOfPairs",
     "Output",
-    "Pairs",
     "Penalty",
     "PoolName",
     "Preprocessing",
@@ -437,7 +437,7 @@ EncoderName: TypeAlias = Literal["conv", "resnet9", "graph", "mlp"]
 GraphFeatures: TypeAlias = Literal["profile", "identity"]
 
 #: Pairs of units whose gap a penalty widens.
-Pairs: TypeAlias = Literal["all", "minimal", "anchor"]
+GapPairs: TypeAlias = Literal["all", "minimal", "anchor"]
 #: Form of the gap in :class:`~robustxai.penalties.RankingGap`.
 RankingGapForm: TypeAlias = Literal["normalized", "linear", "exponential", "hinge"]
 #: Form of the gap in :class:`~robustxai.R2ETClassifier`.

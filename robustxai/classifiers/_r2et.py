@@ -10,7 +10,7 @@ from robustxai._arguments import NOT_NEGATIVE, POSITIVE, Choice, optional
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, RankingGap, RelativeHessian
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
-from robustxai.protocols import GapForm, HessianForm, Norm, Pairs, Penalty, Ranking
+from robustxai.protocols import GapForm, GapPairs, HessianForm, Norm, Penalty, Ranking
 from robustxai.ranking import clip_k
 from robustxai.training import Term
 
@@ -110,7 +110,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         *,
         lambda_gap: float = 0.001,
         lambda_hessian: float = 0.015,
-        pairs: Pairs = "minimal",
+        pairs: GapPairs = "minimal",
         n_pairs: int | None = 4,
         gap: GapForm = "normalized",
         margin: float = 1.0,

@@ -37,7 +37,7 @@ _FEW = 4
 #: A field longer than the csv module allows by default is text all the same.
 _LONGEST_FIELD = 2**24
 
-Rows = list[list[str]]
+Records = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _is_comment(row: Sequence[str]) -> bool:
     return bool(row) and row[0].lstrip().startswith(("#", "%", "//"))
 
 
-def _split(path: Path, text: str, sep: str, say: Say) -> tuple[Rows, list[int]]:
+def _split(path: Path, text: str, sep: str, say: Say) -> tuple[Records, list[int]]:
     """All lines that are not empty, and their numbers; comments among them are left out and said."""
     longest = csv.field_size_limit(_LONGEST_FIELD)
     try:
@@ -203,7 +203,7 @@ def _lines(lines: Sequence[int]) -> str:
     return f"Lines {', '.join(map(str, lines[:3]))} and {len(lines) - 3} more"
 
 
-def _without_preamble(rows: Rows, lines: list[int], say: Say) -> tuple[Rows, list[int]]:
+def _without_preamble(rows: Records, lines: list[int], say: Say) -> tuple[Records, list[int]]:
     """Without titles above the header: lines with one field where the table has several."""
     if not rows:
         return rows, lines
@@ -220,7 +220,7 @@ def _without_preamble(rows: Rows, lines: list[int], say: Say) -> tuple[Rows, lis
     return rows, lines
 
 
-def _header(rows: Rows, lines: list[int], say: Say) -> tuple[list[str], Rows, list[int]]:
+def _header(rows: Records, lines: list[int], say: Say) -> tuple[list[str], Records, list[int]]:
     """The names of the columns, and the rows below."""
     if not rows:
         return [], rows, lines
@@ -249,7 +249,7 @@ def _header(rows: Rows, lines: list[int], say: Say) -> tuple[list[str], Rows, li
     return first, body, lines[1:]
 
 
-def _is_data(first: list[str], body: Rows) -> bool:
+def _is_data(first: list[str], body: Records) -> bool:
     """Whether the first line holds values like those below it."""
     numbers = [is_number(field) for field in first]
     if all(field == str(place) for place, field in enumerate(first, int(first[0] == "1"))):
@@ -280,7 +280,7 @@ def _is_position(field: str, place: int) -> bool:
     return field in (str(place), str(place + 1))
 
 
-def _is_second_header(second: list[str], body: Rows) -> bool:
+def _is_second_header(second: list[str], body: Records) -> bool:
     """Whether a line has words in every column that holds numbers below."""
     columns = 0
     for place, field in enumerate(second):
@@ -294,8 +294,8 @@ def _is_second_header(second: list[str], body: Rows) -> bool:
 
 
 def _rectangular(
-    path: Path, names: list[str], rows: Rows, lines: list[int], sep: str, say: Say
-) -> tuple[list[str], Rows, list[int]]:
+    path: Path, names: list[str], rows: Records, lines: list[int], sep: str, say: Say
+) -> tuple[list[str], Records, list[int]]:
     """Rows of as many fields as there are names."""
     repeated = [number for number, row in enumerate(rows) if [field.strip() for field in row] == names]
     if repeated:

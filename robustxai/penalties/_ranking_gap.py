@@ -11,7 +11,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optional
 from robustxai.engine import BasePenalty, ExplainedBatch, known_gradient
 from robustxai.penalties._scale import SMALLEST_SCALE
-from robustxai.protocols import Pairs, Ranking, RankingGapForm
+from robustxai.protocols import GapPairs, Ranking, RankingGapForm
 from robustxai.ranking import RANKING, boundary_sets, top_k_set, unit_scores
 
 __all__ = ["RankingGap"]
@@ -68,7 +68,7 @@ class RankingGap(BasePenalty):
     mixes_in_stacks: ClassVar[bool] = True
 
     k: int
-    pairs: Pairs = "all"
+    pairs: GapPairs = "all"
     n_pairs: int | None = None
     gap: RankingGapForm = "normalized"
     ranking: Ranking = "magnitude"

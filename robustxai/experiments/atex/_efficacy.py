@@ -44,7 +44,7 @@ from robustxai.perturbation import ThreatModel
 
 __all__ = ["ARMS", "ATEXEfficacy", "EfficacyCell", "run_efficacy_cell"]
 
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+SplitArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 #: What the iterations before the adversarial training are spent on, and logistic regression, which has none.
 ARMS = ("atex", "atex_code", "plain", "adversarial", "logistic_regression")
@@ -130,7 +130,7 @@ def _teacher(seed: int) -> SoftplusClassifier:
 
 
 @lru_cache(maxsize=1)
-def _rows(data: str, seed: int, n_train: int, n_rows: int) -> Rows:
+def _rows(data: str, seed: int, n_train: int, n_rows: int) -> SplitArrays:
     """Training and test rows; the split is shuffled, so that its first rows are a random choice."""
     X, y = DATA[data]()
     X_train, X_test, y_train, y_test = train_test_split(X, np.asarray(y), test_size=0.25, stratify=y, random_state=seed)

@@ -34,7 +34,7 @@ __all__ = [
     "pretrained",
 ]
 
-Rows = tuple[np.ndarray, np.ndarray]
+LabeledImages = tuple[np.ndarray, np.ndarray]
 
 #: Size of the top set.
 TOP_K = 50
@@ -145,7 +145,7 @@ def image_estimator(arm: str, seed: int, budget: Size, init: Any = None) -> Base
 
 
 @lru_cache(maxsize=1)
-def image_rows(data: str, seed: int, size: str, part: str) -> tuple[Rows, Rows]:
+def image_rows(data: str, seed: int, size: str, part: str) -> tuple[LabeledImages, LabeledImages]:
     """Training images, and the images that are judged, both in random order."""
     budget, load = SIZES[size], IMAGE_DATA[data]
     options: dict[str, Any] = {"random_state": seed, "return_X_y": True}
@@ -162,7 +162,7 @@ def image_rows(data: str, seed: int, size: str, part: str) -> tuple[Rows, Rows]:
     return _shuffled(train, seed), _shuffled(judged, seed)
 
 
-def _shuffled(rows: Rows, seed: int) -> Rows:
+def _shuffled(rows: LabeledImages, seed: int) -> LabeledImages:
     X, y = rows
     order = np.random.RandomState(seed).permutation(len(X))
     return X[order], y[order]

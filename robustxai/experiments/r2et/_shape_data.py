@@ -12,13 +12,13 @@ from sklearn.model_selection import train_test_split
 from robustxai.datasets import load_abide, load_cifar10, load_mnist, make_pairs, pair_folds
 from robustxai.nets import ResNet9
 
-__all__ = ["SHAPES", "Rows", "Shape"]
+__all__ = ["SHAPES", "Shape", "SplitArrays"]
 
 #: Training and test samples with their labels.
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+SplitArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _digit_pairs(seed: int, part: str, size: dict[str, int]) -> Rows:
+def _digit_pairs(seed: int, part: str, size: dict[str, int]) -> SplitArrays:
     """Pairs of digits, same or not. Digits of the test part are paired with digits that were trained on."""
     X, y = load_mnist(subset="train", n_rows=size["n_train"] + size["n_test"], random_state=seed, return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=size["n_test"], stratify=y, random_state=seed)
@@ -36,7 +36,7 @@ def _digit_pairs(seed: int, part: str, size: dict[str, int]) -> Rows:
     return train.X, test.X, train.y, test.y
 
 
-def _color_images(seed: int, part: str, size: dict[str, int]) -> Rows:
+def _color_images(seed: int, part: str, size: dict[str, int]) -> SplitArrays:
     """Images of the classes that are asked for; the validation part is held out from the training images."""
     options: dict[str, Any] = {"classes": ("deer", "ship"), "return_X_y": True, "random_state": seed}
     X, y = load_cifar10(subset="train", **options)
@@ -47,7 +47,7 @@ def _color_images(seed: int, part: str, size: dict[str, int]) -> Rows:
     return X, X_held, y, y_held
 
 
-def _connectome_pairs(seed: int, part: str, size: dict[str, int]) -> Rows:
+def _connectome_pairs(seed: int, part: str, size: dict[str, int]) -> SplitArrays:
     """Pairs of subjects, same diagnosis or not: three folds to train on, one to validate, one to test, by subject."""
     X, y = load_abide(site="nyu", return_X_y=True)
     folds = list(pair_folds(X, y, n_train_pairs=size["n_pairs"], random_state=seed // 5))
@@ -80,7 +80,7 @@ class Shape:
         Method -> parameters of its own, chosen on validation samples of seed 0.
     """
 
-    load: Callable[[int, str, dict[str, int]], Rows]
+    load: Callable[[int, str, dict[str, int]], SplitArrays]
     stored: str
     sizes: dict[str, dict[str, int]]
     k: int

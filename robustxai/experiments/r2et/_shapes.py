@@ -25,7 +25,7 @@ from robustxai.classifiers import (
     VanillaClassifier,
     WeightDecayClassifier,
 )
-from robustxai.experiments.r2et._shape_data import SHAPES, Rows, Shape
+from robustxai.experiments.r2et._shape_data import SHAPES, Shape, SplitArrays
 from robustxai.metrics import roc_auc
 from robustxai.model_selection import RobustnessScorer
 from robustxai.perturbation import ThreatModel
@@ -112,7 +112,7 @@ _STEPS, _DRAWS = 40, 10
 
 
 @lru_cache(maxsize=1)
-def _rows(data: str, seed: int, size: str, part: str) -> Rows:
+def _rows(data: str, seed: int, size: str, part: str) -> SplitArrays:
     return SHAPES[data].load(seed, part, SHAPES[data].sizes[size])
 
 
