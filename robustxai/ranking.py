@@ -23,20 +23,7 @@ from robustxai._arguments import COUNT, FLAG, Choice, Each, Instance, Number, Ro
 from robustxai._validation import outside
 from robustxai.protocols import Ranking
 
-__all__ = [
-    "RANKING",
-    "RANKINGS",
-    "ArrayLike",
-    "as_tensor",
-    "boundary_sets",
-    "clip_k",
-    "count_units",
-    "top_k_indices",
-    "top_k_mask",
-    "top_k_set",
-    "unit_scores",
-    "unit_shape",
-]
+__all__ = ["clip_k", "count_units", "top_k_indices", "top_k_mask", "unit_scores", "unit_shape"]
 
 ArrayLike: TypeAlias = "np.ndarray | Tensor"
 

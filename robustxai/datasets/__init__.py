@@ -1,7 +1,7 @@
-"""Real tables, images and graphs in scikit-learn's manner, a loader for one's own table, and what prepares them.
+"""Loaders of public tables, images and graphs, as in scikit-learn, a loader for any table, and preprocessing.
 
-Files are looked for in the `data_home` argument, then in the folder named by the environment variable
-``ROBUSTXAI_DATA``, then in the cache folder; only then is a download tried.
+A loader searches the folder `data_home`, then the folder that the environment variable ``ROBUSTXAI_DATA`` names, then
+the cache folder. Only then does it download.
 """
 
 from robustxai.datasets._abide import load_abide
@@ -14,7 +14,7 @@ from robustxai.datasets._mnist import load_mnist
 from robustxai.datasets._pair_folds import PairFold, pair_folds
 from robustxai.datasets._pairs import Pairs, make_pairs
 from robustxai.datasets._preparation import make_preprocessor
-from robustxai.datasets._stored import stored_file
+from robustxai.datasets._stored import stored_file as stored_file
 from robustxai.datasets._table import load_table
 
 __all__ = [
@@ -31,5 +31,4 @@ __all__ = [
     "make_pairs",
     "make_preprocessor",
     "pair_folds",
-    "stored_file",
 ]
