@@ -13,6 +13,7 @@ from robustxai.engine._declared import declares as declares
 from robustxai.engine._declared import stackable
 from robustxai.engine._differentiation import Autograd, Differentiation, Score, WrittenOut, score_gradient
 from robustxai.engine._explained_batch import ExplainedBatch as ExplainedBatch
+from robustxai.engine._explained_batch import LookaheadPenalty as LookaheadPenalty
 from robustxai.engine._frozen import channels_last as channels_last
 from robustxai.engine._frozen import frozen
 from robustxai.engine._held_statistics import held_statistics as held_statistics

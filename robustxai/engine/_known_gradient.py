@@ -46,10 +46,10 @@ class _Known(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_value: Tensor) -> tuple[Any, ...]:
-        return None, *[_beside(d_value, slope) * slope for slope in ctx.slopes]
+        return None, *[_with_axes_of(d_value, slope) * slope for slope in ctx.slopes]
 
 
-def _beside(value: Tensor, slope: Tensor) -> Tensor:
+def _with_axes_of(value: Tensor, slope: Tensor) -> Tensor:
     """Append axes of length 1 to `value` until it has as many axes as `slope`."""
     for _ in range(slope.ndim - value.ndim):
         value = value.unsqueeze(-1)

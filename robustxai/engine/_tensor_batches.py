@@ -39,7 +39,7 @@ class TensorBatches:
         torch's global generator is used.
     """
 
-    #: Batches lie on the device of the net, and draw from the `generator` that the net sets.
+    #: Batches are on the device of the net, and their orders come from the `generator` that the net sets.
     on_device: ClassVar[bool] = True
 
     @checked(

@@ -61,7 +61,7 @@ class StackedFit:
     members: list[StackMember] = field(default_factory=list)
     why_not: str = ""
     rows: Hashable = None
-    classes: Any = None
+    classes: np.ndarray | None = None
     key: Hashable = None
     seconds: float = 0.0
 

@@ -49,7 +49,7 @@ def choose_net(X: np.ndarray) -> type[nn.Module]:
     if X.ndim == 2:
         return MLP
     if X.ndim == 3:
-        check_adjacency(X)  # reports a missing channel axis before GraphNet asks for PyTorch Geometric
+        check_adjacency(X)  # reports a missing channel axis before GraphNet imports PyTorch Geometric
         return GraphNet
     if X.ndim == 4:
         return ConvNet

@@ -58,8 +58,8 @@ class CertifiedGap(BasePenalty):
         Number of samples that are bounded, from the start of a batch, and of returned values; all by default. A bound
         costs about twenty gradients. In shuffled batches the first samples are a random draw.
     threat : ThreatModel, optional
-        Perturbations that are bounded; ``ThreatModel(0.25)`` by default. The box is not used: the ball without it
-        contains the ball with it.
+        Perturbations that are bounded; ``ThreatModel(0.25)`` by default. Its box is ignored: the bounds hold for all
+        perturbations within the radius, including those that leave the box.
 
     Notes
     -----

@@ -48,11 +48,11 @@ class CrossLipschitz(BasePenalty):
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     threat : ThreatModel, optional
-        Perturbations that the ranking is to survive; ``ThreatModel()`` (l2, epsilon 0.5) by default. Its epsilon is R.
-        The ratio is a distance in its norm and scale, for which the slope is measured in the dual norm over the free
-        features; the box is not used, so that the distance is never too large. A pair that is farther than R has no
-        gradient; the bound of Hein and Andriushchenko has the same R. Without it a Hessian row near zero, which is no
-        danger, would dominate the loss.
+        Perturbations that the ranking should withstand; ``ThreatModel()`` (l2, epsilon 0.5) by default. Its epsilon is
+        R. The ratio is a distance in its norm and scale; the slope is measured in the dual norm over the features that
+        are not frozen. The box is ignored, so that the distance is never too large. A pair at a distance above R has no
+        gradient; the bound of Hein and Andriushchenko has the same R. Without R, a pair with a Hessian row near zero,
+        which is safe, would dominate the loss.
 
     Notes
     -----

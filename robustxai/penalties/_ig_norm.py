@@ -42,7 +42,7 @@ class IGNorm(BasePenalty):
     beta : float, default=0.1
         Weight of the norm in "sum_norm", as published; no effect on "norm".
     epsilon, norm : optional
-        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.01 and "inf" for what is not given.
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with the defaults 0.01 and "inf".
     n_points : int, default=10
         m of the penalty; the network evaluates all points at once.
     n_attack_points : int, default=2
@@ -50,7 +50,8 @@ class IGNorm(BasePenalty):
     max_iter : int, default=7
         Steps of the ascent.
     step_size : float, optional
-        Length of a step; by default ``min(2.5 / max_iter, 1) * epsilon``, which reaches the far side of the ball.
+        Length of a step; by default ``min(2.5 / max_iter, 1) * epsilon``, with which several steps can cross the
+        perturbation set.
     threat : ThreatModel, optional
         Perturbations that :math:`x^*` may use; ``ThreatModel(0.01, "inf")`` by default. A tenth of the published
         radius, for the reason in :class:`robustxai.IGNormClassifier`.

@@ -69,7 +69,7 @@ def leading_eigenvector(
     found, done = unit.clone(), torch.zeros(n, dtype=torch.bool, device=flat.device)
     basis: list[Tensor] = [unit]
     diagonal: list[Tensor] = []
-    beside: list[Tensor] = []
+    off_diagonal: list[Tensor] = []
     size = torch.zeros(n, 1, dtype=flat.dtype, device=flat.device)
     n_steps = min(max_iter, d)
     for m in range(1, n_steps + 1):
@@ -81,7 +81,7 @@ def leading_eigenvector(
         ended = length <= 8 * eps * size  # the subspace is invariant, and the rest is rounding
         if m == n_steps or _is_checked(m):
             residual = torch.where(ended, 0.0, length).squeeze(1)
-            values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, beside))
+            values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, off_diagonal))
             best = (values.abs() if by_magnitude else values).argmax(dim=1)
             value = values.gather(1, best[:, None]).squeeze(1)
             shares = vectors.gather(2, best[:, None, None].expand(-1, m, 1)).squeeze(2)
@@ -97,7 +97,7 @@ def leading_eigenvector(
             other = _orthogonal(flat.roll(m, dims=1), basis)
             following = torch.where(ended, other, image)
             basis.append(following / _length(following).clamp_min(torch.finfo(flat.dtype).tiny))
-            beside.append(torch.where(ended, 0.0, length).squeeze(1))
+            off_diagonal.append(torch.where(ended, 0.0, length).squeeze(1))
     if not bool(done.all()):
         warnings.warn(
             f"The largest eigenvalue of {int((~done).sum())} of {n} samples is not found to a relative residual of "
@@ -122,10 +122,10 @@ def _orthogonal(rows: Tensor, basis: list[Tensor]) -> Tensor:
     return rows
 
 
-def _tridiagonal(diagonal: list[Tensor], beside: list[Tensor]) -> Tensor:
+def _tridiagonal(diagonal: list[Tensor], off_diagonal: list[Tensor]) -> Tensor:
     matrix = torch.diag_embed(torch.stack(diagonal, dim=1))
-    if beside:
-        off = torch.stack(beside, dim=1)
+    if off_diagonal:
+        off = torch.stack(off_diagonal, dim=1)
         matrix = matrix + torch.diag_embed(off, offset=1) + torch.diag_embed(off, offset=-1)
     return matrix.nan_to_num(0.0, 0.0, 0.0)  # a sample with NaN in its products must not affect the other samples
 

@@ -18,8 +18,8 @@ from robustxai.ranking import RANKING, top_k_mask, unit_scores
 
 __all__ = ["GapAdversary", "LossAdversary"]
 
-#: Ball of `LossAdversary` unless another is given: that of ATEX's FGSM.
-_LOSS_BALL = ThreatModel(0.1, "inf")
+#: Default threat model of `LossAdversary`, as in ATEX's FGSM.
+_LOSS_THREAT = ThreatModel(0.1, "inf")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class LossAdversary:
         self._threat()
 
     def _threat(self) -> ThreatModel:
-        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=_LOSS_BALL)
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=_LOSS_THREAT)
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Return the perturbed inputs, shaped like those of the batch, without a graph."""
@@ -127,5 +127,5 @@ class LossAdversary:
 
 def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, threat: ThreatModel, max_iter: int) -> Tensor:
     space = threat.bind(np.empty((0, *x.shape[1:]), np.float32), device=x.device)
-    step_size = space.epsilon * min(2.5 / max_iter, 1.0)  # reaches the far side of the ball; one step its surface
+    step_size = space.epsilon * min(2.5 / max_iter, 1.0)  # several steps can cross the set; one ends at its edge
     return x.detach() + ascend(objective, x, space, max_iter=max_iter, step_size=step_size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +15,7 @@ __all__ = ["is_ours", "may_draw"]
 _KNOWN = ("robustxai.", "torch.nn.modules.", "torch.nn.parallel.", "torch._dynamo.", "torch.optim.", "skorch.")
 
 
-def may_draw(thing: Any) -> bool:
+def may_draw(thing: object) -> bool:
     """Return True if a module, penalty, explainer, adversary or optimizer may draw from torch's global generators.
 
     The draws of the library's and of torch's layers are known. Every other object is assumed to draw.
@@ -30,7 +29,7 @@ def may_draw(thing: Any) -> bool:
     return not is_ours(thing) or any(may_draw(part) for part in getattr(thing, "__dict__", {}).values())
 
 
-def is_ours(thing: Any) -> bool:
+def is_ours(thing: object) -> bool:
     """Return True if `thing` belongs to the library, torch or skorch."""
     function = isinstance(thing, FunctionType | BuiltinFunctionType | MethodType | type)
     return f"{(thing if function else type(thing)).__module__}.".startswith(_KNOWN)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from operator import length_hint
+from types import MethodType
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ from robustxai._validation import nearest_name
 from robustxai.engine import (
     Differentiation,
     ExplainedBatch,
+    LookaheadPenalty,
     Stop,
     check_compilable,
     choose_differentiation,
@@ -68,7 +70,7 @@ class _Plan(NamedTuple):
     #: Differentiation of the network.
     differentiation: Differentiation
     #: Penalties whose points share the forward pass of the inputs.
-    lookahead: list[Any]
+    lookahead: list[LookaheadPenalty]
     #: The inputs require a gradient. The step does not read it, so that the backward pass does not compute it.
     differentiates_inputs: bool
     #: Source of the penalties' random numbers.
@@ -185,7 +187,7 @@ class ObjectiveNet(NeuralNetClassifier):
             if name in vars(self) and not available(vars(self)[name]):
                 setattr(self, name, torch.device(self.device))
 
-    def own_draws(self) -> AbstractContextManager[Any]:
+    def own_draws(self) -> AbstractContextManager[object]:
         """Return a context in which this thread draws from the net's own streams."""
         return nullcontext() if self.streams is None else self.streams.in_use()
 
@@ -270,7 +272,7 @@ class ObjectiveNet(NeuralNetClassifier):
         self.optimizer_.step()
         return step
 
-    def listeners(self, method: str) -> list[Any]:
+    def listeners(self, method: str) -> list[MethodType]:
         """Return the methods of this net's class and of its callbacks that override an empty `method` of skorch.
 
         Empty calls take a noticeable share of the time of small networks and are left out.
@@ -280,7 +282,7 @@ class ObjectiveNet(NeuralNetClassifier):
         idle = getattr(Callback, method)
         return own + [call for call in calls if getattr(call, "__func__", None) is not idle]
 
-    def _call(self, listener: Any, **kwargs: Any) -> None:
+    def _call(self, listener: MethodType, **kwargs: Any) -> None:
         """Call a listener, within `own_draws` if it is neither the library's nor skorch's and may draw."""
         with nullcontext() if is_ours(listener.__self__) else self.own_draws():
             listener(self, **kwargs)

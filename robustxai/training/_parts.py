@@ -47,7 +47,7 @@ class PartOfBatch(ExplainedBatch):
         return sample(tuple(whole), self.generator).narrow(axis, self.first, shape[axis])
 
 
-def criterion_shares(criterion: Any, parts: Sequence[Tensor]) -> list[float]:
+def criterion_shares(criterion: nn.Module, parts: Sequence[Tensor]) -> list[float]:
     """Return the weight of each part's criterion in the criterion of the batch, which is their weighted sum.
 
     The weight of a mean is its share of the divisor: the number of rows, the sum of the weights of their classes, or
@@ -74,7 +74,7 @@ def criterion_shares(criterion: Any, parts: Sequence[Tensor]) -> list[float]:
     return (sizes / sizes.sum()).tolist()
 
 
-def check_sum(criterion: Any, logits: Tensor, labels: Tensor, total: Tensor) -> None:
+def check_sum(criterion: nn.Module, logits: Tensor, labels: Tensor, total: Tensor) -> None:
     """Raise NotImplementedError unless `total`, the sum over the parts, is the criterion of the whole batch.
 
     Only criteria that the library does not know are checked. A loss that compares rows with each other, or divides by
