@@ -146,7 +146,7 @@ def test_weights_go_into_a_compiled_training(data):
 def test_second_derivatives_of_a_compiled_module_are_refused_before_the_training(cls, what, data, monkeypatch):
     monkeypatch.setattr(cls, "train_net", lambda *args: pytest.fail("it trains"))
     clf = small(cls, compile=True, warm_up_epochs=1)
-    with pytest.raises(ValueError, match=f"cannot be differentiated twice.*{what}.*leave it out"):
+    with pytest.raises(ValueError, match=f"cannot be differentiated twice.*{what}.*Leave it out"):
         clf.fit(*data)
 
 

@@ -284,7 +284,7 @@ def test_only_the_module_is_compiled(make_net):
 
 def test_what_needs_second_derivatives_is_not_compiled(make_net, terms):
     with pytest.raises(
-        ValueError, match=r"cannot be differentiated twice.*\(RankingGap, EstimatedHessian\); leave it out"
+        ValueError, match=r"cannot be differentiated twice.*\(RankingGap, EstimatedHessian\)\. Leave it out"
     ):
         make_net(compile=True, terms=terms).initialize()
     with pytest.raises(ValueError, match="GapAdversary"):
