@@ -148,7 +148,7 @@ class Number(Constraint):
     below: bool = False
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         kinds = (int, np.integer) if self.integer else (int, float, np.integer, np.floating)
         if not isinstance(value, kinds) or isinstance(value, bool):
             return TypeError
@@ -160,11 +160,11 @@ class Number(Constraint):
         return None
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return ("an integer" if self.integer else "a number") + self._range()
 
     def sentence(self, name: str, value: Any) -> str:
-        """As `Constraint.sentence`."""
+        """Implement `Constraint.sentence`."""
         if self.words or self.fault(value) is TypeError:
             return super().sentence(name, value)
         return f"{name} must be a finite number{self._range()}, got {_shown(value)}."
@@ -178,14 +178,14 @@ class Number(Constraint):
         return " " * bool(ends) + " and ".join(ends)
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         for value in (self.low, self.low + 1, self.high, 0, 0.5 * (self.low + self.high)):
             value = int(value) if self.integer and math.isfinite(value) else value
             if self.fault(value) is None:
                 yield value
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         kind = int if self.integer else float
         for end, step in ((self.low, -1), (self.high, 1)):
             if math.isfinite(end):
@@ -202,15 +202,15 @@ class Flag(Constraint):
     """True or False, Python's or NumPy's; not 0 and 1, which may be meant as a number."""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         return None if isinstance(value, (bool, np.bool_)) else TypeError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return "True or False"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield from (True, False, np.bool_(True))
 
 
@@ -230,18 +230,18 @@ class Choice(Constraint):
     kind: str = ""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if not isinstance(value, str):
             return TypeError
         return None if value in self.names else ValueError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         names = [repr(name) for name in self.names]
         return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
 
     def sentence(self, name: str, value: Any) -> str:
-        """As `Constraint.sentence`."""
+        """Implement `Constraint.sentence`."""
         if isinstance(value, str) and self.kind:
             return f"There is no {self.kind} {_shown(value)}.{nearest_name(value, self.names)}"
         if not isinstance(value, str) or self.words:
@@ -251,11 +251,11 @@ class Choice(Constraint):
         return f"{name}={_shown(value)} is not known.{hint}{'' if hint == names else names}"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield from self.names
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         first = next(iter(self.names))
         yield from (first[:-1], f" {first}", first.upper(), first + "s", [first])
 
@@ -267,7 +267,7 @@ class OneOf(Constraint):
     values: tuple[Any, ...]
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if isinstance(value, (bool, np.bool_)):
             return None if any(value is one for one in self.values) else TypeError
         if not isinstance(value, (str, int, float, np.integer, np.floating)):
@@ -279,20 +279,20 @@ class OneOf(Constraint):
         )
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return f"one of {', '.join(map(repr, self.values))}"
 
     def sentence(self, name: str, value: Any) -> str:
-        """As `Constraint.sentence`."""
+        """Implement `Constraint.sentence`."""
         uses = self.words or " or ".join(map(repr, self.values))
         return f"{name}={_shown(value)} is not supported; use {uses}."
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield from self.values
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         yield from (1, 3, "1", "3", -math.inf, True)
 
 
@@ -301,21 +301,21 @@ class Text(Constraint):
     """A string with something in it, no NUL among it."""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if not isinstance(value, str):
             return TypeError
         return None if value and "\0" not in value else ValueError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return "a string that is not empty"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield "text"
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         yield from ("", "\0", "a\0b")
 
 
@@ -324,7 +324,7 @@ class PathName(Constraint):
     """A path as a string or a path object, not empty and without NUL, which no file system takes."""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if not isinstance(value, (str, os.PathLike)):
             return TypeError
         path = os.fspath(value)
@@ -333,15 +333,15 @@ class PathName(Constraint):
         return None if path and "\0" not in path else ValueError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return "a path, as a string that is neither empty nor has a NUL character, or as a pathlib.Path"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield "folder"
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         yield from ("", "\0", "a\0b")
 
 
@@ -350,15 +350,15 @@ class Nothing(Constraint):
     """None, which stands for a default that depends on something else."""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         return None if value is None else TypeError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return "None"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield None
 
 
@@ -369,17 +369,17 @@ class Exactly(Constraint):
     value: str | int
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         kind = str if isinstance(self.value, str) else (int, np.integer)
         same = isinstance(value, kind) and not isinstance(value, bool) and value == self.value
         return None if same else TypeError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return repr(self.value)
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield self.value
 
 
@@ -390,11 +390,11 @@ class Instance(Constraint):
     kinds: type | tuple[type, ...]
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         return None if isinstance(value, self.kinds) else TypeError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         kinds = self.kinds if isinstance(self.kinds, tuple) else (self.kinds,)
         return " or ".join(f"{_article(kind.__name__)} {kind.__name__}" for kind in kinds)
 
@@ -411,7 +411,7 @@ class Instance(Constraint):
                     yield make(kind)
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         yield self.kinds[0] if isinstance(self.kinds, tuple) else self.kinds
 
 
@@ -420,15 +420,15 @@ class Function(Constraint):
     """Something that can be called, as a function or as an object, but not a class, which would only make one."""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         return None if callable(value) and not isinstance(value, type) else TypeError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return "a callable"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield print
 
 
@@ -439,17 +439,17 @@ class Has(Constraint):
     attributes: tuple[str, ...]
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         known = not isinstance(value, (type, str, bytes))  # text has methods of many names
         fits = known and all(hasattr(value, name) for name in self.attributes)
         return None if fits else TypeError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return f"an object with {' and '.join(self.attributes)}"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield SimpleNamespace(**dict.fromkeys(self.attributes))
 
 
@@ -475,7 +475,7 @@ class Each(Constraint):
     called: str = ""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if not _is_sequence(value):
             return TypeError if self.entry.fault(value) is not None else ValueError  # an entry alone
         if len(value) < self.least or (self.most is not None and len(value) > self.most):
@@ -489,7 +489,7 @@ class Each(Constraint):
         return None
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         most = "" if self.most is None else f", at most {self.most}"
         least = f" of at least {self.least}" if self.least and self.least != self.most else ""
         if self.least == self.most:
@@ -497,7 +497,7 @@ class Each(Constraint):
         return f"a sequence{least}{most}, each entry {self.entry.allowed}"
 
     def sentence(self, name: str, value: Any) -> str:
-        """As `Constraint.sentence`."""
+        """Implement `Constraint.sentence`."""
         if _is_sequence(value) and not len(value):
             return f"{name} is empty; it must be {self.allowed}."
         if not self.words and _is_sequence(value) and self.least <= len(value) <= (self.most or len(value)):
@@ -507,13 +507,13 @@ class Each(Constraint):
         return super().sentence(name, value)
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         entry = next(self.entry.good(), None)
         if self.entry.fault(entry) is None:
             yield (entry,) * max(1, self.least)
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         for value in self.entry.bad():
             yield [value] * max(1, self.least)
         yield []
@@ -527,7 +527,7 @@ class Named(Constraint):
     least: int = 0
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if not isinstance(value, Mapping):
             return TypeError
         if len(value) < self.least:
@@ -537,12 +537,12 @@ class Named(Constraint):
         return next((error for error in map(self.entry.fault, value.values()) if error is not None), None)
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         least = " that is not empty" if self.least else ""
         return f"a dict{least} of names, each with {self.entry.allowed}"
 
     def sentence(self, name: str, value: Any) -> str:
-        """As `Constraint.sentence`."""
+        """Implement `Constraint.sentence`."""
         if not self.words and isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             for key, entry in value.items():
                 if self.entry.fault(entry) is not None:
@@ -550,13 +550,13 @@ class Named(Constraint):
         return super().sentence(name, value)
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         entry = next(self.entry.good(), None)
         if self.entry.fault(entry) is None:
             yield {"name": entry}
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         yield from ({"name": value} for value in self.entry.bad())
         yield {}
         yield {1: next(self.entry.good(), None)}
@@ -572,7 +572,7 @@ class Rows(Constraint):
     ndim: int = 1
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if not _is_array_like(value):
             return TypeError
         try:
@@ -585,12 +585,12 @@ class Rows(Constraint):
         return None if n_axes >= self.ndim else ValueError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         axes = "(n_samples, *features)" if self.ndim > 1 else "(n_samples, ...)"
         return f"an array, a tensor, a table or a list of shape {axes}"
 
     def sentence(self, name: str, value: Any) -> str:
-        """As `Constraint.sentence`."""
+        """Implement `Constraint.sentence`."""
         if hasattr(value, "collect") and hasattr(value, "lazy"):
             return f"{name} is a lazy table without rows; collect it first, for instance by {name}.collect()."
         shape = getattr(value, "shape", None)
@@ -599,11 +599,11 @@ class Rows(Constraint):
         return f"{name} must be {self.allowed}, got {got}."
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield np.zeros((3,) * self.ndim)
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         yield np.zeros(())
         yield np.zeros((3,) * (self.ndim - 1))
 
@@ -624,7 +624,7 @@ class Numbers(Constraint):
     finite: bool = True
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if isinstance(value, Tensor):
             if value.is_complex():
                 return TypeError
@@ -644,17 +644,17 @@ class Numbers(Constraint):
         return ValueError if array.size and (array < self.low).any() else None
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         low = f" >= {self.low:g}" if math.isfinite(self.low) else ""
         finite = "finite " if self.finite else ""
         return f"a {finite}number{low}, or an array of {finite}numbers{low}"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield from (1, np.ones(3))
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         yield from ([math.nan], [1.0, math.inf], ["a"], [[1], [1, 2]])
         if math.isfinite(self.low):
             yield from (self.low - 1, [self.low - 1])
@@ -679,7 +679,7 @@ class Table(Constraint):
     source: str = ""
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if not isinstance(value, pd.DataFrame):
             return TypeError
         return ValueError if not len(value) or self._lacks(value) else None
@@ -689,12 +689,12 @@ class Table(Constraint):
         return missing + [f"the index level {name!r}" for name in self.index if name not in value.index.names]
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         columns = f" with the columns {', '.join(map(repr, self.columns))}" if self.columns else ""
         return f"a pandas DataFrame of at least one row{columns}{self.source and f', as {self.source} returns it'}"
 
     def sentence(self, name: str, value: Any) -> str:
-        """As `Constraint.sentence`."""
+        """Implement `Constraint.sentence`."""
         if not isinstance(value, pd.DataFrame):
             return f"{name} must be {self.allowed}, got {_kind(value)}."
         lacks = self._lacks(value)
@@ -702,12 +702,12 @@ class Table(Constraint):
         return f"{name} {problem}. It must be {self.allowed}."
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         rows = pd.DataFrame({name: [0.5] for name in (*self.columns, *self.index)}, index=[0])
         yield rows.set_index(list(self.index)) if self.index else rows
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         whole = next(self.good())
         yield whole.iloc[:0]
         yield pd.DataFrame()
@@ -721,7 +721,7 @@ class Either(Constraint):
     options: tuple[Constraint, ...]
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         found: type[Exception] = TypeError
         for option in self.options:
             error = option.fault(value)
@@ -732,23 +732,23 @@ class Either(Constraint):
         return found
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return " or ".join(option.allowed for option in sorted(self.options, key=lambda o: isinstance(o, Nothing)))
 
     def sentence(self, name: str, value: Any) -> str:
-        """As `Constraint.sentence`."""
+        """Implement `Constraint.sentence`."""
         near = [option for option in self.options if option.fault(value) is ValueError]
         if len(near) == 1:
             return near[0].sentence(name, value)
         return super().sentence(name, value)
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         for option in self.options:
             yield from option.good()
 
     def edges(self) -> Iterator[Any]:
-        """As `Constraint.edges`."""
+        """Implement `Constraint.edges`."""
         for option in self.options:
             yield from option.edges()
 
@@ -872,7 +872,7 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _is_array_like(value: Any) -> bool:
-    """Whether something holds values one after the other: an array, a tensor, a table or a sequence, and no text."""
+    """Return whether `value` holds a sequence of values: an array, a tensor, a table or a sequence, but no text."""
     if isinstance(value, type):
         return False
     return _is_sequence(value) or any(hasattr(value, name) for name in ("__array__", "__dataframe__"))

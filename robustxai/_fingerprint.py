@@ -147,7 +147,7 @@ def library_version(package: str) -> str | None:
 
 
 def _is_documented(code: types.CodeType) -> bool:
-    """Whether a text that is the first constant is a docstring."""
+    """Return whether a text that is the first constant is a docstring."""
     if sys.version_info >= (3, 13):
         return bool(code.co_flags & _HAS_DOCSTRING)
     # lambdas and comprehensions have names in angle brackets, and no docstring

@@ -25,7 +25,7 @@ _N_NAMED = 5
 
 
 def is_table(X: Any) -> bool:
-    """Whether `X` is a DataFrame of any kind.
+    """Return whether `X` is a DataFrame of any kind.
 
     Raises
     ------

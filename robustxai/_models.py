@@ -292,7 +292,7 @@ def _parts(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _explains(model: Any) -> bool:
-    """Whether a fitted model, or the one inside of it, explains itself."""
+    """Return whether a fitted model, or the one inside of it, explains itself."""
     while True:
         if isinstance(model, Pipeline):
             model = model[-1]

@@ -33,7 +33,7 @@ class Axes(Constraint):
     several: bool = False
 
     def fault(self, value: Any) -> type[Exception] | None:
-        """As `Constraint.fault`."""
+        """Implement `Constraint.fault`."""
         if value is None:
             return None
         parts = np.asarray(value, dtype=object).ravel() if self.several else [value]
@@ -41,11 +41,11 @@ class Axes(Constraint):
         return None if fits else TypeError
 
     def says(self) -> str:
-        """As `Constraint.says`."""
+        """Implement `Constraint.says`."""
         return "an array of matplotlib Axes or None" if self.several else "a matplotlib Axes or None"
 
     def good(self) -> Iterator[Any]:
-        """As `Constraint.good`."""
+        """Implement `Constraint.good`."""
         yield None
 
 
@@ -106,7 +106,7 @@ def fit_text(figure: Any, *, own: bool = True) -> None:
 
 
 def _break(text: Any, room: float, upright: bool, whole: str) -> bool:
-    """Whether the text, which was `whole` at first, was broken into lines of the length `room`, in pixels."""
+    """Return whether the text, which was `whole` at first, was broken into lines of the length `room`, in pixels."""
     content = text.get_text()
     if not content or room <= 0:
         return False

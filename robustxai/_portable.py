@@ -14,7 +14,7 @@ __all__ = ["available", "pack", "unpack"]
 
 
 def available(device: torch.device | str) -> bool:
-    """Whether this machine has the device."""
+    """Return whether this machine has the device."""
     device = torch.device(device)
     if device.type == "cpu":
         return True

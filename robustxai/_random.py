@@ -137,7 +137,7 @@ _LIKE: dict[str, Callable[..., Tensor]] = {"rand_like": _uniform, "randn_like": 
 
 @cache
 def _draws(func: Any) -> bool:
-    """Whether an operation reads a random generator."""
+    """Return whether an operation reads a random generator."""
     return torch.Tag.nondeterministic_seeded in func.tags
 
 

@@ -4,8 +4,8 @@ A *unit* is what a person ranks: a feature of a table, or a pixel with its chann
 metrics, thickness and certificates all ask this module, so that none of them assumes what "the last axis" means.
 
 Shapes: an attribution is ``(*batch, *features)``. Three feature axes are a channel-first image, ``(channels, height,
-width)``, four a pair of images, ``(2, channels, height, width)``: their channels are summed, for each member of a pair
-on its own. One or two feature axes (a table, a graph's adjacency matrix) are ranked entry by entry.
+width)``, four a pair of images, ``(2, channels, height, width)``: their channels are summed, for each
+image of a pair separately. One or two feature axes (a table, a graph's adjacency matrix) are ranked entry by entry.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SORTED_WHOLE = 64
 
 #: ``"magnitude"`` ranks by |attribution| (the default), ``"signed"`` by the attribution itself.
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
-#: What may be given for `ranking`.
+#: Constraint on `ranking`.
 RANKING = Choice(RANKINGS)
 
 _SCORES = Instance(Tensor, words="a tensor of scores")
@@ -75,7 +75,7 @@ def unit_scores(attribution: Tensor, ranking: Ranking = "magnitude", *, batch_nd
 
 @checked(feature_shape=_SHAPE)
 def count_units(feature_shape: Sequence[int]) -> int:
-    """How many units an attribution of shape (*batch, *feature_shape) has: what :func:`unit_scores` will return."""
+    """Return the number of units that :func:`unit_scores` makes of an attribution of shape (*batch, *feature_shape)."""
     return math.prod(unit_shape(feature_shape))
 
 

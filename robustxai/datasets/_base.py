@@ -89,7 +89,7 @@ class Source(Generic[Content]):
         raise NotImplementedError
 
 
-#: What may be given for `data_home`.
+#: Constraint on `data_home`.
 HOME = optional(PathName())
 
 

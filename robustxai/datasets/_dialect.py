@@ -135,7 +135,7 @@ def _find_separator(text: str) -> str:
 
 
 def _is_decimal(field: str) -> bool:
-    """Whether the comma in a field is that of a number."""
+    """Return whether the comma in a field is that of a number."""
     return bool(re.fullmatch(r"[-+]?[\d.' ]*,\d+(e[-+]?\d+)?\s*%?", field, re.IGNORECASE))
 
 
@@ -250,7 +250,7 @@ def _header(rows: Records, lines: list[int], say: Say) -> tuple[list[str], Recor
 
 
 def _is_data(first: list[str], body: Records) -> bool:
-    """Whether the first line holds values like those below it."""
+    """Return whether the first line holds values like those below it."""
     numbers = [is_number(field) for field in first]
     if all(field == str(place) for place, field in enumerate(first, int(first[0] == "1"))):
         return False  # positions are names
@@ -281,7 +281,7 @@ def _is_position(field: str, place: int) -> bool:
 
 
 def _is_second_header(second: list[str], body: Records) -> bool:
-    """Whether a line has words in every column that holds numbers below."""
+    """Return whether a line has words in every column that holds numbers below."""
     columns = 0
     for place, field in enumerate(second):
         column = [row[place].strip() for row in body if len(row) > place]
@@ -367,7 +367,7 @@ def _named(names: list[str], columns: list[list[str]], say: Say) -> tuple[list[s
 
 
 def _is_index(name: str, column: list[str]) -> bool:
-    """Whether a column has no name, or pandas' word for none, and counts its rows."""
+    """Return whether a column has no name, or pandas' word for none, and counts its rows."""
     if name and not re.fullmatch(r"Unnamed: ?\d+(\.\d+)?|index|level_0", name):
         return False
     start = column[0].strip()

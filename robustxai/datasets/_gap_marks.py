@@ -60,7 +60,7 @@ _EVIDENCE = 10
 
 
 def is_marked_by(gaps: np.ndarray, column: pd.Series) -> bool:
-    """Whether a column with two values, as ``pdays_known``, tells already which rows have a gap."""
+    """Return whether a column with two values, as ``pdays_known``, tells already which rows have a gap."""
     if min(gaps.sum(), len(gaps) - gaps.sum()) < _EVIDENCE:
         return False
     codes, values = pd.factorize(column)

@@ -18,7 +18,7 @@ from robustxai.protocols import Seed, Subset
 
 __all__ = ["IMAGE_ARGUMENTS", "ImageSource", "image_arrays", "load_images", "stratified_subset"]
 
-#: What may be given to a loader of images.
+#: Constraints on the arguments of the image loaders.
 IMAGE_ARGUMENTS = {
     "data_home": HOME,
     "subset": Choice(get_args(Subset)),

@@ -37,12 +37,12 @@ _GROUPS["lakhs"] = re.compile(r"\d{1,2}(,\d{2})+,\d{3}")
 
 
 def is_missing(field: str) -> bool:
-    """Whether a field stands for no value, whatever its column."""
+    """Return whether a field stands for no value, whatever its column."""
     return field.strip() in MISSING
 
 
 def is_number(field: str) -> bool:
-    """Whether a field is a number, as a program or a person writes it."""
+    """Return whether a field is a number, as a program or a person writes it."""
     field = field.strip()
     return bool(_PLAIN.fullmatch(field) or INFINITE.fullmatch(field) or _WRITTEN.fullmatch(field))
 

@@ -35,7 +35,7 @@ class Pairs(NamedTuple):
     indices: np.ndarray
 
 
-#: What may be given for a number of pairs.
+#: Constraint on a number of pairs.
 N_PAIRS = Either((Number(2, integer=True), Choice(("all",), words='an integer, "all" or None'), Nothing()))
 
 
@@ -153,7 +153,7 @@ def _rows(name: str, rows: ArrayLike, n_samples: int) -> np.ndarray:
 
 
 def _available(labels: np.ndarray, items: np.ndarray, partners: np.ndarray | None) -> tuple[int, int]:
-    """How many pairs of one class and of two there are."""
+    """Return how many pairs of one class and of two there are."""
     n_classes = int(labels.max()) + 1
     sizes = np.bincount(labels[items], minlength=n_classes)
     if partners is None:
@@ -164,7 +164,7 @@ def _available(labels: np.ndarray, items: np.ndarray, partners: np.ndarray | Non
 
 
 def _settle(n_pairs: NumberOfPairs, n_items: int, available: tuple[int, int]) -> tuple[int, int]:
-    """How many pairs of one class and of two are made."""
+    """Return how many pairs of one class and of two are made."""
     most = 2 * min(available)
     if most == 0:
         raise ValueError(

@@ -31,9 +31,9 @@ _LABEL_NAMES = re.compile(
     r"survived|species|approved|two_year_recid|risk_?(performance|flag)|income_?bracket)"
 )
 
-#: What may be given for `drop`.
+#: Constraint on `drop`.
 _NAMES = Either((Text(), Each(Text())), words="the name of a column, or a sequence of names")
-#: What may be given for `na_values`.
+#: Constraint on `na_values`.
 _MARK = Either((Instance(str), Number()))
 MissingMarks: TypeAlias = str | float | Iterable[str | float] | Mapping[str, str | float | Iterable[str | float]]
 _MARKS = Either(
@@ -227,7 +227,7 @@ def _check_label(
 
 
 def _is_continuous(column: pd.Series) -> bool:
-    """Whether the values of a label are too many, or too much of a number, to be classes."""
+    """Return whether the values of a label are too many, or too much of a number, to be classes."""
     n_values, n_rows = column.nunique(), len(column)
     if pd.api.types.is_float_dtype(column) and not (column == column.round()).all():
         return n_values > min(_MANY_CLASSES // 2, n_rows / 2)

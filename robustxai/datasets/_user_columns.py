@@ -186,7 +186,7 @@ class _Column:
 
     @staticmethod
     def _is_grouped(words: list[str]) -> bool:
-        """Whether in a file with decimal commas every point of a column stands between thousands."""
+        """Return whether in a file with decimal commas every point of a column stands between thousands."""
         pointed = [word for word in words if "." in word and "," not in word]
         return bool(pointed) and all(re.fullmatch(r"[-+]?[1-9]\d{0,2}(\.\d{3})+", word) for word in pointed)
 

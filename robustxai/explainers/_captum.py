@@ -1,4 +1,4 @@
-"""Any of Captum's attribution methods by name, for explaining and scoring."""
+"""Attribution methods of Captum by name, for explaining and scoring."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _numpy_global = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class CaptumExplainer:
-    """What :func:`captum_explainer` returns; see there."""
+    """Result of :func:`captum_explainer`."""
 
     name: CaptumMethod
     output: CaptumOutput = "logit"
@@ -90,7 +90,7 @@ class CaptumExplainer:
 def captum_explainer(
     name: CaptumMethod, *, output: CaptumOutput = "logit", random_state: int = 0, **kwargs: Any
 ) -> CaptumExplainer:
-    """One of Captum's attribution methods as an explainer, for explaining and for scoring.
+    """Make an explainer of one of Captum's attribution methods, for explaining and for scoring.
 
     It has no derivative, so no penalty and no gradient attack can use it. Needs the extra ``captum``.
 

@@ -1,4 +1,4 @@
-"""The saliency map: input gradient of what the network says about one class."""
+"""The saliency map: input gradient of the network's output for one class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robustxai.protocols import Explainer, Output
 
 __all__ = ["Gradient", "log_odds"]
 
-#: What may be given for `output`.
+#: Constraint on `output`.
 OUTPUT = Choice(get_args(Output))
 
 
@@ -50,7 +50,7 @@ class Gradient:
     With m the log-odds of class c, :math:`\nabla p_c = \sigma'(m) \nabla m` for any number of classes: probability and
     log-odds have the same ranking. :math:`p_c` is differentiated as :math:`-\sigma(-m)` for m >= 0. A float32 softmax
     rounds to 1 from m = 17 on, and its gradient then drops :math:`\nabla z_c`: a wrong ranking for confident samples.
-    The factor :math:`\sigma'(m)` itself underflows in float32 beyond m = 88: whoever ranks asks `scaled` for
+    The factor :math:`\sigma'(m)` itself underflows in float32 beyond m = 88. For rankings, `scaled` returns
     :math:`\nabla m` and :math:`\log \sigma'(m)` instead.
 
     References

@@ -1,4 +1,4 @@
-"""How a name becomes an explainer."""
+"""Explainers by name."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ EXPLAINERS: dict[str, Explainer] = {
     "relative_importance": RelativeImportance(),
     "smooth_grad": SmoothGrad(),
 }
-#: What may be given for `explainer`.
+#: Constraint on `explainer`.
 EXPLAINER = Either((Choice(EXPLAINERS), Function()), words="a name or a callable (module, x, target), no class")
 
 
 @checked(explainer=EXPLAINER)
 def resolve_explainer(explainer: ExplainerName | Explainer) -> Explainer:
-    """The explainer of that name, or `explainer` itself when it is callable."""
+    """Return the explainer of that name, or `explainer` itself if it is callable."""
     if isinstance(explainer, str):
         return EXPLAINERS[explainer]
     return explainer

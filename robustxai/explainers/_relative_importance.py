@@ -71,5 +71,5 @@ class RelativeImportance:
     def scaled(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
     ) -> ScaledAttribution:
-        """The shares themselves: they have no scale that could vanish."""
+        """Return the shares themselves, whose scale cannot vanish."""
         return ScaledAttribution(self(module, x, target, logits=logits, create_graph=create_graph))

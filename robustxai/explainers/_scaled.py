@@ -1,4 +1,4 @@
-"""Attributions that cannot vanish: a direction, and the logarithm of what it is multiplied by."""
+"""Attributions that cannot underflow: a direction, and the logarithm of its factor."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ScaledAttribution(NamedTuple):
 
 
 def spread(values: Tensor, like: Tensor) -> Tensor:
-    """`values` with as many axes as `like`, to broadcast over its features."""
+    """Return `values` with as many axes as `like`, to broadcast over its features."""
     return values.reshape(*values.shape, *(1,) * (like.ndim - values.ndim))
 
 
@@ -98,11 +98,11 @@ class UpToScale:
 class ExactAttribution:
     r"""Explain rows in float64, with the weights that the network has.
 
-    The explanation is the exact function of the float32 weights, up to the rounding of float64: what a certificate
-    speaks of. The factor of a confident row (:math:`\sigma'(m)` for a probability) is computed in float64 too, which
-    holds up to log-odds m of about 700. Beyond, a row's factor is the smallest at which each of its entries is still a
-    normal float64 number (those below 1e-100 of the largest one aside): ratios and ranking stay right, only the length
-    is no longer that small.
+    The explanation is the exact function of the float32 weights, up to the rounding of float64, as certificates use it.
+    The factor of a confident row (:math:`\sigma'(m)` for a probability) is computed in float64 too, which holds up to
+    log-odds m of about 700. Beyond, a row's factor is the smallest at which each of its entries is still a normal
+    float64 number (those below 1e-100 of the largest one aside): ratios and ranking stay right, only the length is no
+    longer that small.
 
     An explainer without a method ``scaled`` (a callable of the user, a Captum method), and a network that cannot
     compute in float64, are evaluated as they are; their result is returned in float64.

@@ -13,12 +13,12 @@ from robustxai.metrics._inputs import paired_scores
 
 @checked(attribution=Numbers(finite=False), attribution_adv=Numbers(finite=False))
 def center_of_mass_distance(attribution: Any, attribution_adv: Any) -> np.ndarray:
-    r"""How far, in pixels, the center of a saliency map has moved.
+    r"""Distance in pixels between the centers of two saliency maps.
 
     .. math:: \|C(a) - C(a')\|_2, \qquad C(a) = \frac{\sum_{p} s_p \, p}{\sum_p s_p}
 
     over the pixels p = (row, column), with s the magnitude of the attribution summed over channels. Ghorbani's attack
-    maximizes it; it tells whether an explanation points to another place rather than to other pixels of one place.
+    maximizes it. It distinguishes an explanation that moves to another place from one that selects other pixels nearby.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ def cosine_similarity(attribution: Any, attribution_adv: Any) -> np.ndarray:
 
     .. math:: \cos(a, a') = \frac{\langle a, a' \rangle}{\|a\|_2 \|a'\|_2}
 
-    It sees signs and, for images, every channel, unlike the metrics of ranked units.
+    Unlike the metrics of ranked units, it depends on signs and, for images, on every channel.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Faithfulness: whether the units that an explanation names are those that the prediction rests on."""
+"""Faithfulness: dependence of the prediction on the units that an explanation ranks first."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def comprehensiveness(
     ks: Sequence[int] | None = None,
     ranking: Ranking = "magnitude",
 ) -> np.ndarray:
-    r"""How much the predicted probability moves when the most important units are removed; higher is better.
+    r"""Mean change of the predicted probability without the most important units; higher is better.
 
     .. math:: COMP = \frac{1}{|K|} \sum_{k \in K} |f_c(x) - f_c(x_{\setminus k})|
 
@@ -50,7 +50,7 @@ def comprehensiveness(
     attribution : array-like of the shape of X, default=None
         The explanations to judge; by default ``estimator.explain(X)``.
     baseline : float or array of the shape of one sample, default=None
-        The value that stands for "removed". The paper does not say which; by default the training mean,
+        Value of a removed unit, which the paper does not specify. By default the training mean,
         ``estimator.feature_means_`` (the least informative value), or 0 if the estimator has none.
     ks : sequence of int, default=None
         The numbers K of units to remove; by default, as in the paper, 1, ..., n for a table (of at most 100 columns)
@@ -95,7 +95,7 @@ def sufficiency(
     ks: Sequence[int] | None = None,
     ranking: Ranking = "magnitude",
 ) -> np.ndarray:
-    r"""How much the predicted probability moves when only the most important units are kept; lower is better.
+    r"""Mean change of the predicted probability with only the most important units; lower is better.
 
     .. math:: SUFF = \frac{1}{|K|} \sum_{k \in K} |f_c(x) - f_c(x_{[k]})|
 
@@ -196,7 +196,7 @@ def decision_flip_fraction(
 
 
 def _mean_change(removal: Removal, ks: Sequence[int] | None, *, keep_top: bool) -> np.ndarray:
-    """Mean over the counts of |f_c(x) - f_c(changed x)|, c the class predicted at x."""
+    """Compute the mean over the counts of |f_c(x) - f_c(changed x)|, c the class predicted at x."""
     counts = removal.counts(ks, SHARES)
     result = np.empty(len(removal.x))
     for part in chunks(len(result), removal.row_size):

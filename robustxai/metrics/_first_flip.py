@@ -1,4 +1,4 @@
-"""First flip: how many attack steps the top-k set withstands."""
+"""First flip: number of attack iterations that the top-k set withstands."""
 
 from __future__ import annotations
 

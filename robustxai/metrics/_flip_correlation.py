@@ -1,4 +1,4 @@
-"""Whether a quantity tells how long an explanation withstands an attack."""
+"""Correlation of a quantity with the number of iterations that an explanation withstands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hessian norm: how fast the attribution turns when the input moves."""
+"""Hessian norm: rate of change of the attribution with the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Individuality: how much explanations differ between rows, which a stability means nothing without."""
+"""Individuality: difference between the explanations of different rows, to be reported beside stability."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def between_rows_precision(attribution: Any, k: int = 8, *, ranking: Ranking = "
         = \frac{\sum_u c_u (c_u - 1)}{n (n - 1) k}
 
     with :math:`c_u` the number of rows whose top-k set has unit u: all pairs of rows, at the cost of one pass. Near 1,
-    all rows have the same top-k set: a P@k under attack is then a statement about the model, not about any row's
-    explanation. Two random sets of k of d units have k/d in common.
+    all rows have the same top-k set, and P@k under attack measures the model rather than the explanation of any row.
+    Two random sets of k of d units have k/d in common.
 
     Parameters
     ----------
@@ -123,10 +123,10 @@ def chance_corrected_precision(
 def chance_corrected_precision(
     precision: float | Sequence[float] | np.ndarray, between_rows: float | Sequence[float] | np.ndarray
 ) -> float | np.ndarray:
-    r"""P@k on the scale on which another row's explanation scores 0: :math:`(P - B) / (1 - B)`.
+    r"""P@k corrected for chance, so that another row's explanation scores 0: :math:`(P - B) / (1 - B)`.
 
-    1 means that every top-k set survived; 0, that what is left of a row's set is no more than what it shares with
-    other rows'; below 0, less than that. The mean over rows is the corrected mean.
+    1: every top-k set survived. 0: a row's set keeps as many units as it shares with another row's set. Below 0: it
+    keeps fewer. The mean of the corrected values is the corrected mean.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def chance_corrected_precision(
     Returns
     -------
     float or ndarray
-        nan where B is 1: rows that all have one top-k set have nothing of their own that could be stable.
+        nan where B is 1, because rows that all share one top-k set have no individual explanation.
 
     Examples
     --------
@@ -153,6 +153,6 @@ def chance_corrected_precision(
 
 
 def _set_counts(scores: Tensor, k: int) -> np.ndarray:
-    """How many rows have each of the top-k sets that occur."""
+    """Count the rows with each of the top-k sets that occur."""
     members = np.packbits(top_k_mask(scores, k).cpu().numpy(), axis=1)
     return np.unique(members, axis=0, return_counts=True)[1]

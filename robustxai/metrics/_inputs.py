@@ -20,7 +20,7 @@ from robustxai._models import EXPLANATIONS, GRADIENTS, resolve_model
 from robustxai.protocols import Estimator, ExplainableClassifier, ExplainingClassifier, FittedClassifier, Ranking
 from robustxai.ranking import unit_scores
 
-#: What is said of fitted classifiers that do not explain themselves.
+#: Advice of messages about fitted classifiers that do not explain themselves.
 OTHER_MODELS = (
     "robustxai.attacks.BlackBox(model, explainer) measures any fitted classifier by an explanation; metrics of "
     "derivatives need a classifier of robustxai."
@@ -31,7 +31,7 @@ MAX_ELEMENTS = 2**20
 
 
 def chunks(n_items: int, elements_per_item: int) -> Iterator[slice]:
-    """Slices that cover ``range(n_items)``, each of about ``MAX_ELEMENTS`` entries and of at least one item."""
+    """Yield slices that cover ``range(n_items)``, each of about ``MAX_ELEMENTS`` entries and at least one item."""
     step = max(1, MAX_ELEMENTS // max(1, elements_per_item))
     for start in range(0, n_items, step):
         yield slice(start, min(start + step, n_items))
@@ -56,7 +56,7 @@ def explained(estimator: Estimator, X: Any, what: str, *, gradients: bool = Fals
 
 
 def plain_array(X: Any, name: str = "X") -> np.ndarray:
-    """`X` (array, tensor, DataFrame or list) as a floating point array of shape (n_samples, *features)."""
+    """Return `X` (array, tensor, DataFrame or list) as a floating-point array of shape (n_samples, *features)."""
     with in_numbers(X, name):
         array = X.detach().cpu().numpy() if isinstance(X, Tensor) else np.asarray(X)
         if array.ndim < 2:
@@ -67,10 +67,10 @@ def plain_array(X: Any, name: str = "X") -> np.ndarray:
 
 
 def ranked_scores(attribution: Any, ranking: Ranking, *, name: str = "attribution", batch_ndim: int = 1) -> Tensor:
-    """Unit scores of shape (*batch, units) of an attribution given as array, tensor or DataFrame."""
+    """Compute the unit scores, shape (*batch, units), of an attribution given as array, tensor or DataFrame."""
     if isinstance(attribution, Tensor):
         tensor = attribution.detach()
-    else:  # pandas hands out read-only arrays, of which torch would warn
+    else:  # pandas returns read-only arrays, and torch warns about them
         tensor = torch.from_numpy(np.require(np.asarray(attribution), requirements="W"))
     if tensor.ndim <= batch_ndim:
         wanted = "(n_samples, *features)" if batch_ndim == 1 else "(n_iter, n_samples, *features)"
@@ -82,14 +82,14 @@ def ranked_scores(attribution: Any, ranking: Ranking, *, name: str = "attributio
 
 
 def paired_scores(attribution: Any, attribution_adv: Any, ranking: Ranking) -> tuple[Tensor, Tensor]:
-    """Unit scores (n_samples, units) of two explanations of the same samples, on one device."""
+    """Compute the unit scores (n_samples, units) of two explanations of the same samples, on one device."""
     scores = ranked_scores(attribution, ranking)
     attribution_adv = of_one_shape(attribution, attribution_adv)
     return scores, ranked_scores(attribution_adv, ranking, name="attribution_adv").to(scores.device)
 
 
 def of_one_shape(attribution: Any, attribution_adv: Any) -> Any:
-    """`attribution_adv` in the order of `attribution`, by their labels; ValueError unless they have one shape."""
+    """Return `attribution_adv` in the order of `attribution`, by labels; ValueError if their shapes differ."""
     attribution_adv = aligned(attribution, attribution_adv)
     if np.shape(attribution) != np.shape(attribution_adv):
         raise ValueError(
@@ -99,14 +99,14 @@ def of_one_shape(attribution: Any, attribution_adv: Any) -> Any:
 
 
 def probabilities(estimator: FittedClassifier, X: Any) -> np.ndarray:
-    """Predicted probabilities (n_samples, n_classes); anything but a tensor reaches the estimator as it is."""
+    """Return the predicted probabilities (n_samples, n_classes). Only tensors are converted to arrays."""
     return np.asarray(estimator.predict_proba(X.detach().cpu().numpy() if isinstance(X, Tensor) else X))
 
 
 def explained_scores(
     estimator: ExplainingClassifier, X: Any, points: np.ndarray, target: np.ndarray, ranking: Ranking
 ) -> Tensor:
-    """Unit scores (n_points, units) at `points`, for the class with index `target`; X only lends its container."""
+    """Compute unit scores (n_points, units) at `points` for the class index `target`, in the kind of container of X."""
     labels = np.asarray(estimator.classes_)[target]
     size = math.prod(points.shape[1:])
     parts = [
@@ -119,7 +119,7 @@ def explained_scores(
 
 
 def module_batch(estimator: ExplainableClassifier, array: np.ndarray) -> Tensor:
-    """`array` as a tensor on the estimator's device, in the precision of its module."""
+    """Return `array` as a tensor on the estimator's device, in the precision of its module."""
     parameter = next(estimator.module_.parameters(), None)
     tensor = torch.from_numpy(np.require(array, requirements="W"))
     return tensor.to(device=estimator.device_, dtype=tensor.dtype if parameter is None else parameter.dtype)

@@ -76,7 +76,7 @@ def _inversions(values: Tensor) -> Tensor:
     """Count the pairs i < j with values_i > values_j in each row of integers, shape (n,)."""
     n_rows, length = values.shape
     padded = 1 << max(length - 1, 0).bit_length()
-    # at the end of a row the highest value is in order with all others
+    # padding with the highest value adds no inversion
     top = values.new_full((n_rows, padded - length), torch.iinfo(values.dtype).max)
     values = torch.cat([values, top], dim=1)
     count = torch.zeros(n_rows, dtype=torch.int64, device=values.device)

@@ -1,4 +1,4 @@
-"""Precision at k: how much of the top-k set survives."""
+"""Precision at k: share of the top-k set that survives."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def precision_at_k(attribution: Any, attribution_adv: Any, k: int = 8, *, rankin
 
 
 def common_share(scores: Tensor, scores_adv: Tensor, k: int) -> np.ndarray:
-    """Members that the two top-k sets have in common, over k; shape (n_samples,)."""
+    """Compute the share of units that the two top-k sets have in common; shape (n_samples,)."""
     common = (top_k_mask(scores, k) & top_k_mask(scores_adv, k)).sum(dim=-1)
     return common.cpu().numpy() / k

@@ -1,4 +1,4 @@
-"""What an attack does to the prediction, which a robust explanation must be reported beside."""
+"""Effect of an attack on the prediction, to be reported beside the stability of explanations."""
 
 from __future__ import annotations
 
@@ -148,9 +148,9 @@ def prediction_sensitivity(estimator: FittedClassifier, X: Any, X_adv: Any) -> n
 
 @checked(X=Rows(), X_adv=Rows())
 def prediction_change(estimator: FittedClassifier, X: Any, X_adv: Any) -> np.ndarray:
-    """Whether the predicted class differs between x and x'.
+    """Return whether the predicted class differs between x and x'.
 
-    An attack on explanations that changes the prediction has left its threat model: report the mean of this.
+    An attack on explanations that changes predictions leaves its threat model; report the mean of this metric.
 
     Parameters
     ----------

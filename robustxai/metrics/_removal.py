@@ -1,4 +1,4 @@
-"""Inputs with their most, or least, important units replaced: what the faithfulness metrics look at."""
+"""Inputs whose most or least important units are replaced, for the faithfulness metrics."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from robustxai.metrics._inputs import OTHER_MODELS, plain_array, probabilities, 
 from robustxai.protocols import Estimator, FittedClassifier, Ranking
 from robustxai.ranking import top_k_indices, unit_shape
 
-#: Up to this many units of a table every count from 1 to n is evaluated.
+#: Largest number of columns for which every count from 1 to n is evaluated.
 MAX_TABLE = 100
 
 
-#: What may be given for `ks`.
+#: Constraint on `ks`.
 COUNTS = optional(Each(COUNT, least=1))
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Samples `x`, the rank of every unit (0 is the most important), and the value that means "removed"."""
+    """Samples `x`, the rank of every unit (0 is the most important), and the value of a removed unit."""
 
     estimator: FittedClassifier
     given: Any
@@ -71,14 +71,14 @@ class Removal:
         x = self.x[rows]
         if removed is not None:
             mask = removed.reshape(len(x), *unit_shape(x.shape[1:]))
-            if mask.ndim < x.ndim:  # a pixel goes with all its channels
+            if mask.ndim < x.ndim:  # a pixel is removed with all of its channels
                 mask = np.expand_dims(mask, -3)
             x = np.where(mask, self.baseline, x)
         return probabilities(self.estimator, like(self.given, x))
 
     @checked(ks=COUNTS)
     def counts(self, ks: Sequence[int] | None, shares: Sequence[float]) -> list[int]:
-        """The numbers of units to replace: `ks`, or 1..n for a table, or the given shares of n."""
+        """Return the numbers of units to replace: `ks`, or 1..n for a table, or the given shares of n."""
         if ks is None:
             if self.x.ndim == 2 and self.n_units <= MAX_TABLE:
                 return list(range(1, self.n_units + 1))
@@ -90,7 +90,7 @@ class Removal:
 
 
 def _baseline(baseline: Any, estimator: FittedClassifier, x: np.ndarray) -> np.ndarray:
-    """The replacement value with the shape of one sample."""
+    """Return the replacement value, of the shape of one sample."""
     value = np.asarray(getattr(estimator, "feature_means_", 0.0) if baseline is None else baseline, dtype=x.dtype)
     shape = x.shape[1:]
     try:

@@ -22,8 +22,8 @@ def spearman_correlation(attribution: Any, attribution_adv: Any, *, ranking: Ran
     .. math:: \rho = \frac{\sum_i (r_i - \bar r)(r'_i - \bar r)}
         {\sqrt{\sum_i (r_i - \bar r)^2 \sum_i (r'_i - \bar r)^2}}
 
-    with equal units at the average of their ranks. All units count alike, those that no one looks at too, which is why
-    the R2ET papers prefer :func:`precision_at_k`.
+    with equal units at the average of their ranks. All units have the same weight, including the least important ones,
+    which is why the R2ET papers prefer :func:`precision_at_k`.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def rank_bounds(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """For every entry how many of its row are lower, and how many are not higher; int64, shape (n, units).
+    """Count, for every entry, the lower and the not higher entries of its row; int64, shape (n, units).
 
     The average rank, counted from 1, is half of ``lower + not_higher + 1``; ``not_higher - lower`` entries are equal.
     """
@@ -17,5 +17,5 @@ def rank_bounds(scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tied_pairs(lower: Tensor, not_higher: Tensor) -> Tensor:
-    """Number of pairs of equal entries in each row, from its rank bounds; int64, shape (n,)."""
+    """Count the pairs of equal entries in each row, from its rank bounds; int64, shape (n,)."""
     return (not_higher - lower - 1).sum(dim=-1) // 2

@@ -1,4 +1,4 @@
-"""Top-k intersection: precision at k under the name that it has in ATEX."""
+"""Top-k intersection: precision at k, by its name in ATEX."""
 
 from __future__ import annotations
 

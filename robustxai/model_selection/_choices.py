@@ -54,7 +54,7 @@ class Space:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the study is asked as the user gave it."""
+        """Return whether the study is asked as the user gave it."""
         return not self._labels
 
     def params(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class GivenStudy(optuna.Study):
 
 
 def _come_back(choices: Sequence[Any]) -> bool:
-    """Whether a storage gives every one of these choices back, and none in the place of another."""
+    """Return whether a storage gives every one of these choices back, and none in the place of another."""
     if any(type(choice) not in _PLAIN for choice in choices):
         return False
     words: dict[Any, str] = {}
@@ -150,7 +150,7 @@ def _label(value: Any) -> str:
 
 
 def _is_importable(value: Any) -> bool:
-    """Whether it is a class or a function that another process finds under its name."""
+    """Return whether it is a class or a function that another process finds under its name."""
     module, path = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(path, str) or module == "__main__":
         return False

@@ -295,7 +295,7 @@ class _Trials:
         return fits
 
     def stacked(self, fits: list[StackedFit]) -> bool:
-        """Whether all of them can be trained in stacks."""
+        """Return whether all of them can be trained in stacks."""
         return all(fit.members for fit in fits)
 
     def train(self, groups: list[list[StackedFit]], share: float) -> list[list[StackedFit]]:
@@ -378,6 +378,6 @@ def _any_value(distribution: BaseDistribution) -> Any:
 
 
 def _finished(study: optuna.Study, states: tuple[TrialState, ...] = (*_WITH_RESULT, TrialState.FAIL)) -> int:
-    """How many trials have come to an end of their own: those that were interrupted have no error."""
+    """Return how many trials have come to an end of their own: those that were interrupted have no error."""
     trials = study.get_trials(deepcopy=False, states=states)
     return sum(trial.state in _WITH_RESULT or _ERROR in trial.user_attrs for trial in trials)
