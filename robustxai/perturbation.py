@@ -70,7 +70,7 @@ def canonical_norm(norm: Norm) -> float:
 
 @dataclass(frozen=True, eq=False)
 class ThreatModel:
-    r"""The perturbations :math:`\delta` that an attacker may add to an input x.
+    r"""Set of perturbations :math:`\delta` that an attacker may add to an input x.
 
     .. math:: \|\delta / s\|_p \le \epsilon, \qquad x + \delta \in [\text{low}, \text{high}], \qquad
         \delta_i = 0 \text{ for frozen } i

@@ -1,4 +1,4 @@
-"""A proven bound on the Hessian norm of a smooth network, the same for every input."""
+"""Proven bound on the Hessian norm of a smooth network, the same for every input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SOFTMAX_CURVATURE = 8 / 27
 
 @own_switches()
 def curvature_bound(estimator: Estimator) -> float:
-    r"""Proven upper bound on :math:`\|H(x)\|_2` for all inputs x and all classes.
+    r"""Return a proven upper bound on :math:`\|H(x)\|_2` for all inputs x and all classes.
 
     .. math::
         \|\nabla^2 z_j\|_2 \le \sum_l c_l \max_i (\bar U_l)_{ij}\, r_l^2, \qquad
@@ -96,7 +96,7 @@ def curvature_bound(estimator: Estimator) -> float:
 
 
 def _chain(network: Network, name: str) -> tuple[list[Tensor], Tensor | None]:
-    """Weight matrices of a chain of layers, and that of the path from the input to the logits beside it, if any."""
+    """Return the weight matrices of a chain of layers, and that of the parallel path from input to logits, if any."""
     inputs = [layer.inputs for layer in network.layers] + [network.logits]
     for source, affine in enumerate(inputs):
         beside = {0} if affine is network.logits else set()

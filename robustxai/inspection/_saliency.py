@@ -301,11 +301,11 @@ class SaliencyDisplay:
         raw: list[list[np.ndarray]] = []
         for estimator in estimators.values():
             model, seen = resolve_model(estimator, chosen, needs=("predict", *EXPLANATIONS), what="SaliencyDisplay")
-            aim = retarget(attack, estimator, k)
+            retargeted = retarget(attack, estimator, k)
             everything = resolve_model(estimator, X, needs=("predict",), what="SaliencyDisplay")[1]
-            if aim.threat is None:
-                aim.set_params(threat=inside_the_data(model, everything))
-            result = aim.run(chosen)
+            if retargeted.threat is None:
+                retargeted.set_params(threat=inside_the_data(model, everything))
+            result = retargeted.run(chosen)
             names_there = column_names(result.X_adv)
             if feature_names is None and names_there is not None:
                 feature_names = [str(name) for name in names_there]
@@ -325,8 +325,8 @@ class SaliencyDisplay:
         values = dict(zip(("values", "values_adv"), shown))
         return cls(
             *lines[:4],
-            k=aim.k_,
-            ranking=aim.ranking,
+            k=retargeted.k_,
+            ranking=retargeted.ranking,
             predicted=lines[4],
             predicted_adv=lines[5],
             names=names,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,7 +31,7 @@ from robustxai._plotting import AX, fit_text, legend_beside, pyplot
 from robustxai.attacks import OPTIONAL_ATTACK, AutoExplanationAttack, RandomAttack, radius_curve, retarget, warn_of_rise
 from robustxai.inspection._check import ESTIMATORS, ByName
 from robustxai.inspection._scores import SCORES, in_words, model_score
-from robustxai.perturbation import ThreatModel
+from robustxai.perturbation import ThreatModel, canonical_norm
 from robustxai.protocols import Attack, Estimator, Norm, Score
 
 __all__ = ["StabilityCurveDisplay"]
@@ -167,7 +166,7 @@ class StabilityCurveDisplay:
         attack = AutoExplanationAttack(preset="fast") if attack is None else attack
         radii = _radii(epsilons)
         attacked: dict[str, list[np.ndarray]] = {}
-        floors: dict[str, list[np.ndarray]] = {}
+        baselines: dict[str, list[np.ndarray]] = {}
         scores: dict[str, float] = {}
         for name, given in estimators.items():
             models = list(given) if isinstance(given, (list, tuple)) else [given]
@@ -175,23 +174,23 @@ class StabilityCurveDisplay:
                 raise ValueError(f"There is no classifier in the list of {name!r}.")
             for model in models:
                 rows = take(X, slice(n_rows))
-                aim = retarget(attack, model, k)
-                attacked.setdefault(name, []).append(_curve(aim, rows, radii))
+                retargeted = retarget(attack, model, k)
+                attacked.setdefault(name, []).append(_curve(retargeted, rows, radii))
                 if random:
-                    options = {"k": aim.k, "threat": aim.threat, "ranking": aim.ranking}
-                    options["max_iter"] = getattr(aim, "max_iter", 100)
-                    floors.setdefault(name, []).append(_curve(RandomAttack(model, **options), rows, radii))
+                    options = {"k": retargeted.k, "threat": retargeted.threat, "ranking": retargeted.ranking}
+                    options["max_iter"] = getattr(retargeted, "max_iter", 100)
+                    baselines.setdefault(name, []).append(_curve(RandomAttack(model, **options), rows, radii))
             if y is not None:
                 scores[name] = float(np.mean([model_score(score, model, X, y) for model in models]))
         return cls.from_curves(
             attacked,
             radii,
-            k=aim.k_,
+            k=retargeted.k_,
             scores=scores or None,
             score=score,
-            random=floors if random else None,
+            random=baselines if random else None,
             certified=certified,
-            norm=(aim.threat or ThreatModel()).norm,
+            norm=(retargeted.threat or ThreatModel()).norm,
             ax=ax,
         )
 
@@ -290,8 +289,8 @@ class StabilityCurveDisplay:
             if self.points[column].notna().any():
                 ax.plot([], [], color="0.4", linestyle=linestyle, linewidth=1.0, label=label)
         _scale(ax, np.sort(self.points.index.unique("epsilon").to_numpy(dtype=float)))
-        norms = {2: " (l2)", math.inf: " (l-infinity)", "inf": " (l-infinity)"}
-        ax.set_xlabel("epsilon" + ("" if self.norm is None else norms.get(self.norm, f" ({self.norm})")))
+        norm = "" if self.norm is None else " (l2)" if canonical_norm(self.norm) == 2 else " (l-infinity)"
+        ax.set_xlabel(f"epsilon{norm}")
         ax.set_ylabel(f"P@{self.k} under attack")
         ax.set_ylim(-0.03, 1.03)
         ax.grid(alpha=0.3)

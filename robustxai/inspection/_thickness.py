@@ -131,10 +131,10 @@ class ThicknessDisplay:
         }
         rows, correlations = {}, {}
         for name, estimator in estimators.items():
-            aim = retarget(attack, estimator, k)
-            result = aim.run(X)
+            retargeted = retarget(attack, estimator, k)
+            result = retargeted.run(X)
             values = {
-                "thickness": ranking_thickness(estimator, X, aim.k_, ranking=aim.ranking, **draws),
+                "thickness": ranking_thickness(estimator, X, retargeted.k_, ranking=retargeted.ranking, **draws),
                 "hessian_norm": hessian_norm(estimator, X),
             }
             rows[name] = pd.DataFrame({"first_flip": result.first_flip, **values})
