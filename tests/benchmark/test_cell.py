@@ -192,8 +192,7 @@ def test_an_edited_table_is_read_again(table):
 
 
 def test_reference_attacks_are_reported_and_do_not_count(table):
-    options = {"k": 3, "max_iter": 5, "n_rows": 15, "params": (("max_epochs", 20),)}
-    cell = Cell(str(table), "softplus", 0, ("random",), **options)
+    cell = Cell(str(table), "softplus", 0, ("random",), k=3, max_iter=5, n_rows=15)
     plain, beside = run_cell(cell), run_cell(replace(cell, reference_attacks=("er",)))
     assert beside["precision_at_k"] == plain["precision_at_k"] == beside["precision_at_k_random"]
     assert beside["precision_at_k_er"] < beside["precision_at_k"]

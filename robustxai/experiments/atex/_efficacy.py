@@ -1,4 +1,4 @@
-"""Section 4.4 of the ATEX paper, as data: does adversarial training work better on a model that ATEX has stabilized?"""
+"""Section 4.4 of the ATEX paper: adversarial training after ATEX, with controls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -44,46 +44,47 @@ from robustxai.perturbation import ThreatModel
 
 __all__ = ["ARMS", "ATEXEfficacy", "EfficacyCell", "run_efficacy_cell"]
 
-SplitArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+SplitArrays: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
-#: What the iterations before the adversarial training are spent on, and logistic regression, which has none.
-ARMS = ("atex", "atex_code", "plain", "adversarial", "logistic_regression")
-#: Iterations before the adversarial training: a constant rate, so that the eighth continues the seventh.
+#: Training in the iterations before the adversarial training; logistic regression has no such iterations.
+EfficacyArm: TypeAlias = Literal["atex", "atex_code", "plain", "adversarial", "logistic_regression"]
+ARMS: tuple[EfficacyArm, ...] = ("atex", "atex_code", "plain", "adversarial", "logistic_regression")
+#: Constant learning rate of these iterations, so that eight iterations continue seven.
 _CONSTANT_RATE: dict[str, Any] = {"callbacks__lr_schedule": None}
-#: The published code, with its own epsilon: noise of 0.32 per feature, which on tables is far more than the paper's.
+#: Parameters of the published code. Its epsilon means noise of 0.32 per feature, on tables far more than the paper's.
 _PUBLISHED_CODE: dict[str, Any] = {"variant": "reference", "epsilon": 0.08, "n_across": 8}
-#: How the P@k of the explanations is taken: that of the benchmark, with fewer steps and rows.
+#: Attack on explanations: top set, radius, iterations and rows.
 _K, _RADIUS, _STEPS, _ROWS = 8, 0.5, 30, 300
 
 
 @dataclass(frozen=True)
 class EfficacyCell(BaseCell):
-    """One model after some iterations, and after either kind of adversarial training on top of them.
+    """One model after some iterations, and after each kind of adversarial training on top of them.
 
     Rows are split, imputed, scaled and encoded as in :class:`Cell`. The pretrained classifier is softplus with ATEX's
-    own sharpness; an iteration is one pass over the training rows.
+    sharpness. An iteration is one pass over the training rows.
 
     Parameters
     ----------
     data : str
         Name of a table.
     defense : {"atex", "atex_code", "plain", "adversarial", "logistic_regression"}
-        What the iterations are: ATEX as printed, at its defaults, with the pretrained classifier as the teacher; ATEX
-        as in its published code; cross-entropy; cross-entropy at FGSM samples. Logistic regression has none.
+        Objective of the iterations: ATEX as in the paper, at its defaults, with the pretrained classifier as teacher;
+        ATEX as in its published code; cross-entropy; cross-entropy at FGSM samples. Logistic regression has none.
     seed : int
-        Of the split and of every training.
+        Seed of the split and of every training.
     iterations : int
-        How many; 0 is pure adversarial training, of the same classifier in every arm.
+        Number of iterations; 0 is pure adversarial training, of the same classifier in every arm.
     epsilon : float, default=0.1
-        FGSM's and PGD's l-infinity radius, in training and testing; features lie in [0, 1].
+        l-infinity radius of FGSM and PGD, in training and testing; features lie in [0, 1].
     max_epochs : int, default=10
-        Of the adversarial training.
+        Epochs of the adversarial training.
     n_train, n_rows : int, default=5_000 and 2_000
-        Training rows, and test rows that all figures are of.
+        Training rows, and test rows of all metrics.
     """
 
     data: str
-    defense: str
+    defense: EfficacyArm
     seed: int
     iterations: int
     epsilon: float = 0.1
@@ -93,7 +94,7 @@ class EfficacyCell(BaseCell):
 
     _constraints = {
         "data": Text(),
-        "defense": Choice((*ARMS, "logistic_regression")),
+        "defense": Choice(ARMS),
         "seed": INTEGER_SEED,
         "iterations": Number(0, integer=True),
         "epsilon": NOT_NEGATIVE,
@@ -103,9 +104,11 @@ class EfficacyCell(BaseCell):
     }
 
     def label(self) -> str:
+        """As `BaseCell.label`."""
         return f"efficacy-{self.data}-{self.defense}-{self.seed}-{self.iterations}"
 
     def depends_on(self) -> Any:
+        """As `BaseCell.depends_on`."""
         estimators = (_teacher(self.seed), *(kind() for kind in _KINDS))
         data = self.data, library_content(self.data)
         return data, estimators, self.attacks(), _CONSTANT_RATE, _PUBLISHED_CODE, _ROWS
@@ -120,18 +123,18 @@ class EfficacyCell(BaseCell):
         }
 
 
-#: Classifiers that go on from the teacher, and the one that has none.
+#: Classifiers that continue from the teacher, and logistic regression.
 _KINDS = (ATEXClassifier, VanillaClassifier, AdversarialTrainingClassifier, LinearClassifier)
 
 
 def _teacher(seed: int) -> SoftplusClassifier:
-    # 15 passes, because as many steps as on a large table overfit 5,000 rows
+    # 15 epochs, because the default number of steps overfits 5,000 rows
     return SoftplusClassifier(beta=3.0, max_epochs=15, random_state=seed)
 
 
 @lru_cache(maxsize=1)
 def _rows(data: str, seed: int, n_train: int, n_rows: int) -> SplitArrays:
-    """Training and test rows; the split is shuffled, so that its first rows are a random choice."""
+    """Return training and test rows and their labels; the first rows of the shuffled split are a random choice."""
     X, y = DATA[data]()
     X_train, X_test, y_train, y_test = train_test_split(X, np.asarray(y), test_size=0.25, stratify=y, random_state=seed)
     X_train, X_test = X_train[:n_train], X_test[:n_rows]
@@ -141,7 +144,7 @@ def _rows(data: str, seed: int, n_train: int, n_rows: int) -> SplitArrays:
 
 @lru_cache(maxsize=1)
 def _pretrained(data: str, seed: int, n_train: int, n_rows: int) -> SoftplusClassifier:
-    """The classifier that all arms of a split start from."""
+    """Return the classifier that all arms of a split start from."""
     X, _, y, _ = _rows(data, seed, n_train, n_rows)
     return _teacher(seed).fit(X, y)
 
@@ -153,12 +156,12 @@ def _continue(
     y: np.ndarray,
     **params: Any,
 ) -> BaseExplainableClassifier:
-    """A classifier of `kind` that goes on from the weights, and with the network, of `model`."""
+    """Fit a classifier of `kind` that continues from the network and weights of `model`."""
     return kind(init=model, module=copy.deepcopy(model.module_), **params).fit(X, y)
 
 
 def _stabilized(cell: EfficacyCell) -> BaseExplainableClassifier:
-    """The model after its iterations, before any adversarial training on top."""
+    """Return the model after its iterations, before the adversarial training."""
     X, _, y, _ = _rows(cell.data, cell.seed, cell.n_train, cell.n_rows)
     if cell.defense == "logistic_regression":
         return LinearClassifier(random_state=cell.seed).fit(X, y)
@@ -177,7 +180,7 @@ def _stabilized(cell: EfficacyCell) -> BaseExplainableClassifier:
 
 @checked(cell=Instance(EfficacyCell))
 def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
-    """Stabilize, train adversarially in both ways and measure; the cell's fields and every metric in one flat dict."""
+    """Stabilize, train adversarially in both ways and measure; return fields and metrics in one flat dict."""
     X, X_test, y, y_test = _rows(cell.data, cell.seed, cell.n_train, cell.n_rows)
     start = time.perf_counter()
     model = _stabilized(cell)
@@ -220,22 +223,22 @@ def _scores(model: BaseExplainableClassifier, cell: EfficacyCell, X: np.ndarray,
 
 @dataclass(frozen=True)
 class ATEXEfficacy:
-    r"""Section 4.4 of *Defense against explanation manipulation* on tables, with the controls that it lacks.
+    r"""Section 4.4 of *Defense against explanation manipulation* on tables, with additional controls.
 
-    A pretrained classifier is run through 0, 1, 2, ... iterations of ATEX, each of these models is fine-tuned by
-    adversarial training with FGSM, and what comes out is attacked anew. The paper finds that FGSM accuracy rises with
-    the iterations. Two arms tell ATEX from more training: as many passes of plain cross-entropy, and as many more of
+    A pretrained classifier runs through 0, 1, 2, ... iterations of ATEX. Each of these models is fine-tuned by
+    adversarial training with FGSM and attacked again. The paper finds that FGSM accuracy rises with the iterations. Two
+    arms separate ATEX from longer training: as many passes of plain cross-entropy, and as many additional passes of
     adversarial training. Each model is trained adversarially in two ways:
 
-    * ``samples``, the paper's: FGSM samples of all training rows are made once and put beside the rows themselves;
-    * ``online``: they are made anew from the model of the moment at every step (Goodfellow et al., 2015).
+    * ``samples``, as in the paper: FGSM samples of all training rows are computed once and added to the rows;
+    * ``online``: FGSM samples are computed from the current model at every step (Goodfellow et al., 2015).
 
     Parameters
     ----------
     data : tuple of str
         Names of tables.
     seeds : int, default=3
-        Splits.
+        Number of splits.
     iterations : tuple of int, default=(0, 1, 2, 4, 8)
         Passes before the adversarial training.
     epsilons : tuple of float, default=(0.03, 0.1)
@@ -270,7 +273,7 @@ class ATEXEfficacy:
         check_arguments(self, "")
 
     def cells(self) -> list[EfficacyCell]:
-        """All cells, split by split."""
+        """Return all cells, split by split."""
         rest = (self.max_epochs, self.n_train, self.n_rows)
         grid = product(self.data, range(self.seeds), self.epsilons, ARMS)
         cells = (
@@ -278,7 +281,7 @@ class ATEXEfficacy:
             for data, seed, epsilon, arm in grid
             for count in ((0,) if arm == "logistic_regression" else self.iterations)
         )
-        return list(dict.fromkeys(cells))  # what is given twice counts once
+        return list(dict.fromkeys(cells))  # repeated values count once
 
     @checked(out=PathName())
     def run(self, out: str | Path, **options: Any) -> pd.DataFrame:

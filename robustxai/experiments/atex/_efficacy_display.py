@@ -1,4 +1,4 @@
-"""FGSM accuracy after adversarial training against ATEX iterations: whether ATEX helps it."""
+"""FGSM accuracy after adversarial training against the ATEX iterations before it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robustxai._plotting import AXES, fit_text, pyplot
 
 __all__ = ["EfficacyDisplay"]
 
-#: Column of the cells -> how the model was trained adversarially.
+#: Column of the cells -> kind of adversarial training.
 _TRAININGS = {
     "fgsm_accuracy_samples": "after training on samples made once",
     "fgsm_accuracy_online": "after training on new ones at every step",
@@ -24,9 +24,9 @@ _TRAININGS = {
 class EfficacyDisplay:
     """FGSM accuracy after adversarial training against the iterations before it, one line per arm.
 
-    One column of panels per data set, one row per way of adversarial training. Lines of different arms are set apart
-    sideways a little. Every seed has its own split, and a split moves all arms together; the bar is the standard
-    deviation of what is left when the mean of all lines in the same split is taken out.
+    One column of panels per data set, one row per kind of adversarial training. Lines of different arms have a small
+    horizontal offset. Every seed has its own split, which shifts all arms together. The bar is the standard deviation
+    after the mean of all lines of the same split is subtracted.
 
     Parameters
     ----------

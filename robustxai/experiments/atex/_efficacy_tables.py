@@ -32,13 +32,13 @@ _COLUMNS = (
 
 @checked(results=Table(("data", "defense", "seed", "iterations", "epsilon", "majority"), source="ATEXEfficacy.run"))
 def efficacy_markdown(results: pd.DataFrame) -> str:
-    """One table per data set and radius in Markdown, in per cent: mean ± s.d. over seeds.
+    """Return one Markdown table per data set and radius, in per cent: mean ± s.d. over seeds.
 
-    Before any adversarial training, and after either kind of it. A gain is the FGSM accuracy less that of iteration 0
-    in the same split; iteration 0 is the same in every arm and stands there once.
+    Columns: before adversarial training, and after each kind of it. A gain is the FGSM accuracy minus that of iteration
+    0 in the same split. Iteration 0 is equal in all arms and has one row.
     """
     parts = []
-    # B, what two different rows have in common, is not in results from before it was measured
+    # results of older versions have no B, the P@k between two different rows
     columns = [column for column in _COLUMNS if column[1] in results]
     headings = ["arm", "iterations", *(heading for heading, _, _ in columns)]
     for (data, epsilon), table in results.groupby(["data", "epsilon"], sort=False):

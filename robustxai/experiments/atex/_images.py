@@ -1,4 +1,4 @@
-"""Section 4.2 of the ATEX paper, as data: explanations of images under attack, with the controls that it lacks."""
+"""Section 4.2 of the ATEX paper: explanations of images under attack, with additional controls."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from robustxai.experiments.atex._images_models import (
     IMAGE_DATA,
     SIZES,
     TOP_K,
+    ImageArm,
     as_input,
     fitted_arm,
     image_estimator,
@@ -50,11 +51,11 @@ __all__ = ["EPSILONS", "IMAGE_ATTACKS", "ATEXImages", "ImageCell", "run_image_ce
 
 #: l-infinity radii of the paper.
 EPSILONS = (0.02, 0.04, 0.08)
-#: The two of the paper, and for every row and metric the lowest figure of these and of the library's attacks.
+#: The two attacks of the paper, and the lowest value of these and the library's attacks, for every row and metric.
 IMAGE_ATTACKS = ("untargeted", "targeted", "strongest")
-#: Side of a target region in pixels, as in the paper, and how many of them share the rows.
+#: Side of a target region in pixels, as in the paper, and the number of regions that share the rows.
 _REGION, _N_REGIONS = 5, 4
-#: Steps of the paper's attacks cover this many radii in all: 200 of .002 at radius .08, as in the published code.
+#: Total length of the steps of the paper's attacks, in radii: 200 of .002 at radius .08, as in the published code.
 _REACH = 5.0
 
 
@@ -62,25 +63,25 @@ _REACH = 5.0
 class ImageCell(BaseCell):
     """One model of images, attacked at every radius in every way.
 
-    Pixels lie in [0, 1]. The arms that are tuned go on from the weights of the softplus classifier of the same seed;
-    "plain" is its own cross-entropy for as many passes, which tells a defense from more training.
+    Pixels lie in [0, 1]. Tuned arms continue from the weights of the softplus classifier of the same seed. The arm
+    "plain" continues its cross-entropy for as many passes, which separates a defense from longer training.
 
     Parameters
     ----------
     data : {"mnist", "fashion_mnist"}
-        Which images.
+        Name of the images.
     arm : str
         Name from ``IMAGE_ARMS``.
     seed : int
-        Of the draw of images, of every training, of the target regions and of the attacks.
+        Seed of the draw of images, of every training, of the target regions and of the attacks.
     size : str, default="small"
         Name from ``SIZES``.
     part : {"test", "validation"}, default="test"
-        "validation" leaves the test images alone, and takes others of the training images in their place.
+        "validation" attacks held-out training images instead of the test images.
     """
 
     data: str
-    arm: str
+    arm: ImageArm
     seed: int
     size: ExperimentSize = "small"
     part: EvaluatedPart = "test"
@@ -94,9 +95,11 @@ class ImageCell(BaseCell):
     }
 
     def label(self) -> str:
+        """As `BaseCell.label`."""
         return f"images-{self.data}-{self.arm}-{self.seed}-{self.size}-{self.part}"
 
     def depends_on(self) -> Any:
+        """As `BaseCell.depends_on`."""
         budget = SIZES[self.size]
         estimators = [image_estimator(arm, self.seed, budget) for arm in (self.arm, "softplus")]
         attacks = [self.attacks(epsilon) for epsilon in EPSILONS]
@@ -124,7 +127,7 @@ class ImageCell(BaseCell):
 
 @checked(cell=Instance(ImageCell))
 def run_image_cell(cell: ImageCell) -> dict[str, Any]:
-    """Train, attack in every way at every radius, and measure; the cell's fields and every metric in one flat dict."""
+    """Train, run all attacks at every radius and measure; return fields and metrics in one flat dict."""
     key, budget = (cell.data, cell.seed, cell.size, cell.part), SIZES[cell.size]
     _, (X_test, y_test) = image_rows(*key)
     reference = pretrained(*key)
@@ -132,7 +135,7 @@ def run_image_cell(cell: ImageCell) -> dict[str, Any]:
     images, X_test = X_test[: budget.n_rows], as_input(cell.arm, X_test)
     X, labels = X_test[: budget.n_rows], model.predict(X_test[: budget.n_rows])
     own = model.explain(X, y=labels).reshape(images.shape)
-    # the softplus classifier may have been trained for another cell
+    # from the history, because the softplus classifier may have been trained for another cell
     seconds = sum(float(epoch["dur"]) for epoch in model.history_)
     row: dict[str, Any] = {**asdict(cell), "fit_seconds": seconds, "n_rows": len(X)}
     row["accuracy"] = float(model.score(X_test[: budget.n_test], y_test[: budget.n_test]))
@@ -197,25 +200,25 @@ def _targeted(attack: TargetedManipulation, X: np.ndarray, seed: int) -> AttackR
 
 @dataclass(frozen=True)
 class ATEXImages:
-    r"""Tables 1 to 4 of *Defense against explanation manipulation*, with the controls that they lack.
+    r"""Tables 1 to 4 of *Defense against explanation manipulation*, with additional controls.
 
     Parameters
     ----------
     data : tuple of str, default=("mnist", "fashion_mnist")
-        Which images.
+        Names of the images.
     seeds : int, default=3
-        Draws of images and trainings.
+        Number of draws of images, each with its own trainings.
     size : {"small", "full"}, default="small"
         Name from ``SIZES``: half an hour on two cores, or the numbers of the paper.
     arms : tuple of str, default=IMAGE_ARMS
-        Which models.
+        Names of the models.
     part : {"test", "validation"}, default="test"
         As in :class:`ImageCell`.
 
     Raises
     ------
     ValueError
-        An unknown name (the message has the nearest valid one), or nothing to do.
+        An unknown name (the message has the nearest valid one), or no name.
 
     References
     ----------
@@ -225,7 +228,7 @@ class ATEXImages:
     data: tuple[str, ...] = ("mnist", "fashion_mnist")
     seeds: int = 3
     size: ExperimentSize = "small"
-    arms: tuple[str, ...] = IMAGE_ARMS
+    arms: tuple[ImageArm, ...] = IMAGE_ARMS
     part: EvaluatedPart = "test"
 
     _constraints = {
@@ -240,7 +243,7 @@ class ATEXImages:
         check_arguments(self, "")
 
     def cells(self) -> list[ImageCell]:
-        """All cells, seed by seed, so that a stopped run leaves every arm on every data set behind."""
+        """Return all cells, seed by seed, so that a stopped run leaves all arms and data sets of some seeds."""
         grid = product(range(self.seeds), self.data, self.arms)
         return list(dict.fromkeys(ImageCell(data, arm, seed, self.size, self.part) for seed, data, arm in grid))
 

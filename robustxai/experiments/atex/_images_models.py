@@ -1,11 +1,11 @@
-"""The models of the ATEX paper's images: how much is trained, on what, and every arm."""
+"""Models of the ATEX paper's images: sizes, data and arms."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,7 @@ __all__ = [
     "IMAGE_DATA",
     "SIZES",
     "TOP_K",
+    "ImageArm",
     "Size",
     "as_input",
     "fitted_arm",
@@ -34,38 +35,40 @@ __all__ = [
     "pretrained",
 ]
 
-LabeledImages = tuple[np.ndarray, np.ndarray]
+#: Images and their labels.
+LabeledImages: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 #: Size of the top set.
 TOP_K = 50
 IMAGE_DATA: dict[str, Callable[..., Any]] = {"mnist": load_mnist, "fashion_mnist": load_fashion_mnist}
-IMAGE_ARMS = ("logistic_regression", "vanilla", "softplus", "plain", "atex", "atex_code", "r2et")
+ImageArm: TypeAlias = Literal["logistic_regression", "vanilla", "softplus", "plain", "atex", "atex_code", "r2et"]
+IMAGE_ARMS: tuple[ImageArm, ...] = ("logistic_regression", "vanilla", "softplus", "plain", "atex", "atex_code", "r2et")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is trained and attacked.
+    """Numbers of images, epochs and steps.
 
     Parameters
     ----------
     n_train : int
         Training images.
     n_test : int
-        Test images that accuracy is of.
+        Test images for the accuracy.
     n_rows : int
         Test images that are attacked, and that all other figures are of.
     max_iter : int
-        Steps of every attack.
+        Maximum number of iterations of each attack.
     max_epochs : int
-        Passes of the classifiers that start from random weights.
+        Epochs of the classifiers that start from random weights.
     fine_tuning : int
-        Passes of those that start from the softplus classifier.
+        Epochs of the classifiers that start from the softplus classifier.
     n_tuned : int
-        Training images of the latter.
+        Training images of the classifiers that start from the softplus classifier.
     n_across : int
-        Copies of every image in a step of either ATEX; the published code has 8.
+        Copies of every image in a step of both kinds of ATEX; the published code has 8.
     n_draws : int
-        Of the SmoothGrad maps that smoothness is measured by.
+        Draws of the SmoothGrad maps for the smoothness.
     """
 
     n_train: int
@@ -87,29 +90,29 @@ class Size:
         check_arguments(self)
 
 
-#: "small" is half an hour on two cores; "full" has the paper's numbers, and wants a GPU.
+#: "small" takes half an hour on two cores; "full" has the paper's numbers and needs a GPU.
 SIZES: dict[str, Size] = {
     "small": Size(10_000, 10_000, 50, 25, max_epochs=8, fine_tuning=3, n_tuned=5_000, n_across=2),
     "full": Size(60_000, 10_000, 1_000, 200, max_epochs=8, fine_tuning=5, n_tuned=60_000, n_across=8),
 }
-#: The network of the paper, trained with its optimizer's settings, explained by the gradient of the logit.
+#: Network of the paper with its optimizer settings, explained by the gradient of the logit.
 _COMMON: dict[str, Any] = {
     "explainer": "logit_gradient",
     "module": ConvNet,
     "lr": 1.5e-3,
     "batch_size": 50,
-    # activations of a part that stay below 32 MB are reused by the allocator, which saves a tenth of the time
+    # parts with activations below 32 MB let the allocator reuse memory, which saves a tenth of the time
     "internal_batch_size": 25,
 }
 #: Sharpness of every softplus.
 _BETA = 3.0
-#: What the term of ATEX weighs in all its copies.
+#: Weight of the ATEX term, summed over all copies.
 _WEIGHT = 4.0
 
 
-#: What an arm changes of its classifier's defaults. ATEX moves further across the explanation than along it: with both
-#: of one length, as the paper has it, 5 and 10 changed little on validation images. The published code, too, moves by
-#: more across: noise in every pixel.
+#: Parameters of an arm that differ from its classifier's defaults. ATEX moves further across the explanation than along
+#: it: equal lengths of 5 and 10, as in the paper, changed little on validation images. The published code also moves
+#: further across, by noise in every pixel.
 _PARAMS: dict[str, dict[str, Any]] = {
     "vanilla": {},
     "softplus": {"beta": _BETA},
@@ -118,7 +121,7 @@ _PARAMS: dict[str, dict[str, Any]] = {
     "atex_code": {"module__beta": _BETA, "variant": "reference", "epsilon": 0.08, "n_along": 2},
     "r2et": {"module__beta": _BETA, "k": TOP_K},
 }
-#: Arms that go on from the softplus classifier, at a higher rate: there are few steps.
+#: Arms that continue from the softplus classifier, with a higher learning rate, because there are few steps.
 _TUNED: dict[str, type[BaseExplainableClassifier]] = {
     "plain": SoftplusClassifier,
     "atex": ATEXClassifier,
@@ -129,7 +132,7 @@ _TUNED_RATE = 5e-3
 
 
 def image_estimator(arm: str, seed: int, budget: Size, init: Any = None) -> BaseExplainableClassifier:
-    """The unfitted classifier of an arm."""
+    """Build the unfitted classifier of an arm."""
     if arm == "logistic_regression":
         return LinearClassifier(explainer=_COMMON["explainer"], random_state=seed)
     params = {**_COMMON, **_PARAMS[arm], "random_state": seed, "max_epochs": budget.max_epochs}
@@ -146,37 +149,37 @@ def image_estimator(arm: str, seed: int, budget: Size, init: Any = None) -> Base
 
 @lru_cache(maxsize=1)
 def image_rows(data: str, seed: int, size: str, part: str) -> tuple[LabeledImages, LabeledImages]:
-    """Training images, and the images that are judged, both in random order."""
+    """Return training images and evaluated images, both in random order."""
     budget, load = SIZES[size], IMAGE_DATA[data]
     options: dict[str, Any] = {"random_state": seed, "return_X_y": True}
-    n_judged = max(budget.n_test, budget.n_rows)
+    n_evaluated = max(budget.n_test, budget.n_rows)
     if part == "test":
         train = load(subset="train", n_rows=budget.n_train, **options)
-        judged = load(subset="test", n_rows=n_judged, **options)
+        evaluated = load(subset="test", n_rows=n_evaluated, **options)
     else:
-        n_judged = min(n_judged, 2_000)
+        n_evaluated = min(n_evaluated, 2_000)
         X, y = load(subset="train", n_rows=None, **options)
         order = np.random.RandomState(seed).permutation(len(X))
-        judged = X[order[:n_judged]], y[order[:n_judged]]
-        train = X[order[n_judged:][: budget.n_train]], y[order[n_judged:][: budget.n_train]]
-    return _shuffled(train, seed), _shuffled(judged, seed)
+        evaluated = X[order[:n_evaluated]], y[order[:n_evaluated]]
+        train = X[order[n_evaluated:][: budget.n_train]], y[order[n_evaluated:][: budget.n_train]]
+    return _shuffled(train, seed), _shuffled(evaluated, seed)
 
 
-def _shuffled(rows: LabeledImages, seed: int) -> LabeledImages:
-    X, y = rows
+def _shuffled(images: LabeledImages, seed: int) -> LabeledImages:
+    X, y = images
     order = np.random.RandomState(seed).permutation(len(X))
     return X[order], y[order]
 
 
 @lru_cache(maxsize=1)
 def pretrained(data: str, seed: int, size: str, part: str) -> BaseExplainableClassifier:
-    """The softplus classifier of a seed, from which the tuned arms start."""
+    """Return the softplus classifier of a seed, from which the tuned arms start."""
     (X, y), _ = image_rows(data, seed, size, part)
     return image_estimator("softplus", seed, SIZES[size]).fit(X, y)
 
 
 def fitted_arm(arm: str, data: str, seed: int, size: str, part: str) -> BaseExplainableClassifier:
-    """The model of an arm."""
+    """Return the fitted model of an arm."""
     budget = SIZES[size]
     if arm == "softplus":
         return pretrained(data, seed, size, part)
@@ -188,5 +191,5 @@ def fitted_arm(arm: str, data: str, seed: int, size: str, part: str) -> BaseExpl
 
 
 def as_input(arm: str, X: np.ndarray) -> np.ndarray:
-    """X as the arm wants it: a linear model has pixels for columns."""
+    """Return X in the shape of the arm's input: a linear model has one column per pixel."""
     return X.reshape(len(X), -1) if arm == "logistic_regression" else X

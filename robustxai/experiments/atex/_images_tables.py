@@ -1,6 +1,7 @@
-"""Tables 1 to 4 of the ATEX paper in Markdown: ours as mean ± s.d. over seeds, the paper's figure in brackets.
+"""Tables 1 to 4 of the ATEX paper in Markdown: our results as mean ± s.d. over seeds, the paper's in brackets.
 
-The paper's figures for ATEX stand in rows of their own: our arm moves further across the explanation than along it.
+The paper's figures for ATEX stand in rows of their own, because our arm moves further across the explanation than along
+it.
 """
 
 from __future__ import annotations
@@ -59,12 +60,12 @@ _REST = (
 
 @checked(results=Table(("data", "arm", "seed", "size", "part"), source="ATEXImages.run"))
 def atex_images_markdown(results: pd.DataFrame) -> str:
-    """How it was measured, and a table per data set: a line for every radius and arm, the paper's figures in brackets.
+    """Return the protocol and one Markdown table per data set, with one line per radius and arm.
 
     Parameters
     ----------
     results : DataFrame
-        What :meth:`ATEXImages.run` returns, of one size.
+        Result of :meth:`ATEXImages.run`, of one size.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def atex_images_markdown(results: pd.DataFrame) -> str:
     """
     headings = ["epsilon", "arm", "accuracy"]
     headings += [f"{attack}: {name}" for attack in IMAGE_ATTACKS for name, _, _ in _METRICS]
-    # B, what two different images have in common, is not in results from before it was measured
+    # results of older versions have no B, the P@k between two different images
     rest = [column for name, column in _REST if column in results]
     headings += [name for name, column in _REST if column in rest]
     parts = [_protocol(results)]
@@ -95,19 +96,20 @@ def _protocol(results: pd.DataFrame) -> str:
     budget = SIZES[first["size"]]
     where = "test images" if first["part"] == "test" else "training images that were kept from training"
     return (
-        f"Size {first['size']}: {budget.n_train:,} training images, {budget.max_epochs} passes; {budget.fine_tuning} "
-        f"more over {budget.n_tuned:,} of them, from the softplus classifier on, for plain (cross-entropy), ATEX (as "
-        "printed, but with longer moves across the explanation than along it), ATEX code (the loss of the published "
-        f"code) and R2ET; {budget.n_across} copies at every point of either ATEX. Mean ± s.d. over seeds ("
-        f"{results['seed'].nunique()}) of {first['n_rows']:,} {where}, accuracy of up to "
-        f"{budget.n_test:,}. Explained is the logit of the predicted class, by its gradient; attacks stay within "
-        "epsilon in the l-infinity norm and within [0, 1], and keep the prediction. Untargeted and targeted are the "
-        f"attacks of the paper (the clean top {TOP_K}; regions of 5 x 5 pixels) in {budget.max_iter} equal steps, last "
-        "iterate. Strongest is, for every image and metric, the lowest figure of these two and of the library's own "
-        "boundary margin and MSE attacks: the figure to judge by. Smooth is the SSIM of an explanation with the "
-        "SmoothGrad map of the softplus classifier, and of the arm's own model. The paper's figures are in brackets; "
-        "those of its ATEX, whose moves have one length, stand in rows of their own. Its code projects in another way "
-        "and takes the top set anew in every step, so that only differences between arms compare.\n"
+        f"Size {first['size']}: {budget.n_train:,} training images, {budget.max_epochs} passes. Plain (cross-entropy), "
+        "ATEX (as in the paper, but with longer moves across the explanation than along it), ATEX code (the loss "
+        f"of the published code) and R2ET continue from the softplus classifier for {budget.fine_tuning} passes "
+        f"over {budget.n_tuned:,} of these images, both kinds of ATEX with {budget.n_across} copies at every "
+        f"point. Values are mean ± s.d. over {results['seed'].nunique()} seeds of {first['n_rows']:,} {where}; the "
+        f"accuracy is that of up to {budget.n_test:,}. The explanation is the gradient of the predicted class's "
+        "logit. Attacks stay within epsilon in the l-infinity norm and within [0, 1], and keep the prediction. "
+        f"Untargeted and targeted are the attacks of the paper (the clean top {TOP_K}; regions of 5 x 5 pixels) in "
+        f"{budget.max_iter} equal steps, last iterate. Strongest is the lowest value, for every image and metric, "
+        "of these two attacks and of the library's boundary margin and MSE attacks: judge an arm by it. Smooth is "
+        'the SSIM of an explanation with the SmoothGrad map of the softplus classifier, "smooth, own" with that '
+        "of the arm's own model. The paper's figures are in brackets; those of its ATEX, whose moves have one "
+        "length, stand in rows of their own. Its code projects differently and updates the top set in every step, "
+        "so that only differences between arms compare.\n"
     )
 
 
@@ -125,7 +127,7 @@ def _line(data: str, epsilon: float, arm: str, rows: pd.DataFrame, rest: list[st
 
 
 def _paper_line(data: str, epsilon: float, n_rest: int) -> list[str]:
-    """What the paper prints for ATEX, and dashes."""
+    """Return the paper's figures for ATEX, and dashes."""
     cells = [f"({PUBLISHED_IMAGES['untargeted'][data][epsilon][0]:.3f})"]
     for attack in IMAGE_ATTACKS:
         published = PUBLISHED_IMAGES.get(attack, {}).get(data, {}).get(epsilon)
@@ -138,7 +140,7 @@ def _paper_line(data: str, epsilon: float, n_rest: int) -> list[str]:
 
 
 def _pair(published: _Published, item: int) -> tuple[float, float]:
-    """Figures of ATEX and softplus: rank correlation (1) or top-k intersection (2)."""
+    """Return the figures of ATEX and softplus: rank correlation (1) or top-k intersection (2)."""
     return published[1] if item == 1 else published[2]
 
 

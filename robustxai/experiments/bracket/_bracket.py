@@ -1,4 +1,4 @@
-"""The bracket: proven P@k <= true P@k <= attacked P@k, row by row, on real tables."""
+"""Bracket of the true P@k: certified P@k <= true P@k <= attacked P@k, row by row, on real tables."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ from robustxai.protocols import AttackPreset
 
 __all__ = ["Bracket", "BracketCell", "run_bracket_cell"]
 
-#: Presets of the attack for P@k, and for the radius, which takes it at many radii.
+#: Presets of the attack for P@k, and for the radius, which runs it at many radii.
 _PRESETS: tuple[AttackPreset, AttackPreset] = ("standard", "fast")
-#: Where the searches for a radius begin; a row that nothing changed up to here has no attack radius.
+#: Largest radius of the searches; a row whose top set no attack changes up to here has no attack radius.
 _MAX_RADIUS = 2.0
-#: Radii that the attack tries from there down, each 0.8 of the one before: the last is 0.012.
+#: Number of radii that the attack tries, each 0.8 times the previous one: the smallest is 0.012.
 _LEVELS = 24
 #: Steps of the papers' attack from the center to the edge of the ball.
 _PAPER_STEPS = 200
@@ -79,7 +79,7 @@ class BracketCell(BaseCell):
     defense : str
         Name from ``DEFENSES``; its model must explain itself.
     seed : int
-        Of the split and of the training.
+        Seed of the split, the training and the attacks.
     epsilons : tuple of float
         l2 radii; features lie in [0, 1].
     k : int, default=8
@@ -95,7 +95,7 @@ class BracketCell(BaseCell):
     k: int = 8
     n_rows: int = 100
 
-    #: Where no attack reaches half of the rows.
+    #: The median radius is infinite if no attack changes half of the rows.
     may_be_infinite: ClassVar[tuple[str, ...]] = ("attack_radius",)
 
     _constraints = {
@@ -108,25 +108,28 @@ class BracketCell(BaseCell):
     }
 
     def label(self) -> str:
+        """As `BaseCell.label`."""
         return f"bracket-{self.n_rows}-{self.model().label()}"
 
     def depends_on(self) -> Any:
-        return self.model().digest, _attacks(None, self, 1.0), _radius_attack(None, self), _LEVELS
+        """As `BaseCell.depends_on`."""
+        attacks = [_attacks(None, self, epsilon) for epsilon in self.epsilons]
+        return self.model().digest, attacks, _radius_attack(None, self), _LEVELS
 
     def model(self) -> Cell:
-        """The cell that trains the model."""
+        """Return the cell that trains the model."""
         return Cell(self.data, self.defense, self.seed, (), k=self.k, n_rows=self.n_rows)
 
 
 @checked(cell=Instance(BracketCell))
 def run_bracket_cell(cell: BracketCell) -> dict[str, Any]:
-    """Train once, then prove and attack at every radius; ``points`` has one dict for each of them.
+    """Train once, then certify and attack at every radius; return a row with one dict per radius in ``points``.
 
     Raises
     ------
     AssertionError
-        A proof and an attack contradict each other in some row. One of them is wrong then: this is a defect of the
-        library, never of the data.
+        A certificate and an attack contradict each other in some row. This is a defect of the library, never of the
+        data.
     """
     model = cell.model()
     X_train, X_test, y_train, y_test = prepare_rows(model)
@@ -155,7 +158,7 @@ def run_bracket_cell(cell: BracketCell) -> dict[str, Any]:
 
 
 def _attacks(estimator: Any, cell: BracketCell, epsilon: float) -> tuple[Any, Any, Any]:
-    """The ensemble, the papers' attack in equal steps outwards, and random directions."""
+    """Build the ensemble, the papers' attack (equal steps outwards, last iterate) and random directions."""
     threat = ThreatModel(epsilon, norm=2, bounds=(0.0, 1.0))
     options: dict[str, Any] = {"k": cell.k, "threat": threat, "random_state": cell.seed}
     steps: dict[str, Any] = {"max_iter": _PAPER_STEPS, "step_size": epsilon / _PAPER_STEPS, "momentum": 0.0}
@@ -172,7 +175,7 @@ def _radius_attack(estimator: Any, cell: BracketCell) -> AutoExplanationAttack:
 
 
 def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float, between: float) -> dict[str, Any]:
-    """Both ends of the bracket at one radius, and what others would have reported."""
+    """Return both ends of the bracket at one radius, and the results of the other attacks."""
     certificate = certify_top_k(estimator, X, cell.k, epsilon=epsilon, norm=2, method="best")
     ensemble, paper, random = _attacks(estimator, cell, epsilon)
     with warnings.catch_warnings(record=True) as caught:
@@ -199,14 +202,15 @@ def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float, bet
 
 
 def _radii(estimator: Any, X: np.ndarray, cell: BracketCell) -> dict[str, float]:
-    """Medians over rows of the proven radius and of the attack's, and of their ratio where the attack has one.
+    """Return medians over rows of the certified radius, of the attack's radius, and of their ratio.
 
-    The attack may do here what the proof allows: leave the data's box, and change the prediction.
+    The ratio uses the rows with an attack radius. As the certificate permits, the attack may leave the data's box and
+    change the prediction.
     """
     proven = certified_radius(estimator, X, cell.k, norm=2, max_epsilon=_MAX_RADIUS)
     attack = _radius_attack(estimator, cell)
     found = attack.minimum_radius(X, n_levels=_LEVELS, keep_prediction=False)
-    _check_order(proven, found, "radius", cell, slack=1e-6)  # that of float32 inputs
+    _check_order(proven, found, "radius", cell, slack=1e-6)  # rounding of float32 inputs
     finite = np.isfinite(found)
     return {
         "certified_radius": float(np.median(proven)),
@@ -221,19 +225,19 @@ def _check_order(proven: np.ndarray, found: np.ndarray, what: str, cell: Bracket
     if len(wrong):
         row = wrong[0]
         raise AssertionError(
-            f"{cell.data}, {cell.defense}, seed {cell.seed}: the proven {what} of row {row} is {proven[row]:.6g}, but "
-            f"an attack found {found[row]:.6g} ({len(wrong)} of {len(proven)} rows). Certificate or attack is wrong."
+            f"{cell.data}, {cell.defense}, seed {cell.seed}: the certified {what} of row {row} is {proven[row]:.6g}, "
+            f"but an attack found {found[row]:.6g} ({len(wrong)} of {len(proven)} rows). One of them is wrong."
         )
 
 
 @dataclass(frozen=True)
 class Bracket:
-    """What is known of the true P@k of models at their defaults: proven from below, attacked from above.
+    """Bounds on the true P@k of models at their defaults: a certificate from below, attacks from above.
 
-    In every row certified P@k <= true P@k <= attacked P@k, where the true one is the lowest over all perturbations
-    within the ball that keep the prediction and leave the features in [0, 1]. The certificate asks for neither, and
-    holds all the same. Beside them: the papers' attack (the summed gap in equal steps outwards, last iterate) and
-    random directions.
+    In every row, certified P@k <= true P@k <= attacked P@k. The true P@k is the lowest over all perturbations within
+    the ball that keep the prediction and leave the features in [0, 1]. The certificate covers all perturbations within
+    the ball, a larger set. For comparison, the results have the papers' attack (the summed gap, equal steps outwards,
+    last iterate) and random directions.
 
     Parameters
     ----------
@@ -286,10 +290,12 @@ class Bracket:
         check_arguments(self, "")
         for defense in self.defenses:
             if not hasattr(DEFENSES[defense](self.k, 0), "explain"):
-                raise ValueError(f"{defense} has no explanations of its own, so that there is nothing to bracket.")
+                raise ValueError(
+                    f"{defense} has no explanations of its own, so that there is nothing to bracket. Leave it out."
+                )
 
     def cells(self) -> list[BracketCell]:
-        """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
+        """Return all cells, data set by data set, so that a stopped run leaves complete tables."""
         rest = (tuple(self.epsilons), self.k, self.n_rows)
         grid = product(self.data, range(self.seeds), self.defenses)
         cells = {(key(d), s, m): BracketCell(d, m, s, *rest) for d, s, m in reversed(list(grid))}
@@ -312,12 +318,12 @@ class Bracket:
             One row per cell and epsilon. Means over rows of P@k: ``certified``, ``attacked``, ``er_paper``,
             ``random``; ``fully_certified`` and ``er_paper_lower`` are shares of rows (the papers' attack below
             ``attacked``). ``corrected_attacked`` is (attacked - B) / (1 - B), ``prediction_sensitivity`` the mean
-            change of the predicted class's probability at the ensemble's points. ``method`` is that of the
-            certificate; ``preset`` and ``warning`` are the attack's, how hard it tried and what it had to say. The
-            rest is the model's, and the same at every epsilon: AUC, faithfulness, B = ``between_rows_precision`` (the
+            change of the predicted class's probability at the ensemble's points. ``method`` is the method of the
+            certificate; ``preset`` and ``warning`` are the preset and the warnings of the attack. The other columns
+            belong to the model and are equal at every epsilon: AUC, faithfulness, B = ``between_rows_precision`` (the
             P@k between the explanations of two different rows), ``distinct_top_k_sets``,
-            ``commonest_top_k_share``, and medians of the proven radius, of the attack's (infinite where more than half
-            of the rows withstood), and of their ratio over the rows that have both.
+            ``commonest_top_k_share``, and medians of the certified radius, of the attack's radius (infinite if more
+            than half of the rows have none), and of their ratio over the rows that have both.
         """
         announce(self.data)
         try:
@@ -327,7 +333,7 @@ class Bracket:
 
 
 def _long(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell and epsilon."""
+    """Return one row per cell and epsilon."""
     if cells.empty:
         return cells
     long = cells.drop(columns="epsilons").explode("points", ignore_index=True)

@@ -1,4 +1,4 @@
-"""Certified and attacked P@k against epsilon: where the truth must lie, and what other attacks would have reported."""
+"""Certified and attacked P@k against epsilon."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "attacked": ("attacked", {"color": "C3", "marker": "s"}),
     "certified": ("certified", {"color": "C0", "marker": "o"}),
 }
-#: What a model is worth beside its stability, for the titles of the panels: column -> label and decimals.
+#: Metrics beside stability, for the titles of the panels: column -> label and decimals.
 _MODEL = {"roc_auc": ("AUC", 3), "comprehensiveness": ("COMP", 2), "between_rows_precision": ("B", 2)}
 
 
 class BracketDisplay:
-    """The bracket of the true P@k against the radius, one panel per defense, for one data set.
+    """Bracket of the true P@k against the radius, one panel per defense, for one data set.
 
-    The true P@k lies in the shaded area. A narrow one says that P@k is known; a line above it, that the attack which
-    drew it overstates. The title of a panel has the AUC, the comprehensiveness and B of the model (what the top-k sets
-    of two different rows have in common), because a collapsed model, and a linear one of two classes
-    explained by its gradient, is perfectly stable.
+    The true P@k lies in the shaded area. In a narrow area P@k is almost known. A line above the area belongs to an
+    attack that overstates P@k. The title of a panel has the AUC, the comprehensiveness and B of the model (the share
+    that the top-k sets of two different rows have in common), because a collapsed model is perfectly stable, and so is
+    a linear model of two classes that is explained by its gradient.
 
     Parameters
     ----------

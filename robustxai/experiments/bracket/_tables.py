@@ -1,4 +1,4 @@
-"""The bracket in Markdown: mean ± s.d. over seeds."""
+"""Tables of the bracket in Markdown: mean ± s.d. over seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robustxai.experiments.bracket._bracket import _MAX_RADIUS
 
 __all__ = ["bracket_markdown", "bracket_summary"]
 
-#: Heading and column of what a model is worth beside its stability.
+#: Heading, column and decimals of the metrics beside stability.
 _MODEL = (
     ("AUC", "roc_auc", 4),
     ("COMP ↑", "comprehensiveness", 3),
@@ -48,11 +48,11 @@ _RADIUS_COLUMNS = (
     )
 )
 def bracket_markdown(results: pd.DataFrame) -> str:
-    """Two tables per data set in Markdown, mean ± s.d. over seeds: P@k at every radius, and the radii themselves.
+    """Return two Markdown tables per data set, mean ± s.d. over seeds: P@k at every radius, and the radii.
 
-    AUC, faithfulness and what different rows have in common (B: the P@k between the explanations of two of them; how
-    many different top-k sets there are, and the share of the commonest) stand in every line, because a linear or
-    collapsed model is proven stable at any radius. Columns that the results have not are left out.
+    Every line has AUC, faithfulness and the similarity of different rows (B: the P@k between the explanations of two
+    rows; the number of different top-k sets; the share of the most frequent set), because a linear or collapsed model
+    is certified stable at any radius. Columns that the results lack are left out.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def bracket_markdown(results: pd.DataFrame) -> str:
 def bracket_summary(
     results: pd.DataFrame, defenses: Mapping[str, str], epsilons: Sequence[float] = (0.1, 0.25, 0.5)
 ) -> str:
-    """One small table in Markdown: AUC, B, and the mean certified and attacked P@k between which the true one lies.
+    """Return a small Markdown table: AUC, B, and the mean certified and attacked P@k around the true P@k.
 
     Parameters
     ----------
@@ -103,10 +103,10 @@ def bracket_summary(
     return markdown_table(headings, body)
 
 
-#: Radii, which may lie beyond the largest that was tried.
+#: Radii, which may exceed the largest radius of the search.
 _RADII = ("certified_radius", "attack_radius")
-#: What is said of all seeds or of none.
-_OF_ALL = ("corrected_attacked",)
+#: Columns that need a value for every seed.
+_COMPLETE_ONLY = ("corrected_attacked",)
 
 
 def _table(rows: pd.DataFrame, keys: list[str], columns: tuple[tuple[str, str, int], ...]) -> str:
@@ -120,13 +120,13 @@ def _table(rows: pd.DataFrame, keys: list[str], columns: tuple[tuple[str, str, i
 
 def _entry(rows: pd.DataFrame, column: str, digits: int) -> str:
     values = rows[column].to_numpy(dtype=float)
-    if column in _OF_ALL and np.isnan(values).any():
+    if column in _COMPLETE_ONLY and np.isnan(values).any():
         return "-"
     return _number(values, digits, _MAX_RADIUS if column in _RADII else np.inf)
 
 
 def _number(values: np.ndarray, digits: int, limit: float = _MAX_RADIUS) -> str:
-    """Mean ± s.d.; of radii that reach beyond the largest that was tried, the limit, there is no mean."""
+    """Return mean ± s.d.; for radii beyond `limit`, the largest radius of the search, a lower bound."""
     beyond = values >= limit
     if beyond.any():
         return f"≥ {limit:g}" if beyond.all() else f"{values.min():.{digits}f} to ≥ {limit:g}"

@@ -1,4 +1,4 @@
-"""AUC against stability for every candidate of every method: what tuning a method can buy."""
+"""AUC against stability for every candidate of every method."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["CandidatesDisplay"]
 
 
 class CandidatesDisplay:
-    """Stability against AUC for all candidates of a search, one curve per method through its best ones.
+    """Stability against AUC for all candidates of a search, one curve per method along its Pareto front.
 
-    A point is a candidate. The line of a method joins the candidates that none of its own betters in both AUC and
-    P@k, so that the line says what AUC it leaves at a given stability. Up and right is better. A method with a single
-    point has nothing to tune.
+    A point is a candidate. The line of a method joins the candidates that no other candidate of the method dominates in
+    AUC and P@k: it shows the AUC that the method reaches at a given stability. Up and right is better. A method with a
+    single point has no hyper-parameters.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class CandidatesDisplay:
     k : int
         Size of the top set, for the label of the axis.
     min_auc : float, optional
-        Left edge; worse candidates are left out, so that a collapsed one does not squeeze all others together.
+        Left edge of the axis; hides collapsed candidates, which would compress the scale of all others.
 
     Attributes
     ----------
@@ -62,9 +62,9 @@ class CandidatesDisplay:
         if ax is None:
             _, ax = plt.subplots(figsize=(8.4, 4.6), layout="constrained")
         for number, (name, rows) in enumerate(self.candidates.groupby("method", sort=False)):
-            # ten colors, then their light twins: more methods than a person tells apart by color alone
+            # ten colors, then their light variants; the markers differ too
             color = plt.colormaps["tab20"](2 * number % 20 + (number // 10) % 2)
-            # the first named lie on top: the linear model's single point must not vanish under a curve
+            # the first methods are drawn on top: a curve must not hide the linear model's single point
             style = {"color": color, "marker": "os^DvPX*<>hdp8"[number % 14], "zorder": 100 - number}
             front = pareto_front(rows[["roc_auc", "precision_at_k"]].to_numpy(), keep_ties=False)
             best = rows.iloc[front[::-1]]

@@ -1,23 +1,23 @@
-"""One cell of the R2ET paper's Figure 3: how long single rows withstand the paper's attack, and what foretells it."""
+"""One cell of the R2ET paper's Figure 3: first flips of single rows, their thickness and Hessian norm."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from robustxai._arguments import COUNT, INTEGER_SEED, NOT_NEGATIVE, Instance, Text
+from robustxai._arguments import COUNT, INTEGER_SEED, NOT_NEGATIVE, Instance, Text, checked
 from robustxai.benchmark import ATTACKS, BaseCell, Cell, Params, prepare_rows
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
 
 __all__ = ["FlipCell", "run_flip_cell"]
 
-#: What stands for the attack's own budget in ``first_flip`` where the top set never changed is one more than this.
+#: Steps of the attack. A row whose top set never changes has a ``first_flip`` of one more.
 _STEPS = 1000
 
 
 @dataclass(frozen=True)
 class FlipCell(BaseCell):
-    """A model whose rows are attacked with the paper's ERAttack: radius 1, 1,000 steps of 1e-3.
+    """One model, attacked row by row with the paper's ERAttack: radius 1, 1,000 steps of 1e-3.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class FlipCell(BaseCell):
     epsilon : float, default=0.5
         Radius of the thickness.
     n_draws, n_points : int, default=50 and 10
-        Sampling of the thickness; finer than in a table, because here every row counts by itself.
+        Sampling of the thickness; finer than in a table, because single rows are compared.
     """
 
     data: str
@@ -52,21 +52,24 @@ class FlipCell(BaseCell):
     }
 
     def label(self) -> str:
+        """As `BaseCell.label`."""
         return f"flip-{self.n_rows}-{self.n_draws}-{self.n_points}-{self.model().label()}"
 
     def depends_on(self) -> Any:
+        """As `BaseCell.depends_on`."""
         return self.model().digest, _STEPS
 
     def model(self) -> Cell:
-        """The cell that trains the model."""
+        """Return the cell that trains the model."""
         attacks = ("er_paper",)
         return Cell(self.data, self.defense, self.seed, attacks, self.k, self.epsilon, params=self.params)
 
 
+@checked(cell=Instance(FlipCell))
 def run_flip_cell(cell: FlipCell) -> dict[str, Any]:
-    """Train and attack; the fields of the cell, three numbers for every row, and their correlations.
+    """Train and attack; return the fields of the cell, three numbers for every row, and their correlations.
 
-    ``first_flip`` is one more than the number of steps for a row whose top set never changed.
+    ``first_flip`` is the number of steps plus one for a row whose top set never changes.
     """
     model = cell.model()
     X_train, X_test, y_train, _ = prepare_rows(model)

@@ -1,7 +1,4 @@
-"""The methods of the R2ET paper, or this library's forms of them, by its names.
-
-With the candidates that their weights are chosen from.
-"""
+"""Methods of the R2ET paper, or this library's forms of them, with the candidates for their weights."""
 
 from __future__ import annotations
 
@@ -17,17 +14,17 @@ __all__ = ["LIBRARY_FORMS", "METHODS", "Method", "row_label"]
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the tables.
+    """One row of the tables.
 
     Parameters
     ----------
     defense : str
         Name in ``DEFENSES``.
     candidates : tuple of parameters
-        For training from random weights; empty where the paper only retrains.
+        Candidates for training from random weights; empty if the paper only retrains the method.
     retrained : tuple of pairs of parameters
-        For retraining from the vanilla model: of the defense, and of :func:`robustxai.classifiers.retrain`. Empty
-        where the paper does not retrain.
+        Candidates for retraining the vanilla model: parameters of the defense, and of
+        :func:`robustxai.classifiers.retrain`. Empty if the paper does not retrain the method.
     """
 
     defense: str
@@ -35,47 +32,47 @@ class Method:
     retrained: tuple[tuple[Params, Params], ...] = ()
 
 
-#: Methods that bear a name of the paper, or extend one, and are not the paper's: gaps are normalized by the length of
-#: the attribution and the Hessian norm is relative, where Eq. 6 has plain gaps and the plain norm. The paper's figures
-#: stand in rows of their own.
+#: Methods with a name of the paper, or an extended name, that differ from the paper's: gaps are normalized by the
+#: length of the attribution and the Hessian norm is relative, while Eq. 6 has plain gaps and the plain norm. The
+#: paper's figures stand in rows of their own.
 LIBRARY_FORMS = frozenset({"R2ET\\H", "R2ET-mm\\H", "R2ET", "R2ET-mm", "R2ET-d"})
 
 
 def row_label(method: str) -> str:
-    """Name of a method's row in a table: "(ours)" marks what is not the paper's method of that name."""
+    """Return the name of a method's row; "(ours)" marks methods that differ from the paper's of that name."""
     return f"{method} (ours)" if method in LIBRARY_FORMS else method
 
 
-#: Rows per step, for every method; a choice of its own for each would double the search.
+#: Rows per step, for every method; a choice per method would double the search.
 _BATCH: Params = (("batch_size", 256),)
-#: Passes over the data that every method may choose from: on Bank 40 overfit, on Adult 12 stop short.
+#: Candidate numbers of epochs, for every method: on Bank 40 overfit, on Adult 12 are too few.
 _EPOCHS = (12, 40)
 
 
 def _grid(**values: Sequence[Any]) -> tuple[Params, ...]:
-    """All combinations, as hashable parameters."""
+    """Return all combinations, as hashable parameters."""
     return tuple(tuple(zip(values, combination)) for combination in product(*values.values()))
 
 
 def _from_random(settings: Sequence[Params]) -> tuple[Params, ...]:
-    """Every setting with every length of training."""
+    """Return every setting with every number of epochs."""
     return tuple((*setting, *_BATCH, ("max_epochs", epochs)) for setting in settings for epochs in _EPOCHS)
 
 
 def _from_vanilla(settings: Sequence[Params], betas: Sequence[float | None]) -> tuple[tuple[Params, Params], ...]:
-    """Every setting with the network as it is (None) or with its ReLUs made smooth."""
+    """Return every setting with the network unchanged (None) or with smooth ReLUs of sharpness beta."""
     return tuple(_smoothed(setting, beta) for setting in settings for beta in betas)
 
 
 def _smoothed(setting: Params, beta: float | None, lr: float = 0.01) -> tuple[Params, Params]:
-    # twice the usual rate, because there are few epochs to get somewhere
+    # twice the usual learning rate, because there are few epochs
     return (*setting, *_BATCH, ("lr", lr)), () if beta is None else (("beta", beta),)
 
 
 def _r2et(
     pairs: str, settings: Sequence[tuple[float, float, float]], retrained: Sequence[tuple[float, float, Any]]
 ) -> Method:
-    """R2ET with settings (lambda_gap, lambda_hessian, beta)."""
+    """Return R2ET with settings (lambda_gap, lambda_hessian, beta)."""
 
     def params(gap: float, hessian: float) -> Params:
         return (("pairs", pairs), ("lambda_gap", gap), ("lambda_hessian", hessian))
@@ -87,8 +84,8 @@ def _r2et(
     )
 
 
-#: Eight candidates for each that has anything to choose, four settings by two lengths, and six for retraining; the
-#: same for every table, so that no method is searched harder.
+#: Eight candidates per method with hyper-parameters (four settings by two numbers of epochs), and six for retraining.
+#: The counts are equal for every table and method, so that no method gets a larger search.
 METHODS: dict[str, Method] = {
     "Logistic regression": Method("logistic_regression"),
     "Vanilla": Method(
@@ -138,8 +135,8 @@ METHODS: dict[str, Method] = {
         [(0.001, 0.007, 3.0), (0.003, 0.003, 3.0), (0.01, 0.004, 3.0), (0.003, 0.015, 5.0)],
         [(0.03, h, beta) for h in (0.01, 0.03, 0.1) for beta in (None, 3.0)],
     ),
-    # Minimal pairs with their gap measured as a distance, after a warm-up: what the paper calls CL, which it could only
-    # retrain, joined to R2ET.
+    # minimal pairs with their gap measured as a distance, after a warm-up: R2ET combined with the method that the paper
+    # calls CL and only retrains
     "R2ET-d": Method(
         "r2et",
         tuple(

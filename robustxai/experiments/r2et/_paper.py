@@ -1,4 +1,4 @@
-"""The tabular experiments of the R2ET paper, as data: protocol, choice of weights, figure of merit."""
+"""Tabular experiments of the R2ET paper: protocol, choice of weights, figure of merit."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Labeled = tuple[str, Any]
 #: (data set, method) -> the winner.
 Choice = dict[tuple[str, str], Cell]
 
-#: What stability may cost in AUC against the best vanilla candidate.
+#: Maximum loss of AUC against the best vanilla candidate.
 AUC_TOLERANCE = 0.01
-#: The P@k that the figure of merit asks for, and what its mean over three splits of 300 rows is uncertain by: a
-#: candidate has to clear the one by the other.
+#: P@k that the figure of merit requires, and the uncertainty of its mean over three splits of 300 rows. A candidate
+#: must exceed the first by the second.
 STABLE, MARGIN = 0.95, 0.01
-#: Networks that nothing constrains: the best of them says what AUC there is to be kept.
+#: Unconstrained networks: the best of them defines the AUC that a method can keep.
 UNCONSTRAINED = ("Vanilla", "WD", "SP")
 
 _SEARCH: dict[str, Any] = {
@@ -43,19 +43,19 @@ _TEST: dict[str, Any] = {"reference_attacks": ("er_paper", "mse_paper")}
 
 @dataclass(frozen=True)
 class Study:
-    """What a run leaves, one row per cell with its ``method``.
+    """Results of a run, one row per cell with its ``method``.
 
     Attributes
     ----------
     search : DataFrame
-        All candidates on the validation rows of split 0, and the best of each method on those of the others.
+        All candidates on the validation rows of split 0, and each method's best on those of the other splits.
     tests : DataFrame
-        The winners on every seed's test rows; ``choice`` says by which rule they won: "precision" (highest P@k within
-        a point of AUC), "merit" (highest AUC at P@k of at least 0.95) or "auc" (highest AUC, unconstrained networks).
+        The winners on every seed's test rows. ``choice`` is the rule of the choice: "precision" (highest P@k within a
+        point of AUC), "merit" (highest AUC at P@k of at least 0.95) or "auc" (highest AUC, unconstrained networks).
     retrained : DataFrame
-        The winners among the retrained candidates; empty if they were not asked for.
+        The winners among the retrained candidates; empty if not requested.
     flips : DataFrame
-        First flip, thickness and Hessian norm of single rows, for Figure 3; empty if not asked for.
+        First flip, thickness and Hessian norm of single rows, for Figure 3; empty if not requested.
     """
 
     search: pd.DataFrame
@@ -74,9 +74,9 @@ class R2ETPaper:
     """Section 4 of *Robust ranking explanations* on tables.
 
     For each data set and method, the candidates are trained on three quarters of the training part of split 0 and
-    attacked on the remaining quarter; the best of each method on those of the next splits too, because on a single one
-    the luckiest wins. On the mean over these splits the one with the highest P@k wins among those whose AUC is within a
-    point of the best vanilla candidate's. The winner is then trained and tested on every seed's own split.
+    attacked on the remaining quarter. Each method's best candidates then run on the next splits too, because a single
+    split favors lucky candidates. Among the candidates whose mean AUC over these splits is within a point of the best
+    vanilla candidate's, the one with the highest mean P@k wins. It is trained and tested on every seed's own split.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ class R2ETPaper:
     seeds : int, default=5
         Test splits.
     k, epsilon : int and float, default=8 and 0.5
-        Top set, and radius of the strong attacks. The paper's own attacks have radius 1 in 1,000 steps of 1e-3; they
-        are reported, but do not count towards the lowest P@k.
+        Size of the top set, and radius of the strong attacks. The paper's own attacks have radius 1 in 1,000 steps of
+        1e-3. They are reported, but do not enter the lowest P@k.
     n_rows : int, default=500
         Test rows that are attacked.
     n_splits : int, default=3
@@ -117,9 +117,7 @@ class R2ETPaper:
         check_arguments(self, "")
         missing = {"Logistic regression", "Vanilla"} - set(self.methods)
         if missing:
-            raise ValueError(
-                f"The other methods are judged against {' and '.join(sorted(missing))}: add it to methods."
-            )
+            raise ValueError(f"The other methods are compared with {' and '.join(sorted(missing))}. Add it to methods.")
 
     @checked(out=PathName(), retrained=FLAG, flips=FLAG)
     def run(
@@ -140,7 +138,7 @@ class R2ETPaper:
         free = [name in UNCONSTRAINED for name, _ in finalists]
         winners = {
             "precision": most_stable(finalists, means),
-            "merit": most_accurate(finalists, means, floor=STABLE + MARGIN),
+            "merit": most_accurate(finalists, means, min_precision=STABLE + MARGIN),
             "auc": most_accurate(list(compress(finalists, free)), means[free]),
         }
         tests = [rows(self.test_cells(winner)).assign(choice=rule) for rule, winner in winners.items()]
@@ -156,9 +154,9 @@ class R2ETPaper:
     def _race(
         self, candidates: list[Labeled], rows: Callable[[list[Labeled]], pd.DataFrame]
     ) -> tuple[pd.DataFrame, list[Labeled], pd.DataFrame]:
-        """All candidates on the first validation split, the best of each method on the others too.
+        """Run all candidates on the first validation split, and each method's best on the other splits.
 
-        Returns all rows, the finalists with their cells of the first split, and their means over the splits.
+        Return all rows, the finalists with their cells of the first split, and their means over the splits.
         """
         first = rows(candidates)
         kept = best_of_each(candidates, first)
@@ -171,7 +169,7 @@ class R2ETPaper:
         return pd.concat([first, *parts[1:]], ignore_index=True), finalists, means
 
     def search_cells(self) -> list[Labeled]:
-        """The candidates of every method, on the validation part of split 0."""
+        """Return the candidates of every method, on the validation part of split 0."""
         return [
             (name, self._search_cell(data, name, params=params))
             for data, name in product(self.data, self.methods)
@@ -179,7 +177,7 @@ class R2ETPaper:
         ]
 
     def retraining_cells(self, vanilla: dict[str, Params]) -> list[Labeled]:
-        """The candidates of every method for retraining the vanilla model with these parameters."""
+        """Return the candidates of every method for retraining the vanilla model with these parameters."""
         return [
             (
                 name,
@@ -195,7 +193,7 @@ class R2ETPaper:
         return Cell(data, METHODS[name].defense, 0, k=self.k, epsilon=self.epsilon, **fields, **_SEARCH)
 
     def test_cells(self, winners: Choice) -> list[Labeled]:
-        """The winners on every seed's test rows."""
+        """Return the winners on every seed's test rows."""
         fields: dict[str, Any] = {"part": "test", "max_iter": 100, "n_rows": self.n_rows, **_TEST}
         return [
             (name, replace(winner, seed=seed, **fields))
@@ -203,7 +201,7 @@ class R2ETPaper:
         ]
 
     def flip_cells(self, winners: Choice) -> list[Labeled]:
-        """The winners on split 0, row by row, for Figure 3."""
+        """Return the winners on split 0, row by row, for Figure 3."""
         return [
             (name, FlipCell(data, winner.defense, 0, params=winner.params, k=self.k, n_rows=self.n_rows))
             for (data, name), winner in winners.items()
@@ -212,7 +210,7 @@ class R2ETPaper:
 
 
 def best_of_each(candidates: list[Labeled], results: pd.DataFrame, n: int = 2) -> list[int]:
-    """Places of the candidates that any rule may choose: of each method the n best of each rule, with some slack."""
+    """Return the places of the candidates that a rule may choose: each method's n best by each rule, with slack."""
     kept: set[int] = set()
     rows = results.reset_index(drop=True)
     for (_, name), group, vanilla in _groups(candidates, rows):
@@ -226,10 +224,10 @@ def best_of_each(candidates: list[Labeled], results: pd.DataFrame, n: int = 2) -
 
 
 def most_stable(candidates: list[Labeled], results: pd.DataFrame) -> Choice:
-    """The candidate with the highest P@k among those within a point of the best vanilla AUC; one of each method.
+    """Return each method's candidate with the highest P@k among those within a point of the best vanilla AUC.
 
-    Differences within the standard error of P@k count as none: of such candidates the one with the highest AUC wins.
-    Where none is within a point, the highest AUC wins.
+    Among candidates whose P@k differ by no more than the standard error, the highest AUC wins. If no candidate is
+    within a point, the highest AUC wins.
     """
     winners: Choice = {}
     for (data, name), group, vanilla in _groups(candidates, results):
@@ -239,18 +237,18 @@ def most_stable(candidates: list[Labeled], results: pd.DataFrame) -> Choice:
     return winners
 
 
-def most_accurate(candidates: list[Labeled], results: pd.DataFrame, floor: float = 0.0) -> Choice:
-    """The candidate with the highest AUC among those with P@k of at least `floor`; a method without one is left out."""
+def most_accurate(candidates: list[Labeled], results: pd.DataFrame, min_precision: float = 0.0) -> Choice:
+    """Return each method's most accurate candidate with P@k >= `min_precision`; leave out methods without one."""
     winners: Choice = {}
     for (data, name), group, _ in _groups(candidates, results):
-        stable = group[group["precision_at_k"] >= floor]
+        stable = group[group["precision_at_k"] >= min_precision]
         if len(stable):
             winners[data, name] = stable.nlargest(1, "roc_auc")["cell"].iloc[0]
     return winners
 
 
 def _groups(candidates: list[Labeled], results: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame, float]]:
-    """(data set, method), its rows with their cells, and the best AUC of Vanilla there."""
+    """Yield (data set, method), its rows with their cells, and the best AUC of Vanilla on that data set."""
     rows = results.assign(cell=[cell for _, cell in candidates])
     for data, table in rows.groupby("data", sort=False):
         vanilla = table.loc[table["method"] == "Vanilla", "roc_auc"].max()
@@ -263,7 +261,7 @@ _AUC = Numbers(finite=False)
 
 @checked(auc=_AUC, precision=_AUC, linear=_AUC, best=_AUC)
 def figure_of_merit(auc: float, precision: float, linear: float, best: float) -> float:
-    r"""Share of the AUC gap between logistic regression and the best unconstrained network that a method keeps.
+    r"""Compute the share of the AUC gap between logistic regression and the best network that a method keeps.
 
     .. math:: \frac{\mathrm{AUC} - \mathrm{AUC}_\text{linear}}{\mathrm{AUC}_\text{best} - \mathrm{AUC}_\text{linear}}
         \quad \text{where } P@k \ge 0.95
@@ -271,13 +269,13 @@ def figure_of_merit(auc: float, precision: float, linear: float, best: float) ->
     Parameters
     ----------
     auc, precision : float
-        Of the method: AUC, and P@k under the strongest attack.
+        AUC of the method, and its P@k under the strongest attack.
     linear, best : float
-        AUC of logistic regression and of the best of Vanilla, WD and SP, each chosen for its AUC.
+        AUC of logistic regression, and of the best of Vanilla, WD and SP, each chosen by its AUC.
 
     Returns
     -------
     float
-        NaN where the method is not stable, or the network has no lead over logistic regression that could be kept.
+        NaN if the method is not stable, or the network has no higher AUC than logistic regression.
     """
     return (auc - linear) / (best - linear) if precision >= STABLE and best > linear else float("nan")

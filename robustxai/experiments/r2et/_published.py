@@ -1,4 +1,4 @@
-"""The figures that the R2ET paper prints for tables, to stand beside ours.
+"""Published figures of the R2ET paper for tables.
 
 Chen et al., *Robust ranking explanations*, ICML workshop 2023, Tables 1 to 4: method -> data set -> figures.
 """
@@ -65,7 +65,7 @@ PUBLISHED: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {
             "R2ET-mm": ((0.38, 0.48, 0.20), (0.12, 0.21, 0.08), (0.28, 0.44, 0.15)),
         }
     ),
-    # P@8 in % under ERAttack, from random weights and retrained; nan where the paper has none
+    # P@8 in % under ERAttack, from random weights and retrained; nan if the paper has no figure
     4: _rows(
         {
             "Vanilla": ((87.6, 87.6), (83.0, 83.0), (84.2, 84.2)),

@@ -1,10 +1,10 @@
-"""The R2ET paper's data beyond tables: pairs of digits, color images, pairs of connectomes, and how each is learnt."""
+"""Images, pairs and graphs of the R2ET paper, with the network and hyper-parameters of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -12,14 +12,14 @@ from sklearn.model_selection import train_test_split
 from robustxai.datasets import load_abide, load_cifar10, load_mnist, make_pairs, pair_folds
 from robustxai.nets import ResNet9
 
-__all__ = ["SHAPES", "Shape", "SplitArrays"]
+__all__ = ["SHAPES", "DataSpec", "SplitArrays"]
 
-#: Training and test samples with their labels.
-SplitArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+#: Training samples, test samples, and the labels of both.
+SplitArrays: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def _digit_pairs(seed: int, part: str, size: dict[str, int]) -> SplitArrays:
-    """Pairs of digits, same or not. Digits of the test part are paired with digits that were trained on."""
+    """Load pairs of digits, same or not. Each test digit is paired with a training digit."""
     X, y = load_mnist(subset="train", n_rows=size["n_train"] + size["n_test"], random_state=seed, return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=size["n_test"], stratify=y, random_state=seed)
     if part == "test":
@@ -37,7 +37,7 @@ def _digit_pairs(seed: int, part: str, size: dict[str, int]) -> SplitArrays:
 
 
 def _color_images(seed: int, part: str, size: dict[str, int]) -> SplitArrays:
-    """Images of the classes that are asked for; the validation part is held out from the training images."""
+    """Load images of two classes; the validation part is held out from the training images."""
     options: dict[str, Any] = {"classes": ("deer", "ship"), "return_X_y": True, "random_state": seed}
     X, y = load_cifar10(subset="train", **options)
     X, X_held, y, y_held = train_test_split(X, y, test_size=size["n_test"], stratify=y, random_state=seed)
@@ -48,7 +48,7 @@ def _color_images(seed: int, part: str, size: dict[str, int]) -> SplitArrays:
 
 
 def _connectome_pairs(seed: int, part: str, size: dict[str, int]) -> SplitArrays:
-    """Pairs of subjects, same diagnosis or not: three folds to train on, one to validate, one to test, by subject."""
+    """Load pairs of subjects, same diagnosis or not; three folds of subjects train, one validates, one tests."""
     X, y = load_abide(site="nyu", return_X_y=True)
     folds = list(pair_folds(X, y, n_train_pairs=size["n_pairs"], random_state=seed // 5))
     fold = folds[seed % 5]
@@ -57,7 +57,7 @@ def _connectome_pairs(seed: int, part: str, size: dict[str, int]) -> SplitArrays
 
 
 @dataclass(frozen=True)
-class Shape:
+class DataSpec:
     """A data set with its network and its attack.
 
     Parameters
@@ -65,19 +65,19 @@ class Shape:
     load : callable
         (seed, "validation" or "test", size) -> training and test samples with their labels.
     stored : str
-        Name of the data set that it reads.
+        Name of the data set that `load` reads.
     sizes : dict
-        "small" and "full": what `load` and the training take, rows that are attacked, steps of the paper's attacks.
-        Methods that look at explanations in training spend the first `warm_up_epochs` epochs on plain training:
+        "small" and "full": numbers for `load` and the training, of attacked rows, and of steps of the paper's attacks.
+        Methods that use explanations in training spend the first `warm_up_epochs` epochs on plain training:
         the network has to have learnt something that can be explained.
     k, epsilon : int and float
-        Top set of the paper, and the l2 radius at which its equal steps end.
+        Size of the paper's top set, and the l2 radius at which its equal steps end.
     bounds : (float, float), optional
         Box of the inputs.
     common : parameters
-        Of every method: network, learning rate, batch.
+        Parameters of every method: network, learning rate, batch size.
     weights : dict
-        Method -> parameters of its own, chosen on validation samples of seed 0.
+        Method -> its own parameters, chosen on validation samples of seed 0.
     """
 
     load: Callable[[int, str, dict[str, int]], SplitArrays]
@@ -104,7 +104,7 @@ def _weights(
     minimal_relative: float | None = None,
     n_pairs: int | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Parameters of every method; one softplus for all that have one, sharp enough to be as accurate as the ReLU."""
+    """Return the parameters of every method; all share one softplus, sharp enough to be as accurate as ReLU."""
     smooth = {"module__beta": beta}
     every = {**smooth, "pairs": "all", "lambda_gap": gap}
     return {
@@ -123,8 +123,8 @@ def _weights(
     }
 
 
-SHAPES: dict[str, Shape] = {
-    "mnist": Shape(
+SHAPES: dict[str, DataSpec] = {
+    "mnist": DataSpec(
         _digit_pairs,
         "mnist",
         {
@@ -153,7 +153,7 @@ SHAPES: dict[str, Shape] = {
         common={"lr": 0.002, "batch_size": 64, **_SIAMESE_CONV},
         weights=_weights(beta=10.0, decay=1e-4, hessian=0.05, gap=0.01, relative=0.03, minimal=0.03),
     ),
-    "cifar10": Shape(
+    "cifar10": DataSpec(
         _color_images,
         "cifar10",
         {
@@ -180,7 +180,7 @@ SHAPES: dict[str, Shape] = {
         weights=_weights(beta=10.0, decay=1e-4, hessian=0.002, gap=0.001, relative=0.001, minimal=0.003),
         common={"lr": 0.005, "batch_size": 64, "module": ResNet9, "module__width": 8, "module__pool": "average"},
     ),
-    "abide": Shape(
+    "abide": DataSpec(
         _connectome_pairs,
         "abide_nyu",
         {

@@ -1,6 +1,6 @@
-"""The tables of the R2ET paper's experiments beyond tables, next to the paper's figures.
+"""Tables of the R2ET paper's experiments on images, pairs and graphs, with the paper's figures.
 
-The paper's figures for its own R2ET stand in rows of their own: no row of ours is its Eq. 6.
+The paper's figures for its own R2ET stand in rows of their own, because no row of ours is its Eq. 6.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from robustxai.experiments.r2et._methods import LIBRARY_FORMS, row_label
 
 __all__ = ["PUBLISHED_SHAPES", "shapes_markdown"]
 
-#: Chen et al., 2023, Table 1: P@k in % under ERAttack and under the MSE attack. Beside abide stands ADHD, another set.
+#: Chen et al., 2023, Table 1: P@k in % under ERAttack and under the MSE attack. The figures
+#: beside abide are those of ADHD, another data set.
 PUBLISHED_SHAPES: dict[str, dict[str, tuple[float, float]]] = {
     "mnist": {
         "Vanilla": (59.0, 64.0),
@@ -44,7 +45,7 @@ PUBLISHED_SHAPES: dict[str, dict[str, tuple[float, float]]] = {
     },
 }
 
-#: Columns of the cells that the paper has figures for, in its order.
+#: Columns that the paper has figures for, in its order.
 _PLACES = ("precision_at_k_er_paper", "precision_at_k_mse_paper")
 #: Column of the cells -> heading, decimals, and factor.
 _COLUMNS: dict[str, tuple[str, int, float]] = {
@@ -68,9 +69,9 @@ _COLUMNS: dict[str, tuple[str, int, float]] = {
     results=Table(("data", "method", "seed", "size", "n_train", "n_rows", "epsilon", "k"), source="R2ETShapes.run")
 )
 def shapes_markdown(results: pd.DataFrame) -> str:
-    """A table for each data set, values as mean ± s.d. over seeds; P@k in per cent, as in the paper."""
+    """Return a Markdown table per data set, mean ± s.d. over seeds; P@k in per cent, as in the paper."""
     lines: list[str] = []
-    # B, what two different rows have in common, is not in results from before it was measured
+    # results of older versions have no B, the P@k between two different rows
     columns = [name for name in _COLUMNS if name in results or name != "between_rows_precision"]
     for data, rows in results.groupby("data", sort=False):
         first = rows.iloc[0]

@@ -1,4 +1,4 @@
-"""The R2ET paper's experiments beyond tables: cells and their grid."""
+"""R2ET paper's experiments on images, pairs and graphs: cells and their grid."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from robustxai.classifiers import (
     VanillaClassifier,
     WeightDecayClassifier,
 )
-from robustxai.experiments.r2et._shape_data import SHAPES, Shape, SplitArrays
+from robustxai.experiments.r2et._shape_data import SHAPES, DataSpec, SplitArrays
 from robustxai.metrics import roc_auc
 from robustxai.model_selection import RobustnessScorer
 from robustxai.perturbation import ThreatModel
@@ -33,7 +33,7 @@ from robustxai.protocols import EvaluatedPart, ExperimentSize
 
 __all__ = ["SHAPE_METHODS", "R2ETShapes", "ShapeCell", "run_shape_cell"]
 
-#: Rows of the tables: the paper's names, and the defenses behind them.
+#: Rows of the tables: the paper's names, and their estimators.
 SHAPE_METHODS: dict[str, type[BaseExplainableClassifier]] = {
     "Logistic regression": LinearClassifier,
     "Vanilla": VanillaClassifier,
@@ -57,13 +57,13 @@ class ShapeCell(BaseCell):
     method : str
         Name in ``SHAPE_METHODS``.
     seed : int
-        Of the split, the pairs and the training.
+        Seed of the split, the pairs and the training.
     size : {"small", "full"}, default="small"
-        How many samples, epochs and attacked rows.
+        Numbers of samples, epochs and attacked rows.
     part : {"test", "validation"}, default="test"
-        What is attacked; weights were chosen on "validation".
+        Rows that are attacked; weights were chosen on "validation".
     params : parameters
-        Instead of the chosen ones.
+        Replace the chosen hyper-parameters.
     """
 
     data: str
@@ -83,9 +83,11 @@ class ShapeCell(BaseCell):
     }
 
     def label(self) -> str:
+        """As `BaseCell.label`."""
         return f"shape-{self.data}-{self.method.replace(chr(92), '-no-')}-{self.seed}-{self.size}"
 
     def depends_on(self) -> Any:
+        """As `BaseCell.depends_on`."""
         shape = SHAPES[self.data]
         size = shape.sizes[self.size]
         attacks = _attacks(shape, self.seed), _published_attacks(shape, size["paper_steps"])
@@ -93,21 +95,21 @@ class ShapeCell(BaseCell):
         return data, size, self.estimator(), attacks, _DRAWS
 
     def estimator(self) -> BaseExplainableClassifier:
-        """The unfitted estimator."""
+        """Build the unfitted estimator."""
         shape, kind = SHAPES[self.data], SHAPE_METHODS[self.method]
         if kind is LinearClassifier:
             return LinearClassifier(random_state=self.seed)
         own = dict(self.params) or shape.weights.get(self.method, {})
         size = shape.sizes[self.size]
         params: dict[str, Any] = {"random_state": self.seed, "max_epochs": size["epochs"]}
-        if kind in (R2ETClassifier, EstimatedHessianClassifier):  # every method sees the data as often
+        if kind in (R2ETClassifier, EstimatedHessianClassifier):  # equal numbers of epochs for all methods
             params |= {"warm_up_epochs": size["warm_up_epochs"], "max_epochs": size["epochs"] - size["warm_up_epochs"]}
         if kind is R2ETClassifier:
             params["k"] = shape.k
         return kind(**{**params, **shape.common, **own})
 
 
-#: Steps of the library's attacks, and draws of the thickness.
+#: Iterations of the library's attacks, and draws of the thickness.
 _STEPS, _DRAWS = 40, 10
 
 
@@ -118,17 +120,17 @@ def _rows(data: str, seed: int, size: str, part: str) -> SplitArrays:
 
 @checked(cell=Instance(ShapeCell))
 def run_shape_cell(cell: ShapeCell) -> dict[str, Any]:
-    """Train, attack and measure; the cell's fields and every metric in one flat dict."""
+    """Train, attack and measure; return the cell's fields and every metric in one flat dict."""
     shape = SHAPES[cell.data]
     X, X_test, y, y_test = _rows(cell.data, cell.seed, cell.size, cell.part)
     estimator = cell.estimator()
-    if isinstance(estimator, LinearClassifier):  # of a table: every entry is a feature
+    if isinstance(estimator, LinearClassifier):  # a linear model has one feature per entry
         X, X_test = X.reshape(len(X), -1), X_test.reshape(len(X_test), -1)
     start = time.perf_counter()
     estimator.fit(X, y)
     seconds = time.perf_counter() - start
     n_rows = shape.sizes[cell.size]["n_rows"]
-    shuffled = np.random.default_rng(cell.seed).permutation(len(X_test))  # the first rows are what is attacked
+    shuffled = np.random.default_rng(cell.seed).permutation(len(X_test))  # the first rows are attacked
     X_test, y_test = X_test[shuffled], y_test[shuffled]
     scores: dict[str, Any] = {
         "roc_auc": roc_auc(estimator, X_test, y_test),
@@ -143,26 +145,26 @@ def run_shape_cell(cell: ShapeCell) -> dict[str, Any]:
     return {**fields, "n_train": len(X), "n_rows": n_rows, "fit_seconds": seconds, **scores}
 
 
-def _attacks(shape: Shape, seed: int) -> dict[str, Any]:
+def _attacks(shape: DataSpec, seed: int) -> dict[str, Any]:
     options: dict[str, Any] = {"k": shape.k, "threat": _threat(shape), "max_iter": _STEPS, "random_state": seed}
     kinds = {"er": ERAttack, "boundary": BoundaryMarginAttack, "random": RandomAttack}
     return {name: kind(**options) for name, kind in kinds.items()}
 
 
-def _published_attacks(shape: Shape, max_iter: int) -> dict[str, Any]:
-    """Equal steps and the last iterate, as in the paper."""
+def _published_attacks(shape: DataSpec, max_iter: int) -> dict[str, Any]:
+    """Build the paper's attacks: equal steps and the last iterate."""
     options: dict[str, Any] = {"k": shape.k, "threat": _threat(shape), "max_iter": max_iter, "keep": "last"}
     options |= {"step_size": shape.epsilon / max_iter, "momentum": 0.0}
     return {"er_paper": ERAttack(**options), "mse_paper": MSEAttack(**options)}
 
 
-def _threat(shape: Shape) -> ThreatModel:
+def _threat(shape: DataSpec) -> ThreatModel:
     return ThreatModel(shape.epsilon, norm=2, bounds=shape.bounds)
 
 
 @dataclass(frozen=True)
 class R2ETShapes:
-    """Table 1 of *Robust ranking explanations* for what is no table, faithfulness and AUC beside every stability.
+    """Table 1 of *Robust ranking explanations* on images, pairs and graphs, with AUC and faithfulness.
 
     Parameters
     ----------
@@ -171,7 +173,7 @@ class R2ETShapes:
     methods : tuple of str
         Names from ``SHAPE_METHODS``.
     seeds : int, default=3
-        Splits, each with its own training.
+        Number of splits, each with its own training.
     size : {"small", "full"}, default="small"
         "small" is for two CPU cores, "full" for a GPU.
 
@@ -197,7 +199,7 @@ class R2ETShapes:
         check_arguments(self, "")
 
     def cells(self) -> list[ShapeCell]:
-        """All cells, data set by data set, so that a stopped run leaves whole tables behind."""
+        """Return all cells, data set by data set, so that a stopped run leaves complete tables."""
         grid = product(self.data, range(self.seeds), self.methods)
         return [ShapeCell(data, method, seed, self.size) for data, seed, method in grid]
 

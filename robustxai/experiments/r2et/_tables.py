@@ -1,6 +1,6 @@
-"""The tables of the R2ET paper in Markdown: ours as mean ± s.d. over seeds, the paper's figure in brackets.
+"""Tables of the R2ET paper in Markdown: our results as mean ± s.d. over seeds, the paper's figures in brackets.
 
-The paper's figures for its own R2ET stand in rows of their own: no row of ours is its Eq. 6.
+The paper's figures for its own R2ET stand in rows of their own, because no row of ours is its Eq. 6.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from robustxai.experiments.r2et._published import PUBLISHED
 
 __all__ = ["paper_markdown", "reference_aucs"]
 
-#: Heading -> what fills it from the rows of one method.
-Column = tuple[str, Callable[["_Rows"], str]]
+#: Heading, and a function from the rows of one method to the text of the column.
+Column = tuple[str, Callable[["_MethodRows"], str]]
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The cells of one method on one data set, and what they are compared with."""
+class _MethodRows:
+    """Cells of one method on one data set, and the values for comparison."""
 
     method: str
     data: str
@@ -39,14 +39,14 @@ class _Rows:
         return float(self.rows[column].mean())
 
     def value(self, column: str, decimals: int, scale: float = 1.0, *, random: bool = False) -> str:
-        """Mean ± s.d. over seeds; a dash where there is nothing."""
+        """Return mean ± s.d. over seeds; a dash without values."""
         values = (self.from_random if random else self.rows).get(column, pd.Series(dtype=float)) * scale
         if values.isna().all():
             return "-"
         return f"{values.mean():.{decimals}f}" + (f" ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else "")
 
     def published(self, ours: str, table: int, item: int = 0) -> str:
-        """`ours` with the paper's figure behind it, where the paper has one for the same method."""
+        """Append the paper's figure to `ours`, if the paper has one for the same method."""
         figure = "" if self.method in LIBRARY_FORMS else _figure(self.method, self.data, table, item)
         return f"{ours} {figure}" if figure else ours
 
@@ -58,8 +58,8 @@ class _Rows:
         return f"{self.mean('fit_seconds') / self.vanilla_seconds:.1f}"
 
 
-class _PaperRow(_Rows):
-    """What the paper prints for a method that no row of ours is: its figures, and dashes."""
+class _PaperRow(_MethodRows):
+    """Row of a method that only the paper has: its figures, and dashes."""
 
     def value(self, column: str, decimals: int, scale: float = 1.0, *, random: bool = False) -> str:
         return "-"
@@ -75,14 +75,14 @@ class _PaperRow(_Rows):
 
 
 def _figure(method: str, data: str, table: int, item: int) -> str:
-    """The paper's figure in brackets; empty where it has none."""
+    """Return the paper's figure in brackets; empty if it has none."""
     figures = PUBLISHED[table].get(method, {}).get(data)
     return "" if figures is None or np.isnan(figures[item]) else f"({figures[item]:g})"
 
 
 @checked(tests=Table(("method", "choice", "roc_auc"), source="Study.tests"))
 def reference_aucs(tests: pd.DataFrame) -> tuple[float, float]:
-    """Test AUC of logistic regression, and of the best unconstrained network, from the test rows of one data set."""
+    """Return the test AUC of logistic regression and of the best unconstrained network on one data set."""
     linear = tests.loc[tests["method"] == "Logistic regression", "roc_auc"].mean()
     free = tests[(tests["choice"] == "auc") & tests["method"].isin(UNCONSTRAINED)]
     return float(linear), float(free.groupby("method")["roc_auc"].mean().max())
@@ -90,7 +90,7 @@ def reference_aucs(tests: pd.DataFrame) -> tuple[float, float]:
 
 @checked(study=Instance(Study), tables=Each(Number(1, 4, integer=True)), figures=Each(Number(1, integer=True)))
 def paper_markdown(study: Study, tables: Sequence[int] = (1, 2, 3, 4), figures: Sequence[int] = (3,)) -> str:
-    """Tables 1 to 4 and the numbers of Figure 3, data set by data set, with the figure of merit in its own table."""
+    """Return Tables 1 to 4, the figure of merit and the numbers of Figure 3 in Markdown, data set by data set."""
     parts = []
     for data, tests in study.tests.groupby("data", sort=False):
         linear, best = reference_aucs(tests)
@@ -114,7 +114,7 @@ def paper_markdown(study: Study, tables: Sequence[int] = (1, 2, 3, 4), figures: 
 
 
 def _common(*without: str) -> tuple[Column, ...]:
-    """What stands in every table: stability is worth nothing without it."""
+    """Return the columns that qualify stability, for every table."""
     columns: tuple[Column, ...] = (
         ("AUC", lambda r: r.value("roc_auc", 4)),
         ("P@{k} worst", lambda r: r.value("precision_at_k", 3)),
@@ -182,7 +182,7 @@ def _table(
     body = []
     for method, group in rows.groupby("method", sort=False):
         random = most_stable[most_stable["method"] == method]
-        values = _Rows(str(method), data, group, random, linear, best, vanilla)
+        values = _MethodRows(str(method), data, group, random, linear, best, vanilla)
         body.append([row_label(str(method)), *(fill(values) for _, fill in columns)])
     for method in rows["method"].unique():
         if method in LIBRARY_FORMS:
@@ -195,7 +195,7 @@ def _table(
 
 
 def _flips(rows: pd.DataFrame) -> str:
-    """The correlations of Figure 3."""
+    """Return the correlations of Figure 3."""
     body = [
         [
             row_label(str(row["method"])),

@@ -93,7 +93,7 @@ def test_merit_takes_the_most_accurate_of_the_stable_candidates_and_leaves_out_w
     study = R2ETPaper(data=("bank",), methods=("Logistic regression", "Vanilla", "SP"))
     scores = {0.5: (0.80, 1.0), 1.0: (0.82, 0.97), 2.0: (0.90, 0.94)}
     results = searched(study, lambda name, params: scores.get(params.get("beta"), (0.85, 0.5)))
-    winners = params_of(most_accurate(study.search_cells(), results, floor=0.96))
+    winners = params_of(most_accurate(study.search_cells(), results, min_precision=0.96))
     assert {key: params["beta"] for key, params in winners.items()} == {("bank", "SP"): 1.0}
     assert params_of(most_accurate(study.search_cells(), results))["bank", "SP"]["beta"] == 2.0
 
