@@ -142,7 +142,7 @@ def test_validation_leaves_the_test_rows_alone_and_retraining_the_rest():
     [
         ({"data": ("adlt",)}, "Did you mean 'adult'"),
         ({"methods": ("Vanilla", "R2ET-m")}, "Did you mean 'R2ET-mm'"),
-        ({"methods": ("Vanilla", "SP")}, "against Logistic regression"),
+        ({"methods": ("Vanilla", "SP")}, "compared with Logistic regression"),
     ],
 )
 def test_unknown_names_are_refused(change, match):
