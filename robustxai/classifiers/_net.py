@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from torch import nn
 
 from robustxai._compat import uncompiled
@@ -20,7 +21,7 @@ from robustxai.classifiers._device import resolve_device
 from robustxai.classifiers._hooks import DefenseHooks
 from robustxai.explainers import resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, choose_net
-from robustxai.protocols import Explainer, ExplainerName, Seed
+from robustxai.protocols import Estimator, Explainer, ExplainerName, Seed
 from robustxai.ranking import count_units
 from robustxai.training import HeldOut, ObjectiveNet, TensorBatches, TrainingProgress, check_module, draw_seed
 
@@ -36,11 +37,11 @@ class NetMixin(DefenseHooks):
     explainer: ExplainerName | Explainer
     device: str | torch.device
     random_state: Seed
-    max_epochs: int | str
+    max_epochs: int | Literal["auto"]
     lr: float
     batch_size: int
     warm_up_epochs: int
-    init: Any
+    init: Estimator | NeuralNet | nn.Module | None
     verbose: int
     mixed_precision: bool
     internal_batch_size: int | None
@@ -131,7 +132,7 @@ def _check_module_params(asked: str, module: type[nn.Module], params: dict[str, 
             )
 
 
-def load_weights(module: nn.Module, init: Any) -> None:
+def load_weights(module: nn.Module, init: Estimator | NeuralNet | nn.Module) -> None:
     """Copy the weights of a fitted classifier (in a Pipeline or search too), a skorch net or a module into `module`."""
     source, _ = module_of(init, "init")
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from skorch import NeuralNet
+from torch import nn
 from typing_extensions import Self
 
 from robustxai._portable import available, pack, unpack
@@ -12,6 +14,7 @@ from robustxai._switches import trainable
 from robustxai.classifiers._device import resolve_device
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.explainers import resolve_explainer
+from robustxai.protocols import Estimator
 from robustxai.training import ObjectiveNet
 
 __all__ = ["PersistenceMixin"]
@@ -20,7 +23,7 @@ __all__ = ["PersistenceMixin"]
 class PersistenceMixin(NetParamsMixin):
     """Keep a fitted network usable when the classifier is cloned, pickled, or moved to another device."""
 
-    init: Any
+    init: Estimator | NeuralNet | nn.Module | None
     net_: ObjectiveNet
     device_: torch.device
 

@@ -10,7 +10,9 @@ from torch import nn
 
 from robustxai.bounds import read_network
 
-SMOOTH = [nn.Softplus(beta=0.5), nn.Softplus(beta=1.0), nn.Softplus(beta=7.0), nn.Sigmoid(), nn.Tanh()]
+from .test_user_activation import ScaledTanh
+
+SMOOTH = [nn.Softplus(beta=0.5), nn.Softplus(beta=1.0), nn.Softplus(beta=7.0), nn.Sigmoid(), nn.Tanh(), ScaledTanh()]
 ALL = [*SMOOTH, nn.ReLU()]
 ends = st.floats(-8, 8)
 
