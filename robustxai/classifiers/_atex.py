@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from robustxai._arguments import NOT_NEGATIVE, optional
+from robustxai._models import module_of
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import Distillation, TangentDistillation
 from robustxai.perturbation import ThreatModel
@@ -103,7 +104,7 @@ class ATEXClassifier(BaseExplainableClassifier):
             super().train_net(net, X, codes)
             if self.alpha == 0:
                 return
-        source = net.module_ if self.init is None else getattr(self.init, "module_", self.init)
+        source = net.module_ if self.init is None else module_of(self.init, "init")[0]
         teacher = copy.deepcopy(source).to(net.device).eval().requires_grad_(False)
         across = self.epsilon if self.epsilon_across is None else self.epsilon_across
         moves = (self.epsilon, across, self.n_along, self.n_across)
