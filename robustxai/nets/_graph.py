@@ -102,7 +102,7 @@ class GraphNet(ShapedNet):
     ) -> None:
         super().__init__(in_shape)
         if not len(hidden):
-            raise ValueError("hidden must name at least one width: without a convolution there is no graph network.")
+            raise ValueError("hidden must name at least one width, because a graph network needs a convolution.")
         convolution = _dense_graph_convolution()
         widths = [self.in_shape[-1], *hidden]
         self.features = features
