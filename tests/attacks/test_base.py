@@ -158,6 +158,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(attack, victim, X, seed):
         options = {"k": 3, "max_iter": 8, "batch_size": batch_size, **CHEAP.get(attack, {})}
         return attack(victim, random_state=random_state, **options).run(rows)
 
+    X = X[:12]
     # the sigmoid of SoftOverlapAttack is rounded by its place in the array: the last digit of a step
     slack = 8 * EPS if attack is SoftOverlapAttack else 0.0
     whole = run(X)

@@ -61,7 +61,7 @@ def over_seeds(attack, model, **options):
 )
 def test_the_mean_over_rows_of_any_seed_is_within_two_standard_errors(attack, options, model):
     if attack is not AutoExplanationAttack:
-        options = {**options, "max_iter": 15, **CHEAP.get(attack, {})}
+        options = {**options, "max_iter": 10, **CHEAP.get(attack, {})}
     found, error = over_seeds(attack, model, **options)
     means = found.mean(axis=1)
     assert np.abs(means - means.mean()).max() <= 2 * error

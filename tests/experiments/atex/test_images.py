@@ -49,6 +49,7 @@ def _small_world(monkeypatch):
     monkeypatch.setitem(
         SIZES, "tiny", Size(64, 40, 8, 3, max_epochs=2, fine_tuning=1, n_tuned=48, n_across=1, n_draws=2)
     )
+    monkeypatch.setitem(_images_models._COMMON, "module__channels", (4, 8))
     for name in ("mnist", "fashion_mnist"):
         monkeypatch.setitem(_images_models.IMAGE_DATA, name, images)
     for cache in (_images_models.image_rows, _images_models.pretrained):
