@@ -21,13 +21,6 @@ MODULES = [
     for name in sorted({robustxai.__name__, *(m.name for m in pkgutil.walk_packages(robustxai.__path__, PREFIX))})
     if not any(part.startswith("_") for part in name.split("."))
 ]
-#: Names that are still to be changed.
-OPEN = {
-    "Ball(radius)",
-    "CurvatureBounds(ball)",
-    "bound_attribution(ball)",
-    "check_reading(radius)",
-}
 
 
 def table(heading):
@@ -146,7 +139,7 @@ def test_parameters_are_the_words_of_the_glossary():
         if owner is value and dataclasses.is_dataclass(owner):
             found |= {f"{where}({f.name})" for f in dataclasses.fields(owner) if f.name in PARAMETERS}
     found = {where.rpartition(".")[2] for where in found}
-    assert found - OPEN - EXCEPTIONS == set()
+    assert found - EXCEPTIONS == set()
     assert found >= EXCEPTIONS, "remove from the page what is no longer there"
 
 
@@ -158,18 +151,18 @@ def test_seeds_and_data_are_of_cells_and_studies():
         if parameter.name in ("seed", "data") and not where.startswith(f"{PREFIX}experiments.")
         if owner is None or not (issubclass(owner, BaseCell) or hasattr(owner, "cells"))
     }
-    assert found - OPEN - EXCEPTIONS == set()
+    assert found - EXCEPTIONS == set()
 
 
 def test_no_public_name_has_a_word_that_the_glossary_replaces():
     found = {where for where, name in public_names() for term in TERMS if has_term(name, term)}
-    assert found - OPEN == set()
+    assert found == set()
 
 
 def test_names_and_choices_are_spelled_the_american_way():
     texts = [*public_names(), *choices()]
     found = {where for where, text in texts for word in BRITISH if word in words_of(text)}
-    assert found - OPEN == set()
+    assert found == set()
 
 
 @pytest.mark.parametrize("folder", ["robustxai", "docs"])
@@ -182,4 +175,4 @@ def test_text_is_spelled_the_american_way(folder):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if (match := pattern.search(line))
     }
-    assert found - OPEN == set()
+    assert found == set()
