@@ -39,7 +39,7 @@ from robustxai.protocols import Scoring, Seed, Splits
 
 __all__ = ["BatchedSearchCV"]
 
-#: What searches and studies take, as scikit-learn does.
+#: Constraints on the arguments of searches and studies, as in scikit-learn.
 ESTIMATOR = Has(("fit", "set_params"), words="an estimator, such as R2ETClassifier() or a Pipeline that ends in one")
 CV = Either(
     (Number(2, integer=True), Has(("split", "get_n_splits")), Has(("__iter__",)), Nothing()),
@@ -54,13 +54,13 @@ SCORING = Either(
 class BatchedSearchCV(SearchCV):
     """``GridSearchCV`` and ``RandomizedSearchCV`` that train all candidates, folds and seeds as stacked models.
 
-    A small network spends most of a training step on starting operations; here one operation serves a whole stack of
+    A small network spends most of a training step on starting operations. Here one operation serves a whole stack of
     networks. Within a stack the weights of the penalties, k, learning rate, weight decay, softplus's beta, the seed and
-    the fold may differ; architecture, batch size and number of epochs make stacks of their own. Each member draws its
-    own batches from its own fold in the order in which it would draw them alone, so that its result is that of an
-    ordinary fit up to the rounding of float32. A candidate that cannot be stacked is fitted as ``GridSearchCV`` would,
-    and ``why_not_stacked`` has the reason: callbacks of one's own, for instance, of which nobody knows what they touch
-    (skorch's early stopping, scoring of epochs, printing and most of its schedules are carried out in stacks).
+    the fold may differ; architecture, batch size and number of epochs start new stacks. Each model draws batches
+    from its own fold in the order of an ordinary fit, so that its result equals that of an ordinary fit up to the
+    rounding of float32. A candidate that cannot be stacked is fitted as in ``GridSearchCV``,
+    and ``why_not_stacked`` gives the reason. User-defined callbacks, for instance, are not stacked, because they may
+    change anything; skorch's early stopping, epoch scoring, printing and most of its schedules are.
 
     Parameters
     ----------
@@ -69,36 +69,36 @@ class BatchedSearchCV(SearchCV):
     param_grid : dict or list of dicts
         Names and lists of values; with `n_iter` also distributions with ``rvs``, as ``RandomizedSearchCV`` takes them.
     n_iter : int, optional
-        How many candidates to draw; all of the grid by default.
+        Number of candidates to draw; the whole grid by default.
     scoring, refit, cv, verbose, pre_dispatch, error_score, return_train_score
-        As in ``GridSearchCV``. A candidate that diverges gets `error_score`, the others go on. A scorer with a method
-        ``score_together(estimators, X, y)``, as ours have it, scores the candidates of a split at once.
+        As in ``GridSearchCV``. A candidate that diverges gets `error_score`, and the others continue. A scorer with a
+        method ``score_together(estimators, X, y)``, as those of this library, scores the candidates of a split at once.
     n_jobs : int, optional
         Processes, for the stacks and for the scoring.
     n_rungs : int, default=1
-        Successive halving: after 1/4 and 1/2 of the epochs (``n_rungs=3``) the worse half of the candidates is dropped
-        and the rest goes on. 1 trains all to the end.
+        Successive halving: after 1/4 and 1/2 of the epochs (``n_rungs=3``) the worse half of the candidates is
+        dropped. 1 trains all of them to the end.
     stack_size : int, optional
-        Networks in a stack at most; by default 32 on a CPU, and on a GPU as many as its free memory takes. Running out
-        of memory there halves the stack and goes on.
+        Largest number of networks in a stack; by default 32 on a CPU, and on a GPU as many as fit into its free memory.
+        If that memory is exhausted, the stack is halved.
     random_state : int, RandomState or None, default=None
-        Of the draws of `n_iter`.
+        Seed of the draws of `n_iter`.
 
     Attributes
     ----------
     cv_results_ : dict
         As in ``GridSearchCV``, with ``stacked`` (bool), ``why_not_stacked`` (the reason, else empty) and, with halving,
-        ``rung``. The fit time of a stacked candidate is its share of its stack's.
+        ``rung``. The fit time of a stacked candidate is its share of the time of its stack.
     best_estimator_, best_params_, best_index_, best_score_, scorer_, n_splits_, refit_time_, multimetric_
-        As in ``GridSearchCV``. With halving, the best is one of those that were trained to the end.
+        As in ``GridSearchCV``. With halving, the best candidate is one that was trained to the end.
     pareto_front_ : ndarray of int
-        Indices of the candidates (trained to the end) that no other surpasses in one metric without falling behind in
-        another, best first in the first metric. With one metric, the best of it.
+        Indices of the Pareto-optimal candidates among those trained to the end, best first in the first metric. With
+        one metric, the best candidate.
 
     Raises
     ------
     ValueError
-        An empty grid, or a name that the estimator does not have (the message has the nearest one).
+        An empty grid, or a parameter that the estimator does not have; the message names the nearest one.
 
     See Also
     --------
@@ -184,7 +184,7 @@ class BatchedSearchCV(SearchCV):
             stacked.
         """
         check_arguments(self)
-        scorers = self._scorers_of_search()  # an unknown metric is found now and not after the training
+        scorers = self._scorers_of_search()  # fails for an unknown metric before the training
         X, y = indexable(X, y)
         routed = self._routed(fit_params_by_row(X, params))
         candidates = self._candidates()
@@ -193,7 +193,7 @@ class BatchedSearchCV(SearchCV):
         with tempfile.TemporaryDirectory() as folder:
             run = copy.copy(self)
             run.estimator = Trained(self.estimator, folder)
-            run.cv = splits  # the ones that are trained on, whatever a splitter would say when asked again
+            run.cv = splits  # fixed: a splitter may return others when it is called again
             run._pool = Pool(
                 self.estimator,
                 candidates,
@@ -218,7 +218,7 @@ class BatchedSearchCV(SearchCV):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the pool: scikit-learn sends the search along with every task, all trained networks would go too."""
+        """Return the state without the pool, whose trained networks scikit-learn would send with every task."""
         return {name: value for name, value in super().__getstate__().items() if name not in ("_pool", "_decided")}
 
     def _candidates(self) -> list[dict[str, Any]]:
@@ -228,7 +228,7 @@ class BatchedSearchCV(SearchCV):
             candidates = list(ParameterGrid(self.param_grid))
         else:
             candidates = list(ParameterSampler(self.param_grid, self.n_iter, random_state=self.random_state))
-        for candidate in candidates:  # an unknown name is found now and not in the last fold
+        for candidate in candidates:  # fails for an unknown name before the training
             clone(self.estimator).set_params(**clone(candidate, safe=False))
         return candidates
 
@@ -288,12 +288,12 @@ class BatchedSearchCV(SearchCV):
         means = np.stack([results[name] for name in names], axis=1).astype(float)
         if "rung" in results:
             means[results["rung"] < self.n_rungs - 1] = np.nan
-        known = ~np.isnan(means).all(axis=0)  # a metric that exists for no candidate decides between none
+        known = ~np.isnan(means).all(axis=0)  # a metric that no candidate has is ignored
         self.pareto_front_ = pareto_front(means[:, known] if known.any() else means)
 
 
 class _Rungs:
-    """Tells scikit-learn's callbacks of the fits of a search; of older versions without callbacks `context` is None."""
+    """Report the fits of a search to scikit-learn's callbacks; `context` is None in versions without callbacks."""
 
     def __init__(self, search: BatchedSearchCV, context: Any, n_rungs: int) -> None:
         self.search, self.context, self.n_rungs = search, context, n_rungs
@@ -303,7 +303,7 @@ class _Rungs:
 
     @contextmanager
     def announced(self, n_fits: int) -> Iterator[dict[str, Any]]:
-        """What ``evaluate_candidates`` is called with besides the candidates."""
+        """Yield the options of ``evaluate`` besides the candidates."""
         if self.context is None:
             yield {}
             return
@@ -314,7 +314,7 @@ class _Rungs:
         own.call_on_fit_task_end(estimator=self.search)
 
     def end(self) -> None:
-        """The last rung is over."""
+        """Report the end of the last rung."""
         if self.context is not None and self.n_rungs > 1:
             self.context.call_on_fit_task_end(estimator=self.search)
 

@@ -17,12 +17,12 @@ from robustxai._fingerprint import fingerprint
 
 __all__ = ["GivenStudy", "Space"]
 
-#: What every storage gives back as it was.
+#: Types that every storage preserves.
 _PLAIN = (type(None), bool, int, float, str)
 
 
 class Space:
-    """A search space as the user gives it, and as Optuna is asked.
+    """A search space in the user's form and in Optuna's form.
 
     Choices that are not all plain values would come back from a storage as others (tuples as lists, True as 1), or not
     at all. Optuna gets a label for each of them: its content in words, the same in every process.
@@ -54,7 +54,7 @@ class Space:
 
     @property
     def is_plain(self) -> bool:
-        """Return whether the study is asked as the user gave it."""
+        """Return whether Optuna's form of the space is the user's."""
         return not self._labels
 
     def params(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Space:
 
 
 class GivenStudy(optuna.Study):
-    """A study whose trials have their parameters as the user's space gives them, whatever the storage makes of them.
+    """A study whose trials have parameters in the types of the user's space, however the storage keeps them.
 
     To read from. `space` has what to ask it with.
     """
@@ -91,28 +91,28 @@ class GivenStudy(optuna.Study):
 
     @classmethod
     def of(cls, study: optuna.Study, space: Space) -> GivenStudy:
-        """The same study, read by this space."""
+        """Return the same study with the parameters of this space."""
         own = cls(study.study_name, study_storage(study), sampler=study.sampler, pruner=study.pruner)
         own.space = space
         return own
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        """All trials, by number."""
+        """Return all trials, by number."""
         return [self.space.restored(trial) for trial in super().get_trials(deepcopy, states)]
 
     @property
     def best_trial(self) -> FrozenTrial:
-        """The best trial of a study with one objective."""
+        """Return the best trial of a study with one objective."""
         return self.space.restored(super().best_trial)
 
     @property
     def best_trials(self) -> list[FrozenTrial]:
-        """The front of a study with several objectives."""
+        """Return the Pareto front of a study with several objectives."""
         return [self.space.restored(trial) for trial in super().best_trials]
 
 
 def _come_back(choices: Sequence[Any]) -> bool:
-    """Return whether a storage gives every one of these choices back, and none in the place of another."""
+    """Return whether a storage preserves these choices and keeps them distinct."""
     if any(type(choice) not in _PLAIN for choice in choices):
         return False
     words: dict[Any, str] = {}
@@ -150,7 +150,7 @@ def _label(value: Any) -> str:
 
 
 def _is_importable(value: Any) -> bool:
-    """Return whether it is a class or a function that another process finds under its name."""
+    """Return whether it is a class or function that another process can import by its name."""
     module, path = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(path, str) or module == "__main__":
         return False

@@ -1,4 +1,4 @@
-"""Scorers: ``scorer(estimator, X, y)`` as scikit-learn calls them."""
+"""Scorers, called by scikit-learn as ``scorer(estimator, X, y)``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ __all__ = ["CertifiedPrecisionScorer", "PrecisionAtKScorer", "RobustnessScorer",
 
 
 def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) -> list[dict[float, float]]:
-    """Mean P@k by radius, a dict for every group of attacks that differ in nothing but their radius."""
+    """Return mean P@k by radius, one dict for every group of attacks that differ in their radius only."""
     groups: dict[Hashable, dict[float, float]] = {}
     for name, mean in means.items():
         attack = attacks[name]
@@ -74,16 +74,16 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
 
 
 def _target_estimator(estimator: Estimator, X: Any) -> tuple[Any, Any]:
-    """The classifier that is scored, and X as it sees it."""
+    """Return the scored classifier, and X as it sees it."""
     return resolve_model(estimator, X, needs=("predict", *EXPLANATIONS), what="The score")
 
 
 def _run_on_all(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
-    """What the attack finds on each of (classifier, X), several at a time where that can be and pays."""
+    """Run the attack on each (classifier, X), on several together where that is possible and faster."""
     groups: list[list[tuple[Any, Any]]] = []
     size = 0  # rows of the last group
     for classifier, X in estimators:
-        # a CPU is busy with the rows that an attack searches at once: more of them would only leave its cache
+        # on a CPU, rows beyond those that an attack searches at once would only exceed the cache
         on_gpu = str(getattr(classifier, "device_", "cpu")).startswith("cuda")
         if not groups or (size + len(X) > (attack.batch_size or MOST_ROWS) and not on_gpu):
             groups.append([])
@@ -94,7 +94,7 @@ def _run_on_all(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> li
 
 
 def _run_on_group(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
-    """In one search, if estimators and attack are of that kind and memory allows."""
+    """Run the attack in one search, if estimators, attack and memory allow it."""
     if len(estimators) > 1:
         try:
             return run_together(attack, estimators)
@@ -108,12 +108,12 @@ def _run_on_group(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> 
 
 
 def _ranked_k(k: int, attribution: Any) -> int:
-    """`k` below the number of units: what attack and certificate have lowered it to, with a warning."""
+    """Return `k` clipped below the number of units, as attacks and certificates clip it with a warning."""
     return max(1, min(int(k), count_units(np.shape(attribution)[1:]) - 1))
 
 
 def _individuality(result: AttackResult, precision: float, attack: BaseAttack) -> dict[str, float]:
-    """How much the clean explanations differ between rows, and what is left of P@k beyond what rows share anyway."""
+    """Compute how much the clean explanations of different rows have in common, and P@k corrected for it."""
     k, options = _ranked_k(attack.k, result.attribution), {"ranking": attack.ranking}
     between = between_rows_precision(result.attribution, k, **options)
     warn_of_sameness(result.attribution, k, attack.ranking)
@@ -126,7 +126,7 @@ def _individuality(result: AttackResult, precision: float, attack: BaseAttack) -
 
 
 def _area(metric: Callable[..., float], clf: Any, X: Any, y: Any) -> float:
-    """An area under the ROC curve; nan, with scikit-learn's warning, where the labels define none."""
+    """Compute an area under the ROC curve; nan, with scikit-learn's warning, where the labels define none."""
     found = np.unique(np.asarray(y))
     if len(found) > 1 and np.isin(found, clf.classes_).all():
         return metric(clf, X, y)
@@ -141,13 +141,13 @@ def _area(metric: Callable[..., float], clf: Any, X: Any, y: Any) -> float:
 class PrecisionAtKScorer:
     """Mean P@k under an attack; higher is more stable.
 
-    Never read it alone: a collapsed model scores 1, and so does a linear one of two classes that is explained by its
-    gradient. :class:`RobustnessScorer` puts AUC, faithfulness and what different rows have in common beside it.
+    Do not report it alone: a collapsed model scores 1, and so does a linear model of two classes with gradient
+    explanations. :class:`RobustnessScorer` adds AUC, faithfulness and the similarity of different rows.
 
     Parameters
     ----------
     attack : attack, default=ERAttack()
-        Its `estimator` is ignored and replaced by the estimator that is scored.
+        Its `estimator` is replaced by the scored estimator.
 
     Warns
     -----
@@ -183,7 +183,7 @@ class PrecisionAtKScorer:
         return self.score_together([estimator], X)[0]
 
     def score_together(self, estimators: Sequence[Estimator], X: Any, y: Any = None) -> list[float]:
-        """The scores of many fitted estimators on X, from one attack on a stack of them where they can be stacked."""
+        """Score many fitted estimators on X, by one attack on a stack of them where they can be stacked."""
         with of_one_evaluation():
             return self._score_together(estimators, X)
 
@@ -255,10 +255,10 @@ class ThicknessScorer:
 
 @dataclass(frozen=True, eq=False)
 class CertifiedPrecisionScorer:
-    """Mean proven P@k: what no attack within the ball can get below; higher is more stable.
+    """Mean proven P@k, a lower bound under every attack within the threat model; higher is more stable.
 
-    Like every score of stability it says nothing about accuracy: a linear model of two classes, explained by its
-    gradient, scores 1.
+    Like every score of stability it is independent of accuracy: a linear model of two classes with gradient
+    explanations scores 1.
 
     Parameters
     ----------
@@ -327,9 +327,9 @@ class CertifiedPrecisionScorer:
 
 @dataclass(frozen=True, eq=False)
 class RobustnessScorer:
-    """Everything that one needs to judge a classifier's explanations, from one run of the attacks.
+    """Scores of a classifier's predictions and explanations, from one run of the attacks.
 
-    Returns a dict, which scikit-learn takes as multi-metric scoring (``refit="precision_at_k"``):
+    The result is a dict, which scikit-learn takes as multi-metric scoring (``refit="precision_at_k"``):
 
     ============================ =========================================================================
     ``roc_auc``, ``accuracy``    of the clean inputs; the area is nan where y holds a single class
@@ -351,9 +351,9 @@ class RobustnessScorer:
     Parameters
     ----------
     attack : attack or mapping of name to attack, default=ERAttack()
-        The estimators of the attacks are ignored and replaced by the estimator that is scored.
+        Their `estimator` is replaced by the scored estimator.
     reference : mapping of name to attack, optional
-        Attacks that are reported by name but stay out of the minimum, because their radius is another one, say.
+        Attacks that are reported by name but excluded from the minimum, for instance because of another radius.
     n_rows : int, optional
         Attack only the first rows (rows are expected in random order); AUC and accuracy always use all.
     n_draws, n_points : int, default=20, 5
@@ -365,13 +365,13 @@ class RobustnessScorer:
     Warns
     -----
     EvaluationWarning
-        Of attacks that differ in nothing but their radius, one of a larger radius found less than one of a smaller: it
-        is too weak there.
+        Of attacks that differ in their radius only, one with a larger radius found less than one with a smaller radius.
+        It is too weak there.
     SharedExplanationWarning
-        B is above 0.9: the rows have one top-k set, more or less, as those of a linear model do.
+        B is above 0.9: nearly all rows have the same top-k set, as those of a linear model.
     UndefinedMetricWarning
-        There is no area under the ROC curve, because y holds a single class or one that the classifier does not know.
-        The areas are nan then, and all other scores are what they are.
+        The area under the ROC curve is undefined, because y holds a single class or one that the classifier does not
+        know. The areas are then nan; all other scores are unaffected.
     """
 
     attack: BaseAttack | Mapping[str, BaseAttack] = field(default_factory=ERAttack)
@@ -400,7 +400,7 @@ class RobustnessScorer:
         return self.score_together([estimator], X, y)[0]
 
     def score_together(self, estimators: Sequence[Estimator], X: Any, y: Any) -> list[dict[str, float]]:
-        """The scores of many fitted estimators, each attack on a stack of them where they can be stacked."""
+        """Score many fitted estimators, with each attack on a stack of them where they can be stacked."""
         with of_one_evaluation():
             return self._score_together(estimators, X, y)
 

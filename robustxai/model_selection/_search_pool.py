@@ -1,4 +1,4 @@
-"""Where a search keeps its fits: trained and scored together, found one by one."""
+"""Fits of a search: trained and scored together, returned one by one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, port
 
 __all__ = ["ROWS", "Candidate", "Pool", "Trained"]
 
-#: Names under which `Trained` learns which of the candidates it is, and which rows it is fitted on.
+#: Names of the parameters that give `Trained` its candidate and its training rows.
 _NUMBER, ROWS = "_candidate_of_search", "_rows_of_search"
 
 
 class Candidate(dict[str, Any]):
     """Parameters of a candidate with its number in the search.
 
-    scikit-learn clones the parameters that it sets: the clone has the number among them, and `Trained` takes it out.
+    scikit-learn clones the parameters that it sets. The clone includes the number, and `Trained` removes it.
     """
 
     def __init__(self, params: Mapping[str, Any], number: int) -> None:
@@ -44,7 +44,7 @@ class Candidate(dict[str, Any]):
 
 
 class Pool:
-    """All fits of a search, and the folder from which its processes take them."""
+    """All fits of a search, and the folder through which its processes share them."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class Pool:
         self.folder = folder
         self.options = options
         self.n_splits = len(splits)
-        # scikit-learn takes rows by numbers alone, whatever the splitter has given
+        # scikit-learn selects rows by number, whatever the splitter returns
         numbers = np.arange(n_samples(rows[0]))
         self.names = [_name(numbers[train]) for train, _ in splits]
         named = scoring if isinstance(scoring, Mapping) else {"": scoring}
         self.scorers = {name: scorer for name, scorer in named.items() if hasattr(scorer, "score_together")}
-        if len(set(self.names)) < self.n_splits:  # a fit of several test sets is not known by its training rows
+        if len(set(self.names)) < self.n_splits:  # training rows do not identify a fit with several test sets
             self.scorers = {}
         parts, self.held_out = (
             [(_part(rows[0], numbers[split[side]]), _part(rows[1], numbers[split[side]])) for split in splits]
@@ -86,7 +86,7 @@ class Pool:
         self.seconds: dict[str, list[float | None]] = {"fit_time": [], "score_time": []}
 
     def of(self, candidate: int) -> range:
-        """Numbers of the candidate's fits, split by split."""
+        """Return the numbers of the candidate's fits, in the order of the splits."""
         return range(candidate * self.n_splits, (candidate + 1) * self.n_splits)
 
     def stacked(self, candidates: Sequence[int]) -> list[bool]:
@@ -96,12 +96,12 @@ class Pool:
         return [next((self.fits[i].why_not for i in self.of(c) if self.fits[i].why_not), "") for c in candidates]
 
     def check_stacked(self, candidates: Sequence[int]) -> None:
-        """ValueError unless all of them can be stopped and go on."""
+        """Raise ValueError unless all of them can be stopped and resumed."""
         for reason in filter(None, self.reasons(candidates)):
             raise ValueError(f"Halving needs candidates that can be stacked: {reason}.")
 
     def train(self, candidates: Sequence[int], share: float) -> None:
-        """Train the candidates up to a share of their epochs, and lay the results down for the scoring."""
+        """Train the candidates up to a share of their epochs, and store the results for scoring."""
         numbers = [i for c in candidates for i in self.of(c)]
         results = train_fits([self.fits[i] for i in numbers], self.data, share=share, **self.options)
         for number, fit in zip(numbers, results):
@@ -109,25 +109,25 @@ class Pool:
             self.seconds["fit_time"].append(fit.seconds if self.fits[number].members else None)
 
     def _laid_down(self, number: int, fit: StackedFit) -> StackedFit:
-        """The fit, whose result lies in the folder; one that is not stacked where that cannot be."""
+        """Store the result of a fit in the folder; a fit that cannot be stored counts as not stacked."""
         path = self.path(number)
-        _scores_of(path).unlink(missing_ok=True)  # those of an earlier rung
+        _scores_of(path).unlink(missing_ok=True)  # scores of an earlier rung
         try:
             outcome = _outcome(fit, self.data)
             _lay_down(outcome, path)
             if isinstance(outcome, Exception):
-                _pick_up(path)  # an error can be one that cannot be made again
-        except Exception as error:  # of any kind: a class says in its own way that it cannot be pickled
+                _pick_up(path)  # an exception may not survive pickling
+        except Exception as error:  # classes raise errors of any kind when they cannot be pickled
             path.unlink(missing_ok=True)
             return replace(fit, members=[], why_not=f"the fitted estimator cannot be pickled ({error})")
         return fit
 
     def path(self, number: int) -> Path:
-        """Where the result of a fit lies."""
+        """Return the path of a fit's result."""
         return _path(self.folder, number // self.n_splits, self.names[self.fits[number].part])
 
     def score(self, candidates: Sequence[int]) -> None:
-        """Score what was trained, the candidates of a split at once, and lay the scores down beside it."""
+        """Score the trained candidates of each split at once, and store the scores beside the fits."""
         numbers = [i for c in candidates for i in self.of(c)]
         jobs = []
         if self.scorers:
@@ -142,7 +142,7 @@ class Pool:
         self.seconds["score_time"] += [shares.get(i) for i in numbers]
 
     def prescored(self, scoring: Any) -> Any:
-        """The `scoring` of the search, whose scorers find what was scored together."""
+        """Return the `scoring` of the search with scorers that return stored scores."""
         known = {name: _Prescored(name, scorer) for name, scorer in self.scorers.items()}
         return {**scoring, **known} if isinstance(scoring, Mapping) else known.get("", scoring)
 
@@ -152,21 +152,21 @@ def _part(column: Any, rows: np.ndarray) -> Any:
 
 
 def _outcome(fit: StackedFit, data: dict[Hashable, Any]) -> Any:
-    """The fitted estimator, or what it died of."""
+    """Return the fitted estimator, or the error of its fit."""
     try:
         return fit.fitted(data)
-    except Exception as error:  # raised again where scikit-learn expects it, in fit
+    except Exception as error:  # scikit-learn expects it in fit, where it is raised again
         return error
 
 
 def _score(scorers: Mapping[str, Any], paths: Sequence[Path], X: Any, y: Any) -> float | None:
-    """Score the estimators that lie there; the seconds of each, or None where they have to be scored one by one."""
+    """Score stored estimators together; return seconds per estimator, or None if they must be scored one by one."""
     start = time.perf_counter()
     found = {path: _pick_up(path) for path in paths}
     estimators = {path: outcome for path, outcome in found.items() if not isinstance(outcome, Exception)}
     try:
         scores = {name: s.score_together(list(estimators.values()), X, y) for name, s in scorers.items()}
-    except Exception:  # raised again where scikit-learn expects it, by the one that it is about
+    except Exception:  # raised again when scikit-learn scores the estimator that caused it
         return None
     for number, path in enumerate(estimators):
         _lay_down({name: values[number] for name, values in scores.items()}, _scores_of(path))
@@ -174,7 +174,7 @@ def _score(scorers: Mapping[str, Any], paths: Sequence[Path], X: Any, y: Any) ->
 
 
 class _Prescored:
-    """A scorer that finds the score with an estimator that was scored together with others."""
+    """A scorer that returns the score that is stored with an estimator."""
 
     def __init__(self, name: str, scorer: Any) -> None:
         self.name = name
@@ -195,12 +195,12 @@ def _path(folder: str | Path, candidate: int, part: str) -> Path:
 
 
 def _scores_of(path: Path) -> Path:
-    """Where the scores lie of the fit that lies at `path`."""
+    """Return the path of the scores of the fit at `path`."""
     return path.with_suffix(".scores")
 
 
 def _lay_down(value: Any, path: Path) -> None:
-    # cloudpickle takes along what a script or a notebook has defined itself
+    # cloudpickle also pickles objects that a script or notebook defines
     write_sealed(path, cloudpickle.dumps(value), path.name, lasting=False)
 
 
@@ -210,11 +210,11 @@ def _pick_up(path: Path) -> Any:
 
 
 class Trained(BaseEstimator):
-    """The searched estimator, which finds its trained self in a folder when it is asked to fit.
+    """The searched estimator, whose `fit` loads the trained estimator from a folder.
 
-    scikit-learn's search clones it, sets a candidate's parameters, and fits and scores what `set_params` returned: the
-    estimator itself, without anything around it that a scorer would have to know of. It finds itself by the number of
-    the candidate and of the rows; nothing is compared.
+    scikit-learn's search clones it, sets a candidate's parameters, and fits and scores the object that `set_params`
+    returned: the estimator itself, so that scorers see no wrapper. The numbers of the candidate and of the rows
+    identify the stored fit.
     """
 
     def __init__(self, estimator: Any, folder: str) -> None:
@@ -233,7 +233,7 @@ class Trained(BaseEstimator):
         return getattr(self.estimator, name)
 
     def set_params(self, **params: Any) -> Any:
-        """The estimator with these parameters."""
+        """Return the estimator with these parameters."""
         number = params.pop(_NUMBER, None)  # None: the refit
         estimator = clone(self.estimator).set_params(**params)
         estimator.fit = partial(_fit_or_find, estimator, self.folder, number)

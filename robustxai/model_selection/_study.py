@@ -1,4 +1,4 @@
-"""The Optuna study of a tuning: its storage, and a sampler that goes on where another process stopped."""
+"""The Optuna study of a tuning: its storage, and a sampler that continues after another process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, TPESampler
 
 __all__ = ["check_space", "open_study"]
 
-#: Samplers that have sampled in this process already.
+#: Samplers that have already sampled in this process.
 _at_work: weakref.WeakSet[BaseSampler] = weakref.WeakSet()
 
 

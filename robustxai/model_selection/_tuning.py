@@ -51,9 +51,9 @@ _STORAGE = Either(
     (Text(), Has(("get_all_studies",)), Nothing()), words="the URL of a database, an optuna storage, or None"
 )
 _WITH_RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
-#: Attribute of a trial that has failed: the reason. A trial that was interrupted has none.
+#: Attribute of a failed trial that gives the reason; interrupted trials have none.
 _ERROR = "error"
-#: Seconds between two looks at the trials of other processes.
+#: Seconds between two reads of the trials of other processes.
 _PAUSE = 0.5
 
 
@@ -96,18 +96,18 @@ def tune(
 ) -> optuna.Study:
     """Tune an estimator by an Optuna study that asks for several trials at once and trains them in stacks.
 
-    With a `storage` the study outlives the process: called again with the same name it goes on, and processes on
-    several machines that call it share its trials. What was in flight when a process was killed is lost, no more: the
-    next call fails those trials, which do not count, and samples new ones.
+    With a `storage` the study outlives the process. A call with the same name continues it, and processes on several
+    machines share its trials. A killed process loses only its running trials: the next call marks them as failed, does
+    not count them, and samples new ones.
 
     Parameters
     ----------
     estimator : estimator
-        A classifier of this library, or a pipeline that ends in one. It is cloned for every trial; one that cannot be
-        stacked is fitted by itself and not pruned.
+        A classifier of this library, or a pipeline that ends in one. It is cloned for every trial. An estimator that
+        cannot be stacked is fitted alone and not pruned.
     space : mapping of str to optuna distribution
-        Parameter names, as in ``set_params``, and where to look for them. Choices may be of any type whose content can
-        be read; the study that is returned has them as given, whatever the storage makes of them.
+        Parameter names, as in ``set_params``, and their distributions. Choices may be of any type whose content can be
+        read; the returned study has them in their own types, however the storage keeps them.
     X, y : array-likes of shape (n_samples, *features) and (n_samples,)
         Data that trials are cross-validated on.
     n_trials : int, default=50
@@ -255,7 +255,7 @@ def _book(
 
 
 class _Trials:
-    """What all trials of a study share: data, splits, scorers."""
+    """Data, splits and scorers, which all trials of a study share."""
 
     def __init__(
         self,
@@ -295,7 +295,7 @@ class _Trials:
         return fits
 
     def stacked(self, fits: list[StackedFit]) -> bool:
-        """Return whether all of them can be trained in stacks."""
+        """Return whether all fits can be trained in stacks."""
         return all(fit.members for fit in fits)
 
     def train(self, groups: list[list[StackedFit]], share: float) -> list[list[StackedFit]]:
@@ -378,6 +378,6 @@ def _any_value(distribution: BaseDistribution) -> Any:
 
 
 def _finished(study: optuna.Study, states: tuple[TrialState, ...] = (*_WITH_RESULT, TrialState.FAIL)) -> int:
-    """Return how many trials have come to an end of their own: those that were interrupted have no error."""
+    """Count the trials that ended by themselves: interrupted trials have no error."""
     trials = study.get_trials(deepcopy=False, states=states)
     return sum(trial.state in _WITH_RESULT or _ERROR in trial.user_attrs for trial in trials)

@@ -1,4 +1,4 @@
-"""Who runs which trial of a study, and which trials nobody runs any more."""
+"""Workers of a study: processes that run its trials, and detection of abandoned trials."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from robustxai._compat import set_study_attribute, set_trial_attribute, study_at
 
 __all__ = ["Worker"]
 
-#: Under this name a trial has the worker that runs it, and a study its workers.
+#: Attribute of a trial that names its worker, and prefix of the workers' attributes of a study.
 _KEY = "robustxai:worker"
-#: Seconds between two signs of life.
+#: Seconds between two heartbeats.
 _BEAT = 30.0
-#: Seconds after which a worker on another machine that has given no sign of life is held for dead.
+#: Seconds without a heartbeat after which a worker on another machine counts as dead.
 _SILENT = 600.0
-#: Seconds after which a trial that was asked for by something else than `Worker` is held for forgotten.
+#: Seconds after which a running trial without a `Worker` counts as abandoned.
 _FORGOTTEN = 24 * 3600.0
-#: Workers at work in this process.
+#: Active workers of this process.
 _active: set[str] = set()
 
 
 class Worker:
-    """The process as one of those that run the trials of a study; for use in a ``with`` block.
+    """This process as a worker of a study, for use in a ``with`` block.
 
-    Optuna knows that a trial is running and not who runs it, so that a process that is killed leaves trials behind that
-    run forever. Here a trial has its worker from the moment at which it is made, a worker is known by its process, and
-    gives signs of life to other machines. At the end of the block, whatever ended it, no trial of this worker runs.
+    Optuna does not record which process runs a trial, so that the trials of a killed process stay in the state
+    "running". Here a trial is created with its worker, a worker is identified by its process, and it sends heartbeats
+    to other machines. When the block ends, for any reason, no trial of this worker is left running.
 
     Parameters
     ----------
@@ -60,22 +60,22 @@ class Worker:
     def __exit__(self, *reason: object) -> None:
         self._over.set()
         _active.discard(self.name)
-        with suppress(Exception):  # what ended the block may be that the storage is gone: then others will do it
+        with suppress(Exception):  # if the storage is gone, another worker fails the trials
             for trial in self._running():
                 if trial.system_attrs.get(_KEY) == self.name:
                     self.fail(trial)
 
     def ask(self, space: Mapping[str, BaseDistribution]) -> Trial:
-        """A new trial, or one that is waiting."""
+        """Return a waiting trial, or a new one."""
         if not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            # made and marked in one step: a process may be killed after any
+            # created and marked in one step, because a process may be killed between two
             self.study.add_trial(create_trial(state=TrialState.WAITING, system_attrs={_KEY: self.name}))
         trial = self.study.ask(dict(space))
         set_trial_attribute(self.study, trial, _KEY, self.name)
         return trial
 
     def fail_abandoned(self) -> int:
-        """Fail the running trials whose worker is dead; how many run elsewhere."""
+        """Fail the running trials whose worker is dead; return the number of trials that run elsewhere."""
         workers = study_attributes(self.study)
         n_elsewhere = 0
         for trial in self._running():
@@ -91,7 +91,7 @@ class Worker:
         return n_elsewhere
 
     def fail(self, trial: Any) -> None:
-        """End a trial that has no result."""
+        """Mark a trial as failed."""
         self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _running(self) -> list[Any]:
@@ -103,7 +103,7 @@ class Worker:
 
     def _go_on_beating(self) -> None:
         while not self._over.wait(_BEAT):
-            with suppress(Exception):  # a storage that does not answer now may do so the next time
+            with suppress(Exception):  # a storage that does not respond may respond to the next heartbeat
                 self._beat()
 
 
@@ -114,10 +114,10 @@ def _is_alive(name: str, sign: Mapping[str, Any]) -> bool:
         return time.time() - sign["time"] < _SILENT
     if sign["pid"] == os.getpid():
         return name in _active
-    if sign["started"] is not None:  # or another process has got the number of one that is gone
+    if sign["started"] is not None:  # the number of a finished process may be used again
         return _start_of(sign["pid"]) == sign["started"]
     try:
-        os.kill(sign["pid"], 0)  # asks whether there is one
+        os.kill(sign["pid"], 0)  # signal 0 tests for existence
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -126,7 +126,7 @@ def _is_alive(name: str, sign: Mapping[str, Any]) -> bool:
 
 
 def _machine() -> str:
-    """The machine, since its last start, and the container: within it the number of a process means something."""
+    """Return a name of the running machine and container, within which process numbers are unique."""
     parts = [socket.gethostname()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())
@@ -135,9 +135,9 @@ def _machine() -> str:
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process was started, in ticks since the machine was; None of one that is gone, or where nobody tells."""
+    """Return the start time of a process in ticks since boot; None if it has ended or the system does not tell."""
     try:
-        # latin-1, because the name of a process may be any bytes
+        # latin-1, because the name of a process may contain any bytes
         state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
     except OSError:
         return None
