@@ -34,7 +34,7 @@ _DESCR = {
 @dataclass(frozen=True, kw_only=True)
 class _GraphSource(ArraySource):
     def fault(self, arrays: Arrays) -> str:
-        """A graph without direction has a symmetric, finite matrix."""
+        """Return what is wrong: an undirected graph needs a symmetric, finite matrix."""
         if reason := super().fault(arrays):
             return reason
         edges = arrays["adjacency"]

@@ -17,7 +17,7 @@ _N_TEST = 16_281
 _DICE_COLUMNS = ["age", "workclass", "education", "marital_status", "occupation", "race", "gender", "hours_per_week"]
 _UNKNOWN = "Other/Unknown"
 
-#: Which original levels the DiCE form joins; a level that is not listed keeps its name.
+#: Levels that the DiCE form joins; other levels keep their names.
 _DICE_LEVELS: dict[str, dict[str, list[str]]] = {
     "workclass": {
         "Government": ["Federal-gov", "State-gov", "Local-gov"],
@@ -55,7 +55,7 @@ Source: UCI Machine Learning Repository, B. Becker and R. Kohavi (1996), doi:10.
 
 
 def _from_openml(frame: pd.DataFrame) -> pd.DataFrame:
-    """OpenML stores the test rows before the training rows, and no split; both first rows are checked."""
+    """Mark the split: OpenML stores the test rows before the training rows. Both first rows are checked."""
     frame = frame.rename(columns={"class": "income"}).reset_index(drop=True)
     whole_numbers = dict.fromkeys((*_SOURCE.numeric, "fnlwgt"), "int64")
     frame = frame.astype(whole_numbers)
@@ -142,7 +142,7 @@ def load_adult(
     split = frame.pop("split")
     if columns == "dice":
         frame = _as_dice(frame)
-    # before the subset, so that the training and the test part know the same levels
+    # before the subset, so that training and test part have the same levels
     frame = as_categories(frame)
     if subset != "all":
         frame = frame[split == subset].reset_index(drop=True)

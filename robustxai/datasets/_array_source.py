@@ -19,28 +19,28 @@ __all__ = ["ArraySource", "Arrays", "Spec", "sealed_npz", "to_npz"]
 
 Arrays = dict[str, np.ndarray]
 
-#: Everything that numpy, zipfile and the file system raise for a file that is not a readable archive. Objects, which
+#: Errors of numpy, zipfile and the file system for a file that is not a readable archive. Objects, which
 #: only pickle could read, are a ValueError; a broken header asks for a shape that does not fit into memory.
 _UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What one array of an archive must be."""
+    """Required type, shape and values of one array of an archive."""
 
-    #: An abstract numpy type: ``np.integer`` admits every whole number.
+    #: Abstract numpy type; ``np.integer`` allows every integer type.
     dtype: type
-    #: A word stands for a size of at least 1 that is the same wherever the word is used.
+    #: Sizes; a name stands for a size of at least 1 that is the same wherever the name is used.
     shape: tuple[int | str, ...]
-    #: For labels: the values are 0 to ``n_values - 1``.
+    #: Number of labels, which are 0 to ``n_values - 1``.
     n_values: int | None = None
 
     def __str__(self) -> str:
-        """Type and shape, as an error message gives them."""
+        """Return type and shape for an error message."""
         return f"{self.dtype.__name__} of shape ({', '.join(map(str, self.shape))})"
 
     def fault(self, array: np.ndarray, sizes: dict[str, int]) -> str:
-        """What is wrong with an array, in words, if anything; `sizes` are those that other arrays have settled."""
+        """Return what is wrong with an array, or an empty text; `sizes` are those of the arrays before it."""
         if not np.issubdtype(array.dtype, self.dtype):
             return f"should be {self} but is of type {array.dtype}"
         settled = f" with {', '.join(f'{size}={n}' for size, n in sizes.items())}" if sizes else ""
@@ -57,25 +57,25 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySource(Source[Arrays]):
-    """What the stored archive of one data set contains, and where else it can be had."""
+    """Content of the stored archive of one data set, and its other sources."""
 
     kind: ClassVar[str] = "set of arrays"
     endings: ClassVar[tuple[str, ...]] = (".npz",)
     as_frame: ClassVar[bool] = False
 
-    #: The arrays that are read; others in the archive are passed over.
+    #: Arrays that are read; others in the archive are ignored.
     arrays: Mapping[str, Spec]
 
     @property
     def form(self) -> str:
-        """The stored archive in words."""
+        """Description of the stored archive."""
         return f"a numpy archive with {', '.join(f'{name} ({spec})' for name, spec in self.arrays.items())}"
 
     def read(self, path: Path) -> Arrays:
-        """The arrays of a file, checked."""
+        """Read the arrays of a file and check them."""
         try:
             content = io.BytesIO(path.read_bytes())
-            # a single array and a pickle are refused here, before numpy
+            # refuses a single array and a pickle before numpy reads them
             if not zipfile.is_zipfile(content):
                 raise damaged(path, "it is no numpy archive (npz)", self.advice)
             _check_seal(content, self.name)
@@ -89,7 +89,7 @@ class ArraySource(Source[Arrays]):
         return arrays
 
     def fault(self, arrays: Arrays) -> str:
-        """What is wrong with the arrays, in words; empty if nothing is."""
+        """Return what is wrong with the arrays, or an empty text."""
         if absent := [name for name in self.arrays if name not in arrays]:
             return f"it lacks the array(s) {', '.join(absent)}"
         sizes: dict[str, int] = {}
@@ -100,18 +100,18 @@ class ArraySource(Source[Arrays]):
 
 
 def to_npz(arrays: dict[str, Any]) -> bytes:
-    """The archive that holds `arrays`, as the bytes of a file."""
+    """Return the archive of `arrays` as the bytes of a file."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
-#: Begins the comment of an archive that the library wrote; the name of the set and the checksum of the rest follow.
+#: Start of the comment of an archive that the library wrote; the name of the set and a checksum follow.
 _SEALED = b"robustxai "
 
 
 def sealed_npz(archive: bytes, name: str) -> bytes:
-    """The archive with a comment that names the set and tells when a byte was altered; other programs read it too."""
+    """Return the archive with a comment that holds the set's name and a checksum; other programs can read it."""
     buffer = io.BytesIO(archive)
     comment = seal(_comment(name))
     with zipfile.ZipFile(buffer, "a") as file:
@@ -124,7 +124,7 @@ def _comment(name: str) -> bytes:
 
 
 def _check_seal(content: io.BytesIO, name: str) -> None:
-    """ValueError for an archive that the library wrote, if it was altered or is another set; others have CRCs only."""
+    """Raise ValueError if an archive that the library wrote was altered or holds another set."""
     with zipfile.ZipFile(content) as archive:
         comment = archive.comment
     if comment.startswith(_SEALED):

@@ -1,8 +1,8 @@
-"""How a data set is found, kept and handed over; the same for tables, images and graphs.
+"""Search, storage and reading of data sets, common to tables, images and graphs.
 
-The one way in is a stored file: a file on disk is parsed as it is, a download is first brought into the form of the
-file. So whatever the origin, the same checks follow. A kind of data set (`_table_source.py`, `_array_source.py`) is a
-`Source` that says how its files are read.
+All data come from a stored file. A file on disk is parsed as it is; a download is first converted to the form of the
+stored file, so that the same checks apply to both. A kind of data set (`_table_source.py`, `_array_source.py`) is a
+`Source` that reads its files.
 """
 
 from __future__ import annotations
@@ -27,65 +27,65 @@ __all__ = ["ENVIRONMENT_VARIABLE", "PathLike", "Source", "damaged", "fetch"]
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
-#: What a stored file holds, once it is read.
+#: Content of a stored file.
 Content = TypeVar("Content")
 
-#: Names the folder that holds the data sets.
+#: Environment variable that names the folder of the data sets.
 ENVIRONMENT_VARIABLE = "ROBUSTXAI_DATA"
 
-#: What `fetch_openml` raises without a network, without the set, and for a transfer that breaks off.
+#: Errors of `fetch_openml` without a network, for a missing set, and for an interrupted transfer.
 _UNREACHABLE = (OSError, HTTPException, ValueError)
 
-#: What a conversion raises for a download with other columns, rows or types.
+#: Errors of a conversion of a download with other columns, rows or types.
 _UNEXPECTED = (KeyError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Generic[Content]):
-    """Where the stored file of one data set lies, and where else it can be had; a subclass says how it is read."""
+    """Stored file of one data set and its other sources; a subclass reads it."""
 
-    #: What the error messages call the content, and the endings of the files that hold it, the stored one's first.
+    #: Word for the content in error messages, and endings of its files, that of the stored file first.
     kind: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
-    #: What `fetch_openml` is asked for.
+    #: Argument of `fetch_openml`.
     as_frame: ClassVar[bool]
 
     name: str
     origin: str
-    #: The publisher's own file, which is accepted too.
+    #: Name of the publisher's own file, which is accepted too.
     original: str | None = None
     openml_id: int | None = None
-    #: Why there is no `openml_id`.
+    #: Reason why there is no `openml_id`.
     no_download: str = "OpenML has no set with the same content, so there is nothing to download"
 
     @property
     def file_name(self) -> str:
-        """Where the stored file lies below a data folder."""
+        """Path of the stored file below a data folder."""
         return f"{self.name}/{self.name}{self.endings[0]}"
 
     def candidates(self, home: Path) -> Iterator[Path]:
-        """The files that would do, best first."""
+        """Yield the paths of acceptable files, best first."""
         for name in filter(None, (*(f"{self.name}{ending}" for ending in self.endings), self.original)):
             yield home / self.name / name
             yield home / name
 
     @property
     def form(self) -> str:
-        """The content of the stored file in words."""
+        """Description of the content of the stored file."""
         raise NotImplementedError
 
     @property
     def advice(self) -> str:
-        """Where to get the data, and under which name to put it."""
+        """Advice on the source of the data and the name of the file."""
         own_copy = f" {self.original} is accepted as it is, under {self.name}/{self.original}." if self.original else ""
         return f"The data come from {self.origin}.{own_copy} {self.file_name} is {self.form}."
 
     def read(self, path: Path) -> Content:
-        """The content of a file; raises `damaged` for anything else."""
+        """Read the content of a file; raises `damaged` for any other content."""
         raise NotImplementedError
 
     def from_openml(self, fetched: Bunch) -> tuple[Content, bytes]:
-        """A download as content and as the bytes of the stored file; raises one of `_UNEXPECTED` for another set."""
+        """Convert a download to content and to the bytes of the stored file; raises `_UNEXPECTED` for another set."""
         raise NotImplementedError
 
 
@@ -94,20 +94,20 @@ HOME = optional(PathName())
 
 
 def fetch(source: Source[Content], data_home: PathLike | None) -> tuple[Content, str]:
-    """The content of a source, and the place it was read from.
+    """Return the content of a source, and the place from which it was read.
 
     Parameters
     ----------
     source : Source
-        What is looked for.
+        Data set to find.
     data_home : path-like or None
-        Folder to look in first.
+        Folder that is searched first.
 
     Raises
     ------
     DataNotFoundError
         If no file is found and the download fails, or if the first file found is damaged. A damaged file is never
-        passed over in silence: the next folder might hold different data.
+        skipped, because the next folder might hold different data.
     """
     homes = dict(_homes(data_home))
     for home in homes.values():
@@ -126,7 +126,7 @@ def _homes(data_home: PathLike | None) -> Iterator[tuple[str, Path]]:
 
 
 def damaged(path: object, reason: str, advice: str) -> DataNotFoundError:
-    """The error for a file that is there and is not what it should be."""
+    """Return the error for a file that exists but is damaged."""
     return DataNotFoundError(f"{path} is damaged: {reason}. Correct it or replace it by a good copy. {advice}")
 
 

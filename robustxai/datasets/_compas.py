@@ -20,7 +20,7 @@ The labels are arrests, not offences, and carry the bias of policing: for method
 
 
 def _from_original(frame: pd.DataFrame) -> pd.DataFrame:
-    """ProPublica's file has the two dates of the stay in jail; the stay is their difference in calendar days."""
+    """Compute the stay in jail, in calendar days, from the two dates in ProPublica's file."""
     jail_in, jail_out = (pd.to_datetime(frame[column]).dt.normalize() for column in ("c_jail_in", "c_jail_out"))
     return frame.assign(length_of_stay=(jail_out - jail_in).dt.days)
 

@@ -1,4 +1,4 @@
-"""From the text of a user's file to names of columns and rows of text: separator, preamble, header, ragged rows."""
+"""Separator, preamble, header and ragged rows of a user's file: from its text to column names and rows of text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["TextTable", "read_rows"]
 
 _SEPARATORS = (",", ";", "\t", "|")
 _IN_WORDS = {",": "the comma", ";": "the semicolon", "\t": "the tab", "|": "the bar", " ": "blanks"}
-#: What can be typed on a command line.
+#: Spellings of a separator on a command line.
 _BY_NAME = {
     "tab": "\t",
     "\\t": "\t",
@@ -30,11 +30,11 @@ _BY_NAME = {
     "bar": "|",
     "pipe": "|",
 }
-#: Lines from which the separator and the header are told.
+#: Number of lines from which separator and header are detected.
 _SAMPLE = 1000
-#: So many lines a sentence names one by one.
+#: Largest number of lines that a message lists.
 _FEW = 4
-#: A field longer than the csv module allows by default is text all the same.
+#: Longest field; the default of the csv module is too short for text.
 _LONGEST_FIELD = 2**24
 
 Records = list[list[str]]
@@ -62,7 +62,7 @@ class TextTable:
     sep: str
 
     def without(self, names: Sequence[str]) -> TextTable:
-        """The table without some of its columns."""
+        """Return the table without some of its columns."""
         kept = [place for place, name in enumerate(self.names) if name not in names]
         return replace(
             self, names=[self.names[place] for place in kept], columns=[self.columns[place] for place in kept]
@@ -70,7 +70,7 @@ class TextTable:
 
 
 def read_rows(path: Path, text: str, sep: str | None, say: Say) -> TextTable:
-    """Split a text into columns; what is seen besides a plain header and plain rows is said.
+    """Split a text into columns, and report everything but a plain header and plain rows.
 
     Raises
     ------
@@ -105,13 +105,13 @@ def read_rows(path: Path, text: str, sep: str | None, say: Say) -> TextTable:
 
 
 def _directive(text: str) -> tuple[str, str | None]:
-    """The line ``sep=;`` by which spreadsheet programs are told the separator; emptied, so that lines keep numbers."""
+    """Read the line ``sep=;`` of spreadsheet programs, and empty it so that line numbers stay."""
     match = re.match(r'"?sep=([^\n"])"?[ \t]*(?=\n)', text, re.IGNORECASE)
     return (text[match.end() :].replace("\n", "\n", 1), match[1]) if match else (text, None)
 
 
 def _find_separator(text: str) -> str:
-    """The separator that gives most lines one number of fields, and then the one that leaves no other in the fields."""
+    """Return the separator with which most lines have one number of fields and no field holds another separator."""
     sample = "\n".join(text.split("\n")[:_SAMPLE])
     best, best_score = ",", (0.0, 0.0, 0.0)
     for sep in (*_SEPARATORS, " "):
@@ -135,7 +135,7 @@ def _find_separator(text: str) -> str:
 
 
 def _is_decimal(field: str) -> bool:
-    """Return whether the comma in a field is that of a number."""
+    """Return whether the comma in a field belongs to a number."""
     return bool(re.fullmatch(r"[-+]?[\d.' ]*,\d+(e[-+]?\d+)?\s*%?", field, re.IGNORECASE))
 
 
@@ -151,7 +151,7 @@ def _is_comment(row: Sequence[str]) -> bool:
 
 
 def _split(path: Path, text: str, sep: str, say: Say) -> tuple[Records, list[int]]:
-    """All lines that are not empty, and their numbers; comments among them are left out and said."""
+    """Return the lines that are not empty, with their numbers; comments are dropped and reported."""
     longest = csv.field_size_limit(_LONGEST_FIELD)
     try:
         reader = _reader(text, sep)
@@ -182,7 +182,7 @@ def _split(path: Path, text: str, sep: str, say: Say) -> tuple[Records, list[int
 
 
 def _unclosed_quote(text: str, sep: str) -> int:
-    """The line on which the last record begins if its quotation mark is never closed, else 0."""
+    """Return the first line of a last record whose quotation mark is never closed, else 0."""
     if text.count('"') % 2 == 0:
         return 0
     reader, last = _reader(text, sep, strict=True), 0
@@ -195,7 +195,7 @@ def _unclosed_quote(text: str, sep: str) -> int:
 
 
 def _lines(lines: Sequence[int]) -> str:
-    """``Line 3``, ``Lines 3, 4 and 7``, ``Lines 3, 4, 5 and 20 more``."""
+    """Format line numbers: ``Line 3``, ``Lines 3, 4 and 7``, ``Lines 3, 4, 5 and 20 more``."""
     if len(lines) == 1:
         return f"Line {lines[0]}"
     if len(lines) <= _FEW:
@@ -204,7 +204,7 @@ def _lines(lines: Sequence[int]) -> str:
 
 
 def _without_preamble(rows: Records, lines: list[int], say: Say) -> tuple[Records, list[int]]:
-    """Without titles above the header: lines with one field where the table has several."""
+    """Remove titles above the header: lines with one field where the table has several."""
     if not rows:
         return rows, lines
     width = Counter(len(row) for row in rows[:_SAMPLE]).most_common(1)[0][0]
@@ -221,7 +221,7 @@ def _without_preamble(rows: Records, lines: list[int], say: Say) -> tuple[Record
 
 
 def _header(rows: Records, lines: list[int], say: Say) -> tuple[list[str], Records, list[int]]:
-    """The names of the columns, and the rows below."""
+    """Return the names of the columns, and the rows below."""
     if not rows:
         return [], rows, lines
     first, body = [field.strip() for field in rows[0]], rows[1:]
@@ -265,7 +265,7 @@ def _is_data(first: list[str], body: Records) -> bool:
                 return False  # a word above numbers is a name, and so is nothing at all
             evidence += numbers[place] and not _is_position(field, place)
         elif numbers[place]:
-            # a number above words is the name of a column only if the others are positions too
+            # a number above words is a column name only if the other names are positions too
             if _is_position(field, place):
                 return False
             evidence += 1
@@ -296,7 +296,7 @@ def _is_second_header(second: list[str], body: Records) -> bool:
 def _rectangular(
     path: Path, names: list[str], rows: Records, lines: list[int], sep: str, say: Say
 ) -> tuple[list[str], Records, list[int]]:
-    """Rows of as many fields as there are names."""
+    """Return rows with as many fields as there are names."""
     repeated = [number for number, row in enumerate(rows) if [field.strip() for field in row] == names]
     if repeated:
         verb = "repeats the header and is" if len(repeated) == 1 else "repeat the header and are"
@@ -320,7 +320,7 @@ def _rectangular(
             "between quotation marks, or give every column a name."
         )
     short = [number for number, row in enumerate(rows) if len(row) < width]
-    # a header may end in a separator which the rows do not
+    # a header may end in a separator although the rows do not
     trailing = width - max(map(len, rows), default=width)
     if trailing > 0 and not any(names[width - trailing :]):
         names, width = names[: width - trailing], width - trailing
@@ -337,7 +337,7 @@ def _rectangular(
 
 
 def _named(names: list[str], columns: list[list[str]], say: Say) -> tuple[list[str], list[list[str]]]:
-    """Every column with a name of its own; one with neither name nor values is left out, and so is an index."""
+    """Give every column a unique name; drop an index and columns with neither name nor values."""
     kept = [bool(name) or any(not is_missing(value) for value in column) for name, column in zip(names, columns)]
     if not all(kept):
         n_left = len(kept) - sum(kept)

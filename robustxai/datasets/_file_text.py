@@ -1,4 +1,4 @@
-"""The text of a user's file: decompressed, decoded, and refused in words where it is no text."""
+"""Text of a user's file: decompressed, decoded, and refused with a message if it is not text."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from robustxai.exceptions import TableError
 
 __all__ = ["Say", "read_text"]
 
-#: Takes a sentence about what was seen.
+#: Function that reports an observation.
 Say = Callable[[str], None]
 
-#: Beginnings of files that are no text, and what to do with them.
+#: First bytes of files that are not text, and the advice for each.
 _FORMATS = {
     b"PK\x03\x04": "a zip archive or a workbook of a spreadsheet program; export the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "a workbook of an old spreadsheet program; export the sheet as CSV",
@@ -31,7 +31,7 @@ _FORMATS = {
     b"\x80\x05": "a pickle; write it as CSV with pandas.read_pickle(path).to_csv(new, index=False)",
 }
 
-#: Longest first: the mark of UTF-16 begins that of UTF-32.
+#: Longest first, because the mark of UTF-16 is a prefix of that of UTF-32.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -40,14 +40,14 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-#: Among these the guess is made where most letters are beyond ASCII.
+#: Candidates where most letters are not ASCII.
 _OTHER_SCRIPTS = [
     "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "cp874",
 ]  # fmt: skip
 
 
 def read_text(path: Path, encoding: str | None, say: Say) -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Without `encoding`, a byte order mark decides; then UTF-8 is tried, UTF-16 where every other byte is 0, and last
     what a text in one byte per letter mostly is: cp1252, which latin-1 is a part of. Where most letters are beyond
@@ -107,7 +107,7 @@ def _guessed(path: Path, raw: bytes, say: Say) -> str:
     except UnicodeDecodeError:
         pass
     name = _one_byte(raw)
-    # five bytes mean nothing in cp1252; latin-1 has a sign for every byte
+    # five bytes are undefined in cp1252; latin-1 defines every byte
     try:
         text = raw.decode(name)
     except UnicodeDecodeError:
@@ -120,7 +120,7 @@ def _guessed(path: Path, raw: bytes, say: Say) -> str:
 
 
 def _one_byte(raw: bytes) -> str:
-    """The most likely encoding of what is not UTF-8."""
+    """Return the most likely encoding of bytes that are not UTF-8."""
     letters = re.sub(rb"[\x00-\x40\x5b-\x60\x7b-\x7f]", b"", raw[:1_000_000])
     beyond = sum(byte > 127 for byte in letters)
     if beyond < 0.5 * len(letters):

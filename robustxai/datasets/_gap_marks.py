@@ -1,4 +1,4 @@
-"""Which numbers are missing, as features of their own."""
+"""Indicators of missing numbers as features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["GapMarks", "is_marked_by"]
 
 
 def _gaps(X: Any) -> np.ndarray:
-    """Where values are missing, (n_samples, n_columns)."""
+    """Return the mask of missing values, (n_samples, n_columns)."""
     return np.asarray(X.isna() if hasattr(X, "isna") else pd.isna(np.asarray(X)), dtype=bool)
 
 
@@ -44,23 +44,23 @@ class GapMarks(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """The marks, float32 of shape (n_samples, n_columns with gaps)."""
+        """Return the marks, float32 of shape (n_samples, n_columns with gaps)."""
         check_is_fitted(self)
         return _gaps(X)[:, self.places_].astype(np.float32)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """The names of the marks."""
+        """Return the names of the marks."""
         check_is_fitted(self)
         names = list(self.names.values())
         return np.array([names[place] for place in self.places_], dtype=object)
 
 
-#: So many rows with and without a gap show that another column tells the same; in fewer it may be chance.
+#: Number of rows with and without a gap from which agreement with another column is not due to chance.
 _EVIDENCE = 10
 
 
 def is_marked_by(gaps: np.ndarray, column: pd.Series) -> bool:
-    """Return whether a column with two values, as ``pdays_known``, tells already which rows have a gap."""
+    """Return whether a column with two values, such as ``pdays_known``, already marks the rows with a gap."""
     if min(gaps.sum(), len(gaps) - gaps.sum()) < _EVIDENCE:
         return False
     codes, values = pd.factorize(column)

@@ -1,4 +1,4 @@
-"""Images: an archive with a training and a test part, handed over as channel-first numbers between 0 and 1."""
+"""Images: an archive with a training and a test part, returned channel-first with values in [0, 1]."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ IMAGE_ARGUMENTS = {
 
 
 def image_arrays(*shape: int, n_classes: int) -> dict[str, Spec]:
-    """The four arrays of an archive of images of the stored shape: pixels from 0 to 255, channels (if any) last."""
+    """Describe the four arrays of an archive of images: pixels from 0 to 255, channels (if any) last."""
     arrays = {}
     for part in ("train", "test"):
         arrays[f"X_{part}"] = Spec(np.uint8, (f"n_{part}", *shape))
@@ -43,11 +43,11 @@ def image_arrays(*shape: int, n_classes: int) -> dict[str, Spec]:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSource(ArraySource):
-    """What the stored archive of one image data set contains, and where else it can be had."""
+    """Content of the stored archive of one image data set, and its other sources."""
 
     target_names: tuple[str, ...]
     descr: str
-    #: For a download only: how many of its images, in their order, are the training and the test part.
+    #: For a download only: numbers of training and test images, in its order.
     n_train: int = 0
     n_test: int = 0
     #: The CRC-32 of all labels, one byte each, in the order that tells the two parts apart. A download must have
@@ -55,7 +55,7 @@ class ImageSource(ArraySource):
     labels_crc: int = 0
 
     def fault(self, arrays: Arrays) -> str:
-        """What is wrong with the arrays, in words; empty if nothing is."""
+        """Return what is wrong with the arrays, or an empty text."""
         if reason := super().fault(arrays):
             return reason
         labels = arrays["y_train"], arrays["y_test"]
@@ -65,7 +65,7 @@ class ImageSource(ArraySource):
         return ""
 
     def from_openml(self, fetched: Any) -> tuple[Arrays, bytes]:
-        """The four arrays of a download with one row of pixels for each image, and the archive that is kept."""
+        """Return the four arrays of a download with one row of pixels per image, and the archive to store."""
         flat, labels = np.asarray(fetched.data), np.asarray(fetched.target).astype(np.int64)
         if len(flat) != self.n_train + self.n_test or len(labels) != len(flat):
             n_images = self.n_train + self.n_test
@@ -98,7 +98,7 @@ def load_images(
     random_state: Seed,
     return_X_y: bool,
 ) -> Any:
-    """What every loader of images does; the arguments are those of the loaders."""
+    """Load images; the arguments are those of the public loaders."""
     wanted = None if classes is None else _labels_of(classes, source.target_names)
     arrays, filename = fetch(source, data_home)
     parts = ("train", "test") if subset == "all" else (subset,)
@@ -106,7 +106,7 @@ def load_images(
     rows = np.arange(len(labels)) if wanted is None else np.flatnonzero(np.isin(labels, wanted))
     if n_rows is not None:
         rows = rows[stratified_subset(labels[rows], n_rows, random_state)]
-    # converted last: float32 takes four times the memory of the stored bytes
+    # converted last, because float32 takes four times the memory of the stored bytes
     X, y = _channels_first(images[rows]), labels[rows].astype(np.int64)
     if return_X_y:
         return X, y
@@ -121,7 +121,7 @@ def load_images(
 
 
 def _labels_of(classes: Iterable[int | str], names: tuple[str, ...]) -> list[int]:
-    """The numbers of classes that are given by name or by number."""
+    """Return the numbers of classes that are given by name or number."""
     if isinstance(classes, str):
         raise TypeError(f"classes must be a list of names or numbers, got {classes!r}; use [{classes!r}].")
     labels = []
@@ -141,7 +141,7 @@ def _labels_of(classes: Iterable[int | str], names: tuple[str, ...]) -> list[int
 
 
 def stratified_subset(y: np.ndarray, n_rows: int, random_state: Seed) -> np.ndarray:
-    """`n_rows` ascending positions in `y`, drawn at random, with the classes in the shares that they have in `y`.
+    """Draw `n_rows` ascending positions in `y` with the class shares of `y`.
 
     The r-th drawn of the n_c samples of a class has the key (r - 1/2) / n_c, and the lowest keys are taken: so the
     shares are right for every `n_rows`, and a smaller subset lies inside a larger one of the same seed.
@@ -153,12 +153,12 @@ def stratified_subset(y: np.ndarray, n_rows: int, random_state: Seed) -> np.ndar
     for label in np.unique(y):
         drawn = order[y[order] == label]
         keys[drawn] = (np.arange(len(drawn)) + 0.5) / len(drawn)
-    # stable, so that classes of one size share out the last places at random
+    # stable, so that ties between classes of one size are broken at random
     return np.sort(order[np.argsort(keys[order], kind="stable")[:n_rows]])
 
 
 def _channels_first(images: np.ndarray) -> np.ndarray:
-    """Stored bytes as float32 of shape (n, channels, height, width) in [0, 1]."""
+    """Convert stored bytes to float32 of shape (n, channels, height, width) in [0, 1]."""
     stored = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
     pixels = np.ascontiguousarray(stored, dtype=np.float32)
     pixels /= 255

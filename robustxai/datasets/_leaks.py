@@ -1,4 +1,4 @@
-"""Does a single column give the label away?"""
+"""Detection of single columns that leak the label."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from scipy.stats import rankdata
 
 __all__ = ["leaking_columns"]
 
-#: An AUC above this from one column alone is rarely knowledge and mostly the label in disguise: the best single columns
-#: of breast cancer, Bank (without the duration) and COMPAS have .975, .77 and .70.
+#: AUC of a single column above which it probably encodes the label: the best single columns of breast cancer, Bank
+#: (without the duration) and COMPAS have .975, .77 and .70.
 LEAK = 0.98
-#: Of so many rows at most, drawn evenly: an AUC near 1 is known from few.
+#: Largest number of evenly drawn rows; few rows suffice for an AUC near 1.
 _MAX_ROWS = 20_000
-#: Rows of a class on which an AUC is worth a sentence.
+#: Smallest number of rows of a class for which an AUC is reported.
 _MIN_ROWS = 20
 _BINS = 32
 _FOLDS = 3
 
 
 def leaking_columns(X: pd.DataFrame, y: pd.Series) -> Iterator[tuple[str, float]]:
-    """Columns whose own AUC on held-out rows is above 0.98, with the AUC.
+    """Return the columns whose single AUC on held-out rows is above 0.98, with the AUC.
 
     The model of a column is the share of a class among the training rows of the same value (of a category) or of the
     same of 32 quantiles (of a number); a gap is a value. Three folds; of several classes the mean over one against the
@@ -38,7 +38,7 @@ def leaking_columns(X: pd.DataFrame, y: pd.Series) -> Iterator[tuple[str, float]
         return
     if len(values) == 2:
         frequent = frequent[:1]
-    # not by position, which may be in order of the label
+    # at random, because rows may be sorted by label
     folds = np.random.default_rng(0).permutation(len(rows)) % _FOLDS
     for name in X.columns:
         column = X[name].iloc[rows]
@@ -49,7 +49,7 @@ def leaking_columns(X: pd.DataFrame, y: pd.Series) -> Iterator[tuple[str, float]
 
 
 def _auc(column: pd.Series, positive: np.ndarray, folds: np.ndarray) -> float:
-    """The mean over folds of the AUC of a column's own rate of positives."""
+    """Compute the mean over folds of the AUC of a column's rate of positives per bin."""
     scores = []
     for fold in range(_FOLDS):
         train = folds != fold
@@ -68,7 +68,7 @@ def _auc(column: pd.Series, positive: np.ndarray, folds: np.ndarray) -> float:
 
 
 def _binned(column: pd.Series, train: np.ndarray) -> np.ndarray:
-    """Every value as the number of its bin; 0 is a gap."""
+    """Return the bin number of every value; 0 is a gap."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return pd.factorize(column)[0] + 1
     values = column.to_numpy(dtype=float)

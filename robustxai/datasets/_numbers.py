@@ -1,4 +1,4 @@
-"""Numbers, dates and gaps in text: what a field of a file can mean."""
+"""Numbers, dates and gaps in the fields of a text file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 __all__ = ["INFINITE", "MISSING", "MISSING_NUMBER", "Numbers", "is_missing", "is_number", "read_dates", "read_numbers"]
 
-#: What stands for no value in any column: pandas' list, and what spreadsheets and repositories write.
+#: Marks of a missing value in any column: pandas' list, and those of spreadsheets and repositories.
 MISSING = frozenset(
     ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
      "NULL", "NaN", "None", "n/a", "nan", "null", "?", "n.a.", "N.A.", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NAME?",
      "\\N", "NaT", "(null)"]
 )  # fmt: skip
-#: And where all else in the column is a number, in lower case: as a category each of these may be meant.
+#: Further marks, in lower case, in a column of numbers; in other columns each of them may be a category.
 MISSING_NUMBER = frozenset(value.lower() for value in MISSING) | frozenset(
     ["-", "--", "---", ".", "..", "...", "*", "**", "missing", "unknown", "unk", "not available", "not applicable",
      "not reported", "nd", "n.d.", "no data", "nil", "k.a.", "keine angabe", "s/d", "n/d", "refused",
@@ -23,7 +23,7 @@ MISSING_NUMBER = frozenset(value.lower() for value in MISSING) | frozenset(
 )  # fmt: skip
 _SPACES = " \u00a0\u202f\u2009"
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-#: An infinite number, as programs write it.
+#: Spellings of infinite numbers.
 INFINITE = re.compile(r"[-+]?inf(inity)?", re.IGNORECASE)
 _UNITS = r"US\$|[$€£¥₹₽₩%]|USD|EUR|GBP|CHF|JPY|INR|CAD|AUD|SEK|NOK|DKK|kr\.?|zł|PLN"
 _WRITTEN = re.compile(
@@ -31,25 +31,25 @@ _WRITTEN = re.compile(
     rf"(?P<body>\d[\d.,'\u2019{_SPACES}]*|[.,]\d+)(?P<exponent>[eE][-+]?\d+)?\s*"
     rf"(?P<after>{_UNITS})?\s*(?P<minus>-)?\s*(?P<close>\))?"
 )
-#: Groups of three digits by a sign that is not that of the fraction; lakhs and crores by commas, too.
+#: Groups of three digits with a separator other than the decimal sign; lakhs and crores with commas, too.
 _GROUPS = {sign: re.compile(rf"\d{{1,3}}([{re.escape(sign)}]\d{{3}})+") for sign in (",", ".", "'\u2019", _SPACES)}
 _GROUPS["lakhs"] = re.compile(r"\d{1,2}(,\d{2})+,\d{3}")
 
 
 def is_missing(field: str) -> bool:
-    """Return whether a field stands for no value, whatever its column."""
+    """Return whether a field marks a missing value in any column."""
     return field.strip() in MISSING
 
 
 def is_number(field: str) -> bool:
-    """Return whether a field is a number, as a program or a person writes it."""
+    """Return whether a field is a number in the notation of a program or a person."""
     field = field.strip()
     return bool(_PLAIN.fullmatch(field) or INFINITE.fullmatch(field) or _WRITTEN.fullmatch(field))
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers of a column.
+    """Return the numbers of a column.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def read_numbers(texts: list[str], *, decimal: str | None = None, default: str =
 
 
 def _decimal(bodies: list[str], default: str) -> str:
-    """The sign of the fraction of a column: where both signs stand in one number it is the last."""
+    """Return the decimal sign of a column: the last one in numbers that contain both signs."""
     for body in bodies:
         comma, point = body.rfind(","), body.rfind(".")
         if comma >= 0 and point >= 0:
@@ -129,7 +129,7 @@ def _decimal(bodies: list[str], default: str) -> str:
 
 
 def _plain_body(body: str, decimal: str) -> str | None:
-    """Digits with a point, or None where signs stand in places that no number has them."""
+    """Return digits with a decimal point, or None where signs are misplaced."""
     body = body.strip(_SPACES)
     whole, mark, fraction = body.partition(decimal)
     if decimal in fraction or (fraction and not fraction.isdigit()):
@@ -156,7 +156,7 @@ _WORDED = re.compile(
 
 
 def read_dates(texts: list[str]) -> tuple[np.ndarray, str] | None:
-    """Different texts of one column as days since 1970-01-01, and the order of their parts; None if one is no date.
+    """Read the different texts of a column as days since 1970-01-01, and the order of their parts; None if one fails.
 
     Of ``03/04/2020`` the order of day and month is told by the other dates of the column; month first if none tells.
     """
@@ -201,7 +201,7 @@ def _year(text: str) -> int:
 
 
 def _seconds(match: re.Match[str]) -> float:
-    """Of the time of day, in UTC where there is a zone."""
+    """Read the time of day, in UTC where there is a zone."""
     if match["hour"] is None:
         return 0.0
     hour = int(match["hour"])

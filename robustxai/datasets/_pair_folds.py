@@ -56,9 +56,9 @@ def pair_folds(
 ) -> Iterator[PairFold]:
     """Split the samples, not the pairs, and pair them in each part: three folds train, one validates, one tests.
 
-    Pairs that are split at random have their members on both sides, and a network then recognizes subjects where it
-    should recognize classes. Here every sample belongs to one part: of a validation or test pair, only the second
-    member is a training item, as a new patient is compared with known ones [1]_. Every sample is in the test part of
+    If pairs are split at random, samples are on both sides, and a network recognizes subjects instead of classes. Here
+    every sample belongs to one part: in a validation or test pair, only the second input is a training item, as a new
+    patient is compared with known ones [1]_. Every sample is in the test part of
     one fold and in the validation part of another.
 
     Parameters
@@ -70,7 +70,7 @@ def pair_folds(
     n_splits : int, default=5
         Number of folds, at least 3; all but two of them train.
     stratify : array-like of shape (n_samples,), default=None
-        What else every part should have in its shares, such as the site of a subject.
+        Further classes whose shares every part should have, such as the site of a subject.
     n_train_pairs : int or "all", default=None
         Number of training pairs, as `n_pairs` of `make_pairs`: None makes 10 for each item.
     n_held_out_pairs : int or "all", default=None
@@ -90,7 +90,7 @@ def pair_folds(
 
     See Also
     --------
-    make_pairs : How the pairs of one part are made.
+    make_pairs : Make the pairs of one part.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Who is paired with whom: every item as often as every other, and no pair twice."""
+"""Choice of pairs: every item equally often, and no pair twice."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["draw_pairs"]
 
 
 def draw_pairs(labels: np.ndarray, items: np.ndarray, partners: np.ndarray, same: bool, wanted: int) -> np.ndarray:
-    """`wanted` different pairs of one kind, of shape (wanted, 2), out of rounds that give each item its next partner.
+    """Draw `wanted` different pairs of one kind, shape (wanted, 2), in rounds that give each item its next partner.
 
     `items` and `partners` are shuffled rows, the same array if the items are their own partners; `same` is the kind,
     of which there must be as many pairs. Only the rounds that are needed are made, so that the work grows with
     `wanted` and not with the number of all pairs.
     """
     pools = [partners[(labels[partners] == label) == same] for label in range(labels.max() + 1)]
-    # items begin at different partners, so that these too come about equally often: items of one class one after
-    # another in its pool, and the classes, whose pools of other classes have much in common, one after another as well
+    # items start at different partners, so that partners too occur about equally often: items of one class at
+    # consecutive places of its pool, and so do the classes, whose pools overlap
     by_class = np.sort(labels[items])
     start = np.argsort(np.argsort(labels[items], kind="stable"))
     if same:
@@ -26,7 +26,7 @@ def draw_pairs(labels: np.ndarray, items: np.ndarray, partners: np.ndarray, same
     n_rounds = wanted // len(items) + 2
     while True:
         pairs = np.concatenate([_round(labels, items, pools, start, turn) for turn in range(n_rounds)])
-        # (a, b) and (b, a) are one pair, which comes up twice when the items are their own partners
+        # (a, b) and (b, a) are one pair, which occurs twice when the items are paired with each other
         low, high = pairs.min(axis=1), pairs.max(axis=1)
         new = np.sort(np.unique(low * len(labels) + high, return_index=True)[1])
         if len(new) >= wanted:
@@ -35,7 +35,7 @@ def draw_pairs(labels: np.ndarray, items: np.ndarray, partners: np.ndarray, same
 
 
 def _round(labels: np.ndarray, items: np.ndarray, pools: list[np.ndarray], start: np.ndarray, turn: int) -> np.ndarray:
-    """A pair for each item that has not met its whole pool yet, itself excepted."""
+    """Return one pair for each item that has not met its whole pool; no item meets itself."""
     met = np.full(len(items), -1)
     for label, pool in enumerate(pools):
         if turn < len(pool):
@@ -46,7 +46,7 @@ def _round(labels: np.ndarray, items: np.ndarray, pools: list[np.ndarray], start
 
 
 def _stride(n: int) -> int:
-    """A step that visits all places of a circle of n, and spreads its first few visits (by the golden section)."""
+    """Return a step that visits all places of a circle of n and spreads the first visits (golden section)."""
     step = max(round(0.618 * n), 1)
     while math.gcd(step, n) > 1:
         step += 1

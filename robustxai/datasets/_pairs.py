@@ -18,16 +18,16 @@ _PAIRS_PER_ITEM = 10
 
 
 class Pairs(NamedTuple):
-    """Pairs, their labels, and who is in them: ``X, y, indices = make_pairs(...)``.
+    """Pairs, their labels and their rows: ``X, y, indices = make_pairs(...)``.
 
     Parameters
     ----------
     X : ndarray of shape (n_pairs, 2, ...)
-        The two members of each pair; images keep their three axes, graphs and other matrices get a channel axis.
+        The two inputs of each pair; images keep their three axes, graphs and other matrices get a channel axis.
     y : ndarray of int64 of shape (n_pairs,)
-        1 if both members have one class, 0 if not.
+        1 if both inputs have the same class, else 0.
     indices : ndarray of shape (n_pairs, 2)
-        The rows of the original data that the members come from.
+        Rows of the original data.
     """
 
     X: np.ndarray
@@ -49,15 +49,15 @@ def make_pairs(
     n_pairs: NumberOfPairs = None,
     random_state: Seed = 0,
 ) -> Pairs:
-    """Pair samples for a Siamese network, as many of one class as of two.
+    """Pair samples for a Siamese network, with as many pairs of one class as of two.
 
     The protocol of [1]_: training items are paired with each other, and each validation or test item with training
     items, as a new patient is compared with known ones: ``make_pairs(X, y, items=train)`` and
     ``make_pairs(X, y, items=test, partners=train)``. `pair_folds` does so for every fold of a cross-validation.
 
-    No pair comes twice, also not the other way round. Partners go round in turns, so that every item begins about as
-    many pairs as any other: with `partners`, exactly as many of each kind (one more or less where the number does not
-    divide), as long as there are enough partners of its class.
+    No pair occurs twice, in either order. Partners take turns, so that every item starts about equally many pairs: with
+    `partners`, exactly as many of each kind (one more or less where the number does not divide), as long as there are
+    enough partners of its class.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def make_pairs(
     y : array-like of shape (n_samples,)
         Class labels of any type.
     items : array-like of int, default=None
-        The rows that pairs begin with. None takes all, or all that are not `partners`.
+        Rows that are first in a pair. None takes all rows, or all that are not `partners`.
     partners : array-like of int, default=None
-        The rows that `items` are paired with, none of which may be among them. None pairs `items` with each other.
+        Rows with which `items` are paired, disjoint from `items`. None pairs `items` with each other.
     n_pairs : int or "all", default=None
         Half of the pairs have one class (rounded down). None makes 10 for each item, fewer if there are not so many:
         each item meets both kinds, and the memory grows with the items and not with their square. ``"all"`` makes as
@@ -79,9 +79,8 @@ def make_pairs(
     Returns
     -------
     Pairs
-        ``X`` of shape (n_pairs, 2, ...), ``y`` and ``indices``. Members with two axes, such as graphs, become
-        (1, nodes, nodes): the library reads the last three axes as channels, height and width, and would take the two
-        members for channels.
+        ``X`` of shape (n_pairs, 2, ...), ``y`` and ``indices``. Inputs with two axes, such as graphs, become
+        (1, nodes, nodes), because the library reads the last three axes as channels, height and width.
 
     Raises
     ------
@@ -112,23 +111,23 @@ def make_pairs(
         raise ValueError(f"X must have at least one axis of features, got the shape {X.shape}.")
     labels = np.unique(labels, return_inverse=True)[1]
     rng = check_random_state(random_state)
-    first, known = _members(items, partners, len(X))
-    # once, before anything is counted off: all that follows is in turns
+    first, known = _first_and_partners(items, partners, len(X))
+    # shuffled once, because partners then take turns
     first = rng.permutation(first)
     second = first if known is None else rng.permutation(known)
     n_same, n_different = _settle(n_pairs, len(first), _available(labels, first, known))
     drawn = [draw_pairs(labels, first, second, same, wanted) for same, wanted in ((True, n_same), (False, n_different))]
     indices = rng.permutation(np.concatenate(drawn))
-    members = X[indices]
+    inputs = X[indices]
     if X.ndim == 3:
-        members = members[:, :, None]
-    return Pairs(members, (labels[indices[:, 0]] == labels[indices[:, 1]]).astype(np.int64), indices)
+        inputs = inputs[:, :, None]
+    return Pairs(inputs, (labels[indices[:, 0]] == labels[indices[:, 1]]).astype(np.int64), indices)
 
 
-def _members(
+def _first_and_partners(
     items: ArrayLike | None, partners: ArrayLike | None, n_samples: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The rows that pairs begin with, and those that they are paired with (None: each other)."""
+    """Return the rows that are first in a pair, and their partners (None: each other)."""
     known = None if partners is None else _rows("partners", partners, n_samples)
     if items is not None:
         first = _rows("items", items, n_samples)
@@ -153,7 +152,7 @@ def _rows(name: str, rows: ArrayLike, n_samples: int) -> np.ndarray:
 
 
 def _available(labels: np.ndarray, items: np.ndarray, partners: np.ndarray | None) -> tuple[int, int]:
-    """Return how many pairs of one class and of two there are."""
+    """Count the available pairs of one class and of two classes."""
     n_classes = int(labels.max()) + 1
     sizes = np.bincount(labels[items], minlength=n_classes)
     if partners is None:
@@ -164,7 +163,7 @@ def _available(labels: np.ndarray, items: np.ndarray, partners: np.ndarray | Non
 
 
 def _settle(n_pairs: NumberOfPairs, n_items: int, available: tuple[int, int]) -> tuple[int, int]:
-    """Return how many pairs of one class and of two are made."""
+    """Return the numbers of pairs of one class and of two classes to make."""
     most = 2 * min(available)
     if most == 0:
         raise ValueError(

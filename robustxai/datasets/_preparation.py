@@ -1,4 +1,4 @@
-"""From a table with numbers, categories and gaps to the float32 features that a net takes."""
+"""Preprocessing of tables with numbers, categories and gaps to float32 features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from robustxai.protocols import Preprocessing
 
 __all__ = ["is_different_in_most_rows", "make_preprocessor"]
 
-#: The level that stands for "no value" in a column of categories.
+#: Level of missing values in a column of categories.
 MISSING = "missing"
 
 
@@ -36,25 +36,25 @@ class ColumnTransformer(compose.ColumnTransformer):
     """
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
-        """As in ColumnTransformer."""
+        """See ``ColumnTransformer``."""
         return super().fit(as_pandas(X), y, **params)
 
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
-        """As in ColumnTransformer."""
+        """See ``ColumnTransformer``."""
         return super().fit_transform(as_pandas(X), y, **params)
 
     def transform(self, X: Any, **params: Any) -> Any:
-        """As in ColumnTransformer."""
+        """See ``ColumnTransformer``."""
         return super().transform(as_pandas(X), **params)
 
 
 def _as_text(X: pd.DataFrame) -> pd.DataFrame:
-    """Any mixture of categories, strings, true/false and None, NaN or NA as plain text without gaps."""
+    """Convert categories, strings, booleans and None, NaN or NA to text without gaps."""
     return X.astype(object).where(X.notna(), MISSING).astype(str)
 
 
 def _as_float32(X: Any) -> Any:
-    """A table or an array in float32; of the kind that ``set_output`` asks the step before for."""
+    """Convert a table or an array to float32, in the container that ``set_output`` selects."""
     return like(X, np.asarray(X, dtype=np.float32))
 
 
@@ -157,11 +157,11 @@ def make_preprocessor(X: Any, *, scale: Preprocessing = "minmax") -> ColumnTrans
     )
 
 
-#: Fewer different values than this are a category, however few the rows.
+#: Columns with fewer different values are categories, however few the rows.
 _FEW_LEVELS = 30
 
 
 def is_different_in_most_rows(column: pd.Series) -> int | None:
-    """The number of values of a column that has its own one in more than half of the rows, as an identifier has."""
+    """Return the number of values of a column that is unique in more than half of the rows, as an identifier is."""
     n_values = column.nunique()
     return n_values if n_values > max(_FEW_LEVELS, column.notna().sum() / 2) else None

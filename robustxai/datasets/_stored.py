@@ -1,4 +1,4 @@
-"""Where the file of a data set lies, for those who want to know which content a loader would read."""
+"""Path of the file that a loader reads, for digests of its content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SOURCES: dict[str, Source[Any]] = {
 
 @checked(name=Text(), data_home=HOME)
 def stored_file(name: str, data_home: PathLike | None = None) -> Path | None:
-    """The file that the loader of a data set reads; it is downloaded first where there is none.
+    """Return the path of the file that a loader reads, after a download if there is none.
 
     Parameters
     ----------

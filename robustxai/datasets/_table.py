@@ -1,4 +1,4 @@
-"""A user's own csv file in the form of the other data sets."""
+"""Loader of a user's text file, with the result of the other loaders."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from robustxai.exceptions import DataWarning, TableError
 
 __all__ = ["load_table"]
 
-#: A whole number or a text with more different values than this, and a row in ten for each of them, is no class.
+#: Integers or texts with more different values, and fewer than ten rows each, are no classes.
 _MANY_CLASSES = 20
-#: How a column with the label is mostly called.
+#: Common names of label columns.
 _LABEL_NAMES = re.compile(
     r"(?i)(true_?|is_?)?(label|labels|target|class|classes|y|outcome|response|diagnosis|churn(ed)?|default(ed)?|fraud|"
     r"survived|species|approved|two_year_recid|risk_?(performance|flag)|income_?bracket)"
@@ -174,7 +174,7 @@ def load_table(
 
 
 def _by_column(na_values: MissingMarks, names: Sequence[str]) -> dict[str | None, list[str]]:
-    """What stands for missing, as text, by column; under None in all columns."""
+    """Return the marks of missing values by column, as text; those of all columns under None."""
     marks: dict[str | None, list[str]] = {}
     if isinstance(na_values, Mapping):
         for name, values in na_values.items():
@@ -235,7 +235,7 @@ def _is_continuous(column: pd.Series) -> bool:
 
 
 def _others(frame: pd.DataFrame, label: str) -> str:
-    """Which columns could be the label."""
+    """Return the columns that could be the label."""
     names = [name for name in frame.columns if name != label]
     fit = [name for name in names if frame[name].notna().all() and 2 <= frame[name].nunique() <= _MANY_CLASSES]
     fit = [name for name in fit if not _is_continuous(frame[name])]

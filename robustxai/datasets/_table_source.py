@@ -18,7 +18,7 @@ from robustxai.datasets._base import Source, damaged
 
 __all__ = ["TableSource", "as_bunch", "as_categories", "read_csv"]
 
-#: Everything that pandas, gzip and the file system raise for a file that is not a readable csv.
+#: Errors of pandas, gzip and the file system for a file that is not readable csv.
 _UNREADABLE = (OSError, EOFError, zlib.error, ValueError)
 
 
@@ -28,40 +28,40 @@ def _unchanged(frame: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource(Source[pd.DataFrame]):
-    """What the stored table of one data set contains, and where else it can be had."""
+    """Content of the stored table of one data set, and its other sources."""
 
     kind: ClassVar[str] = "table"
     endings: ClassVar[tuple[str, ...]] = (".csv.gz", ".csv")
     as_frame: ClassVar[bool] = True
 
-    #: In the order in which they are returned.
+    #: Feature columns in the returned order.
     features: tuple[str, ...]
-    #: The columns that must hold numbers; the other features are categories.
+    #: Columns of numbers; the other features are categories.
     numeric: tuple[str, ...]
     target: str
-    #: The values of the label in the file, as text.
+    #: Values of the label in the file, as text.
     labels: tuple[str, ...]
-    #: Asked of a download only: a smaller file that someone put in place is taken as it is.
+    #: Required of a download only; a smaller file on disk is accepted.
     n_rows: int
     missing_mark: str = ""
-    #: Columns that steer the preparation (a split, a filter) and are never features.
+    #: Columns that the preparation needs (a split, a filter) and that are not features.
     extra: tuple[str, ...] = ()
     original_separator: str = ","
-    #: From the publisher's or OpenML's columns to those of the stored file.
+    #: Conversion of the publisher's or OpenML's columns to those of the stored file.
     convert: Callable[[pd.DataFrame], pd.DataFrame] = _unchanged
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the stored file that are read."""
+        """Columns of the stored file that are read."""
         return [*self.features, *self.extra, self.target]
 
     @property
     def form(self) -> str:
-        """The stored table in words."""
+        """Description of the stored table."""
         return f"a comma-separated table with the columns {', '.join(self.columns)}"
 
     def read(self, path: Path) -> pd.DataFrame:
-        """The table of a file, with the columns of `columns`."""
+        """Read the table of a file, with the columns `columns`."""
         is_original = path.name == self.original
         separator = self.original_separator if is_original else ","
         frame = read_csv(path, self.advice, sep=separator, na_values=[self.missing_mark])
@@ -75,7 +75,7 @@ class TableSource(Source[pd.DataFrame]):
         return frame[self.columns].copy()
 
     def from_openml(self, fetched: Bunch) -> tuple[pd.DataFrame, bytes]:
-        """The table of a download, by way of the csv text that is kept."""
+        """Convert a download to a table, through the csv text that is stored."""
         text = self.convert(fetched.frame).to_csv(index=False, na_rep=self.missing_mark)
         frame = pd.read_csv(io.StringIO(text), na_values=[self.missing_mark], low_memory=False)
         if reason := self._fault(frame):
@@ -85,7 +85,7 @@ class TableSource(Source[pd.DataFrame]):
         return frame[self.columns].copy(), gzip.compress(text.encode(), mtime=0)
 
     def _fault(self, frame: pd.DataFrame) -> str:
-        """What is wrong with a table, in words; empty if nothing is."""
+        """Return what is wrong with a table, or an empty text."""
         if absent := [column for column in self.columns if column not in frame.columns]:
             return f"the header lacks the column(s) {', '.join(absent)}"
         if text := [column for column in self.numeric if not pd.api.types.is_numeric_dtype(frame[column])]:
@@ -98,11 +98,11 @@ class TableSource(Source[pd.DataFrame]):
 
 
 def read_csv(path: Path, advice: str, **options: Any) -> pd.DataFrame:
-    """``pandas.read_csv`` whose every failure, and an empty table, is a DataNotFoundError that names the file."""
+    """Call ``pandas.read_csv``; any failure or an empty table is a DataNotFoundError that names the file."""
     try:
         with warnings.catch_warnings():
-            # rows longer than the header: by default their first field would silently become an index, and every
-            # column would stand under the wrong name
+            # if rows are longer than the header, pandas would silently use their first field as an index, and
+            # shift the names of all columns
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(path, low_memory=False, index_col=False, **options)
     except pd.errors.ParserWarning as warning:
@@ -115,13 +115,13 @@ def read_csv(path: Path, advice: str, **options: Any) -> pd.DataFrame:
 
 
 def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with every column that holds no numbers, the label included, as a pandas category."""
+    """Return `frame` with all columns that hold no numbers, the label included, as pandas categories."""
     texts = [column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])]
     return frame.astype(dict.fromkeys(texts, "category"))
 
 
 def as_bunch(frame: pd.DataFrame, target: str, *, descr: str, filename: str, return_X_y: bool) -> Any:
-    """``(X, y)``, or the Bunch that scikit-learn's own loaders return; `target` is the label's column in `frame`."""
+    """Return ``(X, y)``, or a Bunch as scikit-learn's loaders do; `target` is the label's column in `frame`."""
     data, labels = frame.drop(columns=target), frame[target]
     if return_X_y:
         return data, labels

@@ -1,4 +1,4 @@
-"""What a column of text from a user's file holds: numbers, dates, true and false, or categories."""
+"""Types of the columns of a user's file: numbers, dates, booleans or categories."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from robustxai.exceptions import TableError
 
 __all__ = ["Seen", "typed"]
 
-#: Values in so many rows or fewer are a category, though they look like something else in part.
+#: Number of rows up to which a partly numeric column is a category.
 _FEW = 20
-#: More levels than this are said.
+#: Number of levels above which a message reports them.
 _MANY_LEVELS = 50
 _BOOLEAN = {text: text.lower() == "true" for text in ("True", "False", "TRUE", "FALSE", "true", "false")}
-#: Numbers that surveys and old files write for "no value".
+#: Numeric codes of missing values in surveys and old files.
 _CODES = (-1, -7, -8, -9, -77, -88, -99, -777, -888, -999, -9999, -99999, 99, 999, 9999, 99999, 999999)
-#: Of so many characters on average is running text.
+#: Mean number of characters from which a column is running text.
 _RUNNING = 40
 
 
 @dataclass
 class Seen:
-    """Sentences about columns; those that say the same of several columns become one."""
+    """Messages about columns; equal messages about several columns are merged."""
 
     columns: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, sentence: str, column: str, detail: str = "") -> None:
-        """A sentence with ``{columns}`` in it."""
+        """Add a sentence that contains ``{columns}``."""
         self.columns.setdefault(sentence, []).append(f"{column!r}{detail}")
 
     def tell(self, say: Say) -> None:
-        """Say them all."""
+        """Report all messages."""
         for sentence, columns in self.columns.items():
             shown = ", ".join(columns[:5]) + (f" and {len(columns) - 5} more" if len(columns) > 5 else "")
             say(sentence.replace("{columns}", shown))
@@ -50,7 +50,7 @@ class Seen:
 def typed(
     path: Path, table: TextTable, target: str | None, na_values: Mapping[str | None, Sequence[str]], seen: Seen
 ) -> pd.DataFrame:
-    """The columns of a table with the dtypes of what they hold, as ``pandas.read_csv`` gives them for a plain file.
+    """Return the columns of a table with the dtypes that ``pandas.read_csv`` gives for a plain file.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def typed(
 
 
 def _decimal_sign(table: TextTable) -> str:
-    """The sign of the fraction in the file: a comma where some column can be read in no other way, or by ";"."""
+    """Return the decimal sign of the file: a comma where a column requires it, or where ";" separates fields."""
     if table.sep == ",":
         return "."
     for texts in table.columns:
@@ -121,7 +121,7 @@ class _Column:
         return self._as_category(codes, words, missing)
 
     def _missing(self, words: list[str], na_values: list[str]) -> np.ndarray:
-        """Which words stand for missing."""
+        """Return the words that mark missing values."""
         numbers = {float(value) for value in na_values if re.fullmatch(r"[-+]?\d+(\.\d*)?", value)}
         missing = np.array([
             word in MISSING or word in na_values
@@ -138,7 +138,7 @@ class _Column:
             self.seen.add(f"{word!r} is read as missing in {{columns}}.", self.name, f" ({rows} row{'s' * (rows > 1)})")
 
     def _filled(self, codes: np.ndarray, words: list[str], missing: np.ndarray, meaning: Mapping[str, Any]) -> Any:
-        """Every row its value; without gaps in the dtype of the values."""
+        """Return the value of every row; without gaps in the dtype of the values."""
         values = np.array([None if gone else meaning[word] for word, gone in zip(words, missing)], dtype=object)[codes]
         if missing.any():
             return pd.Series(values).where(pd.Series(values).notna(), np.nan)
@@ -176,7 +176,7 @@ class _Column:
                 "out (drop=, --drop)."
             )
         if read.whole and not gone.any() and np.abs(read.values).max() < 2**63:
-            # through float only where separators stood in the text, or large whole numbers would be rounded
+            # through float only where the text had separators, because large integers would be rounded
             column = np.array([int(value) for value in (read.values if how else words)], dtype=np.int64)[codes]
         else:
             column = values[codes]
@@ -186,12 +186,12 @@ class _Column:
 
     @staticmethod
     def _is_grouped(words: list[str]) -> bool:
-        """Return whether in a file with decimal commas every point of a column stands between thousands."""
+        """Return whether, in a file with decimal commas, all points of a column separate thousands."""
         pointed = [word for word in words if "." in word and "," not in word]
         return bool(pointed) and all(re.fullmatch(r"[-+]?[1-9]\d{0,2}(\.\d{3})+", word) for word in pointed)
 
     def _with_unit(self, words: list[str], default: str) -> Any:
-        """Numbers that all end in the same word, such as kg."""
+        """Read numbers that all end in the same word, such as kg."""
         found = [re.fullmatch(r"(.*\d)\s*([A-Za-zµ°/²³]+)", word) for word in words]
         units = {match[2] for match in found if match}
         if len(words) <= _FEW or len(units) != 1 or any(match is None for match in found):
@@ -200,7 +200,7 @@ class _Column:
         return None if np.isnan(read.values).any() else (read, f"with the unit {units.pop()}")
 
     def _say_numbers(self, values: np.ndarray, column: np.ndarray) -> None:
-        """Codes for missing, and numbers that only count the rows."""
+        """Report codes of missing values, and numbers that only count the rows."""
         rows = column[~np.isnan(column)] if column.dtype.kind == "f" else column
         for code in self._codes(rows):
             self.seen.add(
@@ -225,14 +225,14 @@ class _Column:
 
     @staticmethod
     def _codes(rows: np.ndarray) -> list[int]:
-        """Codes that occur more than once, beyond the span of all other numbers."""
+        """Return the codes that occur more than once outside the range of all other numbers."""
         present = [code for code in _CODES if (rows == code).sum() > 1]
         if not present:
             return []
         negative = [code for code in present if code < 0]
         others = rows[~np.isin(rows, negative)]
         suspicious: list[int] = []
-        # below 0 where all else is not
+        # negative while all other numbers are not
         if negative and len(others) and others.min() >= 0 and len(np.unique(others)) > 2:
             suspicious += negative
         others = rows[~np.isin(rows, present)]
@@ -257,7 +257,7 @@ class _Column:
         return values[codes]
 
     def _refuse_mixtures(self, codes: np.ndarray, words: list[str], missing: np.ndarray) -> None:
-        """Numbers or dates with something else among them would become a feature for each of them."""
+        """Refuse numbers or dates mixed with other text, which would become one feature per value."""
         if self.is_label:
             return
         counts = np.bincount(codes, minlength=len(words))
@@ -303,7 +303,7 @@ class _Column:
         return column
 
     def _one_spelling(self, codes: np.ndarray, words: list[str], missing: np.ndarray) -> list[str]:
-        """Words that differ in capitals only, as Male, male and MALE do, in their most frequent spelling."""
+        """Merge words that differ in capitals only, such as Male, male and MALE, to their most frequent spelling."""
         counts = np.bincount(codes, minlength=len(words))
         spellings: dict[str, list[int]] = {}
         for number, word in enumerate(words):

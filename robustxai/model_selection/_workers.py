@@ -34,7 +34,7 @@ _active: set[str] = set()
 
 
 class Worker:
-    """This process as a worker of a study, for use in a ``with`` block.
+    """Worker of a study that stands for the current process, for use in a ``with`` block.
 
     Optuna does not record which process runs a trial, so that the trials of a killed process stay in the state
     "running". Here a trial is created with its worker, a worker is identified by its process, and it sends heartbeats
