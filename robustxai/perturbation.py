@@ -126,7 +126,7 @@ class ThreatModel:
 
     def __post_init__(self) -> None:
         check_arguments(self)
-        object.__setattr__(self, "norm", canonical_norm(self.norm))
+        object.__setattr__(self, "norm", 2 if self.norm in (2, "2") else math.inf)
         if self.bounds is not None:
             pairs = self.bounds.values() if isinstance(self.bounds, Mapping) else [self.bounds]
             for pair in pairs:
@@ -188,7 +188,7 @@ class ThreatModel:
             changed["bounds"] = tuple(self._per_feature("bounds", side, shape) for side in _sides(self.bounds))
         if self.frozen is not None:
             changed["frozen"] = self._mask(X, names)
-        return replace(self, **changed)
+        return replace(self, **changed) if changed else self
 
     @checked(X=_X, feature_names=_NAMES)
     def bind(
@@ -212,7 +212,7 @@ class ThreatModel:
                 f"{outside.sum()} of {len(X)} rows lie outside the bounds of the threat model (the first is row "
                 f"{int(outside.argmax())}). Clip X, for instance by MinMaxScaler(clip=True), or widen the bounds."
             )
-        unit = threat.units(X)
+        unit = threat._axes(X.shape[1:])
         return PerturbationSet(
             epsilon=float(self.epsilon),
             norm=float(threat.norm),
@@ -228,9 +228,12 @@ class ThreatModel:
 
         `bounds` are not used.
         """
-        threat = replace(self, bounds=None).resolve(X, feature_names)
-        unit = np.ones(X.shape[1:]) if threat.scale is None else np.asarray(threat.scale)
-        return unit if threat.frozen is None else np.where(threat.frozen, 0.0, unit)
+        return replace(self, bounds=None).resolve(X, feature_names)._axes(X.shape[1:])
+
+    def _axes(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return `units` of a resolved threat model."""
+        unit = np.ones(shape) if self.scale is None else np.asarray(self.scale)
+        return unit if self.frozen is None else np.where(self.frozen, 0.0, unit)
 
     def lengths(self, delta: np.ndarray) -> np.ndarray:
         """Return the length of each perturbation of shape (n, *features), in `norm` and `scale`; shape (n,).
