@@ -14,14 +14,14 @@ from robustxai._arguments import Constraint
 
 __all__ = ["AX", "AXES", "check_one_data_set", "fit_text", "legend_beside", "pyplot"]
 
-#: Letters of a line of a legend.
+#: Characters per line of a legend.
 _LEGEND = 36
-#: Inches that a panel keeps beside a legend, and what a figure has around both.
+#: Smallest width of a panel beside a legend, and margins of the figure, in inches.
 _PANEL, _MARGIN = 3.0, 1.0
 
 
 def check_one_data_set(display: type, rows: pd.DataFrame) -> None:
-    """Raise ValueError where the results of several data sets would be drawn over each other."""
+    """Raise ValueError if the results belong to several data sets."""
     if rows["data"].nunique() != 1:
         raise ValueError(f"{display.__name__} shows one data set, got {sorted(rows['data'].unique())}.")
 
@@ -53,7 +53,7 @@ AX, AXES = Axes(), Axes(several=True)
 
 
 def pyplot() -> Any:
-    """``matplotlib.pyplot``, imported when something is drawn."""
+    """Import and return ``matplotlib.pyplot``."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -64,7 +64,7 @@ def pyplot() -> Any:
 
 
 def legend_beside(ax: Any, *, own: bool, **options: Any) -> None:
-    """The legend of `ax`, right of it; long names are broken, and a figure of one's `own` grows to hold it."""
+    """Draw the legend of `ax` on its right; wrap long names, and enlarge a figure that is the display's `own`."""
     handles, labels = ax.get_legend_handles_labels()
     labels = [textwrap.fill(str(label), _LEGEND, break_long_words=True) for label in labels]
     style = {"fontsize": "small", "loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False, **options}
@@ -80,24 +80,24 @@ def legend_beside(ax: Any, *, own: bool, **options: Any) -> None:
 
 
 def fit_text(figure: Any, *, own: bool = True) -> None:
-    """Break titles and labels of axes that are longer than their panel; a figure of one's `own` grows by the lines.
+    """Wrap titles and labels of axes that are longer than their panel; enlarge a figure that is the display's `own`.
 
-    Text that fits is left as it is.
+    Text that fits is unchanged.
     """
-    whole: dict[int, str] = {}  # before it was broken: lines are made anew when the panels have moved
-    for _ in range(2):  # a broken text moves the panels
+    whole: dict[int, str] = {}  # the unwrapped text, which is wrapped again after the panels have moved
+    for _ in range(2):  # wrapped text moves the panels
         figure.draw_without_rendering()
         heights = [ax.bbox.height for ax in figure.axes]
         changed = False
         for ax in figure.axes:
-            room = (ax.bbox.width, ax.bbox.height, ax.bbox.width)
+            lengths = (ax.bbox.width, ax.bbox.height, ax.bbox.width)
             texts = (ax.title, ax.yaxis.label, ax.xaxis.label)
-            for text, length, upright in zip(texts, room, (False, True, False)):
-                changed |= _break(text, length, upright, whole.setdefault(id(text), text.get_text()))
+            for text, length, upright in zip(texts, lengths, (False, True, False)):
+                changed |= _wrap(text, length, upright, whole.setdefault(id(text), text.get_text()))
         if not changed:
             return
         figure.draw_without_rendering()
-        if own:  # what the new lines took from the panels
+        if own:  # height that the new lines took from the panels
             lost = max(before - ax.bbox.height for before, ax in zip(heights, figure.axes))
             if lost > 0:
                 rows = len({round(ax.get_position().y0, 2) for ax in figure.axes})
@@ -105,18 +105,18 @@ def fit_text(figure: Any, *, own: bool = True) -> None:
                 figure.set_size_inches(width, height + rows * lost / figure.dpi)
 
 
-def _break(text: Any, room: float, upright: bool, whole: str) -> bool:
-    """Return whether the text, which was `whole` at first, was broken into lines of the length `room`, in pixels."""
+def _wrap(text: Any, limit: float, upright: bool, whole: str) -> bool:
+    """Wrap the text, originally `whole`, to lines of at most `limit` pixels; return whether it changed."""
     content = text.get_text()
-    if not content or room <= 0:
+    if not content or limit <= 0:
         return False
     box = text.get_window_extent()
     length = box.height if upright else box.width
-    if length <= room:
+    if length <= limit:
         return False
     lines = content.split("\n")
-    letters = max(int(max(map(len, lines)) * room / length), 8)
-    broken = "\n".join(textwrap.fill(line, letters, break_long_words=True) for line in whole.split("\n"))
+    characters = max(int(max(map(len, lines)) * limit / length), 8)
+    broken = "\n".join(textwrap.fill(line, characters, break_long_words=True) for line in whole.split("\n"))
     if broken == content:
         return False
     text.set_text(broken)

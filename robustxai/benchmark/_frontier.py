@@ -1,4 +1,4 @@
-"""AUC against P@k: what stability costs."""
+"""AUC against P@k, one point per defense."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["FrontierDisplay"]
 class FrontierDisplay:
     """Stability against AUC, one point per defense with the spread over seeds.
 
-    Every seed has its own split, and a split moves the AUC of all defenses together; the horizontal bar is the standard
-    deviation of what is left when the mean of all defenses in the same split is taken out.
+    Every seed has its own split, which shifts the AUC of all defenses together. The horizontal bar is the standard
+    deviation after the mean over all defenses of the same split is subtracted.
 
     Up and right is better. Logistic regression of two classes, explained by its gradient, has P@k = 1 whatever its AUC:
     compare how far right of it a defense is at the same height.
@@ -25,8 +25,8 @@ class FrontierDisplay:
     Parameters
     ----------
     points : DataFrame
-        Indexed by defense, with columns ``auc``, ``auc_sd``, ``precision``, ``precision_sd`` and, where it is known,
-        ``between``: B, the P@k between the explanations of two different rows, which then stands in the legend.
+        Indexed by defense, with columns ``auc``, ``auc_sd``, ``precision``, ``precision_sd`` and optionally
+        ``between``: B, the P@k between the explanations of two different rows, for the legend.
     k : int
         Size of the top set, for the label of the axis.
     reference_auc : float, optional

@@ -13,7 +13,7 @@ __all__ = ["ESTIMATORS", "NAMES", "ByName"]
 
 @dataclass(frozen=True, eq=False)
 class ByName(Constraint):
-    """A mapping of at least one name, of which an empty one and anything else are refused alike."""
+    """A mapping of at least one name."""
 
     def fault(self, value: Any) -> type[Exception] | None:
         """As `Constraint.fault`."""
@@ -32,7 +32,7 @@ class ByName(Constraint):
         yield from ({}, ["name"])
 
 
-#: What may be given for `estimators`.
+#: Constraint of `estimators`.
 ESTIMATORS = ByName(words='a dict of at least one name and fitted classifier, for instance {"Vanilla": clf}')
-#: What may be given for names of features.
+#: Constraint of feature names.
 NAMES = Either((Rows(), Nothing()), words="a sequence of names or None")

@@ -1,4 +1,4 @@
-"""The front of a search: what one metric costs in another."""
+"""Pareto front of a search in two metrics."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _VALUES = Numbers(finite=False)
 
 
 class ParetoDisplay:
-    """All candidates of a search in two metrics, and the front that none of them surpasses.
+    """All candidates of a search in two metrics, and their Pareto front.
 
-    Up and right is better. Every candidate of the front carries a number, and the legend says what its parameters
-    are; bars are standard deviations over the splits.
+    Up and right is better. Every candidate of the front has a number, and the legend lists its parameters. Bars are
+    standard deviations over the splits.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ class ParetoDisplay:
     x_std, y_std : ndarray of shape (n_candidates,)
         Their standard deviations over the splits.
     labels : list of str
-        Parameters of every candidate, in words.
+        Parameters of every candidate, as text.
     x_name, y_name : str
         Names of the metrics, for the axes.
 
     Attributes
     ----------
     front_ : ndarray of int
-        Candidates that no other surpasses in one of the two metrics without falling behind in the other, by rising x.
+        Candidates that no other candidate dominates, by rising x.
     ax_, figure_ : matplotlib Axes and Figure, after `plot`
     """
 

@@ -1,4 +1,4 @@
-"""What a user knows of the data: raw values behind the features that a model sees, and the range of the data."""
+"""Raw values behind the features of a model, and the range of the data."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TOLERANCE = 1e-4
 
 
 def inside_the_data(model: Any, rows: Any) -> ThreatModel:
-    """The default threat model, kept inside of the range of the training data and of `rows`.
+    """Return the default threat model, limited to the range of the training data and of `rows`.
 
-    Columns of a table have a range each; pixels and edges share one.
+    Each column of a table has its own range. Pixels and edges share one range.
     """
     with in_numbers(rows):
         x = np.asarray(rows, dtype=np.float64)
@@ -33,20 +33,19 @@ def inside_the_data(model: Any, rows: Any) -> ThreatModel:
 
 
 def raw_values(X: Any, seen: Any, *points: Any) -> list[np.ndarray]:
-    """Points in the features that a model sees, each in the units of the column that it was made of.
+    """Convert points from the features of a model to the units of the user's columns.
 
-    A feature that is a column of X, shifted and scaled, as by a StandardScaler or MinMaxScaler, is scaled back. Whether
-    it is, and by how much, is read off the rows of X. All other features, levels of a category for one, stay as they
-    are.
+    A feature that is a shifted and scaled column of X, as by a StandardScaler or MinMaxScaler, is scaled back. Shift
+    and scale are estimated from the rows of X. All other features, such as levels of a category, are unchanged.
 
     Parameters
     ----------
     X : array-like or table of shape (n_samples, n_columns)
-        Rows as the user has them.
+        Rows in the user's columns.
     seen : array-like or table of shape (n_samples, n_features)
-        The same rows as the model sees them.
+        The same rows in the model's features.
     *points : array-like of shape (n_points, n_features)
-        What is scaled back.
+        Points to convert.
     """
     features = np.asarray(seen, dtype=np.float64)
     factor, offset = np.ones(features.shape[1]), np.zeros(features.shape[1])
@@ -65,9 +64,9 @@ def raw_values(X: Any, seen: Any, *points: Any) -> list[np.ndarray]:
 
 
 def _affine(feature: np.ndarray, column: np.ndarray) -> tuple[float, float] | None:
-    """Factor and offset with which the feature is the column, None where there are none."""
+    """Return (factor, offset) with column = offset + factor * feature, or None if the relation is not affine."""
     known = np.isfinite(column) & np.isfinite(feature)
-    # where values were clipped they lie at the ends
+    # clipped values lie at the ends
     inner = known & (feature > feature[known].min(initial=np.inf)) & (feature < feature[known].max(initial=-np.inf))
     use = inner if len(np.unique(feature[inner])) > 1 else known
     if len(np.unique(feature[use])) < 2:

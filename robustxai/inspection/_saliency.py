@@ -1,4 +1,4 @@
-"""What an attack does to a row: the input, its map, the perturbed input and the map there."""
+"""Explanations of rows before and after an attack."""
 
 from __future__ import annotations
 
@@ -32,44 +32,44 @@ from robustxai.ranking import RANKING, as_tensor, clip_k, count_units, top_k_ind
 
 __all__ = ["SaliencyDisplay"]
 
-#: How many rows are drawn by default.
+#: Number of rows by default.
 _N_ROWS = 4
-#: Width of a letter in inches; letters of a feature's name that fit beside its bars; and that are written at most.
-_LETTER, _ROOM, _LONGEST = 0.065, 24, 72
+#: Width of a character in inches; characters of a feature's name that fit beside its bars; longest name.
+_LETTER, _FITTING, _LONGEST = 0.065, 24, 72
 
-#: What may be given for `rows`.
+#: Constraint of `rows`.
 _ROWS = optional(Each(Number(integer=True), least=1, words="a list of at least one row number"))
 
 
 class SaliencyDisplay:
     """Explanations before and after an attack, with the top-k units marked (the R2ET paper's Figure 4).
 
-    One line of panels for every row: the input, its map, the perturbed input and the map there. The grays of a map are
-    the scores of all units. Its top-k units are red where they are in both top sets, and blue where they are in this
-    one alone; darker is higher in rank. Maps and bars before and after have scales of their own, because rankings have
-    none. The members of a pair of images stand side by side, graphs are shown as matrices.
+    One line of panels for every row: the input, its map, the perturbed input and its map. The grays of a map are the
+    scores of all units. Top-k units are red if they are in both top sets, and blue if they are in this set only; darker
+    is higher in rank. Maps and bars before and after have separate scales, because rankings have no scale. The images
+    of a pair stand side by side. Graphs are shown as matrices.
 
-    A row of a table has two panels of bars, before and after, for the features of either top set in the order of the
-    first. Bars are attributions with their sign, and beside them stands the value of the feature.
+    A row of a table has two panels of bars, before and after, for the features of both top sets in the order of the
+    first set. Bars are signed attributions, with the value of the feature beside them.
 
     Parameters
     ----------
     X, X_adv : array-like of shape (n_samples, *features)
-        The inputs and the perturbed inputs.
+        Inputs and perturbed inputs.
     attribution, attribution_adv : array-like of shape (n_samples, *features)
         Their explanations.
     k : int, default=8
-        Size of the top set; clipped with a warning when there are not more units than that.
+        Size of the top set; clipped with a warning if there are too few units.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        What is ranked.
+        Ranked quantity.
     predicted, predicted_adv : array-like of shape (n_samples,), optional
         Predicted classes, for the titles.
     names : list of str, optional
-        What to call each line of panels, say the model.
+        Name of each line of panels, such as the model.
     feature_names : list of str, optional
-        Of a table; the columns of `X` if it is a DataFrame.
+        Names of the features of a table; the columns of `X` if it is a DataFrame.
     values, values_adv : array-like of shape (n_samples, n_features), optional
-        Of a table, what is written beside the bars instead of `X` and `X_adv`: the values in the user's own units.
+        Values beside the bars of a table instead of `X` and `X_adv`, in the user's own units.
 
     Attributes
     ----------
@@ -151,24 +151,24 @@ class SaliencyDisplay:
         feature_names: Sequence[str] | None = None,
         axes: Any = None,
     ) -> Self:
-        """Attack a few rows of a classifier and plot what comes out.
+        """Attack a few rows of a classifier and plot the explanations.
 
         Parameters
         ----------
         estimator : fitted classifier, Pipeline or search
-            The model whose explanations are shown. Of a Pipeline, the last step sees what the others make of X; a
-            column that they only scale is written in its own units.
+            Model whose explanations are shown. A Pipeline's last step sees the output of the other steps; a column
+            that they only scale is shown in its own units.
         X : array-like of shape (n_samples, *features)
             Inputs: a table, images, pairs of images or graphs.
         attack : attack on explanations, default=ERAttack()
-            Its `estimator` is ignored and replaced by `estimator`. Without a threat model it stays inside of the range
+            Its `estimator` is ignored and replaced by `estimator`. Without a threat model, it stays inside the range
             of the data.
         k : int, optional
             Size of the top set; that of `attack` by default.
         rows : sequence of int, optional
-            Which rows of X are attacked and shown; the first four by default.
+            Rows of X to attack and show; the first four by default.
         feature_names : list of str, optional
-            Of a table; the columns of `X` if it is a DataFrame.
+            Names of the features of a table; the columns of `X` if it is a DataFrame.
         axes : array of Axes, optional
             As in :meth:`plot`.
         """
@@ -195,23 +195,23 @@ class SaliencyDisplay:
         feature_names: Sequence[str] | None = None,
         axes: Any = None,
     ) -> Self:
-        """Attack a few rows of several classifiers; of each row, one line of panels per classifier.
+        """Attack a few rows of several classifiers and plot one line of panels per row and classifier.
 
         Parameters
         ----------
         estimators : dict of str to fitted classifier, Pipeline or search
-            The models by the names that are written beside their lines.
+            Models by name.
         X : array-like of shape (n_samples, *features)
             Inputs: a table, images, pairs of images or graphs.
         attack : attack on explanations, default=ERAttack()
-            Its `estimator` is ignored and replaced by each of the models. Without a threat model it stays inside of the
+            Its `estimator` is ignored and replaced by each of the models. Without a threat model, it stays inside the
             range of the data.
         k : int, optional
             Size of the top set; that of `attack` by default.
         rows : sequence of int, optional
-            Which rows of X are attacked and shown; the first four by default.
+            Rows of X to attack and show; the first four by default.
         feature_names : list of str, optional
-            Of a table; the columns of `X` if it is a DataFrame.
+            Names of the features of a table; the columns of `X` if it is a DataFrame.
         axes : array of Axes, optional
             As in :meth:`plot`.
         """
@@ -233,31 +233,31 @@ class SaliencyDisplay:
         feature_names: Sequence[str] | None = None,
         axes: Any = None,
     ) -> Self:
-        """Plot what an attack has found already; nothing is attacked or explained again.
+        """Plot the result of an attack, without another attack or explanation.
 
         Parameters
         ----------
         result : AttackResult
-            What ``attack.run(X)`` returned.
+            Result of ``attack.run(X)``.
         X : array-like of shape (n_samples, *features)
-            The inputs that were attacked.
+            Attacked inputs.
         k : int, default=8
-            Size of the top set that was attacked.
+            Size of the attacked top set.
         ranking : {"magnitude", "signed"}, default="magnitude"
-            What the attack ranked.
+            Ranked quantity of the attack.
         estimator : fitted classifier, optional
-            The model that was attacked, to write the classes that it predicts into the titles.
+            Attacked model, for predicted classes in the titles.
         rows : sequence of int, optional
-            Which rows are shown; the first four by default.
+            Rows to show; the first four by default.
         feature_names : list of str, optional
-            Of a table; the columns of `X` if it is a DataFrame.
+            Names of the features of a table; the columns of `X` if it is a DataFrame.
         axes : array of Axes, optional
             As in :meth:`plot`.
 
         Raises
         ------
         ValueError
-            Where the result is of other rows, or P@k is not what the attack reports: it was run with another k or
+            The result belongs to other rows, or its P@k differs from the attack's, which was run with another k or
             ranking.
         """
         model = None
@@ -318,7 +318,7 @@ class SaliencyDisplay:
         shapes = {parts[0].shape for parts in found}
         if len(shapes) > 1:
             raise ValueError(f"The models must see X in one shape to be compared, got {sorted(shapes)}.")
-        # of every row all models, one below the other
+        # all models of one row, then the next row
         lines = [np.stack(column, axis=1).reshape(-1, *column[0].shape[1:]) for column in zip(*found)]
         names = [name for _ in range(len(chosen)) for name in estimators]
         shown = [np.stack(column, axis=1).reshape(lines[0].shape) for column in zip(*raw)]
@@ -341,7 +341,7 @@ class SaliencyDisplay:
         Parameters
         ----------
         axes : array of Axes, optional
-            Of shape (n_samples, 4), of tables (n_samples, 2).
+            Shape (n_samples, 4); for tables (n_samples, 2).
         """
         plt = pyplot()
         X, X_adv, before, after = (np.asarray(part) for part in self._parts())
@@ -390,7 +390,7 @@ class SaliencyDisplay:
         return self
 
     def _parts(self) -> list[Any]:
-        """Inputs and explanations, before and after, with columns and rows in the order of X."""
+        """Return inputs and explanations, before and after, with columns and rows in the order of X."""
         names = ("X_adv", "attribution", "attribution_adv")
         return [self.X, *(aligned(self.X, getattr(self, name), ("X", name)) for name in names)]
 
@@ -402,7 +402,7 @@ class SaliencyDisplay:
             return plt.subplots(
                 lines,
                 2,
-                figsize=(7.6 + _LETTER * max(min(letters, _LONGEST) - _ROOM, 0), 0.4 + sum(heights)),
+                figsize=(7.6 + _LETTER * max(min(letters, _LONGEST) - _FITTING, 0), 0.4 + sum(heights)),
                 squeeze=False,
                 layout="constrained",
                 gridspec_kw={"height_ratios": heights},
@@ -415,7 +415,7 @@ class SaliencyDisplay:
         return figure
 
     def _titles(self, i: int, k: int) -> list[str]:
-        """Of the input, the map, the perturbed input and the map there."""
+        """Return the titles of the input, its map, the perturbed input and its map."""
         names = []
         for name, classes in (("input", self.predicted), ("perturbed", self.predicted_adv)):
             names.append(name if classes is None else f"{name}: predicted {np.asarray(classes)[i]}")
@@ -428,7 +428,7 @@ class SaliencyDisplay:
         ]
 
     def _names(self) -> list[str]:
-        """Names of the features of a table; of very long ones the beginning and the end."""
+        """Return the names of a table's features; very long names are shortened to their beginning and end."""
         names = self.feature_names
         if names is None:
             names = column_names(self.X) or [f"x{j}" for j in range(np.shape(self.X)[1])]
@@ -436,7 +436,7 @@ class SaliencyDisplay:
         return [n if len(n) <= _LONGEST else f"{n[:half]} ... {n[-half:]}" for n in map(str, names)]
 
     def _bars(self, line: Any, i: int, union: np.ndarray, tops: list[np.ndarray], titles: list[str]) -> None:
-        """Attributions of the features in either top set, before and after."""
+        """Draw the attributions of the features in both top sets, before and after."""
         from matplotlib import colormaps
 
         names = self._names()
@@ -452,7 +452,7 @@ class SaliencyDisplay:
             here = np.isin(union, top)
             shade = [COLORS["both"] if b else COLORS["here"] if h else "Greys" for b, h in zip(both, here)]
             depth = np.where(here, 0.75, 0.3)
-            # axes cannot show numbers near the end of float64; the title tells the size
+            # axes cannot show the smallest float64 numbers; the title has the magnitude
             unit = np.abs(values[side][union]).max()
             small = 0 < unit < SMALL
             heights, unit_reach = (values[side][union] / unit, 1.0) if small else (values[side][union], unit or 1.0)
@@ -483,7 +483,7 @@ class SaliencyDisplay:
 
 
 def _rows(rows: Sequence[int] | None, n_samples: int) -> np.ndarray:
-    """Row numbers, checked."""
+    """Return the row numbers after checks."""
     chosen = np.arange(min(_N_ROWS, n_samples)) if rows is None else np.asarray(rows)
     if chosen.ndim != 1 or not len(chosen) or not np.issubdtype(chosen.dtype, np.integer):
         raise ValueError(f"rows must be a list of at least one row number, got {rows!r}.")
@@ -493,5 +493,5 @@ def _rows(rows: Sequence[int] | None, n_samples: int) -> np.ndarray:
 
 
 def _union(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The units of either top set: the first in its order, then the newcomers in theirs."""
+    """Return the units of both top sets: the first set in its order, then the other units of the second."""
     return np.concatenate([before, after[~np.isin(after, before)]])

@@ -1,4 +1,4 @@
-"""How inputs and maps of any shape become pictures: images, pairs of images and adjacency matrices."""
+"""Pictures of inputs and maps: images, pairs of images and adjacency matrices."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from robustxai.ranking import as_tensor, unit_scores, unit_shape
 
 __all__ = ["COLORS", "SMALL", "check_drawable", "draw_input", "draw_map", "is_table", "picture_shape", "size_note"]
 
-#: Which top sets hold a unit -> its color map: darker is more important.
+#: Top sets that contain a unit -> color map of the unit; darker is more important.
 COLORS = {"both": "Reds", "here": "Blues"}
-#: A marked unit is at least this share of the picture's longer side, so that it can be seen in a large one.
+#: Smallest mark as a share of the picture's longer side, so that marks are visible in large pictures.
 _SMALLEST_MARK = 1 / 55
 
-#: Below this largest magnitude a picture says how large it is: every picture fills its own scale.
+#: Maps below this largest magnitude have it in their title, because every picture fills its own scale.
 SMALL = 1e-6
 
 
 def size_note(attribution: np.ndarray) -> str:
-    """A line for the title of a map that is next to nothing, or nothing; empty for all others."""
+    """Return a line for the title of a map that is tiny or zero; empty for all other maps."""
     largest = float(np.abs(attribution).max(initial=0.0))
     if largest == 0:
         return "\nall zero"
@@ -30,7 +30,7 @@ def size_note(attribution: np.ndarray) -> str:
 
 
 def is_table(feature_shape: Sequence[int]) -> bool:
-    """Whether samples of that shape are rows of a table."""
+    """Return whether samples of that shape are rows of a table."""
     return len(feature_shape) == 1
 
 
@@ -44,15 +44,15 @@ def check_drawable(feature_shape: Sequence[int]) -> None:
 
 
 def picture_shape(feature_shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width of a picture of such a sample."""
-    *members, height, width = unit_shape(feature_shape)
-    return height, 2 * width + _gap(width) if members else width
+    """Return height and width of the picture of such a sample."""
+    *pair, height, width = unit_shape(feature_shape)
+    return height, 2 * width + _gap(width) if pair else width
 
 
 def draw_input(ax: Any, x: np.ndarray, others: np.ndarray) -> None:
-    """Draw one input; `others` are all that are to be drawn on the same scale."""
+    """Draw one input; `others` are all inputs on the same scale."""
     low, high = float(others.min()), float(others.max())
-    if x.ndim == 2:  # signed weights are told apart by color
+    if x.ndim == 2:  # color shows the sign of a weight
         limit = max(abs(low), abs(high)) or 1.0
         style = {"cmap": "RdBu_r", "vmin": -limit} if low < 0 else {"cmap": "Greys", "vmin": 0.0}
         ax.imshow(x, **style, vmax=limit, interpolation="nearest")
@@ -71,18 +71,18 @@ def draw_input(ax: Any, x: np.ndarray, others: np.ndarray) -> None:
 def draw_map(
     ax: Any, attribution: np.ndarray, top: np.ndarray | None = None, kept: np.ndarray | None = None, *, ranking: Ranking
 ) -> None:
-    """Draw one map: the scores of all units in gray, and over them the top set, darker for a higher rank.
+    """Draw one map: the scores of all units in gray, and the top set in color, darker for a higher rank.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        Where to draw.
+        Axes of the picture.
     attribution : ndarray of shape (*features,)
         The explanation.
     top : ndarray of int of shape (k,), optional
         Units to mark, highest first.
     kept : ndarray of bool of shape (k,), optional
-        Which of them are in the other top set too.
+        Units of `top` that are in the other top set too.
     ranking : {"magnitude", "signed"}
         What is ranked.
     """
@@ -97,15 +97,15 @@ def draw_map(
     shape = unit_shape(attribution.shape)
     picture = _beside(scores.reshape(*shape[:-2], 1, *shape[-2:]))[0]
     low, high = (0.0 if ranking == "magnitude" else float(scores.min())), float(scores.max())
-    if top is not None:  # what is not marked stays lighter than half of the scale
+    if top is not None:  # unmarked units stay below half of the scale
         high = low + 2.0 * (float(scores[top[-1]]) - low)
     ax.imshow(picture, cmap="Greys", vmin=low, vmax=high if high > low else low + 1.0, interpolation="nearest")
     _separate(ax, attribution.shape)
     if top is None or kept is None:
         return
-    *members, rows, columns = np.unravel_index(top, shape)
-    if members:
-        columns = columns + members[0] * (shape[-1] + _gap(shape[-1]))
+    *pair, rows, columns = np.unravel_index(top, shape)
+    if pair:
+        columns = columns + pair[0] * (shape[-1] + _gap(shape[-1]))
     side = max(1.0, _SMALLEST_MARK * max(picture.shape))
     depth = np.linspace(0.95, 0.5, len(top))
     for which, marked in (("both", kept), ("here", ~kept)):
@@ -115,7 +115,7 @@ def draw_map(
 
 
 def _beside(x: np.ndarray) -> np.ndarray:
-    """(channels, height, width) of an image, or of both members of a pair side by side with an empty gap."""
+    """Return (channels, height, width) of an image, or of both images of a pair side by side with a gap."""
     if x.ndim == 3:
         return x
     gap = np.full((*x.shape[1:-1], _gap(x.shape[-1])), np.nan)
@@ -123,7 +123,7 @@ def _beside(x: np.ndarray) -> np.ndarray:
 
 
 def _separate(ax: Any, feature_shape: Sequence[int]) -> None:
-    """Fill the gap between the members of a pair."""
+    """Fill the gap between the images of a pair."""
     if len(feature_shape) == 4:
         width = feature_shape[-1]
         ax.axvspan(width - 0.5, width + _gap(width) - 0.5, color="0.75", linewidth=0)

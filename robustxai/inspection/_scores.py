@@ -1,4 +1,4 @@
-"""What displays tell of a model beside its stability, in words."""
+"""Scores of a model beside its stability, for legends."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from robustxai.protocols import FittedClassifier
 
 __all__ = ["SCORES", "in_words", "model_score"]
 
-#: What is told of a model beside its stability -> how it is abbreviated.
+#: Name of a score -> its abbreviation.
 SCORES = {"accuracy": "accuracy", "roc_auc": "AUC"}
 
 
 def model_score(name: str, estimator: FittedClassifier, X: Any, y: Any) -> float:
-    """Accuracy or AUC of an estimator; `name` is one of `SCORES`."""
+    """Return the accuracy or AUC of an estimator; `name` is one of `SCORES`."""
     return float(accuracy_score(y, estimator.predict(X)) if name == "accuracy" else roc_auc(estimator, X, y))
 
 
 def in_words(name: str, value: float) -> str:
-    """``"accuracy .97"``: two digits, without the zero before the point."""
+    """Format a score as ``"accuracy .97"``."""
     return f"{SCORES[name]} {f'{value:.2f}'.removeprefix('0')}"

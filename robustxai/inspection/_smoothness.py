@@ -1,4 +1,4 @@
-"""How smooth explanations are already: structural similarity with SmoothGrad."""
+"""Smoothness of explanations: structural similarity with SmoothGrad."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from robustxai.ranking import RANKING
 
 __all__ = ["SmoothnessDisplay"]
 
-#: Copies of a row in ATEX's Figure 2, and their noise as a share of the range of the inputs.
-_N_SAMPLES, _NOISE = 100, 0.1
+#: Draws per row in ATEX's Figure 2, and their noise as a share of the range of the inputs.
+_N_DRAWS, _NOISE = 100, 0.1
 #: (row, draw) pairs in one pass: images are large.
 _PAIRS = 512
-#: Letters of a model's name that fit below its box.
+#: Characters of a model's name that fit below its box.
 _WIDTH = 14
 
 _KINDS = ("box", "histogram")
@@ -37,8 +37,8 @@ _KINDS = ("box", "histogram")
 class SmoothnessDisplay:
     """SSIM of explanations with SmoothGrad maps, as a distribution per model (the ATEX paper's Figure 2).
 
-    A model whose gradient looks like the average over a hundred noisy copies has little noise to begin with. Smooth is
-    not stable: P@k under attack says that. And a collapsed model may be smooth, hence its accuracy beside its name.
+    A model whose gradient resembles the average over a hundred noisy copies has little noise. Smoothness is not
+    stability, which P@k under attack measures. A collapsed model may be smooth, hence the accuracy beside the name.
 
     Parameters
     ----------
@@ -49,19 +49,19 @@ class SmoothnessDisplay:
     score : {"accuracy", "roc_auc"}, default="accuracy"
         Which of the two `scores` are.
     example : ndarray of shape (*features,), optional
-        An input to be shown below the distributions.
+        Input to be shown below the distributions.
     maps : dict of str to (ndarray, ndarray), optional
-        By model, the explanation and the SmoothGrad map of `example`, each of its shape.
+        By model, the explanation and the SmoothGrad map of `example`, both in its shape.
     of_reference : bool, default=False
-        Whether the SmoothGrad maps are those of one reference model, for the label of the axis.
+        Whether all SmoothGrad maps come from one reference model, for the label of the axis.
     ranking : {"magnitude", "signed"}, default="magnitude"
-        Whether the maps that were compared, and that are drawn, are magnitudes.
+        Ranking of the maps: "magnitude" compares and draws magnitudes.
 
     Attributes
     ----------
     ax_ : Axes of the distributions, after `plot`
     map_axes_ : ndarray of Axes, shape (2, 1 + n_models), or None without an example, after `plot`
-        The input, then for every model its explanation above its SmoothGrad map.
+        Input, then for every model its explanation above its SmoothGrad map.
     figure_ : matplotlib Figure, after `plot`
 
     References
@@ -123,7 +123,7 @@ class SmoothnessDisplay:
         kind: HistogramKind = "box",
         ax: Any = None,
     ) -> Self:
-        """Explain X by several classifiers, both ways, and plot the similarity.
+        """Explain X by several classifiers, with and without SmoothGrad, and plot the similarity.
 
         Parameters
         ----------
@@ -132,22 +132,22 @@ class SmoothnessDisplay:
         X : array-like of shape (n_samples, *features)
             Images, pairs of images or graphs, of at least 11 x 11 units.
         y : array-like of shape (n_samples,), optional
-            Their labels: what makes it possible to write accuracy or AUC below the names.
+            Labels; needed for accuracy or AUC below the names.
         smooth_grad : SmoothGrad, optional
-            By default 100 draws, as in the paper, with a noise of a tenth of the range of X, of the output whose
-            gradient the model explains.
+            By default 100 draws, as in the paper, with a noise of a tenth of the range of X, of the same output as the
+            model's own explainer.
         reference : fitted classifier, optional
-            The model whose SmoothGrad all explanations are compared with. By default each with that of its own model,
-            which says how much there is to be smoothed; the paper compares with the normally trained model's, which
-            says too how far a defense has moved away from it.
+            Model whose SmoothGrad maps all explanations are compared with. By default, each explanation is compared
+            with its own model's map, which measures its noise. The paper compares with the normally trained model's
+            map, which also measures the change that a defense makes.
         ranking : {"magnitude", "signed"}, default="magnitude"
-            Whether maps of magnitudes are compared.
+            "magnitude" compares maps of magnitudes.
         score : {"accuracy", "roc_auc"}, default="accuracy"
-            What is written below the names.
+            Score below the names.
         example : int, optional
-            A row of X whose maps are shown below; none by default.
+            Row of X whose maps are shown below; none by default.
         kind : {"box", "histogram"}, default="box"
-            How the distributions are drawn.
+            Form of the distributions.
         ax : matplotlib Axes, optional
             As in :meth:`plot`.
         """
@@ -195,9 +195,9 @@ class SmoothnessDisplay:
         Parameters
         ----------
         kind : {"box", "histogram"}, default="box"
-            How the distributions are drawn.
+            Form of the distributions.
         ax : matplotlib Axes, optional
-            For the distributions alone: the maps of an example need a figure of their own.
+            Axes of the distributions. The maps of an example are drawn only on a new figure.
         """
         plt = pyplot()
         self.map_axes_ = None
@@ -283,20 +283,20 @@ class SmoothnessDisplay:
 def _smoothed(
     estimator: ExplainableClassifier, X: np.ndarray, labels: np.ndarray, smooth_grad: SmoothGrad | None
 ) -> np.ndarray:
-    """SmoothGrad maps of X for those labels, shape of X."""
+    """Return SmoothGrad maps of X for the labels, in the shape of X."""
     if smooth_grad is None:
         own = estimator.explainer_
         sigma = _NOISE * float(X.max() - X.min())
         output = own.output if isinstance(own, Gradient) else "probability"
-        smooth_grad = SmoothGrad(_N_SAMPLES, sigma, output=output, internal_batch_size=_PAIRS)
+        smooth_grad = SmoothGrad(_N_DRAWS, sigma, output=output, internal_batch_size=_PAIRS)
     x = torch.tensor(X, device=estimator.device_)
     smooth = ExactAttribution(smooth_grad, estimator.module_)
     return smooth(x, estimator.encode_target(X, labels)).cpu().numpy()
 
 
 def _similarity(own: np.ndarray, smooth: np.ndarray, ranking: Ranking) -> np.ndarray:
-    """SSIM of every row; of pairs the mean of both members."""
+    """Return the SSIM of every row; for pairs, the mean over both images."""
     if own.ndim == 5:
-        first, second = (_similarity(own[:, member], smooth[:, member], ranking) for member in (0, 1))
+        first, second = (_similarity(own[:, side], smooth[:, side], ranking) for side in (0, 1))
         return (first + second) / 2
     return ssim(own, smooth, ranking=ranking)

@@ -37,23 +37,23 @@ from robustxai.protocols import Attack, Estimator, Norm, Score
 __all__ = ["StabilityCurveDisplay"]
 
 _COLUMNS = ("attacked", "attacked_sd", "random", "certified")
-#: More radii than this are not all written below the axis.
+#: Largest number of radii with a tick each.
 _MOST_TICKS = 8
 
 
 class StabilityCurveDisplay:
     """P@k under attack against epsilon, one line per model, with the spread over seeds.
 
-    Higher is more stable. What a model is worth beside that stands in the legend, because a collapsed model is
-    perfectly stable, and so is a linear one of two classes that is explained by its gradient. Random directions
-    (dotted) are what any attack must get below, a certificate (dashed) what none can get below; the true P@k lies
-    between the certificate and the attack.
+    Higher is more stable. The legend has the model's accuracy or AUC, because a collapsed model is perfectly stable,
+    and so is a linear model of two classes that is explained by its gradient. Any attack must fall below the
+    random-search baseline (dotted), and none can fall below the certificate (dashed). The true P@k lies between the
+    certificate and the attack.
 
     Parameters
     ----------
     points : DataFrame
         Indexed by ``model`` and ``epsilon``, with columns ``attacked``, ``attacked_sd``, ``random`` and ``certified``;
-        NaN where there is nothing to draw.
+        NaN draws nothing.
     k : int
         Size of the top set, for the label of the axis.
     scores : dict of str to float, optional
@@ -130,16 +130,16 @@ class StabilityCurveDisplay:
     ) -> Self:
         """Attack several classifiers at several radii and plot P@k.
 
-        What is found at one radius is a valid perturbation at every larger one, and counts there: no line rises.
+        A perturbation found at one radius is valid at every larger one and counts there, so that no line rises.
 
         Parameters
         ----------
         estimators : dict of str to fitted classifier, Pipeline or search, or to a list of them
-            The models by name. Of a list, one for each seed, the mean is drawn, and the standard deviation as a band.
+            Models by name. For a list, one model per seed, the mean is drawn, with the standard deviation as a band.
         X : array-like of shape (n_samples, *features)
             Inputs.
         y : array-like of shape (n_samples,), optional
-            Their labels: what makes it possible to write accuracy or AUC into the legend.
+            Labels; needed for accuracy or AUC in the legend.
         epsilons : sequence of float
             Radii; the rest of the attack's threat model stays as it is.
         attack : attack on explanations, default=AutoExplanationAttack(preset="fast")
@@ -147,21 +147,21 @@ class StabilityCurveDisplay:
         k : int, optional
             Size of the top set; that of `attack` by default.
         n_rows : int, optional
-            Attack only the first rows; accuracy and AUC are of all.
+            Attack only the first rows; accuracy and AUC refer to all rows.
         random : bool, default=True
-            Whether to draw what as many random directions find as the attack has iterations: an attack that is not
-            below them does not work.
+            Whether to draw the random-search baseline: as many random directions as the attack has iterations. An
+            attack that does not fall below it does not work.
         certified : dict of str to curve, optional
-            Proven P@k of some of the models at `epsilons`, as in :meth:`from_curves`.
+            Certified P@k of some of the models at `epsilons`, as in :meth:`from_curves`.
         score : {"accuracy", "roc_auc"}, default="accuracy"
-            What is written into the legend.
+            Score in the legend.
         ax : matplotlib Axes, optional
             A new figure by default.
 
         Warns
         -----
         EvaluationWarning
-            Where the attack by itself found less at a larger radius than at a smaller one, by more than 0.01.
+            The attack alone is weaker at a larger radius than at a smaller one, by more than 0.01.
         """
         attack = AutoExplanationAttack(preset="fast") if attack is None else attack
         radii = _radii(epsilons)
@@ -219,7 +219,7 @@ class StabilityCurveDisplay:
         norm: Norm | None = None,
         ax: Any = None,
     ) -> Self:
-        """Plot P@k that was computed already.
+        """Plot computed values of P@k.
 
         A curve is an array of shape (n_epsilons,); or one of shape (n_samples, n_epsilons), as
         ``AutoExplanationAttack.curve`` returns it; or a list of either, one for each seed.
@@ -237,9 +237,9 @@ class StabilityCurveDisplay:
         score : {"accuracy", "roc_auc"}, default="accuracy"
             Which of the two `scores` are.
         random : dict of str to curve, optional
-            P@k that random directions reach, for some of the models.
+            P@k of the random-search baseline, for some of the models.
         certified : dict of str to curve, optional
-            Proven P@k, for some of the models.
+            Certified P@k, for some of the models.
         norm : {2, inf, "inf"}, optional
             Norm of the ball, for the label of the axis.
         ax : matplotlib Axes, optional
@@ -313,7 +313,7 @@ def _radii(epsilons: Sequence[float]) -> list[float]:
 
 
 def _curve(attack: Attack, X: Any, radii: Sequence[float]) -> np.ndarray:
-    """P@k of every row at every radius, shape (n_samples, n_epsilons)."""
+    """Return P@k of every row at every radius, shape (n_samples, n_epsilons)."""
     if hasattr(attack, "curve"):
         return np.asarray(attack.curve(X, radii))
     threat = attack.threat if attack.threat is not None else ThreatModel()
@@ -335,7 +335,7 @@ def _curve(attack: Attack, X: Any, radii: Sequence[float]) -> np.ndarray:
 
 
 def _over_seeds(name: str, curve: Any, n_epsilons: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over seeds of a curve, each of shape (n_epsilons,)."""
+    """Return mean and standard deviation over seeds of a curve, each of shape (n_epsilons,)."""
     with in_numbers(curve, f"The curve of {name!r}"):
         several = np.ndim(curve) == 3 or (isinstance(curve, (list, tuple)) and len(curve) > 0 and np.ndim(curve[0]) > 0)
         runs = [np.asarray(run, dtype=np.float64) for run in (curve if several else [curve])]
@@ -350,7 +350,7 @@ def _over_seeds(name: str, curve: Any, n_epsilons: int) -> tuple[np.ndarray, np.
 
 
 def _scale(ax: Any, radii: np.ndarray) -> None:
-    """A logarithmic axis where small radii stand closer to each other, and every radius written where there are few."""
+    """Use a logarithmic axis if small radii are denser, and one tick per radius if there are few."""
     gaps = np.diff(radii)
     if len(radii) > 2 and radii[0] > 0 and gaps.max() >= 4 * gaps.min():
         ax.set_xscale("log")

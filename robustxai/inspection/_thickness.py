@@ -24,11 +24,11 @@ _QUANTITIES = {"thickness": "ranking thickness", "hessian_norm": "Hessian norm"}
 
 
 class ThicknessDisplay:
-    """How long a row's explanation withstands an attack, against what might foretell it (the R2ET paper's Figure 3).
+    """First flip of each row against its thickness and its Hessian norm (the R2ET paper's Figure 3).
 
     One line of panels for every model: first flip against thickness on the left, against the Hessian norm on the right.
-    Spearman's correlation is in the title of each panel. Rows that no step flipped are hollow and lie on the upper
-    edge, one above the number of steps.
+    The title of each panel has Spearman's correlation. Rows that no step flipped are hollow and lie on the upper edge,
+    one above the number of steps.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ThicknessDisplay:
     correlations : dict of str to dict
         For every model, the correlation of the first flip with each quantity.
     max_iter : int
-        Budget of the attack.
+        Number of steps of the attack.
 
     Attributes
     ----------
