@@ -13,7 +13,7 @@ from robustxai.classifiers import (
     R2ETClassifier,
     SoftplusClassifier,
     VanillaClassifier,
-    _base,
+    _chunks,
 )
 from robustxai.explainers import Gradient
 from robustxai.nets import MLP, ConvNet, GraphNet, ResNet9, Siamese
@@ -187,7 +187,7 @@ def test_images_go_through_in_smaller_chunks(monkeypatch):
     clf = SoftplusClassifier(max_epochs=1, module__channels=(3,)).fit(IMAGES, LABELS)
     many = np.tile(IMAGES, (4, 1, 1, 1))[:70]
     whole, seen = clf.explain(many), []
-    monkeypatch.setattr(_base, "_CHUNK_ENTRIES", 128 * 40)
+    monkeypatch.setattr(_chunks, "_CHUNK_ENTRIES", 128 * 40)
     handle = clf.module_.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     parts = clf.explain(many, y=clf.predict(many))
     handle.remove()
@@ -199,7 +199,7 @@ def test_images_go_through_in_smaller_chunks(monkeypatch):
     ("shape", "rows"), [((9, 5000), 4096), ((9, 1, 4, 4), 4096), ((9, 3, 32, 32), 320), ((9, 2000, 2000), 32)]
 )
 def test_the_size_of_chunks(shape, rows):
-    assert _base._chunk(np.broadcast_to(0.0, shape)) == rows
+    assert _chunks.chunk_size(np.broadcast_to(0.0, shape)) == rows
 
 
 def test_a_network_by_name():
