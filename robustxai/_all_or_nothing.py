@@ -1,4 +1,4 @@
-"""A fit that fails leaves its estimator as it was."""
+"""Restoration of an estimator whose fit fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["all_or_nothing"]
 
 @contextmanager
 def all_or_nothing(estimator: Any) -> Iterator[None]:
-    """Put the attributes of `estimator` back to what they were if the block raises, an interrupt included.
+    """Restore the attributes of `estimator` if the block raises, an interrupt included.
 
     The attributes are the same objects as before: what a block changes *inside* of one is not undone. A fit therefore
     makes new objects, and assigns them.

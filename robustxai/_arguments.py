@@ -1,11 +1,11 @@
-"""What arguments may be: said once, beside them, and checked in one way.
+"""Constraints on arguments: declared once, beside them, and checked in one way.
 
-A class says it in ``_constraints``, a dict of argument to constraint that subclasses add to, and calls
+A class declares ``_constraints``, a dict of argument to constraint to which subclasses add, and calls
 :func:`check_arguments` where its parameters take effect: a scikit-learn estimator in `fit`, a dataclass when it is
-made. A function, a method, or an ``__init__`` that computes says it by the decorator :func:`checked`. :func:`declared`
-reads both, so that a test can walk all public names, find an argument that nothing is said of, and make bad calls.
+made. A function, a method, or an ``__init__`` that computes uses the decorator :func:`checked`. :func:`declared` reads
+both, so that a test can find public arguments without a constraint, and make bad calls of all others.
 
-What holds for one argument alone is said here; what relates two of them (k and the number of features) stays in code.
+Constraints are about single arguments. Relations between two (k and the number of features) are checked in code.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ _LARGEST = 2**63 - 1
 
 @dataclass(frozen=True, eq=False)
 class Constraint(ABC):
-    """What an argument may be.
+    """Constraint on an argument.
 
     Parameters
     ----------
     words : str, optional
-        What is allowed, as the end of the sentence "k must be ..."; what the constraint says by itself by default.
+        Allowed values, as the end of the sentence "k must be ..."; by default the description of the constraint.
     advice : str, optional
-        One more sentence of the message: what to do instead.
+        Second sentence of the message, with a remedy.
     """
 
     words: str = field(default="", kw_only=True)
@@ -86,44 +86,44 @@ class Constraint(ABC):
 
     @abstractmethod
     def fault(self, value: Any) -> type[Exception] | None:
-        """None for what is allowed, TypeError for another kind of thing, ValueError for the right kind out of range."""
+        """Return None for an allowed value, TypeError for a wrong type, ValueError for a value out of range."""
 
     @abstractmethod
     def says(self) -> str:
-        """What is allowed, unless `words` say it."""
+        """Return a description of the allowed values, used without `words`."""
 
     @abstractmethod
     def good(self) -> Iterator[Any]:
-        """Some values that are allowed."""
+        """Yield some allowed values."""
 
     def edges(self) -> Iterator[Any]:
-        """Values of the right kind at and beyond the border of what is allowed."""
+        """Yield values of the right type at and beyond the limits."""
         return iter(())
 
     def bad(self) -> Iterator[Any]:
-        """Values that are refused: those beyond the border, and whatever of all kinds of nonsense is not allowed."""
+        """Yield refused values: those beyond the limits, and other types of values."""
         for value in (*self.edges(), *nonsense()):
             if self.fault(value) is not None:
                 yield value
 
     def check(self, name: str, value: Any, owner: str = "") -> None:
-        """Raise TypeError or ValueError unless the argument `name` of `owner` may be `value`."""
+        """Raise TypeError or ValueError unless `value` is allowed for the argument `name` of `owner`."""
         error = self.fault(value)
         if error is not None:
             self.refuse(name, value, owner, error)
 
     def refuse(self, name: str, value: Any, owner: str, error: type[Exception]) -> NoReturn:
-        """Raise `error` in two short sentences at most: what is wrong and allowed, and `advice`."""
+        """Raise `error` with at most two short sentences: the fault with the allowed values, and `advice`."""
         sentence = self.sentence(name, value)
         raise error(" ".join(part for part in (owner and f"{owner}:", sentence, self.advice) if part))
 
     def sentence(self, name: str, value: Any) -> str:
-        """What is wrong with a value that is refused."""
+        """Return the sentence that refuses a value."""
         return f"{name} must be {self.allowed}, got {_shown(value)}."
 
     @property
     def allowed(self) -> str:
-        """What is allowed, in words."""
+        """Description of the allowed values."""
         return self.words or self.says()
 
 
@@ -199,7 +199,7 @@ class Number(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Flag(Constraint):
-    """True or False, Python's or NumPy's; not 0 and 1, which may be meant as a number."""
+    """True or False of Python or NumPy; not 0 and 1, which may be meant as numbers."""
 
     def fault(self, value: Any) -> type[Exception] | None:
         """Implement `Constraint.fault`."""
@@ -298,7 +298,7 @@ class OneOf(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Text(Constraint):
-    """A string with something in it, no NUL among it."""
+    """A string that is not empty and has no NUL."""
 
     def fault(self, value: Any) -> type[Exception] | None:
         """Implement `Constraint.fault`."""
@@ -364,7 +364,7 @@ class Nothing(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Exactly(Constraint):
-    """One value that stands for something beside a range of others, such as "auto"."""
+    """One special value beside a range of others, such as "auto"."""
 
     value: str | int
 
@@ -399,7 +399,7 @@ class Instance(Constraint):
         return " or ".join(f"{_article(kind.__name__)} {kind.__name__}" for kind in kinds)
 
     def good(self) -> Iterator[Any]:
-        """Objects of the classes as they are before ``__init__``, which will do for being looked at."""
+        """Yield objects of the classes before ``__init__``, which suffice for a check."""
         for kind in self.kinds if isinstance(self.kinds, tuple) else (self.kinds,):
             if kind is type:
                 yield int
@@ -417,7 +417,7 @@ class Instance(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Function(Constraint):
-    """Something that can be called, as a function or as an object, but not a class, which would only make one."""
+    """A callable function or object, but not a class, whose call would only make an object."""
 
     def fault(self, value: Any) -> type[Exception] | None:
         """Implement `Constraint.fault`."""
@@ -434,7 +434,7 @@ class Function(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Has(Constraint):
-    """An object, neither a class nor text, with some attributes: what matters of an estimator of any library."""
+    """An object with some attributes, neither a class nor text, such as an estimator of any library."""
 
     attributes: tuple[str, ...]
 
@@ -521,7 +521,7 @@ class Each(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Named(Constraint):
-    """A mapping of names to what another constraint allows."""
+    """A mapping of names to values that another constraint allows."""
 
     entry: Constraint
     least: int = 0
@@ -716,7 +716,7 @@ class Table(Constraint):
 
 @dataclass(frozen=True, eq=False)
 class Either(Constraint):
-    """What any of some constraints allows."""
+    """A value that any of some constraints allows."""
 
     options: tuple[Constraint, ...]
 
@@ -754,7 +754,7 @@ class Either(Constraint):
 
 
 def optional(constraint: Constraint) -> Either:
-    """`constraint`, or None."""
+    """Return a constraint that allows `constraint` or None."""
     return Either((constraint, Nothing()), words=f"{constraint.allowed} or None", advice=constraint.advice)
 
 
@@ -779,7 +779,7 @@ SEED = Either(
 
 
 def check_arguments(instance: Any, owner: str | None = None) -> None:
-    """Check the attributes of an object by what its class, and those that it inherits from, say of them.
+    """Check the attributes of an object by the constraints of its class and base classes.
 
     Parameters
     ----------
@@ -802,7 +802,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def checked(**constraints: Constraint) -> Callable[[Decorated], Decorated]:
-    """Decorate a function so that its arguments are checked before it runs; defaults are not, they are known.
+    """Decorate a function so that its arguments are checked before it runs; defaults are not checked.
 
     Raises
     ------
@@ -841,7 +841,7 @@ def checked(**constraints: Constraint) -> Callable[[Decorated], Decorated]:
 
 
 def declared(thing: Any) -> dict[str, Constraint]:
-    """What is said of the arguments of a function, or of those that make an object of a class."""
+    """Return the constraints on the arguments of a function or of a class."""
     if isinstance(thing, type):
         return dict(_of_class(thing))
     return dict(getattr(inspect.unwrap(thing, stop=lambda f: hasattr(f, "_constraints")), "_constraints", {}))
@@ -856,7 +856,7 @@ def _of_class(kind: type) -> dict[str, Constraint]:
 
 
 def nonsense() -> tuple[Any, ...]:
-    """Values of all kinds, hardly one of which any argument can be."""
+    """Return values of many types, nearly all of which any argument refuses."""
     return (
         object(), "no such thing", "1", b"bytes", 1j, None, True, math.nan, math.inf, -math.inf, -1, 10**400, -2.5,
         np.array(1.0), np.array([[1, 2], [3, 4]]), Tensor, {"a": 1}, {1, 2}, slice(2), (object(),), pd.NaT, print,
@@ -887,7 +887,7 @@ def _article(name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value for a message, on one line and of bounded length."""
+    """Return a value for a message, on one line and of bounded length."""
     try:
         text = short(value)
     except Exception:  # a repr of a user's class may fail, and integers of thousands of digits have none

@@ -1,4 +1,4 @@
-"""From the name of a column, as a user knows it, to the features that it became."""
+"""Features that a column of a user's table became, found by the name of the column."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from robustxai._validation import nearest_name
 
 __all__ = ["by_feature", "columns_named", "indices_of"]
 
-#: The feature that tells whether the value of a column was missing, as SimpleImputer and `make_preprocessor` write it.
+#: Names of the indicators of missing values that SimpleImputer and `make_preprocessor` make.
 _INDICATORS = ("missingindicator_{}", "{}_missing")
-#: Rows from which on a feature with two values is taken for a level.
+#: Smallest number of rows with which a feature with two values counts as a level.
 _ENOUGH = 6
 
 
 def columns_named(
     name: str, names: Sequence[str], X: np.ndarray | None = None, *, what: str = "feature", indicators: bool = False
 ) -> list[int]:
-    """The features that a name stands for.
+    """Return the features of a name.
 
     The first of these rules that finds something decides:
 
@@ -82,7 +82,7 @@ def indices_of(
     what: str,
     indicators: bool = False,
 ) -> list[list[int]]:
-    """For every feature, given by index or name (`columns_named`), the indices that it stands for.
+    """Return the feature indices of every key, an index or a name (`columns_named`).
 
     Raises
     ------
@@ -117,7 +117,7 @@ def by_feature(
     *,
     what: str,
 ) -> np.ndarray:
-    """The values of a mapping of features to numbers, `default` for all others; shape (n_features,)."""
+    """Return the values of a mapping of features to numbers, `default` elsewhere; shape (n_features,)."""
     array, given = np.full(n_features, default), np.zeros(n_features, dtype=int)
     for value, columns in zip(values.values(), indices_of(values, names, n_features, X, what=what)):
         array[columns] = value
@@ -130,12 +130,12 @@ def by_feature(
 
 
 def _bare(name: str) -> str:
-    """The name without the step of a ColumnTransformer before it."""
+    """Return the name without the prefix of a ColumnTransformer's step."""
     return name.split("__", 1)[-1]
 
 
 def _one_step(name: str, names: Sequence[str], found: list[int], what: str) -> list[int]:
-    """`found`, unless several steps of a ColumnTransformer have such a column."""
+    """Return `found`; raise if several steps of a ColumnTransformer have such a column."""
     steps = {names[i].split("__", 1)[0] if "__" in names[i] else "" for i in found}
     if len(steps) > 1 and not any(names[i].startswith(f"{name}_") for i in found):
         raise ValueError(
@@ -145,7 +145,7 @@ def _one_step(name: str, names: Sequence[str], found: list[int], what: str) -> l
 
 
 def _check_one_group(name: str, names: Sequence[str], found: list[int], X: np.ndarray | None, what: str) -> None:
-    """Raise where the features are seen, or from their names may be, more than one column."""
+    """Raise where the features belong, or by their names may belong, to more than one column."""
     if len(found) == 1:
         return
     one_hot = None

@@ -1,4 +1,4 @@
-"""Warnings of an evaluation that asks something else than the classifier was trained for, or in other units."""
+"""Warnings about evaluations that do not match the training of a classifier or the scale of the data."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from robustxai.protocols import Ranking
 
 __all__ = ["of_one_evaluation", "spread_of", "warn_of_ball", "warn_of_mismatch"]
 
-#: Below this share of a feature's standard deviation a ball does not move it.
+#: Share of a feature's standard deviation below which a radius is too small.
 _TINY = 2e-3
 #: The same where features differ by more than `_UNEVEN` in their standard deviations, as they do in units of their own.
 _TINY_UNEVEN, _UNEVEN = 1e-2, 100.0
-#: A ball of so many times the usual distance of a row from the mean holds all the data.
+#: Multiple of the usual distance of a row from the mean above which a ball contains all data.
 _HUGE = 3.0
-#: Rows from which a spread can be told, where the classifier does not know that of its training data.
+#: Smallest number of rows for an estimate of the spread, where the classifier does not know that of its training data.
 _ENOUGH = 10
 
-#: What has been said in this evaluation; None outside of one.
+#: Warnings of the current evaluation; None outside of one.
 _SAID: ContextVar[set[str] | None] = ContextVar("said", default=None)
 
 
 @contextmanager
 def of_one_evaluation(*, silent: bool = False) -> Iterator[None]:
-    """Inside, the same thing is said once, by however many parts; with `silent` nothing is said."""
+    """Issue each warning once in the block, whichever parts issue it; with `silent`, issue none."""
     token = _SAID.set(_Everything() if silent else _SAID.get() if _SAID.get() is not None else set())
     try:
         yield
@@ -41,16 +41,16 @@ def of_one_evaluation(*, silent: bool = False) -> Iterator[None]:
 
 
 def warn_of_mismatch(estimator: Any, what: str, *, k: int | None = None, ranking: Ranking | None = None) -> None:
-    """Warn where `what` ("the attack", ...) is about another top set than the classifier was trained for.
+    """Warn where `what` ("the attack", ...) uses another top set than the training of the classifier.
 
     Parameters
     ----------
     estimator : fitted classifier
-        Asked for ``k_`` and ``ranking_``; one that was trained for no ranking has neither, and nothing is said.
+        Its ``k_`` and ``ranking_`` are read; a classifier trained for no ranking has neither and gives no warning.
     what : str
-        Who asks, for the message.
+        Name of the caller, for the message.
     k : int, optional
-        Size of the top set that is asked about, after clipping.
+        Size of the evaluated top set, after clipping.
     ranking : str, optional
         What is ranked.
     """
@@ -82,7 +82,7 @@ def warn_of_ball(
     cure: str = "ThreatModel(scale=...)",
     category: type[Warning] = EvaluationWarning,
 ) -> None:
-    """Warn where a ball is tiny or huge beside the spread of the data.
+    """Warn where a ball is very small or very large relative to the spread of the data.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def warn_of_ball(
 
 
 def spread_of(estimator: Any, X: np.ndarray) -> np.ndarray | None:
-    """Standard deviations of the features in the estimator's training data, else in X; None of a few rows."""
+    """Return the standard deviations of the features in the training data, else in X; None for few rows."""
     spread = getattr(estimator, "feature_scales_", None)
     if spread is not None:
         return spread if np.shape(spread) == X.shape[1:] else None

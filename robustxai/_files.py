@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, and tell when they were altered; text in UTF-8 on every machine."""
+"""Atomic file writes, checksums, and UTF-8 text on every machine."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ __all__ = [
     "written_at_once",
 ]
 
-#: What a file system says that cannot be asked to put a file on the disk now.
+#: Errors of file systems without fsync.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-#: Hexadecimal digits of a checksum.
+#: Number of hexadecimal digits of a checksum.
 _LENGTH = hashlib.sha256().digest_size * 2
 
 
@@ -81,7 +81,7 @@ def written_at_once(path: str | Path, mode: str = "wb", *, lasting: bool = True)
 
 
 def check_place(path: Path) -> None:
-    """OSError where something else than a file is in the place of one: reading a pipe would wait for ever."""
+    """Raise OSError for anything but a regular file; reading a pipe would block."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "A folder is in the place of a file; move it away", str(path))
     if path.exists() and not path.is_file():
@@ -89,7 +89,7 @@ def check_place(path: Path) -> None:
 
 
 def _to_disk(handle: int) -> None:
-    """Have the content on the disk before the name points to it: a full quota shows only here on some file systems."""
+    """Flush the content to disk before the rename; some file systems report a full quota only here."""
     try:
         os.fsync(handle)
     except OSError as error:
@@ -98,19 +98,19 @@ def _to_disk(handle: int) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file at once."""
+    """Write a text file atomically."""
     with written_at_once(path, "w") as file:
         file.write(text)
 
 
 def write_csv(frame: Any, path: str | Path) -> None:
-    """Write a DataFrame at once as comma-separated text, without its index, with six significant digits."""
+    """Write a DataFrame atomically as comma-separated text, without its index, with six significant digits."""
     with written_at_once(path, "w") as file:
         frame.to_csv(file, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def seal(head: bytes, tail: bytes = b"") -> bytes:
-    """A file's content with the SHA-256 of `head` between `head` and `tail`: no byte can change unnoticed.
+    """Return the content of a file with a SHA-256 checksum between `head` and `tail`, which detects any change.
 
     It guards against accidents (disks, transfers, edits, files that were mixed up), not against a person who writes a
     new checksum.
@@ -119,7 +119,7 @@ def seal(head: bytes, tail: bytes = b"") -> bytes:
 
 
 def unseal(raw: bytes, tail: bytes = b"") -> bytes:
-    """The `head` of a content made by :func:`seal`; ValueError with the reason where it is another one."""
+    """Return the `head` of content made by :func:`seal`; ValueError with the reason if the content differs."""
     end = len(raw) - len(tail)
     head, digest = raw[: max(end - _LENGTH, 0)], raw[max(end - _LENGTH, 0) : max(end, 0)]
     if raw[max(end, 0) :] != tail or not re.fullmatch(rb"[0-9a-f]{%d}" % _LENGTH, digest):
@@ -130,13 +130,13 @@ def unseal(raw: bytes, tail: bytes = b"") -> bytes:
 
 
 def write_sealed(path: str | Path, content: bytes, name: str, *, lasting: bool = True) -> None:
-    """Write bytes at once that :func:`read_sealed` gives back, together with the name of what they belong to."""
+    """Write bytes atomically for :func:`read_sealed`, with the name of the object that they belong to."""
     with written_at_once(path, lasting=lasting) as file:
         file.write(seal(content + _named(name)))
 
 
 def read_sealed(path: str | Path, name: str, advice: str) -> bytes:
-    """The bytes that :func:`write_sealed` wrote for `name`.
+    """Return the bytes that :func:`write_sealed` wrote for `name`.
 
     Parameters
     ----------
@@ -172,6 +172,6 @@ def _named(name: str) -> bytes:
 
 
 def file_name(text: str) -> str:
-    """A text as part of a file name: without separators of folders, and in the encoding of the file system."""
+    """Return a text as part of a file name: without path separators, in the encoding of the file system."""
     plain = text.replace("/", "--").replace("\\", "--")
     return os.fsdecode(plain.encode("utf-8", "surrogateescape"))

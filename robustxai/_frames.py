@@ -1,4 +1,4 @@
-"""Tables with column names: which objects are tables, how arrays are made of them, and tables of arrays.
+"""Tables with column names: detection, conversion to arrays, and tables made of arrays.
 
 A *table* is a pandas DataFrame or any other eager DataFrame that narwhals knows (polars, pyarrow, Modin, cuDF). Inside
 the library a table is a pandas DataFrame or an array. What comes back to the user is of the kind that the user gave.
@@ -20,7 +20,7 @@ import pandas as pd
 
 __all__ = ["aligned", "as_pandas", "column_names", "in_numbers", "is_table", "like", "take"]
 
-#: How many labels an error message names.
+#: Largest number of labels in an error message.
 _N_NAMED = 5
 
 
@@ -46,14 +46,14 @@ def is_table(X: Any) -> bool:
 
 
 def column_names(X: Any) -> list[Any] | None:
-    """Column labels of a table, None of anything else."""
+    """Return the column labels of a table, None for any other object."""
     if not is_table(X):
         return None
     return list(X.columns) if isinstance(X, pd.DataFrame) else list(nw.from_native(X, eager_only=True).columns)
 
 
 def as_pandas(X: Any) -> Any:
-    """`X` as a pandas DataFrame if it is a table of another kind; anything else, pandas included, as it is.
+    """Return `X` as a pandas DataFrame if it is another kind of table, else unchanged.
 
     Gaps become NaN in columns of numbers and None in all others; categorical columns stay categorical.
     """
@@ -73,7 +73,7 @@ def _column(column: Any) -> Any:
 
 
 def like(X: Any, values: np.ndarray, names: Sequence[Any] | None = None) -> Any:
-    """Array `values` in the kind of container that `X` is.
+    """Return the array `values` in the kind of container of `X`.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def like(X: Any, values: np.ndarray, names: Sequence[Any] | None = None) -> Any:
 
 
 def take(X: Any, rows: Any) -> Any:
-    """Some rows, by position, of an array or a table."""
+    """Return rows of an array or a table, by position."""
     if not is_table(X):
         return np.asarray(X)[rows]
     if isinstance(X, pd.DataFrame):
@@ -106,7 +106,7 @@ def take(X: Any, rows: Any) -> Any:
 def aligned(
     first: Any, second: Any, names: tuple[str, str] = ("attribution", "attribution_adv"), *, by_rows: bool = True
 ) -> Any:
-    """`second` in the order of `first`, by the labels that both have.
+    """Return `second` in the order of `first`, by their labels.
 
     Columns are brought into order by their names. Two pandas objects with the same row labels in another order are
     brought into order by these. Labels that only one of them has are refused, because no rule pairs them. An object
@@ -142,7 +142,7 @@ def aligned(
 
 
 def _check_same_labels(labels: Iterable[Any], others: Iterable[Any], what: str, names: tuple[str, str]) -> None:
-    """Raise unless `others` are `labels` in another order, each once."""
+    """Raise unless `others` is a permutation of `labels`."""
     labels, others = list(labels), list(others)
     known, given = set(labels), set(others)
     if len(known) == len(labels) and len(given) == len(others) and known == given:
@@ -169,7 +169,7 @@ def _named(labels: Iterable[Any]) -> str:
 
 @contextmanager
 def in_numbers(X: Any, name: str = "X") -> Iterator[None]:
-    """A block in which `X` is made an array of numbers: what is no number in it is named, by its column in a table.
+    """Context that converts `X` to numbers; its errors name the entries that are not numbers, with their columns.
 
     Raises
     ------

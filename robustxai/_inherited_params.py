@@ -1,4 +1,4 @@
-"""Hyper-parameters named once, in the class that they belong to, and seen by all of its subclasses."""
+"""Hyper-parameters that a class names once and all of its subclasses inherit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["InheritedParamsMixin"]
 
 
 class InheritedParamsMixin:
-    """The parameters of an estimator are those of every ``__init__`` in its class hierarchy.
+    """Mixin whose parameters are those of every ``__init__`` in the class hierarchy.
 
     A subclass names its own and hands the rest to ``super().__init__(**params)``. Users and scikit-learn still see
     every parameter by name, in ``help`` and in ``get_params``.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give the class the signature that its ``**params`` stand for."""
+        """Give the class a signature with the parameters of its ``**params``."""
         super().__init_subclass__(**kwargs)
         named: dict[str, inspect.Parameter] = {}
         for base in cls.__mro__:
@@ -32,7 +32,7 @@ class InheritedParamsMixin:
         cls.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         init = cls.__dict__.get("__init__")
         if init is not None:
-            # where scikit-learn looks up defaults, so that repr prints the parameters alone that were changed
+            # scikit-learn reads defaults here, so that repr prints changed parameters only
             own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
             rest = [p for p in inspect.signature(init).parameters.values() if p.kind is p.VAR_KEYWORD]
             init.__signature__ = inspect.Signature([own, *ordered, *rest])
@@ -42,7 +42,7 @@ class InheritedParamsMixin:
         return sorted(inspect.signature(cls).parameters)
 
     def _refuse(self, unknown: dict[str, Any]) -> None:
-        """TypeError for the first of the unknown parameters, with the nearest valid name."""
+        """Raise TypeError for the first unknown parameter, with the nearest valid name."""
         for name in unknown:
             hint = nearest_name(name, self._get_param_names())
             raise TypeError(f"{type(self).__name__} has no parameter {name!r}.{hint}")

@@ -1,6 +1,6 @@
-"""From the object that a user has to the classifier that is explained, or an error that names the way there.
+"""Resolution of a user's model to the classifier that is explained, or an error with advice.
 
-The one place where estimators are looked into: attacks, certificates, metrics, displays and scorers all come here.
+Attacks, certificates, metrics, displays and scorers all resolve estimators here.
 
 * A fitted Pipeline: its last step is explained. The steps before it transform X, so that inputs, attacked inputs and
   attributions are in the features that the last step sees (:func:`named_rows`).
@@ -42,9 +42,9 @@ __all__ = [
     "unwrap",
 ]
 
-#: What a model must have to be explained point by point.
+#: Attributes that explanations of single points need.
 EXPLANATIONS = ("classes_", "predict_proba", "explain")
-#: What a model must have for its attribution to be differentiated.
+#: Attributes that derivatives of an attribution need.
 GRADIENTS = ("module_", "device_", "explainer_", "gradient")
 
 _BLACK_BOX = (
@@ -57,30 +57,30 @@ _FIRST = "Pass one, for instance VanillaClassifier().fit(X, y)."
 def resolve_model(
     estimator: Estimator, X: Any, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX
 ) -> tuple[ExplainableClassifier, Any]:
-    """The classifier that is explained, and X as it sees it.
+    """Return the explained classifier, and X as it sees it.
 
     Parameters
     ----------
     estimator : fitted classifier, Pipeline, search or FrozenEstimator
-        What the user has.
+        Model of the user.
     X : array-like or table of shape (n_samples, *features)
         In the columns that `estimator` takes.
     needs : iterable of str
         Attributes that the caller uses; "gradient" excludes models that have a module without a derivative.
     what : str
-        The caller, by the name that its user knows.
+        Name of the caller, for messages.
     way : str, default: the sentence about BlackBox
-        What to do with a fitted classifier that does not explain itself.
+        Advice for a fitted classifier that does not explain itself.
 
     Returns
     -------
     model, rows
-        `rows` is X itself where nothing transforms it, else what the steps before the model make of it.
+        `rows` is X itself without preceding steps, else their output.
 
     Raises
     ------
     TypeError
-        An object that cannot be explained; the message says what it is and names the way.
+        An object that cannot be explained; the message names it and gives advice.
     NotFittedError
         A model that is not fitted.
     """
@@ -89,14 +89,14 @@ def resolve_model(
 
 
 def transformed(X: Any, before: Iterable[Any]) -> Any:
-    """What the fitted transformers `before` make of X, a pandas DataFrame or an array; X itself without any."""
+    """Apply the fitted transformers `before` to X; return a pandas DataFrame or an array, X itself without any."""
     for steps in before:
         X = as_pandas(steps.transform(X))
     return X
 
 
 def named_rows(X: Any, before: Iterable[Any]) -> Any:
-    """X as the model behind the transformers `before` sees it, with the names of its features where X has names.
+    """Return X as the model after the transformers `before` sees it, with feature names where X has names.
 
     A pandas DataFrame or an array; X itself, converted to one of these, where nothing transforms it.
     """
@@ -114,7 +114,7 @@ def named_rows(X: Any, before: Iterable[Any]) -> Any:
 def unwrap(
     estimator: Estimator | None, *, needs: Iterable[str], what: str, way: str = _BLACK_BOX, role: str = ""
 ) -> tuple[ExplainableClassifier, list[Any]]:
-    """The classifier that is explained, and the fitted transformers before it, outermost first.
+    """Return the explained classifier, and the fitted transformers before it, outermost first.
 
     Parameters and errors as in :func:`resolve_model`; `role` follows the name of a model that is not fitted.
     """
@@ -143,7 +143,7 @@ def unwrap(
 
 
 def check_model(estimator: FittedClassifier | None, *, needs: Iterable[str], what: str) -> ExplainableClassifier:
-    """`estimator` itself, which may be any fitted classifier or Pipeline, once it is found to have what is needed."""
+    """Return `estimator`, any fitted classifier or Pipeline, after a check that it has the needed attributes."""
     _check_object(estimator, what)
     if isinstance(estimator, BaseSearchCV):
         _inside(estimator, what)
@@ -151,7 +151,7 @@ def check_model(estimator: FittedClassifier | None, *, needs: Iterable[str], wha
 
 
 def module_of(init: Any, what: str) -> tuple[nn.Module, list[Any]]:
-    """The torch module of a fitted classifier, Pipeline, search, skorch net or module, and the transformers before it.
+    """Return the torch module of a fitted classifier, Pipeline, search, net or module, and the transformers before it.
 
     Raises TypeError or NotFittedError, as :func:`resolve_model`, of anything that has no weights.
     """
@@ -191,7 +191,7 @@ def _checked(model: Any, needs: tuple[str, ...], what: str, way: str, role: str 
 
 
 def _check_object(model: Any, what: str) -> None:
-    """Raise for what is no estimator at all."""
+    """Raise for objects that are not estimators."""
     if model is None:
         raise TypeError(f"{what} has no model: pass a fitted classifier, got None.")
     if isinstance(model, type):
@@ -221,7 +221,7 @@ def _check_object(model: Any, what: str) -> None:
 
 
 def _inside(model: Any, what: str, role: str = "") -> Any:
-    """What a search or a FrozenEstimator stands for; None of anything else."""
+    """Return the estimator inside of a search or FrozenEstimator, None for any other object."""
     if hasattr(model, "best_estimator_"):
         return model.best_estimator_
     if isinstance(model, BaseSearchCV):
@@ -236,9 +236,9 @@ def _inside(model: Any, what: str, role: str = "") -> Any:
 
 def _check_fitted(model: Any, role: str) -> None:
     if not hasattr(model, "fit"):
-        return  # an object of the user's own, which says by its attributes what it is
+        return  # a user's object without fit; its attributes decide
     if hasattr(model, "__sklearn_is_fitted__"):
-        fitted = model.__sklearn_is_fitted__()  # called here, so that what a BlackBox says of its model gets through
+        fitted = model.__sklearn_is_fitted__()  # called here, so that errors of a BlackBox about its model are raised
     else:
         try:
             check_is_fitted(model)
@@ -281,7 +281,7 @@ def _why(model: Any) -> str:
 
 
 def _parts(model: Any) -> Iterator[tuple[str, Any]]:
-    """Fitted estimators inside of a meta-estimator, with the expressions that reach them."""
+    """Yield the fitted estimators inside of a meta-estimator, with the expressions that reach them."""
     for calibrated in list(getattr(model, "calibrated_classifiers_", ()))[:1]:
         yield ".calibrated_classifiers_[0].estimator", calibrated.estimator
     several = getattr(model, "estimators_", None)
@@ -305,10 +305,10 @@ def _explains(model: Any) -> bool:
 
 
 def _names_out(steps: Any, shape: tuple[int, ...]) -> list[str] | None:
-    """Names of the features that fitted transformers make, where they tell them."""
+    """Return the names of the features that fitted transformers make, where they provide them."""
     try:
         names = [str(name) for name in steps.get_feature_names_out()]
-    except (AttributeError, ValueError, TypeError):  # a step of the user's own need not know them
+    except (AttributeError, ValueError, TypeError):  # a user's step may not know them
         return None
     return names if shape == (len(names),) else None
 

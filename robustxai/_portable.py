@@ -1,4 +1,4 @@
-"""Pickles that can be read on a machine without the device on which their tensors lay."""
+"""Pickles that can be read on a machine without the device of their tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def available(device: torch.device | str) -> bool:
 
 
 def pack(state: dict[str, Any]) -> dict[str, Any]:
-    """A copy of an object's state in which values that hold tensors on other devices than the CPU are packed.
+    """Return a copy of an object's state in which values with tensors on other devices than the CPU are packed.
 
     They go as bytes, with tensors on the CPU that remember where they lay. All other values are the same objects.
     torch itself writes the device into a pickle, and cannot read it where there is no such device.
@@ -34,7 +34,7 @@ def pack(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def unpack(state: dict[str, Any]) -> dict[str, Any]:
-    """The state that was packed; tensors whose device does not exist here stay on the CPU."""
+    """Return the packed state; tensors whose device does not exist here stay on the CPU."""
     return {name: pickle.loads(value.data) if isinstance(value, _Packed) else value for name, value in state.items()}
 
 
@@ -44,7 +44,7 @@ class _Packed:
 
 
 class _Pickler(CloudPickler):
-    """Takes tensors to the CPU on their way."""
+    """Pickler that moves tensors to the CPU."""
 
     def __init__(self, file: Any) -> None:
         super().__init__(file)

@@ -1,4 +1,4 @@
-"""Random numbers that are a fit's own: neither torch's global generators nor another thread's draws matter to them."""
+"""Random streams of a fit, independent of torch's global generators and of other threads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from robustxai._compat import DispatchMode, in_backward_pass, is_composite, oper
 
 __all__ = ["RandomStreams", "like_normal", "like_uniform"]
 
-#: Held while a global generator carries the state of one of ours.
+#: Lock for the time in which a global generator has the state of a stream.
 _global_generators = threading.Lock()
 
 
 class RandomStreams:
-    """A random stream for each device, all from one seed, as ``torch.manual_seed`` seeds the generators of the process.
+    """Random streams, one per device, seeded as ``torch.manual_seed`` seeds the generators of the process.
 
     A stream gives the numbers that torch's own generator of the device gives after ``torch.manual_seed(seed)``. Copies
     and pickles keep the states.
@@ -40,7 +40,7 @@ class RandomStreams:
         return f"RandomStreams({self.seed})"
 
     def of(self, device: torch.device | str) -> torch.Generator | None:
-        """The stream of a device; None where the device exists as the name of fake tensors alone."""
+        """Return the stream of a device; None for a device that exists for fake tensors only."""
         device = torch.device(device)
         if device not in self._generators:
             if device.type == "meta" or (device.type == "cuda" and not torch.cuda.is_available()):
@@ -54,18 +54,18 @@ class RandomStreams:
         return self._generators[device]
 
     def states(self) -> dict[str, Tensor]:
-        """State of every stream that has been used, by the name of its device; on the CPU."""
+        """Return the state of every used stream by the name of its device, on the CPU."""
         return {**self._states, **{str(device): g.get_state() for device, g in self._generators.items()}}
 
     def set_states(self, states: dict[str, Tensor]) -> None:
-        """Go on from what `states` returned."""
+        """Continue from the result of `states`."""
         self._states = dict(states)
         for device, generator in self._generators.items():  # which iterators and penalties hold
             if str(device) in states:
                 generator.set_state(self._states.pop(str(device)))
 
     def in_use(self) -> DispatchMode:
-        """A context in which this thread's draws come from these streams, whoever makes them.
+        """Return a context in which all draws of this thread come from these streams.
 
         For code that takes no generator: the initialization of a module, dropout, a user's penalty. Every operation in
         the context costs some microseconds more.
@@ -77,7 +77,7 @@ class RandomStreams:
 
 
 class _OwnDraws(DispatchMode):
-    """Give every random operation of this thread a generator. Modes of torch's dispatcher belong to a thread."""
+    """Dispatcher mode of one thread that gives every random operation a generator."""
 
     def __init__(self, streams: RandomStreams) -> None:
         super().__init__()
@@ -110,12 +110,12 @@ class _OwnDraws(DispatchMode):
 
 
 def like_uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """``torch.rand_like(like)`` from `generator`, which older versions of torch do not take there."""
+    """Return ``torch.rand_like(like)`` from `generator`, which older versions of torch do not accept there."""
     return torch.rand_like(like) if generator is None else torch.empty_like(like).uniform_(generator=generator)
 
 
 def like_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """``torch.randn_like(like)`` from `generator`."""
+    """Return ``torch.randn_like(like)`` from `generator`."""
     return torch.randn_like(like) if generator is None else torch.empty_like(like).normal_(generator=generator)
 
 
@@ -143,7 +143,7 @@ def _draws(func: Any) -> bool:
 
 @cache
 def _generator_position(func: Any) -> int | None:
-    """Position of the argument `generator`, beyond all positions where it goes by its name alone; None without one."""
+    """Return the position of the argument `generator`, ``sys.maxsize`` if it is keyword-only, None without one."""
     for position, argument in enumerate(operation_arguments(func)):
         if argument.name == "generator":
             return sys.maxsize if argument.kwarg_only else position
@@ -152,7 +152,7 @@ def _generator_position(func: Any) -> int | None:
 
 @cache
 def _with_generator(func: Any) -> Any:
-    """The overload that differs from `func` by the argument `generator` alone."""
+    """Return the overload that differs from `func` in the argument `generator` only."""
     wanted = [(a.name, str(a.type)) for a in operation_arguments(func)]
     for name in func.overloadpacket.overloads():
         overload = getattr(func.overloadpacket, name)
@@ -163,7 +163,7 @@ def _with_generator(func: Any) -> Any:
 
 
 def _device_of(args: Sequence[Any], kwargs: dict[str, Any]) -> torch.device:
-    """Where an operation draws."""
+    """Return the device on which an operation draws."""
     if kwargs.get("device") is not None:
         return torch.device(kwargs["device"])
     tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
@@ -174,7 +174,7 @@ def _device_of(args: Sequence[Any], kwargs: dict[str, Any]) -> torch.device:
 def _by_the_global_generator(
     func: Any, args: Sequence[Any], kwargs: dict[str, Any], device: torch.device, generator: torch.Generator
 ) -> Any:
-    """Run an operation that knows the device's global generator alone (fused dropout and attention on GPUs)."""
+    """Run an operation that uses the device's global generator only (fused dropout and attention on GPUs)."""
     if device.type == "cpu":
         shared = torch.default_generator
     elif device.type == "cuda":
@@ -192,9 +192,9 @@ def _by_the_global_generator(
 
 
 def _refuse_recomputation() -> None:
-    """NotImplementedError where ``torch.utils.checkpoint`` repeats a forward pass with other random numbers.
+    """Raise NotImplementedError where ``torch.utils.checkpoint`` repeats a forward pass with other random numbers.
 
-    It puts the global generators back to where they were, of which these draws know nothing.
+    It restores the global generators, which these draws do not use.
     """
     if not in_backward_pass():
         return

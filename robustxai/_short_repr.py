@@ -1,4 +1,4 @@
-"""A repr of one line that tells what was changed, and of arrays their shape alone."""
+"""One-line reprs with the changed fields, and arrays by their shape."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 __all__ = ["short", "short_repr"]
 
-#: Entries of an array, a list or a mapping up to which they are written out.
+#: Largest number of entries of an array, list or mapping that is written out.
 _MOST = 6
 
 
 def short_repr(record: Any) -> str:
-    """For ``__repr__ = short_repr`` in the body of a dataclass: its name and the fields that are not at their default.
+    """Return the name of a dataclass and its fields that differ from the default, for ``__repr__ = short_repr``.
 
     For reading, and no key: two records whose arrays differ may have one repr.
     """
@@ -28,7 +28,7 @@ def short_repr(record: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value on one line; of long arrays the shape, of long lists and mappings the first entries."""
+    """Return a value on one line: the shape of a long array, the first entries of a long list or mapping."""
     if isinstance(value, Mapping):
         entries = [f"{key!r}: {short(value[key])}" for key in list(value)[:_MOST]]
         return "{" + ", ".join([*entries, *_rest(value)]) + "}"

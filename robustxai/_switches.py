@@ -1,4 +1,4 @@
-"""Torch's switches belong to the caller; what the library computes does not depend on them."""
+"""Independence of results from the caller's torch switches (gradient modes, autocast, default type and device)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["differentiable", "own_switches", "trainable"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-#: Functions whose result has the default type unless told otherwise.
+#: Functions whose result has the default type unless `dtype` is given.
 _FLOATS = frozenset({
     torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.eye, torch.linspace, torch.logspace,
 })  # fmt: skip
-#: Functions whose result has the default type where they get Python's floats.
+#: Functions whose result has the default type for Python floats.
 _FROM_NUMBERS = frozenset({torch.full, torch.tensor, torch.as_tensor, torch.asarray, torch.arange, torch.scalar_tensor})
 
 
@@ -60,7 +60,7 @@ def differentiable(explain: Function) -> Function:
 
 
 def trainable(module: nn.Module) -> nn.Module:
-    """`module` with weights that can take part in a derivative, even if it was copied or loaded in inference mode."""
+    """Return `module` with weights that can be differentiated, even if they were made in inference mode."""
     copies: dict[int, Tensor] = {}  # a weight may be shared
     with torch.inference_mode(False):
         for layer in module.modules():
@@ -78,7 +78,7 @@ def trainable(module: nn.Module) -> nn.Module:
 
 
 class _Float32(TorchFunctionMode):
-    """Make tensors in float32 whatever the default type of the process: that one cannot be changed for a thread."""
+    """Mode that makes tensors in float32, because the default type of a process cannot be changed for a thread."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
