@@ -32,7 +32,6 @@ DEFENSES = [
 #: Options that spare repetitions of the same operations.
 CHEAP = {
     "CertifiedR2ETClassifier": {"max_epochs": 1, "n_rows": 4},
-    "ExactHessianClassifier": {"n_draws": 2},
     "IGNormClassifier": {"n_points": 2, "max_iter": 2},
     "NESAttack": {"n_draws": 4},
 }
