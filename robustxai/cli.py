@@ -51,12 +51,13 @@ from robustxai.experiments.bracket import Bracket, BracketDisplay, bracket_markd
 from robustxai.experiments.r2et import (
     SHAPES,
     CandidatesDisplay,
+    FlipsDisplay,
     R2ETPaper,
     R2ETShapes,
     paper_markdown,
     shapes_markdown,
 )
-from robustxai.inspection import StabilityCurveDisplay, ThicknessDisplay
+from robustxai.inspection import StabilityCurveDisplay
 from robustxai.protocols import ExperimentSize, Norm
 
 __all__ = ["app", "main"]
@@ -293,9 +294,7 @@ def _r2et(
             )
             if len(study.flips):
                 flips = study.flips[study.flips["data"] == name]
-                display = ThicknessDisplay.from_results(
-                    flips, methods=[m for m in _FIGURE_3 if m in set(flips["method"])]
-                )
+                display = FlipsDisplay.from_results(flips, methods=[m for m in _FIGURE_3 if m in set(flips["method"])])
                 written.append(_save(display, name, out / f"r2et-figure-3-{name}.png"))
     return written
 

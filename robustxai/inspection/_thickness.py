@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from typing_extensions import Self
 
-from robustxai._arguments import COUNT, Each, Instance, Named, Rows, Table, Text, checked, optional
-from robustxai._plotting import check_one_data_set, fit_text, pyplot
+from robustxai._arguments import COUNT, Instance, Named, Rows, Table, checked, optional
+from robustxai._plotting import fit_text, pyplot
 from robustxai.attacks import OPTIONAL_ATTACK, ERAttack, retarget
 from robustxai.inspection._check import ESTIMATORS
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
@@ -55,28 +55,6 @@ class ThicknessDisplay:
         self.rows = rows
         self.correlations = correlations
         self.max_iter = max_iter
-
-    @classmethod
-    @checked(
-        flips=Table(
-            ("data", "method", "first_flip", *_QUANTITIES, *(f"spearman_{name}" for name in _QUANTITIES)),
-            source="Study.flips",
-        ),
-        methods=optional(Each(Text(), least=1)),
-        max_iter=COUNT,
-    )
-    def from_results(cls, flips: pd.DataFrame, *, methods: Sequence[str] | None = None, max_iter: int = 1000) -> Self:
-        """Plot `methods` (all by default) of ``Study.flips`` of one data set."""
-        check_one_data_set(cls, flips)
-        names = list(flips["method"]) if methods is None else list(methods)
-        absent = set(names) - set(flips["method"])
-        if absent:
-            raise ValueError(f"There is no method {min(absent)!r} in these results; there are {list(flips['method'])}.")
-        table = flips.set_index("method").loc[names]
-        columns = ("first_flip", *_QUANTITIES)
-        rows = {name: pd.DataFrame({c: table.loc[name, c] for c in columns}) for name in names}
-        correlations = {name: {q: float(table.loc[name, f"spearman_{q}"]) for q in _QUANTITIES} for name in names}
-        return cls(rows, correlations, max_iter=max_iter).plot()
 
     @classmethod
     @checked(

@@ -12,7 +12,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from robustxai._arguments import COUNT, INTEGER_SEED, Choice, Each, Instance, PathName, Text, check_arguments, checked
+from robustxai._arguments import (
+    COUNT,
+    INTEGER_SEED,
+    NOT_NEGATIVE,
+    Choice,
+    Each,
+    Instance,
+    PathName,
+    Text,
+    check_arguments,
+    checked,
+)
 from robustxai.attacks import (
     AttackResult,
     BoundaryMarginAttack,
@@ -106,6 +117,7 @@ class ImageCell(BaseCell):
         data = self.data, IMAGE_DATA[self.data], stored_content(self.data)
         return data, budget, estimators, attacks, EPSILONS, TOP_K, _REGION, _N_REGIONS
 
+    @checked(epsilon=NOT_NEGATIVE)
     def attacks(self, epsilon: float) -> dict[str, Any]:
         """Build the attacks at one radius, still without an estimator; the targeted one without its region."""
         max_iter = SIZES[self.size].max_iter

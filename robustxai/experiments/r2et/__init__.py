@@ -2,6 +2,7 @@
 
 from robustxai.experiments.r2et._candidates import CandidatesDisplay
 from robustxai.experiments.r2et._flip_cell import FlipCell, run_flip_cell
+from robustxai.experiments.r2et._flips_display import FlipsDisplay
 from robustxai.experiments.r2et._methods import METHODS
 from robustxai.experiments.r2et._paper import R2ETPaper, Study, figure_of_merit
 from robustxai.experiments.r2et._published import PUBLISHED
@@ -18,6 +19,7 @@ __all__ = [
     "SHAPE_METHODS",
     "CandidatesDisplay",
     "FlipCell",
+    "FlipsDisplay",
     "R2ETPaper",
     "R2ETShapes",
     "ShapeCell",
