@@ -234,23 +234,23 @@ def test_where_it_begins(norm):
 
 
 TRAINED_IN_BALLS = [
-    (R2ETClassifier, {"gap": "distance", "k": 2}, "radius"),
-    (CrossLipschitzClassifier, {"k": 2}, "radius"),
-    (CertifiedR2ETClassifier, {"k": 2, "n_bounds": 1}, "epsilon"),
-    (ExplanationATClassifier, {"k": 2}, "epsilon"),
-    (AdversarialTrainingClassifier, {}, "epsilon"),
-    (IGNormClassifier, {}, "epsilon"),
-    (ATEXClassifier, {}, "epsilon"),
+    (R2ETClassifier, {"gap": "distance", "k": 2}, 0.5),
+    (CrossLipschitzClassifier, {"k": 2}, 0.5),
+    (CertifiedR2ETClassifier, {"k": 2, "n_bounds": 1}, 0.25),
+    (ExplanationATClassifier, {"k": 2}, 0.5),
+    (AdversarialTrainingClassifier, {}, 0.1),
+    (IGNormClassifier, {}, 0.01),
+    (ATEXClassifier, {}, 0.5),
 ]
 
 
-@pytest.mark.parametrize(("cls", "params", "name"), TRAINED_IN_BALLS, ids=lambda v: getattr(v, "__name__", ""))
-def test_training_in_a_ball(cls, params, name, data):
+@pytest.mark.parametrize(("cls", "params", "epsilon"), TRAINED_IN_BALLS, ids=lambda v: getattr(v, "__name__", ""))
+def test_training_in_a_ball(cls, params, epsilon, data):
     X, y = data
     clf = cls(**params, **QUICK)
     assert said(lambda: clf.fit(X, y), MismatchWarning) == []
     (message,) = said(lambda: clf.fit(1e4 * X, y), MismatchWarning)
-    assert f"{name}={getattr(clf, name):g}" in message
+    assert f"epsilon={epsilon:g} " in message
     assert "tiny" in message
     (message,) = said(lambda: clf.fit(1e-4 * X, y), MismatchWarning)
     assert "huge" in message

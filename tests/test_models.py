@@ -368,7 +368,7 @@ def test_the_way_that_a_message_names_leads_to_an_attack(wrong, table):
 
 def test_retrain_asks_for_a_defense_of_this_library(nested, table):
     X, y = table
-    with pytest.raises(TypeError, match=r"defense that trains, .* R2ETClassifier\(k=8\)"):
+    with pytest.raises(TypeError, match=r"classifier of robustxai that trains, .* R2ETClassifier\(k=8\)"):
         retrain(nested["pipeline"], nested["pipeline"], X, y)
 
 
