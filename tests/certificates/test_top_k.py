@@ -25,7 +25,7 @@ from .nets import ACTIVATIONS, Fitted, curvature_bounds, in_ball, random_net
 pytestmark = pytest.mark.filterwarnings("ignore:.*explanation of zeros")
 
 
-def check_soundness(seed, depth, activation, n_classes, norm, ranking, epsilon, explainer=None, n_points=150):
+def check_soundness(seed, depth, activation, n_classes, norm, ranking, epsilon, explainer=None, n_points=80):
     """No proven pair flips, no bound is violated, and no attack gets below the certificate."""
     rng = np.random.default_rng(seed)
     clf = Fitted(random_net(seed, depth, activation, n_classes), explainer, n_classes)
