@@ -7,9 +7,7 @@ import sys
 import threading
 import time
 import warnings
-from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,38 +15,10 @@ import pytest
 
 from robustxai.benchmark import Cell, _scheduler, run_cells
 from robustxai.exceptions import FailedCellsError
+from tests.benchmark.sleeping import Sleep, run_sleep
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
-
-
-@dataclass(frozen=True)
-class Sleep:
-    """A cell that takes its time, and on its way does what its `deed` says: "kill once" leaves a `trace`."""
-
-    number: int
-    seconds: float = 0.1
-    deed: str = ""
-    trace: str = ""
-
-    @property
-    def name(self):
-        return f"sleep-{self.number}-{os.getpid() if self.deed == 'differ' else 0}.json"
-
-
-def run_sleep(cell):
-    start = time.time()
-    if cell.deed == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif cell.deed == "kill once" and not Path(cell.trace).exists():
-        Path(cell.trace).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif cell.deed == "no file":
-        raise FileNotFoundError("there are no such data")
-    elif cell.deed == "raise":
-        raise RuntimeError("the cell itself")
-    time.sleep(cell.seconds)
-    return {"number": cell.number, "pid": os.getpid(), "start": start, "end": time.time()}
 
 
 class Unreadable(Sleep):
