@@ -301,9 +301,8 @@ class Attack(Protocol):
         """Scores that are ranked."""
         ...
 
-    @property
-    def threat(self) -> ThreatModel | None:
-        """Perturbations that the attacker may make."""
+    def resolved_threat(self) -> ThreatModel:
+        """Return the perturbations that the attacker may make."""
         ...
 
     @property

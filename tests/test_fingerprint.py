@@ -256,7 +256,8 @@ SCRIPT = textwrap.dedent(
     import sys
     from robustxai import R2ETClassifier
     from robustxai.attacks import AutoExplanationAttack, ERAttack
-    from robustxai.benchmark import ATTACKS, STANDARD_ATTACKS, BracketCell, Cell
+    from robustxai.benchmark import ATTACKS, STANDARD_ATTACKS, Cell
+    from robustxai.experiments.bracket import BracketCell
     from robustxai._fingerprint import fingerprint
 
     WORDS = {"a", "b", "c", "d"}

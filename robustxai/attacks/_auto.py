@@ -208,7 +208,7 @@ class AutoExplanationAttack(AttackTransformer):
         if self.k != self.k_:
             self.k_ = clip_k(self.k, count_units(values.shape[1:]))
         with own_switches():
-            result, doubts = self._ensemble(self._as_fitted(values), self._threat())
+            result, doubts = self._ensemble(self._as_fitted(values), self.resolved_threat())
         for doubt in doubts:
             _say(doubt)
         warn_of_sameness(result.attribution, self.k_, self.ranking)
@@ -223,7 +223,7 @@ class AutoExplanationAttack(AttackTransformer):
         self.fit(X)
         rows = self._seen(X)
         with own_switches():
-            result, doubts = self._ensemble(rows, self._threat())
+            result, doubts = self._ensemble(rows, self.resolved_threat())
         for doubt in doubts:
             _say(doubt)
         warn_of_sameness(result.attribution, self.k_, self.ranking)
@@ -267,7 +267,7 @@ class AutoExplanationAttack(AttackTransformer):
         def attack_at(radius: float) -> np.ndarray:
             nonlocal attribution
             with own_switches():
-                result, doubts = self._ensemble(X, replace(self._threat(), epsilon=radius))
+                result, doubts = self._ensemble(X, replace(self.resolved_threat(), epsilon=radius))
             alone[radius], attribution = result.mean_precision, result.attribution
             for doubt in doubts:
                 doubted.setdefault(doubt, []).append(radius)
@@ -314,7 +314,7 @@ class AutoExplanationAttack(AttackTransformer):
         """
         self._prepare(X, max_epsilon)
         X = self._seen(X)
-        threat = self._threat().resolve(self._validate(X), getattr(self, "feature_names_in_", None))
+        threat = self.resolved_threat().resolve(self._validate(X), getattr(self, "feature_names_in_", None))
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
         POSITIVE.check("max_epsilon", epsilon, "AutoExplanationAttack.minimum_radius")  # of the threat model too
         lines = Lines(

@@ -228,7 +228,7 @@ class BaseAttack(AttackTransformer):
             X=self._given_back(X, rows, rows),
             k=self.k_,
             ranking=self.ranking,
-            threat=self._threat(),
+            threat=self.resolved_threat(),
             predicted=labels,
             probability=before,
             probability_adv=after,

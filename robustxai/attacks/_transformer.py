@@ -15,14 +15,24 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from robustxai._all_or_nothing import all_or_nothing
-from robustxai._arguments import COUNT, Constraint, Either, Instance, Nothing, check_arguments, optional
+from robustxai._arguments import (
+    COUNT,
+    NORM,
+    NOT_NEGATIVE,
+    Constraint,
+    Either,
+    Instance,
+    Nothing,
+    check_arguments,
+    optional,
+)
 from robustxai._doubts import spread_of, warn_of_ball
 from robustxai._frames import column_names, in_numbers, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
 from robustxai.engine import frozen, rows_at_once
-from robustxai.perturbation import PerturbationSet, ThreatModel
-from robustxai.protocols import Estimator
+from robustxai.perturbation import PerturbationSet, ThreatModel, as_threat
+from robustxai.protocols import Estimator, Norm
 
 __all__ = ["AttackTransformer"]
 
@@ -45,6 +55,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         ``pipe[:-1].get_feature_names_out()`` gives where X has column names. Measure them on ``pipe[-1]``.
     threat : ThreatModel, optional
         Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+    epsilon, norm : float and {2, inf, "2", "inf"}, optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm=norm)``.
     batch_size : int, optional
         Rows that are searched at once. The default is the fastest number on a CPU, at most 1,024 (tables) and some
         dozens (images in a large network); on a GPU up to 65,536, within a few GB.
@@ -54,6 +66,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         "threat": Either(
             (Instance(ThreatModel), Nothing()), words="a ThreatModel, for instance ThreatModel(epsilon=0.5)"
         ),
+        "epsilon": optional(NOT_NEGATIVE),
+        "norm": optional(NORM),
         "batch_size": optional(COUNT),
     }
 
@@ -62,12 +76,16 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         estimator: Estimator | None = None,
         *,
         threat: ThreatModel | None = None,
+        epsilon: float | None = None,
+        norm: Norm | None = None,
         batch_size: int | None = None,
         **unknown: Any,
     ) -> None:
         self._refuse(unknown)
         self.estimator = estimator
         self.threat = threat
+        self.epsilon = epsilon
+        self.norm = norm
         self.batch_size = batch_size
 
     #: Attributes that the target estimator must have.
@@ -107,7 +125,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
 
     def _warn_of_ball(self, X: np.ndarray, epsilon: float | None = None) -> None:
         """Warn where the threat model is tiny or huge beside the data."""
-        threat, names = self._threat(), getattr(self, "feature_names_in_", None)
+        threat, names = self.resolved_threat(), getattr(self, "feature_names_in_", None)
         unit = threat.units(X[:_LOOKED_AT], names)
         spread = spread_of(self._target_estimator, X)
         radius = threat.epsilon if epsilon is None else epsilon
@@ -177,12 +195,19 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         proba = self._target_estimator.predict_proba(self._as_fitted(X.astype(np.float32)))
         return np.asarray(proba, dtype=np.float64)[np.arange(len(X)), target]
 
-    def _threat(self) -> ThreatModel:
-        return self.threat if self.threat is not None else ThreatModel()
+    def resolved_threat(self) -> ThreatModel:
+        """Return the threat model that `threat`, or the shorthand `epsilon` and `norm`, describes."""
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; a threat model replaces an earlier shorthand by `epsilon` and `norm`."""
+        if params.get("threat") is not None:
+            params = {"epsilon": None, "norm": None, **params}
+        return super().set_params(**params)
 
     def _bind(self, X: np.ndarray) -> tuple[ThreatModel, PerturbationSet]:
         """Return the threat model without names, and its set for inputs like X."""
-        threat = self._threat().resolve(X, getattr(self, "feature_names_in_", None))
+        threat = self.resolved_threat().resolve(X, getattr(self, "feature_names_in_", None))
         return threat, threat.bind(X, device=self._target_estimator.device_)
 
     def _frozen_module(self) -> nn.Module:

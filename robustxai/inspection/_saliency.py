@@ -303,7 +303,7 @@ class SaliencyDisplay:
             model, seen = resolve_model(estimator, chosen, needs=("predict", *EXPLANATIONS), what="SaliencyDisplay")
             retargeted = retarget(attack, estimator, k)
             everything = resolve_model(estimator, X, needs=("predict",), what="SaliencyDisplay")[1]
-            if retargeted.threat is None:
+            if all(getattr(retargeted, name, None) is None for name in ("threat", "epsilon", "norm")):
                 retargeted.set_params(threat=inside_the_data(model, everything))
             result = retargeted.run(chosen)
             names_there = column_names(result.X_adv)

@@ -31,7 +31,7 @@ from robustxai._plotting import AX, fit_text, legend_beside, pyplot
 from robustxai.attacks import OPTIONAL_ATTACK, AutoExplanationAttack, RandomAttack, radius_curve, retarget, warn_of_rise
 from robustxai.inspection._check import ESTIMATORS, ByName
 from robustxai.inspection._scores import SCORES, in_words, model_score
-from robustxai.perturbation import ThreatModel, canonical_norm
+from robustxai.perturbation import canonical_norm
 from robustxai.protocols import Attack, Estimator, Norm, Score
 
 __all__ = ["StabilityCurveDisplay"]
@@ -177,7 +177,7 @@ class StabilityCurveDisplay:
                 retargeted = retarget(attack, model, k)
                 attacked.setdefault(name, []).append(_curve(retargeted, rows, radii))
                 if random:
-                    options = {"k": retargeted.k, "threat": retargeted.threat, "ranking": retargeted.ranking}
+                    options = {"k": retargeted.k, "threat": retargeted.resolved_threat(), "ranking": retargeted.ranking}
                     options["max_iter"] = getattr(retargeted, "max_iter", 100)
                     baselines.setdefault(name, []).append(_curve(RandomAttack(model, **options), rows, radii))
             if y is not None:
@@ -190,7 +190,7 @@ class StabilityCurveDisplay:
             score=score,
             random=baselines if random else None,
             certified=certified,
-            norm=(retargeted.threat or ThreatModel()).norm,
+            norm=retargeted.resolved_threat().norm,
             ax=ax,
         )
 
@@ -316,7 +316,7 @@ def _curve(attack: Attack, X: Any, radii: Sequence[float]) -> np.ndarray:
     """Return P@k of every row at every radius, shape (n_samples, n_epsilons)."""
     if hasattr(attack, "curve"):
         return np.asarray(attack.curve(X, radii))
-    threat = attack.threat if attack.threat is not None else ThreatModel()
+    threat = attack.resolved_threat()
     alone: dict[float, float] = {}
 
     def attack_at(radius: float) -> np.ndarray:

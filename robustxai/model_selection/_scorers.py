@@ -66,8 +66,12 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
     groups: dict[Hashable, dict[float, float]] = {}
     for name, mean in means.items():
         attack = attacks[name]
-        params = {key: value for key, value in attack.get_params(deep=False).items() if key != "estimator"}
-        threat = params.pop("threat") or ThreatModel()
+        params = {
+            key: value
+            for key, value in attack.get_params(deep=False).items()
+            if key not in ("estimator", *THREAT_ARGUMENTS)
+        }
+        threat = attack.resolved_threat()
         group = content_key(type(attack), sorted(params.items()), replace(threat, epsilon=0.0))
         groups.setdefault(group, {})[float(threat.epsilon)] = mean
     return list(groups.values())
@@ -426,7 +430,7 @@ class RobustnessScorer:
         attacks = self._attacks()
         worst = strongest(list(results.values()))
         first = next(iter(attacks.values()))
-        threat = first.threat if first.threat is not None else ThreatModel()
+        threat = first.resolved_threat()
         scores["precision_at_k"] = worst.mean_precision
         named = {**{name: result for name, result in results.items() if name}, **references}
         means = {name: result.mean_precision for name, result in named.items()}

@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 
 from robustxai import VanillaClassifier
 from robustxai.attacks import (
+    AutoExplanationAttack,
     BaseAttack,
     BoundaryMarginAttack,
     ERAttack,
@@ -481,10 +482,29 @@ def test_a_victim_that_knows_feature_names_gets_them(attack, X):
 
 
 def test_a_misspelt_parameter_is_refused(victim):
-    with pytest.raises(TypeError, match="epsilon"):
-        ERAttack(victim, epsilon=0.5)
-    with pytest.raises(ValueError, match="Invalid parameter 'epsilon'"):
-        ERAttack(victim).set_params(epsilon=0.5)
+    with pytest.raises(TypeError, match="epsilom"):
+        ERAttack(victim, epsilom=0.5)
+    with pytest.raises(ValueError, match="Invalid parameter 'epsilom'"):
+        ERAttack(victim).set_params(epsilom=0.5)
+
+
+@pytest.mark.parametrize("kind", [ERAttack, AutoExplanationAttack, NESAttack, RandomAttack])
+def test_radius_and_norm_are_a_shorthand_for_a_threat_model(kind, victim, X):
+    short = kind(victim, epsilon=0.3, norm="inf")
+    whole = kind(victim, threat=ThreatModel(0.3, norm=np.inf))
+    assert short.resolved_threat() == whole.resolved_threat()
+    assert clone(short).get_params()["epsilon"] == 0.3
+    replaced = clone(short).set_params(threat=ThreatModel(0.1))
+    assert replaced.resolved_threat() == ThreatModel(0.1)
+    assert clone(whole).set_params(epsilon=0.3, norm=np.inf).resolved_threat() == whole.resolved_threat()
+    with pytest.raises(ValueError, match="contradicts threat"):
+        clone(whole).set_params(epsilon=0.2).fit(X)
+
+
+def test_an_attack_by_its_shorthand_is_the_attack_by_its_threat_model(victim, X):
+    short = ERAttack(victim, k=3, epsilon=0.4, norm="inf", max_iter=5).run(X)
+    whole = ERAttack(victim, k=3, threat=ThreatModel(0.4, norm="inf"), max_iter=5).run(X)
+    np.testing.assert_array_equal(short.X_adv, whole.X_adv)
 
 
 def test_a_new_attack_needs_one_hook(victim, X):

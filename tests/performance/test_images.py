@@ -14,7 +14,7 @@ from torch import nn
 
 from robustxai import R2ETClassifier, VanillaClassifier
 from robustxai.datasets import load_mnist
-from robustxai.explainers import Gradient
+from robustxai.explainers import Gradient, log_odds
 from robustxai.nets import ConvNet
 from robustxai.penalties import ExplainedBatch, RankingGap, RelativeHessian
 
@@ -59,7 +59,7 @@ def penalty(module, x, logits):
     predicted = logits.detach().argmax(dim=1)
 
     def shape_of(x, logits):
-        margin = Gradient("log_odds")._score(logits, predicted).sum()
+        margin = log_odds(logits, predicted).sum()
         attribution = torch.autograd.grad(margin, x, create_graph=True)[0].flatten(1)
         return attribution / attribution.abs().mean(dim=1, keepdim=True)
 

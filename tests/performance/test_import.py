@@ -17,7 +17,6 @@ def test_import(names, benchmark):
     def run():
         return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
-    if not benchmark.enabled and names != "robustxai":
-        pytest.skip("a time to compare with")
-    options = {"rounds": 11, "warmup_rounds": 1} if benchmark.enabled else {"rounds": 1}
-    assert benchmark.pedantic(run, **options).strip() == "True"
+    if not benchmark.enabled:
+        pytest.skip("a time, and every test imports the library")
+    assert benchmark.pedantic(run, rounds=11, warmup_rounds=1).strip() == "True"
