@@ -36,4 +36,4 @@ def test_the_step_is_cut_by_the_box(victim, X):
 
 
 def test_there_is_nothing_random_and_no_number_of_steps(victim):
-    assert set(FGSM(victim).get_params(deep=False)) == {"estimator", "threat", "batch_size"}
+    assert set(FGSM(victim).get_params(deep=False)) == {"estimator", "threat", "epsilon", "norm", "batch_size"}
