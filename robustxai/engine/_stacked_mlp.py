@@ -43,7 +43,7 @@ class StackedMLP(nn.Module, WrittenOut):
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
         self.activation = self.check(models)
-        dense = [plain_dense_layers(model) for model in models]
+        dense = [dense_layers(model) for model in models]
         self.weights = nn.ParameterList(
             [
                 nn.Parameter(torch.stack([layer.weight.detach() for layer in same]))

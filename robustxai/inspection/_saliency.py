@@ -27,6 +27,7 @@ from robustxai.inspection._saliency_maps import (
     size_note,
 )
 from robustxai.metrics import precision_at_k
+from robustxai.perturbation import THREAT_ARGUMENTS
 from robustxai.protocols import Attack, Estimator, Ranking
 from robustxai.ranking import RANKING, as_tensor, clip_k, count_units, top_k_indices, unit_scores
 
@@ -303,7 +304,7 @@ class SaliencyDisplay:
             model, seen = resolve_model(estimator, chosen, needs=("predict", *EXPLANATIONS), what="SaliencyDisplay")
             retargeted = retarget(attack, estimator, k)
             everything = resolve_model(estimator, X, needs=("predict",), what="SaliencyDisplay")[1]
-            if all(getattr(retargeted, name, None) is None for name in ("threat", "epsilon", "norm")):
+            if all(getattr(retargeted, name, None) is None for name in THREAT_ARGUMENTS):
                 retargeted.set_params(threat=inside_the_data(model, everything))
             result = retargeted.run(chosen)
             names_there = column_names(result.X_adv)
