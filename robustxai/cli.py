@@ -28,6 +28,7 @@ from robustxai.benchmark import (
     DEFENSES,
     STANDARD_ATTACKS,
     STANDARD_DEFENSES,
+    CriticalDifferenceDisplay,
     Data,
     Experiment,
     FrontierDisplay,
@@ -54,6 +55,7 @@ from robustxai.experiments.r2et import (
     FlipsDisplay,
     R2ETPaper,
     R2ETShapes,
+    comparisons_markdown,
     paper_markdown,
     shapes_markdown,
 )
@@ -276,7 +278,8 @@ def _r2et(
         out, retrained=4 in table_numbers, flips=3 in figure_numbers, **options
     )
     markdown = out / "r2et.md"
-    write_text(markdown, paper_markdown(study, table_numbers, figure_numbers))
+    paired = f"## Paired differences\n\n{comparisons_markdown(study)}"
+    write_text(markdown, f"{paper_markdown(study, table_numbers, figure_numbers)}\n{paired}")
     written = [markdown]
     parts = {"tests": study.tests, "search": study.search, "retrained": study.retrained, "figure-3": study.flips}
     for part, table in parts.items():
@@ -284,6 +287,8 @@ def _r2et(
             written.append(out / f"r2et-{part}.csv")
             write_csv(table, written[-1])
     if _can_plot():
+        stable = study.tests[study.tests["choice"] == "precision"]
+        written += _ranks(stable, "method", out / "r2et-critical-difference.png")
         for name in data:
             # one split only: AUCs of different splits do not compare
             search = study.search[(study.search["data"] == name) & (study.search["seed"] == 0)]
@@ -506,7 +511,17 @@ def _figures(cells: pd.DataFrame, out: Path) -> list[Path]:
         if "precision_at_k" not in rows or rows["precision_at_k"].isna().all():
             continue
         paths.append(_save(FrontierDisplay.from_results(rows), str(name), out / f"frontier-{file_name(str(name))}.png"))
-    return paths
+    return [*paths, *_ranks(cells, "defense", out / "critical-difference.png")]
+
+
+def _ranks(cells: pd.DataFrame, by: str, path: Path) -> list[Path]:
+    """Draw the average ranks of the methods, if there are two with a P@k on the same two splits or more."""
+    if "precision_at_k" not in cells:
+        return []
+    known = cells.pivot_table(index=["data", "seed"], columns=by, values="precision_at_k").dropna(axis=1)
+    if len(known) < 2 or known.shape[1] < 2:
+        return []
+    return [_save(CriticalDifferenceDisplay.from_results(cells, by=by), "all tables", path)]
 
 
 def _can_plot() -> bool:

@@ -74,9 +74,11 @@ __all__ = [
     "NormName",
     "NumberOfPairs",
     "Output",
+    "PairedTest",
     "Penalty",
     "PoolName",
     "Preprocessing",
+    "RankBlocks",
     "Ranking",
     "RankingGapForm",
     "Reduction",
@@ -478,6 +480,10 @@ ThicknessKind: TypeAlias = Literal["indicator", "relaxed"]
 ThicknessBoundForm: TypeAlias = Literal["valid", "paper"]
 #: Score of clean predictions.
 Score: TypeAlias = Literal["accuracy", "roc_auc"]
+#: Test of paired differences in :func:`~robustxai.benchmark.compare_methods`.
+PairedTest: TypeAlias = Literal["sign_flip", "wilcoxon", "corrected_t"]
+#: Blocks in which :class:`~robustxai.benchmark.CriticalDifferenceDisplay` ranks methods.
+RankBlocks: TypeAlias = Literal["split", "data"]
 #: Drawing of a distribution of values.
 HistogramKind: TypeAlias = Literal["box", "histogram"]
 

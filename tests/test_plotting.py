@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from robustxai import VanillaClassifier
 from robustxai.attacks import ERAttack
-from robustxai.benchmark import FrontierDisplay
+from robustxai.benchmark import CriticalDifferenceDisplay, FrontierDisplay
 from robustxai.datasets import make_preprocessor
 from robustxai.experiments.atex import EfficacyDisplay
 from robustxai.experiments.bracket import BracketDisplay
@@ -42,6 +42,12 @@ def bracket(name):
 def candidates(name):
     rows = [(m, r.uniform(0.8, 0.9), r.uniform()) for m in (name, "SP") for _ in range(4)]
     return CandidatesDisplay(pd.DataFrame(rows, columns=["method", "roc_auc", "precision_at_k"]), k=8).plot()
+
+
+def ranks(name):
+    rows = [("adult", s, n, r.uniform()) for s in range(3) for n in (name, f"{name} again", "vanilla", "r2et")]
+    cells = pd.DataFrame(rows, columns=["data", "seed", "defense", "precision_at_k"])
+    return CriticalDifferenceDisplay.from_results(cells)
 
 
 def efficacy(name):
@@ -106,7 +112,20 @@ def bars(name):
     return SaliencyDisplay(x, *other, k=15, **classes).plot()
 
 
-FIGURES = (bracket, candidates, efficacy, frontier, pareto, curve, thickness, smoothness, histogram, images, bars)
+FIGURES = (
+    bracket,
+    candidates,
+    ranks,
+    efficacy,
+    frontier,
+    pareto,
+    curve,
+    thickness,
+    smoothness,
+    histogram,
+    images,
+    bars,
+)
 
 
 @pytest.mark.parametrize("make", FIGURES, ids=lambda make: make.__name__)

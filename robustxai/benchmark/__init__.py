@@ -6,6 +6,9 @@ from robustxai.benchmark._cell import Cell, run_cell
 from robustxai.benchmark._cell import Params as Params
 from robustxai.benchmark._cell import prepare_rows as prepare_rows
 from robustxai.benchmark._cell import with_warnings as with_warnings
+from robustxai.benchmark._comparison import compare_methods
+from robustxai.benchmark._comparison import comparison_markdown as comparison_markdown
+from robustxai.benchmark._critical_difference import CriticalDifferenceDisplay
 from robustxai.benchmark._data_content import library_content as library_content
 from robustxai.benchmark._data_content import stored_content as stored_content
 from robustxai.benchmark._experiment import Experiment, run_cells, run_experiment
@@ -30,9 +33,11 @@ __all__ = [
     "STANDARD_DEFENSES",
     "BaseCell",
     "Cell",
+    "CriticalDifferenceDisplay",
     "Experiment",
     "FrontierDisplay",
     "UserTable",
+    "compare_methods",
     "run_cell",
     "run_cells",
     "run_experiment",

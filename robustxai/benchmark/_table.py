@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from robustxai._arguments import PathName, Table, checked
+from robustxai._arguments import PathName, Table, Text, checked, optional
 from robustxai._files import write_csv, write_text
 from robustxai._markdown import markdown_table
+from robustxai.benchmark._comparison import comparison_markdown
 
 __all__ = ["COLUMNS", "summarize", "to_markdown", "write_tables"]
 
@@ -41,6 +42,8 @@ COLUMNS: dict[str, tuple[str, int]] = {
 }
 
 _CELLS = Table(("data", "defense"), source="run_experiment")
+#: Defenses that the others are compared with by default: the first of them that has run.
+_REFERENCES = ("r2et", "vanilla")
 
 
 @checked(cells=_CELLS)
@@ -64,9 +67,18 @@ def summarize(cells: pd.DataFrame) -> pd.DataFrame:
     return table[[(metric, part) for metric in metrics for part in ("mean", "sd")]]
 
 
-@checked(cells=_CELLS)
-def to_markdown(cells: pd.DataFrame) -> str:
-    """Return the tables of all data sets in Markdown, values as mean ± s.d."""
+@checked(cells=_CELLS, reference=optional(Text()))
+def to_markdown(cells: pd.DataFrame, *, reference: str | None = None) -> str:
+    """Return the tables of all data sets in Markdown, values as mean ± s.d., and paired differences from a defense.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As ``run_experiment`` returns them.
+    reference : str, optional
+        Defense that the others are compared with (:func:`compare_methods`); by default "r2et", or else "vanilla", if
+        it is among them.
+    """
     table = summarize(cells)
     lines: list[str] = []
     for data, rows in table.groupby(level="data", sort=False):
@@ -82,7 +94,10 @@ def to_markdown(cells: pd.DataFrame) -> str:
             markdown_table(headings, body),
             "",
         ]
-    return "\n".join(lines)
+    known = set(cells["defense"])
+    chosen = reference or next((name for name in _REFERENCES if name in known), None)
+    compared = comparison_markdown(cells, chosen) if chosen and "seed" in cells else ""
+    return "\n".join([*lines, f"### Against {chosen}\n\n{compared}"] if compared else lines)
 
 
 def _cell(row: pd.Series, metric: str) -> str:

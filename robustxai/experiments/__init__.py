@@ -1,11 +1,12 @@
 """Experiments that reproduce papers and the library's own evidence, one folder each.
 
-================== ===================================================================================
-``r2et``           *Robust ranking explanations* (Chen et al., 2023): tables, images, pairs, graphs
-``atex``           *Defense against explanation manipulation* (Tang et al., 2021): tables, images
-``bracket``        certified P@k <= true P@k <= attacked P@k, on real tables
-``default_epochs`` evidence for ``max_epochs="auto"``; ``python -m robustxai.experiments.default_epochs``
-================== ===================================================================================
+=================== ==================================================================================
+``r2et``            *Robust ranking explanations* (Chen et al., 2023): tables, images, pairs, graphs
+``atex``            *Defense against explanation manipulation* (Tang et al., 2021): tables, images
+``bracket``         certified P@k <= true P@k <= attacked P@k, on real tables
+``attack_strength`` the ensemble against a search per pair; ``python -m robustxai.experiments.attack_strength``
+``default_epochs``  evidence for ``max_epochs="auto"``; ``python -m robustxai.experiments.default_epochs``
+=================== ==================================================================================
 
 A folder has its cells, its tables, the published figures and its displays. This module exports what a rerun needs.
 """

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from robustxai.benchmark import summarize, to_markdown, write_tables
+from robustxai.benchmark import comparison_markdown, summarize, to_markdown, write_tables
 from robustxai.benchmark._table import COLUMNS
 
 #: Columns that trees have not, and their headings.
@@ -74,6 +74,15 @@ def test_the_markdown_holds_every_number_and_its_spread(cells):
                 digits = COLUMNS[metric][1]
                 expected.append("-" if math.isnan(mean) else f"{mean:.{digits}f} ± {sd:.{digits}f}")
             assert values == expected
+
+
+@pytest.mark.parametrize("reference", [None, "y"])
+def test_paired_differences_follow_the_tables(cells, reference):
+    named = cells.replace({"defense": {"z": "r2et"}})
+    chosen = reference or "r2et"
+    tables, compared = to_markdown(named, reference=reference).split(f"### Against {chosen}\n\n")
+    assert compared == comparison_markdown(named, chosen)
+    assert tables.rstrip() == to_markdown(cells).replace("| z |", "| r2et |").rstrip()
 
 
 def test_the_files_hold_the_cells_and_the_tables(cells, tmp_path):

@@ -39,7 +39,13 @@ from robustxai.classifiers import (
     VanillaClassifier,
 )
 from robustxai.datasets import make_preprocessor
-from robustxai.metrics import between_rows_precision, roc_auc
+from robustxai.metrics import (
+    between_rows_precision,
+    comprehensiveness,
+    prediction_sensitivity,
+    roc_auc,
+    sufficiency,
+)
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["ARMS", "ATEXEfficacy", "EfficacyCell", "run_efficacy_cell"]
@@ -195,10 +201,15 @@ def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
     explained = X_test[:_ROWS]
     attack = cell.attacks()["explanation"].set_params(estimator=model)
     found = attack.fit(explained).run(explained)
-    precision, between = float(found.precision_at_k.mean()), between_rows_precision(found.attribution, _K)
     row = {**asdict(cell), "majority": float(np.unique(y_test, return_counts=True)[1].max() / len(y_test))}
-    row |= {"n_features": X.shape[1], "fit_seconds": seconds, "precision_at_k": precision}
-    row["between_rows_precision"] = between
+    row |= {"n_features": X.shape[1], "fit_seconds": seconds}
+    row |= {
+        "precision_at_k": float(found.precision_at_k.mean()),
+        "between_rows_precision": between_rows_precision(found.attribution, _K),
+        "prediction_sensitivity": float(prediction_sensitivity(model, explained, found.X_adv).mean()),
+        "comprehensiveness": float(comprehensiveness(model, explained, found.attribution).mean()),
+        "sufficiency": float(sufficiency(model, explained, found.attribution).mean()),
+    }
     for stage, fitted in stages.items():
         row |= {f"{name}_{stage}": value for name, value in _scores(fitted, cell, X_test, y_test).items()}
     return row

@@ -15,6 +15,9 @@ __all__ = ["efficacy_markdown"]
 _COLUMNS = (
     ("P@8", "precision_at_k", False),
     ("B", "between_rows_precision", False),
+    ("sensitivity", "prediction_sensitivity", False),
+    ("COMP ↑", "comprehensiveness", False),
+    ("SUFF ↓", "sufficiency", False),
     ("AUC", "roc_auc_before", False),
     ("accuracy", "accuracy_before", False),
     ("FGSM", "fgsm_accuracy_before", False),
@@ -38,7 +41,7 @@ def efficacy_markdown(results: pd.DataFrame) -> str:
     0 in the same split. Iteration 0 is equal in all arms and has one row.
     """
     parts = []
-    # results of older versions have no B, the P@k between two different rows
+    # results of older versions have neither B, the P@k between two different rows, nor sensitivity and faithfulness
     columns = [column for column in _COLUMNS if column[1] in results]
     headings = ["arm", "iterations", *(heading for heading, _, _ in columns)]
     for (data, epsilon), table in results.groupby(["data", "epsilon"], sort=False):

@@ -1,6 +1,7 @@
 """*Robust ranking explanations* (Chen et al., 2023): tables, images, pairs and graphs."""
 
 from robustxai.experiments.r2et._candidates import CandidatesDisplay
+from robustxai.experiments.r2et._comparison import comparisons_markdown
 from robustxai.experiments.r2et._flip_cell import FlipCell, run_flip_cell
 from robustxai.experiments.r2et._flips_display import FlipsDisplay
 from robustxai.experiments.r2et._methods import METHODS
@@ -24,6 +25,7 @@ __all__ = [
     "R2ETShapes",
     "ShapeCell",
     "Study",
+    "comparisons_markdown",
     "figure_of_merit",
     "paper_markdown",
     "reference_aucs",

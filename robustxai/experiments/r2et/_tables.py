@@ -120,6 +120,7 @@ def _common(*without: str) -> tuple[Column, ...]:
         ("P@{k} worst", lambda r: r.value("precision_at_k", 3)),
         ("B", lambda r: r.value("between_rows_precision", 3)),
         ("merit", lambda r: r.merit()),
+        ("sensitivity", lambda r: r.value("prediction_sensitivity", 3)),
         ("DFFOT ↓", lambda r: r.value("decision_flip_fraction", 2)),
         ("COMP ↑", lambda r: r.value("comprehensiveness", 2)),
         ("SUFF ↓", lambda r: r.value("sufficiency", 2)),

@@ -15,9 +15,12 @@ from robustxai.perturbation import ThreatModel
 CELL = EfficacyCell("breast_cancer", "atex", 0, 2, epsilon=0.05, max_epochs=2, n_train=200, n_rows=80)
 ITERATED = [arm for arm in ARMS if arm != "logistic_regression"]
 METRICS = [
-    f"{name}_{stage}"
-    for name in ("roc_auc", "accuracy", "fgsm_accuracy", "fgsm_balanced", "pgd_accuracy")
-    for stage in ("before", "samples", "online")
+    *("precision_at_k", "between_rows_precision", "prediction_sensitivity", "comprehensiveness", "sufficiency"),
+    *(
+        f"{name}_{stage}"
+        for name in ("roc_auc", "accuracy", "fgsm_accuracy", "fgsm_balanced", "pgd_accuracy")
+        for stage in ("before", "samples", "online")
+    ),
 ]
 
 
