@@ -41,7 +41,7 @@ class CriticalDifferenceDisplay:
         Number of blocks in which the methods were ranked.
     metric : str
         What was ranked, for the label of the axis.
-    p : float, optional
+    friedman : float, optional
         p-value of Friedman's test that all methods rank alike.
 
     Attributes
@@ -54,16 +54,20 @@ class CriticalDifferenceDisplay:
     """
 
     @checked(
-        ranks=Instance(pd.Series), critical_difference=NOT_NEGATIVE, n_blocks=COUNT, metric=Text(), p=optional(SHARE)
+        ranks=Instance(pd.Series),
+        critical_difference=NOT_NEGATIVE,
+        n_blocks=COUNT,
+        metric=Text(),
+        friedman=optional(SHARE),
     )
     def __init__(
-        self, ranks: pd.Series, *, critical_difference: float, n_blocks: int, metric: str, p: float | None = None
+        self, ranks: pd.Series, *, critical_difference: float, n_blocks: int, metric: str, friedman: float | None = None
     ) -> None:
         self.ranks = ranks
         self.critical_difference = critical_difference
         self.n_blocks = n_blocks
         self.metric = metric
-        self.p = p
+        self.friedman = friedman
 
     @classmethod
     @checked(cells=CELLS, metric=Text(), by=Text(), blocks=Choice(get_args(RankBlocks)), alpha=ALPHA, ax=AX)
@@ -119,7 +123,7 @@ class CriticalDifferenceDisplay:
             critical_difference=nemenyi_difference(table.shape[1], len(table), alpha),
             n_blocks=len(table),
             metric=_NAMES.get(metric, metric.replace("_", " ")),
-            p=None if math.isnan(p) else p,
+            friedman=None if math.isnan(p) else p,
         )
         return display.plot(ax=ax)
 
@@ -148,8 +152,8 @@ class CriticalDifferenceDisplay:
         ax.set_ylim(len(values) - 0.4, -1.7)
         ax.set_yticks(places, names)
         ax.set_xticks(range(1, len(values) + 1))
-        friedman = "" if self.p is None else f", Friedman p = {self.p:.2g}"
-        ax.set_xlabel(f"average rank by {self.metric} (1 is best; {self.n_blocks} blocks{friedman})")
+        friedman = "" if self.friedman is None else f", Friedman p = {self.friedman:.2g}"
+        ax.set_xlabel(f"average rank by {self.metric} (1 is best)\n{self.n_blocks} blocks{friedman}")
         ax.grid(axis="x", alpha=0.3)
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)

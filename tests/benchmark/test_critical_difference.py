@@ -32,7 +32,7 @@ def test_ranks_are_those_of_splits_or_of_tables(cells, blocks, n):
     pd.testing.assert_series_equal(display.ranks.sort_index(), ranks.mean(), check_names=False)
     assert display.n_blocks == n
     assert display.critical_difference == nemenyi_difference(4, n)
-    assert display.p == pytest.approx(stats.friedmanchisquare(*means.to_numpy().T).pvalue)
+    assert display.friedman == pytest.approx(stats.friedmanchisquare(*means.to_numpy().T).pvalue)
 
 
 def test_what_is_drawn_is_what_was_computed(cells):
@@ -76,7 +76,7 @@ def test_a_method_without_a_value_in_some_block_is_left_out(cells):
 def test_two_methods_have_no_friedman_test_and_one_has_no_ranks(cells):
     two = cells[cells["defense"].isin(["r2et", "vanilla"])]
     display = CriticalDifferenceDisplay.from_results(two)
-    assert display.p is None
+    assert display.friedman is None
     assert "Friedman" not in display.ax_.get_xlabel()
     with pytest.raises(ValueError, match="two methods"):
         CriticalDifferenceDisplay.from_results(two[two["defense"] == "r2et"])

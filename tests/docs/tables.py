@@ -9,7 +9,7 @@ from robustxai.benchmark import summarize, to_markdown
 from robustxai.experiments.atex import atex_images_markdown, efficacy_markdown
 from robustxai.experiments.bracket import bracket_markdown, bracket_summary
 from robustxai.experiments.default_epochs import epochs_markdown
-from robustxai.experiments.r2et import Study, paper_markdown, shapes_markdown
+from robustxai.experiments.r2et import Study, comparisons_markdown, paper_markdown, shapes_markdown
 
 from .queries import TABLES, csv, individuality
 from .versions import version_line
@@ -90,8 +90,16 @@ def linear_page() -> str:
 
 def r2et_page() -> str:
     """Tables 1 to 4, the figure of merit and the correlations of Figure 3."""
-    study = Study(csv("r2et-search"), csv("r2et-tests"), csv("r2et-retrained"), csv("r2et-figure-3"))
-    return paper_markdown(study)
+    return paper_markdown(_study())
+
+
+def r2et_comparison_page() -> str:
+    """Paired differences from R2ET, by both rules of choice."""
+    return comparisons_markdown(_study())
+
+
+def _study() -> Study:
+    return Study(csv("r2et-search"), csv("r2et-tests"), csv("r2et-retrained"), csv("r2et-figure-3"))
 
 
 def shapes_page() -> str:
