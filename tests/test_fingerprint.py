@@ -283,7 +283,8 @@ def test_other_processes_come_to_the_same(tmp_path):
         path = tmp_path / place
         path.parent.mkdir(exist_ok=True)
         path.write_text(SCRIPT)
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], *sys.path])}
+        paths = os.pathsep.join([os.environ["PYTHONPATH"], *sys.path])
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": paths}
         run = subprocess.run([sys.executable, path], env=environment, cwd=path.parent, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
         said.append(run.stdout)
