@@ -1,6 +1,6 @@
 """Everything once on a device: ``python -m tests.device_tour device`` (or gpu, or cpu) prints a line for every step.
 
-In a process of its own: what goes wrong below Python would take the whole suite with it.
+The emulated device runs in a process of its own: what goes wrong below Python would take the whole suite with it.
 """
 
 import json
@@ -10,6 +10,7 @@ import warnings
 from contextlib import nullcontext
 
 import numpy as np
+import pytest
 import torch
 from sklearn.datasets import load_iris
 
@@ -110,23 +111,25 @@ def steps():
     yield "attack on a stack", attacked_together
 
 
-def main():
-    place = sys.argv[1]
-    if place != "gpu":
-        chosen = DEVICE if place == "device" else torch.device("cpu")
-        for module in (_epochs, _net, _persistence):
-            module.resolve_device = lambda device: chosen
-    warnings.simplefilter("ignore")
-    with nullcontext([]) if place == "gpu" else elsewhere() as waits:
-        for name, step in steps():
-            waits.clear()
-            line = {"name": name}
-            try:
-                line["value"] = np.asarray(step(), dtype=float).tolist()
-            except Exception:
-                line["error"] = traceback.format_exc()
-            print(json.dumps({**line, "waits": list(waits)}), flush=True)
+def tour(place):
+    """Yield a line for every step on "device", "gpu" or "cpu"."""
+    chosen = DEVICE if place == "device" else torch.device("cpu")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        if place != "gpu":
+            for module in (_epochs, _net, _persistence):
+                patch.setattr(module, "resolve_device", lambda device: chosen)
+        warnings.simplefilter("ignore")
+        with nullcontext([]) if place == "gpu" else elsewhere() as waits:
+            for name, step in steps():
+                waits.clear()
+                line = {"name": name}
+                try:
+                    line["value"] = np.asarray(step(), dtype=float).tolist()
+                except Exception:
+                    line["error"] = traceback.format_exc()
+                yield {**line, "waits": list(waits)}
 
 
 if __name__ == "__main__":
-    main()
+    for line in tour(sys.argv[1]):
+        print(json.dumps(line), flush=True)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.device_tour import ATTACKS, DEFENSES, METRICS
+from tests.device_tour import tour as tour_here
 
 NAMES = [
     "fit", "predict_proba", "explain", "integrated_gradients", "smooth_grad", "gradient_times_input",
@@ -43,7 +44,7 @@ def on_the_device():
 
 @pytest.fixture(scope="module")
 def on_the_cpu():
-    return tour("cpu")
+    return {line["name"]: line for line in tour_here("cpu")}
 
 
 @pytest.mark.parametrize("name", NAMES)
