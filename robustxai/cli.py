@@ -28,11 +28,13 @@ from robustxai.benchmark import (
     DEFENSES,
     STANDARD_ATTACKS,
     STANDARD_DEFENSES,
+    STANDARD_EXPLAINERS,
     CriticalDifferenceDisplay,
     Data,
     Experiment,
     FrontierDisplay,
     UserTable,
+    by_explanation,
     is_file,
     run_experiment,
     summarize,
@@ -59,6 +61,7 @@ from robustxai.experiments.r2et import (
     paper_markdown,
     shapes_markdown,
 )
+from robustxai.explainers import EXPLAINERS
 from robustxai.inspection import StabilityCurveDisplay
 from robustxai.protocols import ExperimentSize, Norm
 
@@ -129,9 +132,18 @@ def _tables(
     return tuple(UserTable(name, *given) if is_file(name) else name for name in names)
 
 
-def _names(values: list[str], default: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the names of ``--x a --x b`` or ``--x a,b``; `default` if none is given."""
-    return tuple(name.strip() for value in values for name in value.split(",") if name.strip()) or tuple(default)
+#: Explanations that ``--explainer`` takes.
+_EXPLAINERS_HELP = (
+    f"Explanations that are ranked, attacked and measured: any of {', '.join(EXPLAINERS)}, separated by commas, or "
+    f"'all' for {', '.join(STANDARD_EXPLAINERS)}; gradient by default."
+)
+_Explainers = Annotated[list[str], typer.Option("--explainer", help=_EXPLAINERS_HELP)]
+
+
+def _names(values: list[str], default: Sequence[str] = (), every: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of ``--x a --x b`` or ``--x a,b``; `default` if none is given, `every` for "all"."""
+    names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    return tuple(every) if every and names == ("all",) else names or tuple(default)
 
 
 @app.command()
@@ -160,7 +172,8 @@ def benchmark(
     defenses: Annotated[
         list[str],
         typer.Option(
-            help=f"Any of {', '.join(DEFENSES)}, separated by commas; {len(STANDARD_DEFENSES)} of them by default."
+            help=f"Any of {', '.join(DEFENSES)}, separated by commas, or 'all'; {len(STANDARD_DEFENSES)} of them by "
+            "default."
         ),
     ] = [],  # noqa: B006
     attacks: Annotated[
@@ -175,6 +188,14 @@ def benchmark(
     norm: Annotated[str, typer.Option(help="Norm of the attack radius: 2 or inf.")] = "2",
     max_iter: Annotated[int, typer.Option(help="Maximum number of iterations of each attack.")] = 100,
     n_rows: Annotated[int, typer.Option("--n-rows", help="Test rows that are attacked.")] = 1000,
+    explainer: _Explainers = [],  # noqa: B006
+    training_explainer: Annotated[
+        list[str],
+        typer.Option(
+            help="Explanations that a defense is trained on if its objective uses one: 'own' (its default), 'same' (as "
+            "the measured one), or a name. By default own,same: one row each where they differ."
+        ),
+    ] = [],  # noqa: B006
     target: _Target = None,
     drop: _Drop = [],  # noqa: B006
     na_values: _NaValues = [],  # noqa: B006
@@ -189,10 +210,16 @@ def benchmark(
     ),
 ) -> None:
     """Run defenses against attacks on real tables. Options with several values take a,b or are repeated."""
-    defense_names, attack_names = _names(defenses, STANDARD_DEFENSES), _names(attacks, STANDARD_ATTACKS)
+    defense_names, attack_names = (
+        _names(defenses, STANDARD_DEFENSES, tuple(DEFENSES)),
+        _names(attacks, STANDARD_ATTACKS),
+    )
+    explainers = _names(explainer, Experiment.explainers, STANDARD_EXPLAINERS)
+    trained_on = _names(training_explainer, Experiment.training_explainers)
     tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
     ball = epsilon, cast(Norm, norm)
-    experiment = Experiment(tables, defense_names, attack_names, seeds, k, *ball, max_iter, n_rows, certify)
+    options: dict[str, Any] = {"explainers": explainers, "training_explainers": trained_on}
+    experiment = Experiment(tables, defense_names, attack_names, seeds, k, *ball, max_iter, n_rows, certify, **options)
     _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
 
 
@@ -221,6 +248,10 @@ def paper(
     figures: Annotated[list[str], typer.Option(help="r2et only: 3; the default without --tables.")] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Test splits.")] = 5,
     n_splits: Annotated[int, typer.Option("--n-splits", help="r2et only: validation splits for choosing weights.")] = 3,
+    explainer: Annotated[
+        list[str],
+        typer.Option("--explainer", help=f"On tables: {_EXPLAINERS_HELP} r2et also trains and chooses by each."),
+    ] = [],  # noqa: B006
     n_jobs: Annotated[int, typer.Option("--n-jobs", help="Processes.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help=_SCHEDULER_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder for results; run again with the same one to resume.")] = Path(
@@ -243,13 +274,18 @@ def paper(
     Each(Choice(known, kind="data set")).check("data", names)
     named = tuple(data_set for data_set in names if data_set in R2ETPaper.data)
     shaped = tuple(data_set for data_set in names if data_set not in R2ETPaper.data)
+    explainers = _names(explainer, ("gradient",), STANDARD_EXPLAINERS)
+    Each(Choice(EXPLAINERS, kind="explainer")).check("explainer", explainers)
+    if shaped and explainers != ("gradient",):
+        raise ValueError("--explainer is for tables; the experiments on images and graphs explain by gradients.")
     written: list[Path] = []
     with _stoppable(fresh=False), _progress() as progress, _notes():
         options: dict[str, Any] = {"n_jobs": n_jobs, "scheduler": scheduler, "progress": _reporter(progress)}
-        if named and name == "r2et":
-            written += _r2et(named, seeds, n_splits, tables, figures, out, options)
-        elif named:
-            written += _atex(named, seeds, out, options)
+        for chosen in explainers if named else ():
+            if name == "r2et":
+                written += _r2et(named, chosen, seeds, n_splits, tables, figures, out, options)
+            else:
+                written += _atex(named, chosen, seeds, out, options)
         if shaped and name == "r2et":
             results = R2ETShapes(shaped, seeds=seeds, size=cast(ExperimentSize, size)).run(out, **options)
             written += _results(results, shapes_markdown(results), out, "r2et-shapes")
@@ -265,6 +301,7 @@ _PAPERS = ("r2et", "atex")
 
 def _r2et(
     data: tuple[str, ...],
+    explainer: str,
     seeds: int,
     n_splits: int,
     tables: list[str],
@@ -274,33 +311,34 @@ def _r2et(
 ) -> list[Path]:
     table_numbers = _numbers("table", tables, "" if figures else "1234", "1234")
     figure_numbers = _numbers("figure", figures, "" if tables else "3", "3")
-    study = R2ETPaper(data=data, seeds=seeds, n_splits=n_splits).run(
+    study = R2ETPaper(data=data, seeds=seeds, n_splits=n_splits, explainer=explainer).run(
         out, retrained=4 in table_numbers, flips=3 in figure_numbers, **options
     )
-    markdown = out / "r2et.md"
+    stem = _stem("r2et", explainer)
+    markdown = out / f"{stem}.md"
     paired = f"## Paired differences\n\n{comparisons_markdown(study)}"
     write_text(markdown, f"{paper_markdown(study, table_numbers, figure_numbers)}\n{paired}")
     written = [markdown]
     parts = {"tests": study.tests, "search": study.search, "retrained": study.retrained, "figure-3": study.flips}
     for part, table in parts.items():
         if len(table):
-            written.append(out / f"r2et-{part}.csv")
+            written.append(out / f"{stem}-{part}.csv")
             write_csv(table, written[-1])
     if _can_plot():
         stable = study.tests[study.tests["choice"] == "precision"]
-        written += _ranks(stable, "method", out / "r2et-critical-difference.png")
+        written += _ranks(stable, "method", out / f"{stem}-critical-difference.png")
         for name in data:
             # one split only: AUCs of different splits do not compare
             search = study.search[(study.search["data"] == name) & (study.search["seed"] == 0)]
             # one point of AUC beyond the tolerance: no rule chooses candidates left of it
             edge = search.loc[search["method"] == "Vanilla", "roc_auc"].max() - 0.02
             written.append(
-                _save(CandidatesDisplay.from_results(search, min_auc=edge), name, out / f"r2et-frontier-{name}.png")
+                _save(CandidatesDisplay.from_results(search, min_auc=edge), name, out / f"{stem}-frontier-{name}.png")
             )
             if len(study.flips):
                 flips = study.flips[study.flips["data"] == name]
                 display = FlipsDisplay.from_results(flips, methods=[m for m in _FIGURE_3 if m in set(flips["method"])])
-                written.append(_save(display, name, out / f"r2et-figure-3-{name}.png"))
+                written.append(_save(display, name, out / f"{stem}-figure-3-{name}.png"))
     return written
 
 
@@ -316,15 +354,16 @@ def _results(results: pd.DataFrame, markdown: str, out: Path, stem: str) -> list
     return written
 
 
-def _atex(data: tuple[str, ...], seeds: int, out: Path, options: dict[str, Any]) -> list[Path]:
-    results = ATEXEfficacy(data=data, seeds=seeds).run(out, **options)
-    written = [out / "atex.md", out / "atex.csv"]
+def _atex(data: tuple[str, ...], explainer: str, seeds: int, out: Path, options: dict[str, Any]) -> list[Path]:
+    results = ATEXEfficacy(data=data, seeds=seeds, explainer=explainer).run(out, **options)
+    stem = _stem("atex", explainer)
+    written = [out / f"{stem}.md", out / f"{stem}.csv"]
     write_text(written[0], efficacy_markdown(results))
     write_csv(results, written[1])
     if _can_plot():
         for epsilon, rows in results.groupby("epsilon", sort=False):
             title = f"epsilon {epsilon:g}"
-            written.append(_save(EfficacyDisplay.from_results(rows), title, out / f"atex-{epsilon:g}.png"))
+            written.append(_save(EfficacyDisplay.from_results(rows), title, out / f"{stem}-{epsilon:g}.png"))
     return written
 
 
@@ -359,6 +398,7 @@ def bracket(
     ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 3,
     n_rows: Annotated[int, typer.Option("--n-rows", help="Test rows that are certified and attacked.")] = 100,
+    explainer: _Explainers = [],  # noqa: B006
     target: _Target = None,
     drop: _Drop = [],  # noqa: B006
     na_values: _NaValues = [],  # noqa: B006
@@ -373,7 +413,8 @@ def bracket(
 ) -> None:
     """Bracket the true P@8 of models on real tables between a certificate and an attack, at five radii."""
     tables = _tables(_names(data, _BRACKET_DATA), target, drop, na_values, sep, encoding, drop_unlabeled)
-    study = Bracket(tables, _names(defenses, Bracket.defenses), seeds, n_rows=n_rows)
+    explainers = _names(explainer, Bracket.explainers, STANDARD_EXPLAINERS)
+    study = Bracket(tables, _names(defenses, Bracket.defenses), seeds, n_rows=n_rows, explainers=explainers)
     with _stoppable(fresh=False), _progress() as progress, _notes():
         results, failed = _finished(
             lambda: study.run(out, n_jobs=n_jobs, scheduler=scheduler, progress=_reporter(progress))
@@ -381,9 +422,9 @@ def bracket(
     if len(results):
         written = _results(results, bracket_markdown(results), out, "bracket")
         if _can_plot():
-            for name, table in results.groupby("data", sort=False):
-                path = out / f"bracket-{file_name(str(name))}.png"
-                written.append(_save(BracketDisplay.from_results(table), str(name), path))
+            for name, explanation, table in by_explanation(results):
+                path = out / f"bracket-{_stem(name, explanation)}.png"
+                written.append(_save(BracketDisplay.from_results(table), _titled(name, explanation), path))
         console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
         _point_to_warnings(results, written[1])
     if failed:
@@ -434,8 +475,8 @@ def _run(experiment: Experiment, out: Path, n_jobs: int, *, fresh: bool, schedul
         cells, failed = _finished(lambda: run_experiment(experiment, out, progress=_reporter(progress), **options))
     if len(cells):
         csv, markdown = write_tables(cells, out)
-        for name, rows in cells.groupby("data", sort=False):
-            console.print(_rich_table(str(name), rows))
+        for name, explanation, rows in by_explanation(cells):
+            console.print(_rich_table(_titled(name, explanation), rows))
         written = [csv, markdown, *_figures(cells, out)]
         console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
         _point_to_warnings(cells, csv)
@@ -485,6 +526,16 @@ def _notes() -> Iterator[None]:
 _NOTES = (DataWarning, AlteredFileWarning)
 
 
+def _titled(name: str, explanation: str) -> str:
+    """Return the name of a data set with that of the explanation, unless that is the gradient."""
+    return name if explanation in ("", "gradient") else f"{name}, {explanation.replace('_', ' ')}"
+
+
+def _stem(name: str, explanation: str) -> str:
+    """Return the same as a part of a file's name."""
+    return file_name(name) if explanation in ("", "gradient") else f"{file_name(name)}-{explanation}"
+
+
 def _rich_table(name: str, cells: pd.DataFrame) -> Table:
     first = cells.iloc[0]
     seeds = cells["seed"].nunique()
@@ -496,22 +547,28 @@ def _rich_table(name: str, cells: pd.DataFrame) -> Table:
     for column in shown:
         heading = COLUMNS[column][0].format(k=first["k"]).replace(" ", "\n")
         table.add_column(heading, justify="right", no_wrap=True)
-    for (_, defense), row in summarize(cells).iterrows():
+    for (_, defense), row in summarize(cells.drop(columns="training_explainer", errors="ignore")).iterrows():
         values = [(row[column, "mean"], COLUMNS[column][1]) for column in shown]
         table.add_row(str(defense), *("-" if pd.isna(value) else f"{value:.{digits}f}" for value, digits in values))
     return table
 
 
 def _figures(cells: pd.DataFrame, out: Path) -> list[Path]:
-    """Draw one frontier per data set, if matplotlib is installed."""
+    """Draw one frontier per data set and explanation, if matplotlib is installed."""
     if not _can_plot():
         return []
     paths = []
-    for name, rows in cells.groupby("data", sort=False):
+    for name, explanation, rows in by_explanation(cells):
         if "precision_at_k" not in rows or rows["precision_at_k"].isna().all():
             continue
-        paths.append(_save(FrontierDisplay.from_results(rows), str(name), out / f"frontier-{file_name(str(name))}.png"))
-    return [*paths, *_ranks(cells, "defense", out / "critical-difference.png")]
+        path = out / f"frontier-{_stem(name, explanation)}.png"
+        paths.append(_save(FrontierDisplay.from_results(rows), _titled(name, explanation), path))
+    explanations: dict[str, list[pd.DataFrame]] = {}
+    for _, explanation, rows in by_explanation(cells):
+        explanations.setdefault(explanation, []).append(rows)
+    for explanation, tables in explanations.items():
+        paths += _ranks(pd.concat(tables), "defense", out / f"{_stem('critical-difference', explanation)}.png")
+    return paths
 
 
 def _ranks(cells: pd.DataFrame, by: str, path: Path) -> list[Path]:

@@ -122,6 +122,12 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
     assert first.certify
     CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", "--no-certify", "--out", str(tmp_path)])
     assert not seen[-1][0].certify
+    assert (first.explainers, first.training_explainers) == (("gradient",), ("own", "same"))
+    some = ["--explainer", "all", "--defenses", "all", "--training-explainer", "own", "--out", str(tmp_path)]
+    CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", *some])
+    assert seen[-1][0].explainers == cli.STANDARD_EXPLAINERS
+    assert seen[-1][0].defenses == tuple(cli.DEFENSES)
+    assert seen[-1][0].training_explainers == ("own",)
 
 
 def test_the_address_of_a_scheduler_reaches_the_run_and_the_demo_has_none(monkeypatch, tmp_path):
@@ -314,6 +320,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, me
         (["r2et", "--data", "fashion_mnist"], "There is no data set 'fashion_mnist'."),
         (["atex", "--data", "abide"], "There is no data set 'abide'."),
         (["r2et", "--data", "mnist", "--size", "smal"], "size"),
+        (["r2et", "--explainer", "gradints"], "There is no explainer 'gradints'. Did you mean 'gradient'?"),
+        (["r2et", "--data", "mnist", "--explainer", "smooth_grad"], "--explainer is for tables"),
         (["atex", "--data", "mnist", "--size", "smal"], "There is no size 'smal'. Did you mean 'small'?"),
     ],
 )
@@ -358,10 +366,32 @@ def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retra
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output
     (paper, options), given = seen
+    assert paper.explainer == "gradient"
     assert (paper.data, paper.seeds, paper.n_splits) == (("compas",), 2, 1)
     assert (options["retrained"], options["flips"]) == (retrained, flips)
     assert given == numbers
     assert (tmp_path / "r2et.md").read_text() == "text"
+
+
+def test_every_explanation_of_a_paper_has_files_of_its_own(monkeypatch, tmp_path):
+    seen, tests = [], pd.DataFrame({"data": ["compas"], "value": 1})
+
+    def run(self, out, **options):
+        seen.append(self.explainer)
+        return Study(pd.DataFrame(), tests, pd.DataFrame(), pd.DataFrame()) if hasattr(self, "n_splits") else tests
+
+    monkeypatch.setattr(cli.R2ETPaper, "run", run)
+    monkeypatch.setattr(cli.ATEXEfficacy, "run", run)
+    monkeypatch.setattr(cli, "_can_plot", lambda: False)
+    monkeypatch.setattr(cli, "paper_markdown", lambda study, *given: "text")
+    monkeypatch.setattr(cli, "efficacy_markdown", lambda results: "text")
+    for name in ("r2et", "atex"):
+        some = ["--data", "compas", "--explainer", "gradient,smooth_grad", "--out", str(tmp_path)]
+        result = CliRunner().invoke(cli.app, ["paper", name, *some])
+        assert result.exit_code == 0, result.output
+    assert seen == ["gradient", "smooth_grad"] * 2
+    csvs = {path.name for path in tmp_path.glob("*.csv")}
+    assert csvs == {"r2et-tests.csv", "r2et-smooth_grad-tests.csv", "atex.csv", "atex-smooth_grad.csv"}
 
 
 @pytest.mark.parametrize(

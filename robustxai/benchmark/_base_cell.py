@@ -19,7 +19,8 @@ class BaseCell:
     `depends_on` returns, and the version of the code (:func:`robustxai.benchmark._code_version.code_version`). A stored
     result is returned only if its digest matches. Results with other digests stay on the disk.
 
-    A subclass is a frozen dataclass that overrides two public methods, `label` and `depends_on`. Fields are names and
+    A subclass is a frozen dataclass that overrides two public methods, `label` and `depends_on`, and `group` if several
+    cells can share work. Fields are names and
     numbers. `depends_on` returns the objects that they stand for, as they are built: attacks and estimators with all
     parameters, the content of a table, a protocol. A field `data` does not enter the digest by itself, because one
     table may have several paths: return its content from `depends_on`.
@@ -70,3 +71,10 @@ class BaseCell:
     def depends_on(self) -> Any:
         """Return the objects that the fields name, as they are built now: values, containers, estimators, attacks."""
         raise NotImplementedError
+
+    def group(self) -> Any:
+        """Return a hashable value that is equal for cells that share work, such as one training; by default the cell.
+
+        Cells of one group run in one process, one after the other.
+        """
+        return self

@@ -1,12 +1,13 @@
-"""One cell of an experiment: one defense on one table with one seed."""
+"""One cell of an experiment: one defense on one table with one seed, explained in one way."""
 
 from __future__ import annotations
 
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias, get_args
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from robustxai._arguments import COUNT, FLAG, INTEGER_SEED, NORM, NOT_NEGATIVE, Choice, Each, Instance, Text, checked
 from robustxai.benchmark._base_cell import BaseCell
+from robustxai.benchmark._explanation import EXPLAINED_BY, TRAINED_ON, explainer_for, own_explainer, reads_explanation
 from robustxai.benchmark._registry import ATTACKS, DEFENSES
 from robustxai.benchmark._user_table import Data, UserTable, identity, load, stem
 from robustxai.classifiers import retrain
@@ -25,7 +27,17 @@ from robustxai.model_selection import CertifiedPrecisionScorer, RobustnessScorer
 from robustxai.perturbation import ThreatModel, canonical_norm
 from robustxai.protocols import EvaluatedPart, FirstWeights, Norm, NormName
 
-__all__ = ["PART", "Cell", "Params", "norm_name", "prepare_rows", "run_cell", "with_warnings"]
+__all__ = [
+    "PART",
+    "Cell",
+    "FittedModel",
+    "Params",
+    "fit_model",
+    "norm_name",
+    "prepare_rows",
+    "run_cell",
+    "with_warnings",
+]
 
 #: Names and values of parameters, hashable.
 Params: TypeAlias = tuple[tuple[str, Any], ...]
@@ -35,7 +47,7 @@ PART = Choice(get_args(EvaluatedPart))
 
 @dataclass(frozen=True)
 class Cell(BaseCell):
-    """One defense on one table with one seed.
+    """One defense on one table with one seed, explained in one way.
 
     Protocol: rows are split 75 : 25, stratified, by the seed. Features are imputed, scaled to [0, 1] and one-hot
     encoded with statistics of the training part. The defense is trained at its defaults with the same seed. AUC and
@@ -73,6 +85,14 @@ class Cell(BaseCell):
     certify : bool, default=False
         Add ``certified_precision_at_k``, the certified P@k of the attacked rows at the same radius. A model without a
         certificate gets no such column.
+    explainer : str, default="gradient"
+        Name of the explanation that is ranked, attacked and measured: every metric of the row refers to it. "own" is
+        the explainer that the defense has at its defaults. "integrated_gradients" starts from the mean of the training
+        rows, as the faithfulness metrics replace a removed feature by it. From zeros the attribution of every absent
+        category would be zero, so that on Adult the top 8 would be the eight columns of the table in any model.
+    training_explainer : str, default="same"
+        Explanation that the defense's objective uses: "same" as `explainer`, "own", or a name. Without effect on
+        defenses whose objective uses none.
     """
 
     data: Data
@@ -91,6 +111,8 @@ class Cell(BaseCell):
     retrain_params: Params = ()
     reference_attacks: tuple[str, ...] = ()
     certify: bool = False
+    explainer: str = "gradient"
+    training_explainer: str = "same"
 
     _constraints = {
         "data": Instance((str, UserTable)),
@@ -109,6 +131,8 @@ class Cell(BaseCell):
         "retrain_params": Instance(tuple),
         "reference_attacks": Each(Text()),
         "certify": FLAG,
+        "explainer": EXPLAINED_BY,
+        "training_explainer": TRAINED_ON,
     }
 
     def __post_init__(self) -> None:
@@ -141,9 +165,25 @@ class Cell(BaseCell):
         """Build the unfitted vanilla model that is retrained."""
         return DEFENSES["vanilla"](self.k, self.seed).set_params(**dict(self.start_params))
 
+    def model(self) -> Cell:
+        """Return the cell of the training alone: cells of one model differ in attacks, rows and explanation."""
+        trained_on = self.explainer if self.training_explainer == "same" else self.training_explainer
+        if trained_on == "own":
+            trained_on = own_explainer(self.estimator())
+        training = {name: getattr(self, name) for name in _TRAINING}
+        return Cell(**training, attacks=(), explainer=trained_on)
+
+    def group(self) -> Cell:
+        """As `BaseCell.group`."""
+        return self.model()
+
     def threat(self) -> ThreatModel:
         """Build the threat model; features are scaled to [0, 1] and stay there."""
         return ThreatModel(self.epsilon, norm=self.norm, bounds=(0.0, 1.0))
+
+
+#: Fields that a training depends on, the explanation aside.
+_TRAINING = ("data", "defense", "seed", "k", "params", "part", "start", "start_params", "retrain_params")
 
 
 def norm_name(norm: Norm) -> NormName:
@@ -165,27 +205,82 @@ def prepare_rows(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     return preprocessor.transform(X_train), preprocessor.transform(X_test), y_train, y_test
 
 
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """A trained model with the rows that it is tested on.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The fitted model.
+    X_test, y_test : ndarray
+        Preprocessed test rows, and their labels.
+    seconds : float
+        Time of the training.
+    extra : mapping of str to int
+        Further results of the training, for the row of the cell.
+    own : str or Explainer
+        Explainer of the estimator at its defaults.
+    """
+
+    estimator: Any
+    X_test: np.ndarray
+    y_test: np.ndarray
+    seconds: float
+    extra: Mapping[str, int]
+    own: Any
+
+    def explained_by(self, explainer: str) -> Any:
+        """Return the estimator, which explains in this way until the next call."""
+        if hasattr(self.estimator, "explainer"):
+            chosen = self.own if explainer == "own" else explainer
+            self.estimator.set_params(explainer=explainer_for(chosen, self.estimator.feature_means_))
+        return self.estimator
+
+
 @checked(cell=Instance(Cell))
-def run_cell(cell: Cell) -> dict[str, Any]:
-    """Train, attack and measure; return the cell's fields and every metric in one flat dict."""
-    X_train, X_test, y_train, y_test = prepare_rows(cell)
-    if cell.start == "vanilla":
+def fit_model(cell: Cell) -> FittedModel:
+    """Train the model of a cell, or return it if the last call in this process was for the same model."""
+    model = cell.model()
+    return _fitted(model, model.digest)
+
+
+@lru_cache(maxsize=1)
+def _fitted(model: Cell, digest: str) -> FittedModel:
+    """Train; the digest, as a part of the cache's key, covers the content of tables and what users register."""
+    X_train, X_test, y_train, y_test = prepare_rows(model)
+    if model.start == "vanilla":
         X_train, X_guard, y_train, y_guard = train_test_split(
-            X_train, y_train, test_size=0.2, stratify=y_train, random_state=cell.seed
+            X_train, y_train, test_size=0.2, stratify=y_train, random_state=model.seed
         )
-        old = cell.old_estimator().fit(X_train, y_train)
+        old = model.old_estimator().fit(X_train, y_train)
+    estimator = model.estimator()
+    own = getattr(estimator, "explainer", "own")
+    if hasattr(estimator, "explainer"):
+        means = np.asarray(X_train, dtype=np.float32).mean(axis=0, dtype=np.float64)  # as the estimator has them
+        estimator.set_params(explainer=explainer_for(own if model.explainer == "own" else model.explainer, means))
     extra: dict[str, int] = {}
     start = time.perf_counter()
-    if cell.start == "vanilla":
-        options = {"k": cell.k, "validation_data": (X_guard, y_guard), **dict(cell.retrain_params)}
+    if model.start == "vanilla":
+        options = {"k": model.k, "validation_data": (X_guard, y_guard), **dict(model.retrain_params)}
         with warnings.catch_warnings():
             # a retraining that keeps the old weights is a valid result, and kept_epochs reports it
             warnings.filterwarnings("ignore", "No epoch of the retraining", EvaluationWarning)
-            estimator = retrain(cell.estimator(), old, X_train, y_train, **options)
+            estimator = retrain(estimator, old, X_train, y_train, **options)
         extra["kept_epochs"] = dict(estimator.net_.callbacks)["explanation_guard"].best_epoch_
     else:
-        estimator = cell.estimator().fit(X_train, y_train)
-    seconds = time.perf_counter() - start
+        estimator = estimator.fit(X_train, y_train)
+    return FittedModel(estimator, X_test, y_test, time.perf_counter() - start, extra, own)
+
+
+@checked(cell=Instance(Cell))
+def run_cell(cell: Cell) -> dict[str, Any]:
+    """Train, explain, attack and measure; return the cell's fields and every metric in one flat dict.
+
+    ``training_explainer`` of the row is a name, or "none" for a defense whose objective uses no explanation.
+    """
+    model = fit_model(cell)
+    estimator, X_test, y_test = model.explained_by(cell.explainer), model.X_test, model.y_test
     if hasattr(estimator, "explain"):
         attacks, reference = cell.built(cell.attacks), cell.built(cell.reference_attacks)
         scorer = RobustnessScorer(attacks, n_rows=cell.n_rows, reference=reference)
@@ -196,12 +291,14 @@ def run_cell(cell: Cell) -> dict[str, Any]:
             "roc_auc": roc_auc(estimator, X_test, y_test),
             "accuracy": float(accuracy_score(y_test, estimator.predict(X_test))),
         }
-    fields = {**asdict(cell), "data": stem(cell.data)}
+    trained_on = cell.model().explainer if reads_explanation(cell.estimator()) else "none"
+    fields = {**asdict(cell), "data": stem(cell.data), "training_explainer": trained_on}
     for name in ("attacks", "reference_attacks"):
         fields[name] = ",".join(fields[name])
     for name in ("params", "start_params", "retrain_params"):
         fields[name] = json.dumps(dict(fields[name]))
-    return {**fields, "n_features": X_train.shape[1], "fit_seconds": seconds, **extra, **scores, "warning": warning}
+    measured = {"n_features": X_test.shape[1], "fit_seconds": model.seconds, **model.extra}
+    return {**fields, **measured, **scores, "warning": warning}
 
 
 def with_warnings(score: Callable[[], dict[str, float]]) -> tuple[dict[str, float], str]:

@@ -33,6 +33,7 @@ from robustxai._files import check_place, write_text, written_at_once
 from robustxai._fingerprint import read_once
 from robustxai.benchmark._cell import Cell, norm_name, run_cell
 from robustxai.benchmark._cell_file import check_row, read_row, sealed_row
+from robustxai.benchmark._explanation import EXPLAINED_BY, TRAINED_ON, own_explainer, reads_explanation
 from robustxai.benchmark._registry import ATTACKS, DEFENSES, STANDARD_ATTACKS, STANDARD_DEFENSES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import TABLES, Data, announce, is_file, key, labels
@@ -59,6 +60,13 @@ class Experiment:
         As in :class:`Cell`.
     certify : bool, default=True
         Compute a certified P@k of the attacked rows, if the network and the explainer have a certificate.
+    explainers : tuple of str, default=("gradient",)
+        Explanations that are ranked, attacked and measured, as in :class:`Cell`. A model is trained once for all of
+        them, as far as its training does not depend on the explanation.
+    training_explainers : tuple of str, default=("own", "same")
+        What a defense is trained on if its objective uses an explanation: "own" (its default), "same" as the measured
+        one, or a name. By default R2ET has two rows for "smooth_grad": trained on gradients, and on SmoothGrad.
+        Defenses without an explanation in the objective have one row.
 
     Raises
     ------
@@ -76,6 +84,8 @@ class Experiment:
     max_iter: int = 100
     n_rows: int = 1000
     certify: bool = True
+    explainers: tuple[str, ...] = ("gradient",)
+    training_explainers: tuple[str, ...] = ("own", "same")
 
     _constraints = {
         "data": TABLES,
@@ -88,6 +98,8 @@ class Experiment:
         "max_iter": COUNT,
         "n_rows": COUNT,
         "certify": FLAG,
+        "explainers": Each(EXPLAINED_BY, least=1, called="explainer"),
+        "training_explainers": Each(TRAINED_ON, least=1, called="training explainer"),
     }
 
     def __post_init__(self) -> None:
@@ -97,9 +109,27 @@ class Experiment:
     def cells(self) -> list[Cell]:
         """Return all cells, data set by data set, so that a stopped run leaves complete tables."""
         rest = (self.attacks, self.k, self.epsilon, self.norm, self.max_iter, self.n_rows)
-        grid = product(self.data, range(self.seeds), self.defenses)
-        cells = {(key(d), s, m): Cell(d, m, s, *rest, certify=self.certify) for d, s, m in reversed(list(grid))}
+        explanations = {defense: self._explanations(defense) for defense in dict.fromkeys(self.defenses)}
+        cells: dict[Any, Cell] = {}
+        for data, seed, defense in reversed(list(product(self.data, range(self.seeds), self.defenses))):
+            for explainer, trained_on in reversed(explanations[defense]):
+                how: dict[str, Any] = {"explainer": explainer, "training_explainer": trained_on}
+                cells[key(data), seed, defense, explainer, trained_on] = Cell(
+                    data, defense, seed, *rest, certify=self.certify, **how
+                )
         return list(reversed(cells.values()))  # a table given twice counts once
+
+    def _explanations(self, defense: str) -> list[tuple[str, str]]:
+        """Return the pairs (measured, trained on) of a defense; two names of one training count once."""
+        estimator = DEFENSES[defense](self.k, 0)
+        own = own_explainer(estimator)
+        if {*self.explainers, *self.training_explainers} <= {own, "own", "same"} or not reads_explanation(estimator):
+            return [(explainer, "own") for explainer in dict.fromkeys(self.explainers)]
+        pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        for explainer, trained_on in product(self.explainers, self.training_explainers):
+            name = {"own": own, "same": own if explainer == "own" else explainer}.get(trained_on, trained_on)
+            pairs.setdefault((explainer, name), (explainer, trained_on))
+        return list(pairs.values())
 
 
 @checked(

@@ -102,12 +102,13 @@ def on_this_machine(cells: Sequence[AnyCell], run: Run, n_jobs: int) -> Results[
     Yields
     ------
     cell, row or Failure
-        A cell that raises an error, or whose process is killed, does not stop the others.
+        A cell that raises an error, or whose process is killed, does not stop the others. Cells of one
+        `BaseCell.group` run in one process, and are yielded together if there are several processes.
     """
-    waiting = list(cells)
+    waiting = _groups(cells, together=n_jobs != 1)
     with read_once():
         names = {cell: cell.name for cell in cells}
-    task = partial(_with_row, run=run, changed=changed_entries(), pid=os.getpid())
+    task = partial(_with_rows, run=run, changed=changed_entries(), pid=os.getpid())
     with _memory_kept():
         while waiting:
             suspects: list[AnyCell] = []
@@ -115,7 +116,7 @@ def on_this_machine(cells: Sequence[AnyCell], run: Run, n_jobs: int) -> Results[
             for cell in suspects:
                 # run it again in a process of its own: only a cell that kills its process fails twice
                 failing: list[AnyCell] = []
-                yield from _in_processes([cell], names, task, 2, failing)
+                yield from _in_processes([[cell]], names, task, 2, failing)
                 if failing:
                     yield cell, Failure("ChildProcessError", _KILLED, _KILLED)
 
@@ -126,29 +127,38 @@ _KILLED = (
 )
 
 
+def _groups(cells: Sequence[AnyCell], together: bool) -> list[list[AnyCell]]:
+    """Return the cells group by group; each in a list of its own unless they are to run `together`."""
+    groups: dict[Any, list[AnyCell]] = {}
+    for cell in cells:
+        group = getattr(cell, "group", None)
+        groups.setdefault(cell if group is None else group(), []).append(cell)
+    return list(groups.values()) if together else [[cell] for own in groups.values() for cell in own]
+
+
 def _in_processes(
-    waiting: list[AnyCell],
+    waiting: list[list[AnyCell]],
     names: dict[AnyCell, str],
     task: Callable[..., Any],
     n_jobs: int,
     suspects: list[AnyCell],
 ) -> Results[AnyCell]:
-    """Run the cells in `waiting` and empty it; if a process is killed, add the running cells to `suspects`."""
-    started: list[AnyCell] = []
+    """Run the groups in `waiting` and empty it; if a process is killed, add the running cells to `suspects`."""
+    started: list[list[AnyCell]] = []
 
     def tasks() -> Iterator[Any]:
         while waiting:
             started.append(waiting.pop(0))
-            yield delayed(task)(started[-1], names[started[-1]])
+            yield delayed(task)(started[-1], [names[cell] for cell in started[-1]])
 
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
     results = parallel(tasks())
     try:
-        for cell, row in results:
-            started.remove(cell)
-            yield cell, row
+        for rows in results:
+            started.remove([cell for cell, _ in rows])
+            yield from rows
     except BrokenProcessPool:
-        suspects += started
+        suspects += [cell for group in started for cell in group]
     finally:
         results.close()
 
@@ -169,6 +179,12 @@ def _memory_kept() -> Iterator[None]:
     finally:
         for name in ours:
             os.environ.pop(name, None)
+
+
+def _with_rows(
+    cells: Sequence[AnyCell], names: Sequence[str], run: Run, changed: Changed, pid: int
+) -> list[tuple[AnyCell, dict[str, Any] | Failure]]:
+    return [_with_row(cell, name, run, changed, pid) for cell, name in zip(cells, names)]
 
 
 def _with_row(

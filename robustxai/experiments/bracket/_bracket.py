@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -27,14 +26,16 @@ from robustxai._arguments import (
 from robustxai.attacks import AutoExplanationAttack, ERAttack, RandomAttack
 from robustxai.benchmark import (
     DEFENSES,
+    EXPLAINED_BY,
     TABLES,
+    TRAINED_ON,
     BaseCell,
     Cell,
     Data,
     UserTable,
     announce,
+    fit_model,
     key,
-    prepare_rows,
     run_cells,
     stem,
 )
@@ -86,6 +87,8 @@ class BracketCell(BaseCell):
         Size of the top set.
     n_rows : int, default=100
         Test rows that are certified and attacked.
+    explainer, training_explainer : str, default="gradient" and "same"
+        As in :class:`Cell`. Without a certificate for the explanation, the certified figures are NaN.
     """
 
     data: Data
@@ -94,6 +97,8 @@ class BracketCell(BaseCell):
     epsilons: tuple[float, ...]
     k: int = 8
     n_rows: int = 100
+    explainer: str = "gradient"
+    training_explainer: str = "same"
 
     #: The median radius is infinite if no attack changes half of the rows.
     may_be_infinite: ClassVar[tuple[str, ...]] = ("attack_radius",)
@@ -105,6 +110,8 @@ class BracketCell(BaseCell):
         "epsilons": Each(POSITIVE, least=1),
         "k": COUNT,
         "n_rows": COUNT,
+        "explainer": EXPLAINED_BY,
+        "training_explainer": TRAINED_ON,
     }
 
     def label(self) -> str:
@@ -118,7 +125,12 @@ class BracketCell(BaseCell):
 
     def model(self) -> Cell:
         """Return the cell that trains the model."""
-        return Cell(self.data, self.defense, self.seed, (), k=self.k, n_rows=self.n_rows)
+        how: dict[str, Any] = {"explainer": self.explainer, "training_explainer": self.training_explainer}
+        return Cell(self.data, self.defense, self.seed, (), k=self.k, n_rows=self.n_rows, **how)
+
+    def group(self) -> Any:
+        """As `BaseCell.group`."""
+        return self.model().group()
 
 
 @checked(cell=Instance(BracketCell))
@@ -131,20 +143,18 @@ def run_bracket_cell(cell: BracketCell) -> dict[str, Any]:
         A certificate and an attack contradict each other in some row. This is a defect of the library, never of the
         data.
     """
-    model = cell.model()
-    X_train, X_test, y_train, y_test = prepare_rows(model)
-    start = time.perf_counter()
-    estimator = model.estimator().fit(X_train, y_train)
-    seconds = time.perf_counter() - start
+    model = fit_model(cell.model())
+    estimator, X_test, y_test = model.explained_by(cell.explainer), model.X_test, model.y_test
     X = X_test[: cell.n_rows]
     attribution = estimator.explain(X)
     between = between_rows_precision(attribution, cell.k)
     return {
         **asdict(cell),
         "data": stem(cell.data),
+        "training_explainer": cell.model().model().explainer,
         "n_rows": len(X),
         "n_features": X.shape[1],
-        "fit_seconds": seconds,
+        "fit_seconds": model.seconds,
         "roc_auc": roc_auc(estimator, X_test, y_test),
         "comprehensiveness": float(comprehensiveness(estimator, X).mean()),
         "sufficiency": float(sufficiency(estimator, X).mean()),
@@ -176,7 +186,7 @@ def _radius_attack(estimator: Any, cell: BracketCell) -> AutoExplanationAttack:
 
 def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float, between: float) -> dict[str, Any]:
     """Return both ends of the bracket at one radius, and the results of the other attacks."""
-    certificate = certify_top_k(estimator, X, cell.k, epsilon=epsilon, norm=2, method="best")
+    method, proven = _certified(estimator, X, cell.k, epsilon)
     ensemble, paper, random = _attacks(estimator, cell, epsilon)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
@@ -184,21 +194,30 @@ def _point(estimator: Any, X: np.ndarray, cell: BracketCell, epsilon: float, bet
         result = ensemble.run(X)
     attacked, published = result.precision_at_k, paper.run(X).precision_at_k
     lowest = np.minimum(attacked, published)
-    _check_order(certificate.precision_at_k, lowest, f"P@{cell.k} at epsilon {epsilon:g}", cell)
+    _check_order(proven, lowest, f"P@{cell.k} at epsilon {epsilon:g}", cell)
     return {
         "epsilon": epsilon,
-        "method": certificate.method,
+        "method": method,
         "preset": _PRESETS[0],
-        "certified": float(certificate.precision_at_k.mean()),
+        "certified": float(proven.mean()),
         "attacked": float(attacked.mean()),
         "er_paper": float(published.mean()),
         "random": float(random.run(X).precision_at_k.mean()),
         "corrected_attacked": chance_corrected_precision(float(attacked.mean()), between),
         "prediction_sensitivity": float(prediction_sensitivity(estimator, X, result.X_adv).mean()),
-        "fully_certified": float((certificate.precision_at_k >= 1).mean()),
+        "fully_certified": float(np.where(np.isnan(proven), np.nan, proven >= 1).mean()),
         "er_paper_lower": float((published < attacked - 1e-9).mean()),
         "warning": " ".join(str(warning.message) for warning in caught),
     }
+
+
+def _certified(estimator: Any, X: np.ndarray, k: int, epsilon: float) -> tuple[str, np.ndarray]:
+    """Return the method of the certificate and the proven P@k of every row; NaN without a certificate."""
+    try:
+        certificate = certify_top_k(estimator, X, k, epsilon=epsilon, norm=2, method="best")
+    except NotImplementedError:
+        return "none", np.full(len(X), np.nan)
+    return certificate.method, certificate.precision_at_k
 
 
 def _radii(estimator: Any, X: np.ndarray, cell: BracketCell) -> dict[str, float]:
@@ -207,7 +226,10 @@ def _radii(estimator: Any, X: np.ndarray, cell: BracketCell) -> dict[str, float]
     The ratio uses the rows with an attack radius. As the certificate permits, the attack may leave the data's box and
     change the prediction.
     """
-    proven = certified_radius(estimator, X, cell.k, norm=2, max_epsilon=_MAX_RADIUS)
+    try:
+        proven = certified_radius(estimator, X, cell.k, norm=2, max_epsilon=_MAX_RADIUS)
+    except NotImplementedError:
+        proven = np.full(len(X), np.nan)
     attack = _radius_attack(estimator, cell)
     found = attack.minimum_radius(X, n_levels=_LEVELS, keep_prediction=False)
     _check_order(proven, found, "radius", cell, slack=1e-6)  # rounding of float32 inputs
@@ -253,6 +275,8 @@ class Bracket:
         Size of the top set.
     n_rows : int, default=100
         Test rows of every model that are certified and attacked.
+    explainers : tuple of str, default=("gradient",)
+        Explanations that are bracketed, as in :class:`Cell`; a model is trained for the one that is bracketed.
 
     Raises
     ------
@@ -276,6 +300,7 @@ class Bracket:
     epsilons: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)
     k: int = 8
     n_rows: int = 100
+    explainers: tuple[str, ...] = ("gradient",)
 
     _constraints = {
         "data": TABLES,
@@ -284,6 +309,7 @@ class Bracket:
         "epsilons": Each(POSITIVE, least=1, called="epsilon"),
         "k": COUNT,
         "n_rows": COUNT,
+        "explainers": Each(EXPLAINED_BY, least=1, called="explainer"),
     }
 
     def __post_init__(self) -> None:
@@ -297,8 +323,8 @@ class Bracket:
     def cells(self) -> list[BracketCell]:
         """Return all cells, data set by data set, so that a stopped run leaves complete tables."""
         rest = (tuple(self.epsilons), self.k, self.n_rows)
-        grid = product(self.data, range(self.seeds), self.defenses)
-        cells = {(key(d), s, m): BracketCell(d, m, s, *rest) for d, s, m in reversed(list(grid))}
+        grid = product(self.data, self.explainers, range(self.seeds), self.defenses)
+        cells = {(key(d), e, s, m): BracketCell(d, m, s, *rest, explainer=e) for d, e, s, m in reversed(list(grid))}
         return list(reversed(cells.values()))  # a table given twice counts once
 
     @checked(out=PathName())

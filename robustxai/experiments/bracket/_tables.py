@@ -9,6 +9,7 @@ import pandas as pd
 
 from robustxai._arguments import NOT_NEGATIVE, Each, Instance, Named, Table, checked
 from robustxai._markdown import markdown_table
+from robustxai.benchmark import by_explanation
 from robustxai.experiments.bracket._bracket import _MAX_RADIUS
 
 __all__ = ["bracket_markdown", "bracket_summary"]
@@ -48,8 +49,9 @@ _RADIUS_COLUMNS = (
     )
 )
 def bracket_markdown(results: pd.DataFrame) -> str:
-    """Return two Markdown tables per data set, mean ± s.d. over seeds: P@k at every radius, and the radii.
+    """Return two Markdown tables per data set and explanation: P@k at every radius, and the radii.
 
+    Entries are mean ± s.d. over seeds.
     Every line has AUC, faithfulness and the similarity of different rows (B: the P@k between the explanations of two
     rows; the number of different top-k sets; the share of the most frequent set), because a linear or collapsed model
     is certified stable at any radius. Columns that the results lack are left out.
@@ -60,12 +62,13 @@ def bracket_markdown(results: pd.DataFrame) -> str:
         As :meth:`Bracket.run` returns it.
     """
     parts: list[str] = []
-    for data, table in results.assign(gap=results["attacked"] - results["certified"]).groupby("data", sort=False):
+    for data, explainer, table in by_explanation(results.assign(gap=results["attacked"] - results["certified"])):
         first = table.iloc[0]
         seeds = table["seed"].nunique()
         about = f"{first['n_features']} features, {seeds} seed{'s' if seeds > 1 else ''}, {first['n_rows']} rows each"
         models = table.drop_duplicates(["defense", "seed"])
-        parts += [f"### {data} ({about})", "", f"P@{first['k']}:", ""]
+        named = "" if explainer in ("", "gradient") else f", {explainer.replace('_', ' ')}"
+        parts += [f"### {data}{named} ({about})", "", f"P@{first['k']}:", ""]
         parts += [_table(table, ["defense", "epsilon"], (*_POINT_COLUMNS, *_MODEL)), "", "Medians over rows:", ""]
         parts += [_table(models, ["defense"], (*_RADIUS_COLUMNS, *_MODEL)), ""]
     return "\n".join(parts)

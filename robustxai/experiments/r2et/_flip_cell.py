@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from robustxai._arguments import COUNT, INTEGER_SEED, NOT_NEGATIVE, Instance, Text, checked
-from robustxai.benchmark import ATTACKS, BaseCell, Cell, Params, prepare_rows
+from robustxai.benchmark import ATTACKS, EXPLAINED_BY, BaseCell, Cell, Params, fit_model
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
 
 __all__ = ["FlipCell", "run_flip_cell"]
@@ -27,6 +27,8 @@ class FlipCell(BaseCell):
         Radius of the thickness.
     n_draws, n_points : int, default=50 and 10
         Sampling of the thickness; finer than in a table, because single rows are compared.
+    explainer : str, default="gradient"
+        As in :class:`Cell`; the model is trained for it.
     """
 
     data: str
@@ -38,6 +40,7 @@ class FlipCell(BaseCell):
     n_rows: int = 500
     n_draws: int = 50
     n_points: int = 10
+    explainer: str = "gradient"
 
     _constraints = {
         "data": Text(),
@@ -49,6 +52,7 @@ class FlipCell(BaseCell):
         "n_rows": COUNT,
         "n_draws": COUNT,
         "n_points": COUNT,
+        "explainer": EXPLAINED_BY,
     }
 
     def label(self) -> str:
@@ -61,8 +65,8 @@ class FlipCell(BaseCell):
 
     def model(self) -> Cell:
         """Return the cell that trains the model."""
-        attacks = ("er_paper",)
-        return Cell(self.data, self.defense, self.seed, attacks, self.k, self.epsilon, params=self.params)
+        how: dict[str, Any] = {"params": self.params, "explainer": self.explainer}
+        return Cell(self.data, self.defense, self.seed, ("er_paper",), self.k, self.epsilon, **how)
 
 
 @checked(cell=Instance(FlipCell))
@@ -72,9 +76,8 @@ def run_flip_cell(cell: FlipCell) -> dict[str, Any]:
     ``first_flip`` is the number of steps plus one for a row whose top set never changes.
     """
     model = cell.model()
-    X_train, X_test, y_train, _ = prepare_rows(model)
-    X = X_test[: cell.n_rows]
-    estimator = model.estimator().fit(X_train, y_train)
+    fitted = fit_model(model)
+    estimator, X = fitted.explained_by(cell.explainer), fitted.X_test[: cell.n_rows]
     result = (
         ATTACKS["er_paper"](cell.k, model.threat(), model.max_iter, cell.seed).set_params(estimator=estimator).run(X)
     )

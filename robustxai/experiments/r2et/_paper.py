@@ -13,7 +13,7 @@ import pandas as pd
 
 from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Instance, Numbers, PathName, check_arguments, checked
 from robustxai._arguments import Choice as NameOf
-from robustxai.benchmark import DATA, Cell, Params, run_cells
+from robustxai.benchmark import DATA, EXPLAINED_BY, Cell, Params, run_cells
 from robustxai.experiments.r2et._flip_cell import FlipCell, run_flip_cell
 from robustxai.experiments.r2et._methods import METHODS
 
@@ -93,6 +93,8 @@ class R2ETPaper:
         Test rows that are attacked.
     n_splits : int, default=3
         Validation splits.
+    explainer : str, default="gradient"
+        Explanation that is trained for, chosen by, attacked and measured, as in :class:`Cell`.
     """
 
     data: tuple[str, ...] = ("adult", "bank", "compas")
@@ -102,6 +104,7 @@ class R2ETPaper:
     epsilon: float = 0.5
     n_rows: int = 500
     n_splits: int = 3
+    explainer: str = "gradient"
 
     _constraints = {
         "data": Each(NameOf(DATA, kind="data set"), least=1),
@@ -111,6 +114,7 @@ class R2ETPaper:
         "epsilon": NOT_NEGATIVE,
         "n_rows": COUNT,
         "n_splits": COUNT,
+        "explainer": EXPLAINED_BY,
     }
 
     def __post_init__(self) -> None:
@@ -190,7 +194,8 @@ class R2ETPaper:
         ]
 
     def _search_cell(self, data: str, name: str, **fields: Any) -> Cell:
-        return Cell(data, METHODS[name].defense, 0, k=self.k, epsilon=self.epsilon, **fields, **_SEARCH)
+        how = {"k": self.k, "epsilon": self.epsilon, "explainer": self.explainer, **fields, **_SEARCH}
+        return Cell(data, METHODS[name].defense, 0, **how)
 
     def test_cells(self, winners: Choice) -> list[Labeled]:
         """Return the winners on every seed's test rows."""
@@ -202,8 +207,9 @@ class R2ETPaper:
 
     def flip_cells(self, winners: Choice) -> list[Labeled]:
         """Return the winners on split 0, row by row, for Figure 3."""
+        how: dict[str, Any] = {"k": self.k, "n_rows": self.n_rows, "explainer": self.explainer}
         return [
-            (name, FlipCell(data, winner.defense, 0, params=winner.params, k=self.k, n_rows=self.n_rows))
+            (name, FlipCell(data, winner.defense, 0, params=winner.params, **how))
             for (data, name), winner in winners.items()
             if name != "Logistic regression"  # its ranking never flips
         ]

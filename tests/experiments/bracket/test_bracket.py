@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from robustxai.attacks import AutoExplanationAttack
-from robustxai.benchmark import DEFENSES
+from robustxai.benchmark import DEFENSES, prepare_rows
 from robustxai.certificates import certify_top_k
 from robustxai.exceptions import EvaluationWarning
 from robustxai.experiments.bracket import (
@@ -78,7 +78,7 @@ def test_the_ends_are_in_order_and_a_linear_model_is_proven_whole(results):
 
 def test_figures_are_those_of_the_library(results):
     model = CELL.model()
-    X_train, X_test, y_train, _ = _bracket.prepare_rows(model)
+    X_train, X_test, y_train, _ = prepare_rows(model)
     clf, X = model.estimator().fit(X_train, y_train), X_test[:12]
     row = results[(results["defense"] == "softplus") & (results["epsilon"] == 0.5)].iloc[0]
     assert row["certified"] == certify_top_k(clf, X, 8, epsilon=0.5).precision_at_k.mean()
@@ -122,7 +122,7 @@ def test_the_same_again_and_more(study, results, out):
 
 def test_what_rows_share_is_that_of_the_clean_explanations_and_the_rest_of_the_attacked(results):
     model = CELL.model()
-    X_train, X_test, y_train, _ = _bracket.prepare_rows(model)
+    X_train, X_test, y_train, _ = prepare_rows(model)
     clf, X = model.estimator().fit(X_train, y_train), X_test[:12]
     rows = results[results["defense"] == "softplus"]
     between = between_rows_precision(clf.explain(X))
@@ -144,6 +144,7 @@ def test_a_contradiction_stops_the_run(monkeypatch):
 
 def test_the_name_has_every_field():
     changes = {"data": "compas", "defense": "vanilla", "seed": 1, "epsilons": (0.1,), "k": 5, "n_rows": 13}
+    changes |= {"explainer": "smooth_grad", "training_explainer": "log_odds_gradient"}
     names = {CELL.name, *(replace(CELL, **{name: value}).name for name, value in changes.items())}
     assert len(names) == len(changes) + 1
     assert CELL.name.endswith(".json")
