@@ -136,7 +136,7 @@ def test_what_rows_share_is_that_of_the_clean_explanations_and_the_rest_of_the_a
 
 
 def test_a_contradiction_stops_the_run(monkeypatch):
-    everything = SimpleNamespace(precision_at_k=np.ones(12))
+    everything = SimpleNamespace(precision_at_k=np.ones(12), method="best")
     monkeypatch.setattr(_bracket, "certify_top_k", lambda *args, **options: everything)
     with pytest.raises(AssertionError, match=r"softplus, seed 0: the certified P@8 at epsilon 0\.5 of row"):
         run_bracket_cell(replace(CELL, epsilons=(0.5,)))
