@@ -34,6 +34,9 @@ DEFENSES = [
 CHEAP = {
     "CertifiedR2ETClassifier": {"max_epochs": 1, "n_rows": 4},
     "IGNormClassifier": {"n_points": 2, "max_iter": 2},
+    "AttributionContrastClassifier": {"n_points": 2, "max_iter": 2},
+    "MARTClassifier": {"max_iter": 2},
+    "TRADESClassifier": {"max_iter": 2},
     "NESAttack": {"n_draws": 4},
 }
 ATTACKS = [

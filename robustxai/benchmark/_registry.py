@@ -21,16 +21,20 @@ from robustxai.attacks import (
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
     ATEXClassifier,
+    AttributionContrastClassifier,
     CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     EstimatedHessianClassifier,
     ExactHessianClassifier,
     ExplanationATClassifier,
     IGNormClassifier,
+    LargeStepClassifier,
     LinearClassifier,
+    MARTClassifier,
     R2ETClassifier,
     SoftplusClassifier,
     SSRClassifier,
+    TRADESClassifier,
     VanillaClassifier,
     WeightDecayClassifier,
 )
@@ -72,6 +76,10 @@ DEFENSES: dict[str, Callable[[int, int], Any]] = {
     "pgd_training": lambda k, seed: AdversarialTrainingClassifier("pgd", random_state=seed),
     "ig_norm": lambda k, seed: IGNormClassifier("norm", random_state=seed),
     "ig_sum_norm": lambda k, seed: IGNormClassifier("sum_norm", random_state=seed),
+    "trades": lambda k, seed: TRADESClassifier(random_state=seed),
+    "mart": lambda k, seed: MARTClassifier(random_state=seed),
+    "attribution_contrast": lambda k, seed: AttributionContrastClassifier(random_state=seed),
+    "large_step": lambda k, seed: LargeStepClassifier(random_state=seed),
     "atex": lambda k, seed: ATEXClassifier(random_state=seed),
 }
 #: Defenses of a benchmark by default.

@@ -14,6 +14,10 @@ from robustxai.classifiers._r2et import R2ETClassifier
 from robustxai.classifiers._retrain import retrain
 from robustxai.classifiers._softplus import SoftplusClassifier
 from robustxai.classifiers._ssr import SSRClassifier
+from robustxai.classifiers._attribution_contrast import AttributionContrastClassifier
+from robustxai.classifiers._large_step import LargeStepClassifier
+from robustxai.classifiers._mart import MARTClassifier
+from robustxai.classifiers._trades import TRADESClassifier
 from robustxai.classifiers._vanilla import VanillaClassifier
 from robustxai.classifiers._weight_decay import WeightDecayClassifier
 
@@ -31,6 +35,10 @@ __all__ = [
     "R2ETClassifier",
     "SSRClassifier",
     "SoftplusClassifier",
+    "AttributionContrastClassifier",
+    "LargeStepClassifier",
+    "MARTClassifier",
+    "TRADESClassifier",
     "VanillaClassifier",
     "WeightDecayClassifier",
     "retrain",

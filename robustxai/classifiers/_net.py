@@ -81,6 +81,8 @@ class NetMixin(DefenseHooks):
             module = chosen
         defaults: dict[str, Any] = {**self.net_defaults, "train_split": None}
         del defaults["module"]
+        if params.get("callbacks") == "disable":
+            defaults = {name: value for name, value in defaults.items() if not name.startswith("callbacks__")}
         if inspect.isclass(module):
             wanted = {"n_features": int(np.prod(X.shape[1:])), "in_shape": X.shape[1:], "n_classes": n_classes}
             arguments = accepted_arguments(module, {**wanted, **self.module_params()})

@@ -105,6 +105,11 @@ class ExplainedBatch:
         return self.logits if self.module is self._trained.network else self.module(self.x)
 
     @cached_property
+    def attacked(self) -> Tensor:
+        """Points at which the step evaluates the cross-entropy, without a graph: the adversary's, or `x` without one."""
+        return self.x.detach()
+
+    @cached_property
     def target(self) -> Tensor:
         """Index of the explained class, shape (*batch,)."""
         return self.explained_logits.detach().argmax(dim=-1)

@@ -2,19 +2,25 @@
 
 from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._certified_gap import CertifiedGap
+from robustxai.penalties._class_contrast import ClassContrast
 from robustxai.penalties._cross_lipschitz import CrossLipschitz
 from robustxai.penalties._distillation import Distillation, TangentDistillation
 from robustxai.penalties._estimated_hessian import EstimatedHessian
 from robustxai.penalties._exact_hessian import ExactHessian
 from robustxai.penalties._ig_norm import IGNorm
+from robustxai.penalties._mart import RunnerUpMargin, WeightedDivergence
 from robustxai.penalties._ranking_gap import RankingGap
 from robustxai.penalties._relative_hessian import RelativeHessian
 from robustxai.penalties._ssr import SSR
+from robustxai.penalties._trades import TRADES
+from robustxai.penalties._weighted_change import WeightedChange
 
 __all__ = [
     "SSR",
+    "TRADES",
     "BasePenalty",
     "CertifiedGap",
+    "ClassContrast",
     "CrossLipschitz",
     "Distillation",
     "EstimatedHessian",
@@ -23,5 +29,8 @@ __all__ = [
     "IGNorm",
     "RankingGap",
     "RelativeHessian",
+    "RunnerUpMargin",
     "TangentDistillation",
+    "WeightedChange",
+    "WeightedDivergence",
 ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, POSITIVE, Choice, check_arguments, optional
 from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.explainers import log_odds
-from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat, ascend
+from robustxai.penalties._path import labels_of, path_attribution
+from robustxai.penalties._worst import worst_points
+from robustxai.perturbation import THREAT_ARGUMENTS, PerturbationSet, ThreatModel, as_threat
 from robustxai.protocols import IGObjective, Norm
 
 __all__ = ["IGNorm"]
@@ -115,7 +116,7 @@ class IGNorm(BasePenalty):
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Compute the penalty of each sample, shape (*batch,)."""
         value = self._size(batch, self.worst(batch), self.n_points)
-        return value if self.objective == "norm" else value - _cross_entropy(batch.logits, _labels(batch))
+        return value if self.objective == "norm" else value - cross_entropy(batch.logits, labels_of(batch))
 
     def attribution(self, batch: ExplainedBatch, points: Tensor) -> Tensor:
         """Return the integrated gradients from x to `points`, shaped like x, differentiable in points and weights."""
@@ -123,18 +124,14 @@ class IGNorm(BasePenalty):
 
     def worst(self, batch: ExplainedBatch) -> Tensor:
         """Return :math:`x^*`, shaped like the inputs of the batch, without a graph."""
-        x = batch.x.detach()
-        rows = x.flatten(end_dim=batch.batch_ndim - 1)
-        # bound to no rows, because the check of rows against the bounds copies them from the device in every step
-        space = self._threat().bind(np.empty((0, *rows.shape[1:]), np.float32), device=x.device)
-
-        def objective(points: Tensor) -> Tensor:
-            return self._size(batch, points.reshape(x.shape), self.n_attack_points).flatten()
-
-        step_size = self.step_size if self.step_size is not None else space.epsilon * min(2.5 / self.max_iter, 1.0)
-        start = batch.draw(lambda shape, generator: space.random_points(rows.new_empty(shape), generator), rows.shape)
-        delta = ascend(objective, rows, space, max_iter=self.max_iter, step_size=step_size, start=start)
-        return x + delta.reshape(x.shape)
+        return worst_points(
+            batch,
+            lambda points: self._size(batch, points, self.n_attack_points),
+            self._threat(),
+            PerturbationSet.random_points,
+            max_iter=self.max_iter,
+            step_size=self.step_size,
+        )
 
     def _size(self, batch: ExplainedBatch, points: Tensor, n_points: int) -> Tensor:
         """Compute s without the constant CE(x): the norm, plus for "sum_norm" the cross-entropy at `points`."""
@@ -145,25 +142,13 @@ class IGNorm(BasePenalty):
     @staticmethod
     def _path(batch: ExplainedBatch, points: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
         """Compute the integrated gradients to `points`, and the cross-entropy at these ends of the paths."""
-        x, labels, axis = batch.x.detach(), _labels(batch), batch.batch_ndim - 1
-        share = torch.arange(1, n_points + 1, dtype=x.dtype, device=x.device) / n_points
-        share = share.view(-1, *(1,) * (x.ndim - batch.batch_ndim))
-        with torch.enable_grad():
-            way = points - x
-            path = x.unsqueeze(axis + 1) + share * way.unsqueeze(axis + 1)
-            # concatenated along the rows, because the leading axis of a stack counts its models
-            path = path.flatten(axis, axis + 1)
-            path = path if path.requires_grad else path.requires_grad_()
-            loss = _cross_entropy(batch.module(path), labels.repeat_interleave(n_points, dim=-1))
-            (slope,) = torch.autograd.grad(loss.sum(), path, create_graph=True)
-            mean = slope.unflatten(axis, (x.shape[axis], n_points)).mean(dim=axis + 1)
-            return way * mean, loss.unflatten(-1, (x.shape[axis], n_points))[..., -1]
+        labels = labels_of(batch).repeat_interleave(n_points, dim=-1)
+        return path_attribution(
+            batch, batch.x.detach(), points, lambda logits: cross_entropy(logits, labels), n_points
+        )
 
 
-def _labels(batch: ExplainedBatch) -> Tensor:
-    return batch.target if batch.y is None else batch.y
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of each row."""
     # not from the softmax, which rounds to 1 for confident samples, so that their slope would be zero
     return torch.nn.functional.softplus(-log_odds(logits, labels))

@@ -1,7 +1,7 @@
 """Train networks on a sum of penalties: skorch net, callbacks, adversaries, batches, schedules, seeds and threads."""
 
 from robustxai.engine import TensorBatches
-from robustxai.training._adversary import GapAdversary, LossAdversary
+from robustxai.training._adversary import GapAdversary, IGNormAdversary, LossAdversary
 from robustxai.training._checkpoint import ResumableCheckpoint
 from robustxai.training._guard import ExplanationGuard
 from robustxai.training._held_out import HeldOut as HeldOut
@@ -10,7 +10,7 @@ from robustxai.training._held_out import watch_held_out as watch_held_out
 from robustxai.training._module_check import check_module as check_module
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._progress import TrainingProgress
-from robustxai.training._schedule import OneCycle
+from robustxai.training._schedule import OneCycle, StepDecay
 from robustxai.training._seeding import draw_seed as draw_seed
 from robustxai.training._seeding import seeded as seeded
 from robustxai.training._threads import small_net_threads as small_net_threads
@@ -19,10 +19,12 @@ from robustxai.training._threads import small_net_threads as small_net_threads
 __all__ = [
     "ExplanationGuard",
     "GapAdversary",
+    "IGNormAdversary",
     "LossAdversary",
     "ObjectiveNet",
     "OneCycle",
     "ResumableCheckpoint",
+    "StepDecay",
     "TensorBatches",
     "Term",
     "TrainingProgress",

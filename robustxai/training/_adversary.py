@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, check_arguments
+from robustxai._arguments import COUNT, Instance, check_arguments
 from robustxai.engine import ExplainedBatch
+from robustxai.penalties import IGNorm
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat, ascend
 from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import RANKING, top_k_mask, unit_scores
 
-__all__ = ["GapAdversary", "LossAdversary"]
+__all__ = ["GapAdversary", "IGNormAdversary", "LossAdversary"]
 
 #: Default threat model of `LossAdversary`, as in ATEX's FGSM.
 _LOSS_THREAT = ThreatModel(0.1, "inf")
@@ -123,6 +124,28 @@ class LossAdversary:
             return torch.nn.functional.cross_entropy(batch.module(points), labels, reduction="none")
 
         return _climb(objective, batch.x, self._threat(), self.max_iter)
+
+
+@dataclass(frozen=True)
+class IGNormAdversary:
+    r"""Maximize the size of the integrated gradients of the cross-entropy from x to the attacked point.
+
+    Parameters
+    ----------
+    penalty : IGNorm
+        The size, the perturbations that are searched, and the ascent.
+    """
+
+    penalty: IGNorm
+
+    _constraints = {"penalty": Instance(IGNorm)}
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
+
+    def __call__(self, batch: ExplainedBatch) -> Tensor:
+        """Return the perturbed inputs, shaped like those of the batch, without a graph."""
+        return self.penalty.worst(batch)
 
 
 def _climb(objective: Callable[[Tensor], Tensor], x: Tensor, threat: ThreatModel, max_iter: int) -> Tensor:

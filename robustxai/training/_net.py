@@ -108,7 +108,7 @@ class ObjectiveNet(NeuralNetClassifier):
         Source of the attribution that the penalties read.
     adversary : callable, optional
         Function from an explained batch to the inputs at which the cross-entropy is evaluated, for adversarial
-        training. The penalties read the clean batch.
+        training. The penalties read the clean batch, whose `attacked` are these inputs.
     criterion_weight : float, default=1.0
         :math:`w_0`; 0 if a student learns from a teacher alone. The cross-entropy is recorded in any case.
     mixed_precision : bool, default=False
@@ -348,7 +348,9 @@ class ObjectiveNet(NeuralNetClassifier):
             generator=plan.generator,
         )
         with _bfloat16(self.module_, x.device.type) if self.mixed_precision else nullcontext():
-            logits = explained.logits if self.adversary is None else self.module_(self.adversary(explained).detach())
+            if self.adversary is not None:
+                explained.attacked = self.adversary(explained).detach()
+            logits = explained.logits if self.adversary is None else self.module_(explained.attacked)
             loss = self._criterion_of(logits, y, x, part)
             values = {"cross_entropy": loss.detach()}
             if self.criterion_weight != 1:

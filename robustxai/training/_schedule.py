@@ -1,4 +1,4 @@
-"""One-cycle learning rate schedule."""
+"""Schedules of the learning rate: one cycle, and a constant rate that is lowered once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch.utils.data import Dataset
 
-from robustxai._arguments import Number, checked
+from robustxai._arguments import SHARE, Number, checked
 from robustxai.engine import batch_size_of
 
-__all__ = ["OneCycle"]
+__all__ = ["OneCycle", "StepDecay"]
 
 
 class OneCycle(Callback):
@@ -68,3 +68,26 @@ class OneCycle(Callback):
         else:
             start, end, along = 1.0, 1e-4, min((progress - self.warm_up_share) / (1 - self.warm_up_share), 1.0)
         return end + (start - end) * (1 + math.cos(math.pi * along)) / 2
+
+
+class StepDecay(OneCycle):
+    """Keep the learning rate at ``net.lr``, and lower it once, late in the training.
+
+    Parameters
+    ----------
+    decay_share : float, default=0.75
+        Share of all steps after which the rate is lowered.
+    decay : float, default=0.1
+        Factor of the rate from then on.
+    """
+
+    ignores_batch_record = True
+
+    @checked(decay_share=SHARE, decay=Number(0, 1))
+    def __init__(self, decay_share: float = 0.75, decay: float = 0.1) -> None:
+        self.decay_share = decay_share
+        self.decay = decay
+
+    def factor(self, progress: float) -> float:
+        """Return the share of the full rate at `progress` in [0, 1] of training."""
+        return 1.0 if progress < self.decay_share else self.decay

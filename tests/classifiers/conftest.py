@@ -9,16 +9,20 @@ from sklearn.preprocessing import StandardScaler
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
     ATEXClassifier,
+    AttributionContrastClassifier,
     CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     EstimatedHessianClassifier,
     ExactHessianClassifier,
     ExplanationATClassifier,
     IGNormClassifier,
+    LargeStepClassifier,
     LinearClassifier,
+    MARTClassifier,
     R2ETClassifier,
     SoftplusClassifier,
     SSRClassifier,
+    TRADESClassifier,
     VanillaClassifier,
     WeightDecayClassifier,
 )
@@ -39,6 +43,10 @@ CLASSIFIERS = [
     ATEXClassifier,
     IGNormClassifier,
     CertifiedR2ETClassifier,
+    TRADESClassifier,
+    MARTClassifier,
+    AttributionContrastClassifier,
+    LargeStepClassifier,
 ]
 #: Those with a top set.
 WITH_K = (R2ETClassifier, CertifiedR2ETClassifier, CrossLipschitzClassifier, ExplanationATClassifier)
@@ -49,6 +57,10 @@ QUICK = {
     ExactHessianClassifier: {"n_draws": 1},
     IGNormClassifier: {"n_points": 2, "n_attack_points": 1, "max_iter": 1},
     CertifiedR2ETClassifier: {"n_rows": 4},
+    TRADESClassifier: {"max_iter": 1},
+    MARTClassifier: {"max_iter": 1},
+    AttributionContrastClassifier: {"n_points": 2, "n_attack_points": 1, "max_iter": 1},
+    LargeStepClassifier: {"lr": 0.1},
 }
 SMALL = {"max_epochs": 3, "batch_size": 32}
 

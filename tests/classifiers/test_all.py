@@ -38,7 +38,7 @@ def test_the_list_is_complete():
 
 def checked(cls):
     """Return an instance that is trained enough for the checks that ask for an accuracy above 0.83."""
-    return cls(max_epochs=8, lr=0.02, **({"k": 1} if cls in WITH_K else {}), **QUICK.get(cls, {}))
+    return cls(**{"max_epochs": 8, "lr": 0.02, **({"k": 1} if cls in WITH_K else {}), **QUICK.get(cls, {})})
 
 
 @parametrize_with_checks(
