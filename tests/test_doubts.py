@@ -12,11 +12,14 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from robustxai import (
     AdversarialTrainingClassifier,
     ATEXClassifier,
+    AttributionContrastClassifier,
     CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     ExplanationATClassifier,
     IGNormClassifier,
+    MARTClassifier,
     R2ETClassifier,
+    TRADESClassifier,
     VanillaClassifier,
 )
 from robustxai._doubts import of_one_evaluation, warn_of_ball, warn_of_mismatch
@@ -240,6 +243,9 @@ TRAINED_IN_BALLS = [
     (ExplanationATClassifier, {"k": 2}, 0.5),
     (AdversarialTrainingClassifier, {}, 0.1),
     (IGNormClassifier, {}, 0.01),
+    (TRADESClassifier, {"max_iter": 1}, 0.01),
+    (MARTClassifier, {"max_iter": 1}, 0.01),
+    (AttributionContrastClassifier, {"max_iter": 1}, 0.01),
     (ATEXClassifier, {}, 0.5),
 ]
 

@@ -19,6 +19,7 @@ from robustxai.certificates import certify_smoothed_top_k
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
     ATEXClassifier,
+    AttributionContrastClassifier,
     CrossLipschitzClassifier,
     EstimatedHessianClassifier,
     ExactHessianClassifier,
@@ -27,6 +28,7 @@ from robustxai.classifiers import (
     R2ETClassifier,
     SoftplusClassifier,
     SSRClassifier,
+    TRADESClassifier,
     VanillaClassifier,
 )
 from robustxai.explainers import SmoothGrad
@@ -116,6 +118,8 @@ FITS = {
     "explanation-at": lambda s: ExplanationATClassifier(k=2, random_state=s, **SMALL),
     "ig-norm 2": lambda s: IGNormClassifier(norm=2, max_iter=2, random_state=s, **SMALL),
     "ig-norm inf": lambda s: IGNormClassifier(max_iter=2, random_state=s, **SMALL),
+    "trades": lambda s: TRADESClassifier(max_iter=2, random_state=s, **SMALL),
+    "contrast": lambda s: AttributionContrastClassifier(max_iter=2, n_points=2, random_state=s, **SMALL),
     "dropout": lambda s: VanillaClassifier(module=dropout_net, max_epochs=3, batch_size=16, random_state=s),
     "user's module": lambda s: VanillaClassifier(module=Noisy, max_epochs=3, batch_size=16, random_state=s),
     "r2et of it": lambda s: R2ETClassifier(

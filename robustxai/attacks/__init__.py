@@ -12,6 +12,7 @@ from robustxai.attacks._gradient import GradientAttack
 from robustxai.attacks._mse import MSEAttack
 from robustxai.attacks._multi_objective import MultiObjectiveAttack
 from robustxai.attacks._nes import NESAttack
+from robustxai.attacks._pareto import ParetoAttack
 from robustxai.attacks._pgd import PGD
 from robustxai.attacks._promotion import PromotionAttack
 from robustxai.attacks._random import RandomAttack
@@ -41,6 +42,7 @@ __all__ = [
     "MSEAttack",
     "MultiObjectiveAttack",
     "NESAttack",
+    "ParetoAttack",
     "PromotionAttack",
     "RandomAttack",
     "Reference",

@@ -232,6 +232,7 @@ class BaseAttack(AttackTransformer):
             predicted=labels,
             probability=before,
             probability_adv=after,
+            **{name: values.cpu().numpy() for name, values in trace.extra.items()},
         )
 
     def _probabilities(self, points: list[Any]) -> tuple[np.ndarray | None, np.ndarray | None]:

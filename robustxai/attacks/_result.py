@@ -60,6 +60,12 @@ class AttackResult:
     unexplained : ndarray of int of shape (n_samples,), or None
         Calls of the explainer that returned NaN or infinity for the row or for a point near it. The attack does not use
         such points. Where a row itself has no explanation, its P@k is NaN.
+    criticality : ndarray of shape (n_samples, n_iter), or None
+        How much all gaps could still fall when each iteration began, NaN once the search of the row has ended; for
+        :class:`ParetoAttack` only.
+    first_critical : ndarray of int of shape (n_samples,), or None
+        Number of iterations after which the row was Pareto-critical, ``n_iter + 1`` where it never was; for
+        :class:`ParetoAttack` only.
     X : array or DataFrame, or None
         Inputs, as the target estimator sees them.
     k : int, or None
@@ -84,6 +90,8 @@ class AttackResult:
     last_gain: np.ndarray | None = None
     rejected: np.ndarray | None = None
     unexplained: np.ndarray | None = None
+    criticality: np.ndarray | None = None
+    first_critical: np.ndarray | None = None
     X: Any = None
     k: int | None = None
     ranking: Ranking | None = None
@@ -208,7 +216,7 @@ def strongest(results: Sequence[AttackResult]) -> AttackResult:
     """Return for every row the result with the lowest P@k (the earlier one of equals), and the earliest first flip.
 
     The mean over rows of this minimum is the figure of an ensemble: an attacker may choose the attack for every row. A
-    field of one kind of attack (`targets_in_top_k`) is left out.
+    field of one kind of attack (`targets_in_top_k`, `criticality`, `first_critical`) is left out.
 
     Raises
     ------

@@ -112,12 +112,15 @@ class Trace:
         Share of the iterates that changed the prediction, or its probability by more than the limit.
     unexplained : Tensor of int
         Iterates without an explanation: NaN or infinity.
+    extra : dict of Tensor of shape (n, ...)
+        Fields of the result that one kind of attack has, by their names.
     """
 
     first_flip: Tensor
     last_gain: Tensor
     rejected: Tensor
     unexplained: Tensor
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def start(cls, n: int, max_iter: int, device: torch.device | str = "cpu") -> Trace:
@@ -130,7 +133,8 @@ class Trace:
     def cat(cls, parts: list[Trace]) -> Trace:
         """Concatenate the rows of several chunks."""
         columns = zip(*((p.first_flip, p.last_gain, p.rejected, p.unexplained) for p in parts))
-        return cls(*(torch.cat(column) for column in columns))
+        extra = {name: torch.cat([p.extra[name] for p in parts]) for name in parts[0].extra}
+        return cls(*(torch.cat(column) for column in columns), extra)
 
 
 @dataclass(eq=False)

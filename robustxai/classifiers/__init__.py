@@ -2,6 +2,7 @@
 
 from robustxai.classifiers._adversarial_training import AdversarialTrainingClassifier
 from robustxai.classifiers._atex import ATEXClassifier
+from robustxai.classifiers._attribution_contrast import AttributionContrastClassifier
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.classifiers._certified_r2et import CertifiedR2ETClassifier
 from robustxai.classifiers._cross_lipschitz import CrossLipschitzClassifier
@@ -9,14 +10,13 @@ from robustxai.classifiers._estimated_hessian import EstimatedHessianClassifier
 from robustxai.classifiers._exact_hessian import ExactHessianClassifier
 from robustxai.classifiers._explanation_at import ExplanationATClassifier
 from robustxai.classifiers._ig_norm import IGNormClassifier
+from robustxai.classifiers._large_step import LargeStepClassifier
 from robustxai.classifiers._linear import LinearClassifier
+from robustxai.classifiers._mart import MARTClassifier
 from robustxai.classifiers._r2et import R2ETClassifier
 from robustxai.classifiers._retrain import retrain
 from robustxai.classifiers._softplus import SoftplusClassifier
 from robustxai.classifiers._ssr import SSRClassifier
-from robustxai.classifiers._attribution_contrast import AttributionContrastClassifier
-from robustxai.classifiers._large_step import LargeStepClassifier
-from robustxai.classifiers._mart import MARTClassifier
 from robustxai.classifiers._trades import TRADESClassifier
 from robustxai.classifiers._vanilla import VanillaClassifier
 from robustxai.classifiers._weight_decay import WeightDecayClassifier
@@ -24,6 +24,7 @@ from robustxai.classifiers._weight_decay import WeightDecayClassifier
 __all__ = [
     "ATEXClassifier",
     "AdversarialTrainingClassifier",
+    "AttributionContrastClassifier",
     "BaseExplainableClassifier",
     "CertifiedR2ETClassifier",
     "CrossLipschitzClassifier",
@@ -31,13 +32,12 @@ __all__ = [
     "ExactHessianClassifier",
     "ExplanationATClassifier",
     "IGNormClassifier",
+    "LargeStepClassifier",
     "LinearClassifier",
+    "MARTClassifier",
     "R2ETClassifier",
     "SSRClassifier",
     "SoftplusClassifier",
-    "AttributionContrastClassifier",
-    "LargeStepClassifier",
-    "MARTClassifier",
     "TRADESClassifier",
     "VanillaClassifier",
     "WeightDecayClassifier",

@@ -26,7 +26,10 @@ class LargeStepClassifier(BaseExplainableClassifier):
     Parameters
     ----------
     lr : float, default=1.0
-        :math:`\eta`.
+        :math:`\eta`. On validation rows of Adult and COMPAS, scaled to [0, 1], 0.1, 0.3, 1 and 3 had an AUC of 0.871,
+        0.876, 0.876, 0.869 and of 0.668, 0.699, 0.695, 0.538 in one short training (Vanilla: 0.879 and 0.704), so that 1
+        is the largest that costs little. The explanations were not more stable at larger steps: P@8 at radius 0.5 was
+        0.84, 0.79, 0.75, 0.55 on Adult.
     **params
         Common parameters of :class:`BaseExplainableClassifier`. ``callbacks__lr_schedule`` replaces
         :class:`robustxai.training.StepDecay`; ``optimizer__momentum`` adds momentum.

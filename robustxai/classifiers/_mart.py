@@ -17,7 +17,7 @@ from robustxai.training import LossAdversary, Term
 
 __all__ = ["MARTClassifier"]
 
-_DEFAULT = ThreatModel(0.1, "inf")
+_DEFAULT = ThreatModel(0.01, "inf")
 
 
 class MARTClassifier(BaseExplainableClassifier):
@@ -38,10 +38,11 @@ class MARTClassifier(BaseExplainableClassifier):
     lambda_kl : float, default=6.0
         :math:`\lambda`, the default of the published code.
     threat : ThreatModel, optional
-        Perturbations of training inputs; ``ThreatModel(0.1, "inf")`` by default, as in
-        :class:`AdversarialTrainingClassifier`. An epsilon of 0 is plain training, on the cross-entropy alone.
+        Perturbations of training inputs; ``ThreatModel(0.01, "inf")`` by default, without a box. An epsilon of 0 is
+        plain training, on the cross-entropy alone. The published radius 0.031 is for pixels. On validation rows of
+        COMPAS, scaled to [0, 1], radii of 0.01, 0.03 and 0.1 had an AUC of 0.691, 0.665 and 0.596 (Vanilla: 0.704).
     epsilon, norm : optional
-        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.1 and "inf" for what is not given.
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.01 and "inf" for what is not given.
     max_iter : int, default=7
         Number of ascent steps, as in :class:`AdversarialTrainingClassifier`; the published code takes 10.
     **params

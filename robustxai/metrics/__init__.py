@@ -23,6 +23,7 @@ metrics; the others take a fitted estimator, which is any object with the attrib
 ``relaxed_thickness``          mean gap between a top-k unit and the rest around x
 ``thickness_bounds``           bounds of the relaxed thickness from gap and curvature
 ``hessian_norm``               norm of the derivative of the attribution
+``gamma_stability``            largest distance of the attribution from its own positive multiples
 ``comprehensiveness``          change of the prediction without the top-k units
 ``sufficiency``                change of the prediction with only the top-k units
 ``decision_flip_fraction``     share of units to remove before the decision flips
@@ -39,6 +40,7 @@ from robustxai.metrics._cosine import cosine_similarity
 from robustxai.metrics._faithfulness import comprehensiveness, decision_flip_fraction, sufficiency
 from robustxai.metrics._first_flip import first_flip_iteration
 from robustxai.metrics._flip_correlation import FlipCorrelation, flip_correlation
+from robustxai.metrics._gamma_stability import gamma_stability
 from robustxai.metrics._hessian_norm import hessian_norm
 from robustxai.metrics._individuality import (
     between_rows_precision,
@@ -68,6 +70,7 @@ __all__ = [
     "distinct_top_k_sets",
     "first_flip_iteration",
     "flip_correlation",
+    "gamma_stability",
     "hessian_norm",
     "kendall_correlation",
     "precision_at_k",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -66,11 +65,11 @@ class ClassContrast(BasePenalty):
             strongest = logits.detach().scatter(-1, labels, -torch.inf).argmax(dim=-1, keepdim=True)
             return logits.softmax(dim=-1).gather(-1, strongest).squeeze(-1)
 
-        true, wrong = (self._mean_log_share(batch, score) for score in (true_class, wrong_class))
+        true, wrong = (
+            # minus KL(u || softmax(a)), less log n
+            unit_scores(attribution, "signed", batch_ndim=batch.batch_ndim).log_softmax(dim=-1).mean(dim=-1)
+            for attribution, _ in path_attribution(
+                batch, self.baseline, batch.attacked, self.n_points, true_class, wrong_class
+            )
+        )
         return true - wrong
-
-    def _mean_log_share(self, batch: ExplainedBatch, score: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return minus KL(u || softmax(a)) - log n, for the attribution of `score`; shape (*batch,)."""
-        attribution, _ = path_attribution(batch, self.baseline, batch.attacked, score, self.n_points)
-        scores = unit_scores(attribution, "signed", batch_ndim=batch.batch_ndim)
-        return scores.log_softmax(dim=-1).mean(dim=-1)

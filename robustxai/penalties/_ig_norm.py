@@ -143,9 +143,10 @@ class IGNorm(BasePenalty):
     def _path(batch: ExplainedBatch, points: Tensor, n_points: int) -> tuple[Tensor, Tensor]:
         """Compute the integrated gradients to `points`, and the cross-entropy at these ends of the paths."""
         labels = labels_of(batch).repeat_interleave(n_points, dim=-1)
-        return path_attribution(
-            batch, batch.x.detach(), points, lambda logits: cross_entropy(logits, labels), n_points
+        (found,) = path_attribution(
+            batch, batch.x.detach(), points, n_points, lambda logits: cross_entropy(logits, labels)
         )
+        return found
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

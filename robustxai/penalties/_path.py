@@ -18,9 +18,9 @@ def labels_of(batch: ExplainedBatch) -> Tensor:
 
 
 def path_attribution(
-    batch: ExplainedBatch, start: Tensor | float, end: Tensor, score: Callable[[Tensor], Tensor], n_points: int
-) -> tuple[Tensor, Tensor]:
-    r"""Return the integrated gradients of `score` from `start` to `end`, and the scores at the ends of the paths.
+    batch: ExplainedBatch, start: Tensor | float, end: Tensor, n_points: int, *scores: Callable[[Tensor], Tensor]
+) -> list[tuple[Tensor, Tensor]]:
+    r"""Return the integrated gradients of each score from `start` to `end`, and its values at the ends of the paths.
 
     .. math:: (e - b) \odot \frac{1}{m} \sum_{r=1}^{m} \nabla f\Bigl(b + \tfrac{r}{m} (e - b)\Bigr)
 
@@ -34,17 +34,17 @@ def path_attribution(
         b.
     end : Tensor of shape (*batch, *features)
         e.
-    score : callable
-        f: logits of shape (*batch, n_classes), where the last batch axis has `n_points` rows for each sample, one after
-        the other, to values of shape (*batch,).
     n_points : int
         m.
+    *scores : callable
+        f: logits of shape (*batch, n_classes), where the last batch axis has `n_points` rows for each sample, one after
+        the other, to values of shape (*batch,). All scores share one pass of the network.
 
     Returns
     -------
-    attribution : Tensor shaped like `end`
-        Differentiable in both points and in the weights.
-    scores : Tensor of shape (*batch,)
+    list of pairs
+        For each score the attribution, shaped like `end` and differentiable in both points and in the weights, and the
+        values, of shape (*batch,).
     """
     axis = batch.batch_ndim - 1
     share = torch.arange(1, n_points + 1, dtype=end.dtype, device=end.device) / n_points
@@ -55,7 +55,11 @@ def path_attribution(
         # concatenated along the rows, because the leading axis of a stack counts its models
         path = (first + share * way.unsqueeze(axis + 1)).flatten(axis, axis + 1)
         path = path if path.requires_grad else path.requires_grad_()
-        scores = score(batch.module(path))
-        (slope,) = torch.autograd.grad(scores.sum(), path, create_graph=True)
-        mean = slope.unflatten(axis, (end.shape[axis], n_points)).mean(dim=axis + 1)
-        return way * mean, scores.unflatten(-1, (end.shape[axis], n_points))[..., -1]
+        logits = batch.module(path)
+        found = []
+        for score in scores:
+            values = score(logits)
+            (slope,) = torch.autograd.grad(values.sum(), path, create_graph=True)
+            mean = slope.unflatten(axis, (end.shape[axis], n_points)).mean(dim=axis + 1)
+            found.append((way * mean, values.unflatten(-1, (end.shape[axis], n_points))[..., -1]))
+        return found

@@ -18,7 +18,7 @@ from robustxai.protocols import Norm
 
 __all__ = ["TRADES"]
 
-_DEFAULT = ThreatModel(0.1, "inf")
+_DEFAULT = ThreatModel(0.01, "inf")
 #: Standard deviation of the first perturbation, in units of the radius: the published 0.001 at 0.031.
 _START = 1 / 31
 
@@ -35,7 +35,7 @@ class TRADES(BasePenalty):
     Parameters
     ----------
     epsilon, norm : optional
-        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with the defaults 0.1 and "inf".
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with the defaults 0.01 and "inf".
     max_iter : int, default=7
         Steps of the ascent. It starts at a normal perturbation of standard deviation epsilon / 31 (the published code:
         0.001 at a radius of 0.031), because the divergence and its slope are zero at x.
@@ -43,8 +43,8 @@ class TRADES(BasePenalty):
         Length of a step; by default ``min(2.5 / max_iter, 1) * epsilon``, with which several steps can cross the
         perturbation set. The published 0.007 at 0.031 with 10 steps is nearly that.
     threat : ThreatModel, optional
-        Perturbations that :math:`x^*` may use; ``ThreatModel(0.1, "inf")`` by default, as in
-        :class:`robustxai.AdversarialTrainingClassifier`.
+        Perturbations that :math:`x^*` may use; ``ThreatModel(0.01, "inf")`` by default, for the reason in
+        :class:`robustxai.TRADESClassifier`.
 
     Raises
     ------

@@ -62,8 +62,8 @@ class WeightedChange(BasePenalty):
         def log_probability(logits: Tensor) -> Tensor:
             return -cross_entropy(logits, labels)
 
-        attribution, _ = path_attribution(batch, self.baseline, x, probability, self.n_points)
-        change, _ = path_attribution(batch, x, batch.attacked, log_probability, self.n_points)
+        ((attribution, _),) = path_attribution(batch, self.baseline, x, self.n_points, probability)
+        ((change, _),) = path_attribution(batch, x, batch.attacked, self.n_points, log_probability)
         with_it = attribution.sign() == change.sign()
         cost = torch.where(with_it, attribution * change, change.abs())
         return cost.flatten(start_dim=batch.batch_ndim).sum(dim=-1)

@@ -20,6 +20,7 @@ from robustxai.attacks import (
     MSEAttack,
     MultiObjectiveAttack,
     NESAttack,
+    ParetoAttack,
     PromotionAttack,
     RandomAttack,
     Reference,
@@ -40,10 +41,11 @@ ATTACKS = (
     MultiObjectiveAttack,
     TargetedManipulation,
     PromotionAttack,
+    ParetoAttack,
     NESAttack,
     RandomAttack,
 )
-GRADIENT_ATTACKS = ATTACKS[:-2]
+GRADIENT_ATTACKS = ATTACKS[:-3]
 #: Those that are judged by P@k; the others by their own objective.
 OVERLAP_ATTACKS = tuple(attack for attack in ATTACKS if attack is not TargetedManipulation)
 PREDICTION_ATTACKS = (FGSM, PGD)

@@ -8,11 +8,14 @@ from sklearn.base import clone
 
 from robustxai import (
     AdversarialTrainingClassifier,
+    AttributionContrastClassifier,
     CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     ExplanationATClassifier,
     IGNormClassifier,
+    MARTClassifier,
     R2ETClassifier,
+    TRADESClassifier,
 )
 from robustxai.engine import ExplainedBatch
 from robustxai.explainers import Gradient
@@ -26,7 +29,10 @@ OPTIONS = {
     CertifiedR2ETClassifier: {"k": 2, "n_rows": 4, "warm_up_epochs": 0},
     CrossLipschitzClassifier: {"k": 2},
     ExplanationATClassifier: {"k": 2},
+    AttributionContrastClassifier: {"max_iter": 2, "n_points": 2},
     IGNormClassifier: {"max_iter": 2},
+    MARTClassifier: {"max_iter": 2},
+    TRADESClassifier: {"max_iter": 2},
     R2ETClassifier: {"k": 2, "gap": "distance", "lambda_hessian": 0.0},
 }
 every_defense = pytest.mark.parametrize("cls", list(OPTIONS))

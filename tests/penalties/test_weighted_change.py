@@ -85,7 +85,9 @@ def test_a_stack_of_models_is_its_members(stack):
     labels = torch.arange(28).reshape(4, 7) % 3
     penalty, points = WeightedChange(3), moved(x)
     expected = [penalty(attacked(m, r, p, y)) for m, r, p, y in zip(members, x, points, labels)]
-    torch.testing.assert_close(penalty(attacked(module, x, points, labels)), torch.stack(expected), rtol=1e-7, atol=1e-11)
+    torch.testing.assert_close(
+        penalty(attacked(module, x, points, labels)), torch.stack(expected), rtol=1e-7, atol=1e-11
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"n_points": 0}, {"baseline": float("inf")}])
