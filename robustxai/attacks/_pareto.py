@@ -41,7 +41,8 @@ class ParetoAttack(BaseAttack):
     Pareto-critical if no feasible direction lowers all gaps. The step of each row is the common descent direction of
     least norm (multiple-gradient descent),
 
-    .. math:: d = P_T(-v), \qquad v \in \arg\min_{v \in V} \|P_T(-v)\|_2, \qquad V = \mathrm{conv}\{\nabla h(\cdot, i, j)\}
+    .. math:: d = P_T(-v), \qquad v \in \arg\min_{v \in V} \|P_T(-v)\|_2, \qquad
+        V = \mathrm{conv}\{\nabla h(\cdot, i, j)\}
 
     with T the directions that do not leave the ball. Every gap has a slope of at most :math:`-\|d\|^2` along d, and
     the *criticality* :math:`\epsilon \|d\|` is, to first order, the amount by which a move of the length of the radius

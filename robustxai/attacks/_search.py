@@ -132,9 +132,10 @@ class Trace:
     @classmethod
     def cat(cls, parts: list[Trace]) -> Trace:
         """Concatenate the rows of several chunks."""
-        columns = zip(*((p.first_flip, p.last_gain, p.rejected, p.unexplained) for p in parts))
+        names = ("first_flip", "last_gain", "rejected", "unexplained")
+        columns = {name: torch.cat([getattr(p, name) for p in parts]) for name in names}
         extra = {name: torch.cat([p.extra[name] for p in parts]) for name in parts[0].extra}
-        return cls(*(torch.cat(column) for column in columns), extra)
+        return cls(**columns, extra=extra)
 
 
 @dataclass(eq=False)

@@ -18,17 +18,17 @@ class LargeStepClassifier(BaseExplainableClassifier):
     .. math:: w \leftarrow w - \eta_t\, \nabla_w \frac{1}{B} \sum_b \mathrm{CE}(z(x_b), y_b), \qquad
         \eta_t = \eta \text{ for the first three quarters of the steps, then } \eta / 10
 
-    Large steps leave sharp minima of the loss. The curvature of the loss in the first weights bounds that of the network
-    in its inputs, so that flat minima have explanations that change less (Mehrpanah et al., who show it for the training
-    as it is, without a penalty; Ma and Ying for the gradient). The schedule is ours: the last steps are smaller so that
-    the final weights have little noise. :class:`VanillaClassifier` takes Adam with a one-cycle schedule instead.
+    Large steps leave sharp minima of the loss. The curvature of the loss in the first weights is related to that of the
+    network in its inputs, so that explanations should change less at flat minima (Mehrpanah et al., as we read their
+    abstract; Ma and Ying bound the gradient). The schedule is ours: the last steps are smaller so that the final
+    weights have little noise. :class:`VanillaClassifier` takes Adam with a one-cycle schedule instead.
 
     Parameters
     ----------
     lr : float, default=1.0
         :math:`\eta`. On validation rows of Adult and COMPAS, scaled to [0, 1], 0.1, 0.3, 1 and 3 had an AUC of 0.871,
-        0.876, 0.876, 0.869 and of 0.668, 0.699, 0.695, 0.538 in one short training (Vanilla: 0.879 and 0.704), so that 1
-        is the largest that costs little. The explanations were not more stable at larger steps: P@8 at radius 0.5 was
+        0.876, 0.876, 0.869 and of 0.668, 0.699, 0.695, 0.538 in one short training (Vanilla: 0.879 and 0.704), so that
+        1 is the largest that costs little. The explanations were not more stable at larger steps: P@8 at radius 0.5 was
         0.84, 0.79, 0.75, 0.55 on Adult.
     **params
         Common parameters of :class:`BaseExplainableClassifier`. ``callbacks__lr_schedule`` replaces

@@ -106,7 +106,7 @@ class ExplainedBatch:
 
     @cached_property
     def attacked(self) -> Tensor:
-        """Points at which the step evaluates the cross-entropy, without a graph: the adversary's, or `x` without one."""
+        """Points where the step evaluates the cross-entropy, without a graph: the adversary's, or `x` without one."""
         return self.x.detach()
 
     @cached_property

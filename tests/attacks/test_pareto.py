@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -76,7 +78,7 @@ def test_every_step_that_is_taken_lowers_every_gap(victim, X, monkeypatch):
     X = X.astype(np.float32)
     result = ParetoAttack(victim, k=3, epsilon=1.0, max_iter=30, keep="last").run(X)
     steps = 0
-    for before, after in zip(calls, calls[1:]):
+    for before, after in pairwise(calls):
         place = {int(r): p for p, r in enumerate(before["index"])}
         for p, row in enumerate(after["index"].tolist()):
             q = place[row]

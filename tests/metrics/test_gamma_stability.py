@@ -46,7 +46,7 @@ def test_a_linear_score_is_perfectly_stable(linear, X):
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0])
 def test_a_quadratic_score_in_closed_form(epsilon, quadratic, X):
-    """phi = Ax + b: at gamma 1 the largest distance is epsilon ||A||_2, and both signs of delta forbid another gamma."""
+    """phi = Ax + b: at gamma 1 the distance is epsilon ||A||_2 at most, and both signs of delta forbid another one."""
     matrix = quadratic.module_.matrix.detach().numpy()
     expected = epsilon * np.linalg.norm(matrix, ord=2)
     value = gamma_stability(quadratic, X, epsilon=epsilon, n_rounds=12, max_iter=30)
@@ -86,7 +86,7 @@ def test_more_search_and_a_larger_ball_find_no_less(net, X):
 
 
 def test_frozen_features_and_boxes_are_kept(quadratic, X):
-    """With all features but one frozen, it is epsilon times that column of A, and a box that ends at x allows nothing."""
+    """With all features but one frozen it is epsilon times that column of A; a box that ends at x allows nothing."""
     matrix = quadratic.module_.matrix.detach().numpy()
     one = gamma_stability(quadratic, X, threat=ThreatModel(0.5, frozen=[0, 1, 2, 4, 5]), n_rounds=6)
     np.testing.assert_allclose(one, 0.5 * np.linalg.norm(matrix[:, 3]), rtol=0.02)
