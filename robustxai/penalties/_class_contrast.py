@@ -21,7 +21,8 @@ class ClassContrast(BasePenalty):
 
     .. math::
         \mathrm{KL}\bigl(u \,\|\, \mathrm{softmax}(a^{w})\bigr)
-        - \mathrm{KL}\bigl(u \,\|\, \mathrm{softmax}(a^{y})\bigr), \qquad a^c = (x' - b) \odot \frac{1}{m} \sum_{r=1}^{m} \nabla p_c\Bigl(b + \tfrac{r}{m} (x' - b)\Bigr)
+        - \mathrm{KL}\bigl(u \,\|\, \mathrm{softmax}(a^{y})\bigr), \\
+        a^c = (x' - b) \odot \frac{1}{m} \sum_{r=1}^{m} \nabla p_c\Bigl(b + \tfrac{r}{m} (x' - b)\Bigr)
 
     with u the uniform distribution over the units, y the true class and w, at every point of the path, the strongest
     other class. This is the class attribution-based contrastive regularizer as we read it in the published code. The
