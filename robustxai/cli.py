@@ -343,7 +343,7 @@ def _r2et(
 
 
 #: Methods of Figure 3. The paper shows R2ET alone; a model that no attack flips has an empty panel, hence the others.
-_FIGURE_3 = ("Vanilla", "SP", "R2ET\\H", "R2ET")
+_FIGURE_3 = ("Vanilla", "SP", "R2ET, Eq. 6", "R2ET, normalized")
 
 
 def _results(results: pd.DataFrame, markdown: str, out: Path, stem: str) -> list[Path]:

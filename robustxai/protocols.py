@@ -40,6 +40,7 @@ __all__ = [
     "AbideWeights",
     "ActivationName",
     "AdultColumns",
+    "AdversaryGap",
     "AdversaryName",
     "Attack",
     "AttackOutcome",
@@ -62,6 +63,7 @@ __all__ = [
     "FittedSearch",
     "GapForm",
     "GapPairs",
+    "GapReduction",
     "GraphFeatures",
     "HessianForm",
     "HessianNorm",
@@ -75,6 +77,8 @@ __all__ = [
     "NumberOfPairs",
     "Output",
     "PairedTest",
+    "PaperHessian",
+    "PaperVariant",
     "Penalty",
     "PoolName",
     "Preprocessing",
@@ -441,10 +445,17 @@ GraphFeatures: TypeAlias = Literal["profile", "identity"]
 GapPairs: TypeAlias = Literal["all", "minimal", "anchor"]
 #: Form of the gap in :class:`~robustxai.penalties.RankingGap`.
 RankingGapForm: TypeAlias = Literal["normalized", "linear", "exponential", "hinge"]
+#: Reduction over the pairs in :class:`~robustxai.penalties.RankingGap`.
+GapReduction: TypeAlias = Literal["mean", "sum"]
 #: Form of the gap in :class:`~robustxai.R2ETClassifier`.
 GapForm: TypeAlias = Literal["normalized", "linear", "exponential", "hinge", "distance"]
 #: Term for the Hessian in :class:`~robustxai.R2ETClassifier`.
 HessianForm: TypeAlias = Literal["relative", "estimated", "exact", "spectral"]
+#: Form of Eq. 6 in :meth:`~robustxai.R2ETClassifier.paper`, and its Hessian term.
+PaperVariant: TypeAlias = Literal["full", "mm"]
+PaperHessian: TypeAlias = bool | Literal["estimated", "spectral"]
+#: Form of the gap that an adversary of explanations closes.
+AdversaryGap: TypeAlias = Literal["normalized", "linear"]
 #: Norm of an exact Hessian.
 HessianNorm: TypeAlias = Literal["fro", "spectral"]
 #: Norm of the derivative of an attribution in :func:`~robustxai.metrics.hessian_norm`.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robustxai.attacks._gradient import GradientAttack
+from robustxai.attacks._paper_protocol import PaperAttack
 from robustxai.attacks._search import Reference
 
 __all__ = ["MSEAttack"]
 
 
-class MSEAttack(GradientAttack):
-    r"""Move the attribution as far as possible from the clean one.
+class MSEAttack(PaperAttack):
+    r"""Move the attribution as far as possible from the clean one; :meth:`paper` has the R2ET paper's schedule.
 
     .. math:: \max_\delta \; \| I(x + \delta) - I(x) \|_2^2
 
@@ -22,7 +22,8 @@ class MSEAttack(GradientAttack):
     Parameters
     ----------
     estimator, k, threat, ranking, max_iter, step_size, momentum, keep, batch_size, random_state
-        As in :class:`GradientAttack`.
+        As in :class:`GradientAttack`. The defaults differ from the paper as those of :class:`ERAttack` do. The paper
+        does not say how it leaves x, where the gradient of the distance is zero.
 
     References
     ----------

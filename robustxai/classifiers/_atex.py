@@ -6,8 +6,9 @@ import copy
 from typing import Any
 
 import numpy as np
+from typing_extensions import Self
 
-from robustxai._arguments import NOT_NEGATIVE, optional
+from robustxai._arguments import NOT_NEGATIVE, checked, optional
 from robustxai._models import module_of
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import Distillation, TangentDistillation
@@ -19,7 +20,9 @@ __all__ = ["ATEXClassifier"]
 
 
 class ATEXClassifier(BaseExplainableClassifier):
-    r"""Fine-tune a student g so that its predictions beside the explanation of a teacher f equal those of f along it.
+    r"""ATEX with the published code's temperature 4 and a longer move; :meth:`paper` has the paper's epsilon and T = 1.
+
+    A student g is fine-tuned so that its predictions beside the explanation of a teacher f equal those of f along it:
 
     .. math::
         \min_g \; \mathbb{E}\Bigl[ L(g(x), f(x)) + \alpha \sum_{x^i} \sum_{x^p} L(g(x^p), f(x^i)) \Bigr]
@@ -27,6 +30,9 @@ class ATEXClassifier(BaseExplainableClassifier):
     with :math:`x^i` on the line through x along the SmoothGrad :math:`\phi` of f, :math:`x^p` displaced from it
     orthogonally to :math:`\phi`, and L a divergence at temperature T: see
     :class:`robustxai.penalties.TangentDistillation`.
+
+    The defaults differ from the paper's settings: its epsilon is the attack's (at most 0.08, on images), Eq. 4 has no
+    temperature, and its sum over displaced points is not averaged.
 
     Parameters
     ----------
@@ -92,6 +98,41 @@ class ATEXClassifier(BaseExplainableClassifier):
         self.temperature = temperature
         self.n_draws = n_draws
         self.variant = variant
+
+    @classmethod
+    @checked(epsilon=NOT_NEGATIVE, alpha=NOT_NEGATIVE)
+    def paper(cls, epsilon: float, *, alpha: float = 1.0, **params: Any) -> Self:
+        r"""Make the paper's ATEX: Eq. 4 to 6 with :math:`\Delta_1 = \Delta_2 = \epsilon` and no temperature.
+
+        Parameters
+        ----------
+        epsilon : float
+            Range of the displacements, which the paper sets to the radius of the attack: 0.02, 0.04 or 0.08 on images
+            in [0, 1].
+        alpha : float, default=1.0
+            Weight of the sum, which the paper does not state; 1 leaves Eq. 4 as printed.
+        **params
+            Other parameters of this class. The paper states neither the number of displaced points nor the draws of
+            SmoothGrad in training, L, the learning rate or the sharpness of its softplus; here they are this class's
+            defaults. Give the model to be fine-tuned as `init`.
+
+        Returns
+        -------
+        ATEXClassifier
+            Unfitted.
+
+        References
+        ----------
+        Tang et al., *Defense against explanation manipulation*, 2021, Eq. 4-6 and Section 4.2.
+
+        Examples
+        --------
+        >>> from robustxai import ATEXClassifier
+        >>> ATEXClassifier.paper(0.08).temperature
+        1.0
+        """
+        form: dict[str, Any] = {"epsilon_across": None, "temperature": 1.0, "variant": "paper"}
+        return cls(epsilon=epsilon, alpha=alpha, **{**form, **params})
 
     def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": 3.0}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from torch import Tensor
 
-from robustxai._arguments import COUNT
+from robustxai._arguments import COUNT, Choice
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import ExplainedBatch
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
-from robustxai.protocols import Norm, Ranking
+from robustxai.protocols import AdversaryGap, Norm, Ranking
 from robustxai.ranking import RANKING, clip_k
 from robustxai.training import GapAdversary, Term
 
@@ -20,7 +20,7 @@ __all__ = ["ExplanationATClassifier"]
 
 
 class ExplanationATClassifier(BaseExplainableClassifier):
-    r"""Cross-entropy at the input of a ball with the worst explanation: the "fast" AT of the R2ET paper.
+    r"""Cross-entropy at the input of a ball with the worst explanation: the R2ET paper's AT, with normalized gaps.
 
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x + \delta^*), y)], \qquad
         \delta^* \approx \arg\max_{\|\delta\|_2 \le \epsilon}
@@ -29,7 +29,8 @@ class ExplanationATClassifier(BaseExplainableClassifier):
     with s the scores of the n ranked units, in their order at x. The paper's
     :math:`-\sum_{i \le k < j} h(x + \delta, i, j)` has no denominator and also increases where the whole gradient is
     small, which is where the classifier is confident and the cross-entropy is flat. Scores divided by their mean change
-    only with the direction of the explanation; see :class:`robustxai.training.GapAdversary`.
+    only with the direction of the explanation; see :class:`robustxai.training.GapAdversary`. ``gap="linear"`` is the
+    paper's form.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ class ExplanationATClassifier(BaseExplainableClassifier):
         Number of ascent steps; one is "fast".
     ranking : {"magnitude", "signed"}, default="magnitude"
         Scores that are ranked.
+    gap : {"normalized", "linear"}, default="normalized"
+        "linear" leaves the denominator out, as the paper prints it.
     **params
         Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5: the
         explanation of a ReLU network has a zero derivative almost everywhere.
@@ -54,7 +57,13 @@ class ExplanationATClassifier(BaseExplainableClassifier):
     2020.
     """
 
-    _constraints = {"k": COUNT, "max_iter": COUNT, "ranking": RANKING, **THREAT_ARGUMENTS}
+    _constraints = {
+        "k": COUNT,
+        "max_iter": COUNT,
+        "ranking": RANKING,
+        "gap": Choice(get_args(AdversaryGap)),
+        **THREAT_ARGUMENTS,
+    }
 
     def __init__(
         self,
@@ -65,6 +74,7 @@ class ExplanationATClassifier(BaseExplainableClassifier):
         norm: Norm | None = None,
         max_iter: int = 1,
         ranking: Ranking = "magnitude",
+        gap: AdversaryGap = "normalized",
         **params: Any,
     ) -> None:
         super().__init__(**params)
@@ -74,6 +84,7 @@ class ExplanationATClassifier(BaseExplainableClassifier):
         self.norm = norm
         self.max_iter = max_iter
         self.ranking = ranking
+        self.gap = gap
 
     def module_params(self) -> dict[str, Any]:
         return {"activation": "softplus", "beta": 5.0}
@@ -92,4 +103,4 @@ class ExplanationATClassifier(BaseExplainableClassifier):
         threat = self.resolved_threat()
         if not threat.epsilon:
             return None
-        return GapAdversary(self.k, max_iter=self.max_iter, ranking=self.ranking, threat=threat)
+        return GapAdversary(self.k, max_iter=self.max_iter, ranking=self.ranking, gap=self.gap, threat=threat)

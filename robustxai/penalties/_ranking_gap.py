@@ -11,21 +11,24 @@ from torch import Tensor
 from robustxai._arguments import COUNT, POSITIVE, Choice, check_arguments, optional
 from robustxai.engine import BasePenalty, ExplainedBatch, known_gradient
 from robustxai.penalties._scale import SMALLEST_SCALE
-from robustxai.protocols import GapPairs, Ranking, RankingGapForm
+from robustxai.protocols import GapPairs, GapReduction, Ranking, RankingGapForm
 from robustxai.ranking import RANKING, boundary_sets, top_k_set, unit_scores
 
 __all__ = ["RankingGap"]
 
 _PAIRS = ("all", "minimal", "anchor")
 _GAPS = ("normalized", "linear", "exponential", "hinge")
+_REDUCTIONS = ("mean", "sum")
 
 
 @dataclass(frozen=True)
 class RankingGap(BasePenalty):
-    r"""Mean over pairs of a decreasing function of the gap between the scores s of a top-k unit and another unit.
+    r"""Mean or sum over pairs of a decreasing function of the gap between the scores s of a top-k and another unit.
 
     .. math::
         \frac{1}{|P|} \sum_{(i,j) \in P} \ell(s_i - s_j), \qquad \ell(h) \in \{-h,\; e^{-h},\; \max(0, \mu - h)\}
+
+    without the factor :math:`1 / |P|` for a sum,
 
     .. math::
         P_\text{all} = \{i \le k < j\}, \quad
@@ -57,6 +60,10 @@ class RankingGap(BasePenalty):
         Ranked scores.
     margin : float, default=1.0
         mu of the hinge, in mean magnitudes, the unit of the scores.
+    reduction : {"mean", "sum"}, default="mean"
+        "sum" is the sum over the pairs, as Eq. 6 is printed; its weight means something else for every k and every
+        number of features. The mean divides it by the number of pairs (k' for linear sums of "anchor", see `pairs`), so
+        that a weight has the same effect on all tables.
 
     References
     ----------
@@ -73,6 +80,7 @@ class RankingGap(BasePenalty):
     gap: RankingGapForm = "normalized"
     ranking: Ranking = "magnitude"
     margin: float = 1.0
+    reduction: GapReduction = "mean"
 
     _constraints = {
         "k": COUNT,
@@ -81,6 +89,7 @@ class RankingGap(BasePenalty):
         "gap": Choice(_GAPS),
         "ranking": RANKING,
         "margin": POSITIVE,
+        "reduction": Choice(_REDUCTIONS),
     }
 
     def __post_init__(self) -> None:
@@ -94,9 +103,19 @@ class RankingGap(BasePenalty):
         if self.k >= n_units:  # a single unit has no pair
             return scores.sum(dim=-1) * 0.0
         if self.gap in ("linear", "normalized"):
-            return known_gradient(*self._linear(scores.detach(), scores))
-        scores = scores / mean_magnitude(scores)
-        return self._exponential(scores) if self.gap == "exponential" else self._hinge(scores)
+            mean = known_gradient(*self._linear(scores.detach(), scores))
+        else:
+            scores = scores / mean_magnitude(scores)
+            mean = self._exponential(scores) if self.gap == "exponential" else self._hinge(scores)
+        return mean if self.reduction == "mean" else mean * self._divisor(n_units)
+
+    def _divisor(self, n_units: int) -> int:
+        """Return the number by which the sum over the pairs is divided."""
+        if self.pairs == "all":
+            return self.k * (n_units - self.k)
+        n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
+        telescopes = self.pairs == "minimal" or self.gap in ("linear", "normalized")
+        return n_pairs if telescopes else 2 * n_pairs - 1
 
     def _linear(self, scores: Tensor, of: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Compute the linear sum and its gradient in the scores: their coefficients, minus those of the divisor."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, Instance, check_arguments
+from robustxai._arguments import COUNT, Choice, Instance, check_arguments
 from robustxai.engine import ExplainedBatch
 from robustxai.penalties import IGNorm
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat, ascend
-from robustxai.protocols import Norm, Ranking
+from robustxai.protocols import AdversaryGap, Norm, Ranking
 from robustxai.ranking import RANKING, top_k_mask, unit_scores
 
 __all__ = ["GapAdversary", "IGNormAdversary", "LossAdversary"]
@@ -30,7 +30,7 @@ class GapAdversary:
     .. math:: \max_{\|\delta\|_p \le \epsilon} \;
         \frac{1}{n-k} \sum_{j \notin T(x)} s_j(x + \delta) - \frac{1}{k} \sum_{i \in T(x)} s_i(x + \delta)
 
-    with scores s of mean magnitude one, so that the attack turns the explanation instead of shrinking it.
+    with scores s of mean magnitude one (see `gap`), so that the attack turns the explanation instead of shrinking it.
 
     Parameters
     ----------
@@ -44,6 +44,9 @@ class GapAdversary:
         Shorthand for ``threat=ThreatModel(norm=norm)``.
     ranking : {"magnitude", "signed"}, default="magnitude"
         Scores that are ranked.
+    gap : {"normalized", "linear"}, default="normalized"
+        "linear" takes the scores as they are, as the R2ET paper prints its AT; the attack can then also shrink the
+        explanation.
     threat : ThreatModel, optional
         Perturbations that are searched; ``ThreatModel()`` (l2, epsilon 0.5) by default.
     """
@@ -53,9 +56,16 @@ class GapAdversary:
     max_iter: int = 1
     norm: Norm | None = None
     ranking: Ranking = "magnitude"
+    gap: AdversaryGap = "normalized"
     threat: ThreatModel | None = field(default=None, kw_only=True)
 
-    _constraints = {"k": COUNT, "max_iter": COUNT, "ranking": RANKING, **THREAT_ARGUMENTS}
+    _constraints = {
+        "k": COUNT,
+        "max_iter": COUNT,
+        "ranking": RANKING,
+        "gap": Choice(get_args(AdversaryGap)),
+        **THREAT_ARGUMENTS,
+    }
 
     def __post_init__(self) -> None:
         check_arguments(self)
@@ -73,8 +83,10 @@ class GapAdversary:
 
         def objective(points: Tensor) -> Tensor:
             there = ExplainedBatch(batch.module, points, batch.explainer, target=batch.target)
-            scores = unit_scores(there.direction, self.ranking)
-            scores = scores / scores.abs().mean(dim=-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
+            linear = self.gap == "linear"
+            scores = unit_scores(there.attribution if linear else there.direction, self.ranking)
+            if not linear:
+                scores = scores / scores.abs().mean(dim=-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
             weights = torch.where(top, -1 / k, 1 / max(n_units - k, 1)).to(scores)
             return (scores * weights).sum(dim=-1)
 

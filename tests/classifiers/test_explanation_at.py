@@ -30,8 +30,9 @@ def test_the_perturbation_costs_cross_entropy(data):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("ranking", ["magnitude", "signed"])
-def test_the_perturbation_climbs_the_equation_of_the_docstring(n_classes, ranking):
-    """In float64, pair by pair: the sum over pairs of the scores over their mean, and not the sum itself."""
+@pytest.mark.parametrize("gap", ["normalized", "linear"])
+def test_the_perturbation_climbs_the_equation_of_the_docstring(gap, n_classes, ranking):
+    """In float64, pair by pair: the sum over pairs of the scores over their mean, and the paper's sum itself."""
     k, epsilon = 2, 0.3
     with torch.random.fork_rng():
         torch.manual_seed(n_classes)
@@ -39,7 +40,7 @@ def test_the_perturbation_climbs_the_equation_of_the_docstring(n_classes, rankin
         for p in module.parameters():
             torch.nn.init.normal_(p)
         x = torch.randn(7, 5, dtype=torch.float64, requires_grad=True)
-    adversary = ExplanationATClassifier(k, epsilon=epsilon, ranking=ranking).adversary()
+    adversary = ExplanationATClassifier(k, epsilon=epsilon, ranking=ranking, gap=gap).adversary()
     moved = adversary(ExplainedBatch(module, x, Gradient())).detach() - x.detach()
     for row, step in zip(x.detach(), moved):
         c = int(module(row[None]).argmax())
@@ -57,8 +58,9 @@ def test_the_perturbation_climbs_the_equation_of_the_docstring(n_classes, rankin
             total = -sum(s[i] - s[j] for i in order[:k] for j in order[k:])
             (slope,) = torch.autograd.grad(total / (s.abs().sum() / 5) if normalize else total, point)
             slopes.append(epsilon * slope / slope.norm())
-        torch.testing.assert_close(step, slopes[0], rtol=1e-5, atol=1e-8)
-        assert (step - slopes[1]).norm() > 1e-3 * epsilon
+        expected, other = slopes if gap == "normalized" else slopes[::-1]
+        torch.testing.assert_close(step, expected, rtol=1e-5, atol=1e-8)
+        assert (step - other).norm() > 1e-3 * epsilon
 
 
 def test_steps_make_a_difference(data):
@@ -66,7 +68,7 @@ def test_steps_make_a_difference(data):
     assert not states_equal(a, b)
 
 
-@pytest.mark.parametrize("wrong", [{"k": 0}, {"epsilon": -1}, {"max_iter": 0}, {"ranking": "sign"}])
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"epsilon": -1}, {"max_iter": 0}, {"ranking": "sign"}, {"gap": "linea"}])
 def test_parameters_out_of_range(wrong, data):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         small(ExplanationATClassifier, **wrong).fit(*data)

@@ -15,6 +15,8 @@ CONSTANTS: dict[str, str] = {
     r"\[0, 1\]": "the range of scaled features",
     r"\b(?:19|20)\d\d\b": "a year",
     r"\b(?:Tables?|Figures?|Eq\.|Section|OpenML) \d+(?:\.\d+)*(?:(?: to |-)\d+)?": "a place in a paper, a data set",
+    r"\bProposition \d+\.\d+": "a place in a paper",
+    r"\bSections \d+\.\d+ and \d+\.\d+": "places in a paper",
     r"\bsplits? \d+(?: and \d+)?\b": "the name of a split",
     r"\bseeds? \d\b": "the name of a seed",
     r"\bPython \d+\.\d+": "a version",

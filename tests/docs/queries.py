@@ -24,8 +24,11 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 TABLES = ("adult", "bank", "compas")
 ALL_TABLES = (*TABLES, "breast_cancer")
 #: The paper's baselines that are trained from random weights, and this library's forms of R2ET.
-BASELINES = ("WD", "SP", "Est-H", "Exact-H", "SSR", "AT")
-R2ET_FORMS = ("R2ET\\H", "R2ET-mm\\H", "R2ET", "R2ET-mm", "R2ET-d")
+BASELINES = ("WD", "SP", "Est-H", "Exact-H", "SSR", "AT, normalized")
+R2ET_FORMS = (
+    *("R2ET\\H, normalized", "R2ET-mm\\H, normalized", "R2ET, normalized", "R2ET-mm, normalized"),
+    "R2ET-d",
+)
 
 #: Short names of columns.
 _COLUMNS = {

@@ -10,7 +10,7 @@ from robustxai.penalties import ExplainedBatch, RankingGap
 from .conftest import probability_gradient, weight_gradient
 
 
-def naive(module, x, k, pairs, n_pairs, gap, ranking, margin=1.0):
+def naive(module, x, k, pairs, n_pairs, gap, ranking, margin=1.0, reduction="mean"):
     """Loops over samples and pairs, with the units in descending order of score."""
     values = []
     for row in x.detach():
@@ -33,12 +33,14 @@ def naive(module, x, k, pairs, n_pairs, gap, ranking, margin=1.0):
         else:
             chosen = [(k - i, k) for i in range(1, window)] + [(k, k + i) for i in range(1, window + 1)]
         gaps = [s[i] - s[j] for i, j in chosen]
+        number = len(chosen) if pairs == "all" or gap in ("exponential", "hinge") else window
         if gap == "exponential":
-            values.append(sum((-h).exp() for h in gaps) / len(chosen))
+            total = sum((-h).exp() for h in gaps)
         elif gap == "hinge":
-            values.append(sum((margin - h).clamp_min(0) for h in gaps) / len(chosen))
+            total = sum((margin - h).clamp_min(0) for h in gaps)
         else:
-            values.append(-sum(gaps) / (len(chosen) if pairs == "all" else window))
+            total = -sum(gaps)
+        values.append(total if reduction == "sum" else total / number)
     return torch.stack(values)
 
 
@@ -49,13 +51,13 @@ GAPS = pytest.mark.parametrize("gap", ["normalized", "linear", "exponential", "h
 RANKINGS = pytest.mark.parametrize("ranking", ["magnitude", "signed"])
 
 
-@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize(("k", "reduction"), [(1, "mean"), (2, "mean"), (4, "mean"), (2, "sum")])
 @PAIRS
 @GAPS
 @RANKINGS
-def test_value_and_gradient_equal_the_loops(k, pairs, n_pairs, gap, ranking, net, x):
-    value = RankingGap(k, pairs, n_pairs, gap, ranking)(ExplainedBatch(net, x, Gradient()))
-    expected = naive(net, x, k, pairs, n_pairs, gap, ranking)
+def test_value_and_gradient_equal_the_loops(k, reduction, pairs, n_pairs, gap, ranking, net, x):
+    value = RankingGap(k, pairs, n_pairs, gap, ranking, reduction=reduction)(ExplainedBatch(net, x, Gradient()))
+    expected = naive(net, x, k, pairs, n_pairs, gap, ranking, reduction=reduction)
     torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(weight_gradient(value, net), weight_gradient(expected, net), rtol=1e-7, atol=1e-11)
 
@@ -133,6 +135,7 @@ def test_a_zero_attribution_and_a_single_unit_have_no_gap_and_finite_gradients()
         ({"k": 2, "pairs": "minimum"}, "Did you mean 'minimal'"),
         ({"k": 2, "gap": "normalised"}, "Did you mean 'normalized'"),
         ({"k": 2, "margin": 0.0}, "margin must be"),
+        ({"k": 2, "reduction": "total"}, "reduction"),
         ({"k": 2, "ranking": "sign"}, "Did you mean 'signed'"),
     ],
 )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from robustxai._arguments import Instance, Text, checked, optional
 from robustxai.benchmark import comparison_markdown
-from robustxai.experiments.r2et._methods import row_label
+from robustxai.experiments.r2et._methods import NORMALIZED, row_label
 from robustxai.experiments.r2et._paper import STABLE, Study
 from robustxai.experiments.r2et._tables import reference_aucs
 
@@ -17,6 +17,8 @@ __all__ = ["comparisons_markdown"]
 _RULES = {
     "precision": "Most stable candidates within a point of AUC",
     "merit": f"Most accurate candidates with a P@k of at least {STABLE}",
+    "family precision": "Families at the budget of one row: most stable candidates within a point of AUC",
+    "family merit": f"Families at the budget of one row: most accurate candidates with a P@k of at least {STABLE}",
 }
 _METRICS = {
     "roc_auc": ("AUC, in points", 100.0, 2),
@@ -34,15 +36,17 @@ def comparisons_markdown(study: Study, reference: str | None = None) -> str:
     study : Study
         Results of :class:`R2ETPaper`.
     reference : str, optional
-        Method that the others are compared with; by default R2ET, or else another form of it, or else Vanilla.
+        Method that the others are compared with; by default "R2ET, normalized", or else another form of R2ET, or else Vanilla.
     """
     methods = list(dict.fromkeys(study.tests["method"]))
     forms = [name for name in methods if name.startswith("R2ET")]
-    chosen = reference or ("R2ET" if "R2ET" in forms else [*forms, "Vanilla"][0])
+    chosen = reference or (NORMALIZED if NORMALIZED in forms else [*forms, "Vanilla"][0])
     cells = _with_merit(study.tests)
     parts = []
     for rule, heading in _RULES.items():
         rows = cells[cells["choice"] == rule]
+        if rows.empty:  # results from before families were compared
+            continue
         text = comparison_markdown(rows, chosen, by="method", metrics=_METRICS, label=row_label)
         if text:
             parts.append(f"### {heading}\n\n{text}")

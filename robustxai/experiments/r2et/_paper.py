@@ -15,7 +15,7 @@ from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Instance, Numb
 from robustxai._arguments import Choice as NameOf
 from robustxai.benchmark import DATA, EXPLAINED_BY, Cell, Params, run_cells
 from robustxai.experiments.r2et._flip_cell import FlipCell, run_flip_cell
-from robustxai.experiments.r2et._methods import METHODS
+from robustxai.experiments.r2et._methods import METHODS, families, family_candidates
 
 __all__ = ["STABLE", "UNCONSTRAINED", "R2ETPaper", "Study", "figure_of_merit"]
 
@@ -52,6 +52,8 @@ class Study:
     tests : DataFrame
         The winners on every seed's test rows. ``choice`` is the rule of the choice: "precision" (highest P@k within a
         point of AUC), "merit" (highest AUC at P@k of at least 0.95) or "auc" (highest AUC, unconstrained networks).
+        With the choices "family precision" and "family merit" the winner is that of a whole family, whose forms
+        together have as many candidates as one row; ``method`` is then the family and ``form`` the row of the winner.
     retrained : DataFrame
         The winners among the retrained candidates; empty if not requested.
     flips : DataFrame
@@ -77,6 +79,10 @@ class R2ETPaper:
     attacked on the remaining quarter. Each method's best candidates then run on the next splits too, because a single
     split favors lucky candidates. Among the candidates whose mean AUC over these splits is within a point of the best
     vanilla candidate's, the one with the highest mean P@k wins. It is trained and tested on every seed's own split.
+
+    Every row has the same number of candidates. A method with several forms (a family, such as the four forms of Eq. 6)
+    has a row for each, and so more candidates than a method with one. The best of each family is therefore chosen once
+    more among as many candidates as one row has, a fixed selection of its forms' candidates.
 
     Parameters
     ----------
@@ -146,6 +152,16 @@ class R2ETPaper:
             "auc": most_accurate(list(compress(finalists, free)), means[free]),
         }
         tests = [rows(self.test_cells(winner)).assign(choice=rule) for rule, winner in winners.items()]
+        budget = self.family_cells()
+        _, finalists, means = self._race([(family, cell) for family, _, cell in budget], rows)
+        forms = {(cell.defense, cell.params): form for _, form, cell in budget}
+        for rule, winner in {
+            "family precision": most_stable(finalists, means),
+            "family merit": most_accurate(finalists, means, min_precision=STABLE + MARGIN),
+        }.items():
+            cells = self.test_cells(winner)
+            names = [forms[cell.defense, cell.params] for _, cell in cells]
+            tests.append(rows(cells).assign(choice=rule, form=names))
         again, single = pd.DataFrame(), pd.DataFrame()
         if retrained:
             vanilla = {data: winners["precision"][data, "Vanilla"].params for data in self.data}
@@ -178,6 +194,15 @@ class R2ETPaper:
             (name, self._search_cell(data, name, params=params))
             for data, name in product(self.data, self.methods)
             for params in METHODS[name].candidates
+        ]
+
+    def family_cells(self) -> list[tuple[str, str, Cell]]:
+        """Return (family, form, cell): the candidates of every family at the budget of one row."""
+        return [
+            (family, form, self._search_cell(data, form, params=params))
+            for data in self.data
+            for family, forms in families(self.methods, METHODS).items()
+            for form, params in family_candidates(forms, METHODS)
         ]
 
     def retraining_cells(self, vanilla: dict[str, Params]) -> list[Labeled]:

@@ -1,6 +1,6 @@
 """Tables of the R2ET paper's experiments on images, pairs and graphs, with the paper's figures.
 
-The paper's figures for its own R2ET stand in rows of their own, because no row of ours is its Eq. 6.
+The paper's figures for methods of which no row is the paper's, such as its own R2ET, stand in rows of their own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import pandas as pd
 
 from robustxai._arguments import Table, checked
 from robustxai._markdown import markdown_table
-from robustxai.experiments.r2et._methods import LIBRARY_FORMS, row_label
+from robustxai.experiments.r2et._methods import paper_name, row_label
 
 __all__ = ["PUBLISHED_SHAPES", "shapes_markdown"]
 
@@ -85,8 +85,9 @@ def shapes_markdown(results: pd.DataFrame) -> str:
         for method, group in rows.groupby("method", sort=False):
             cells = [_entry(group, name, str(data), str(method)) for name in columns]
             body.append([row_label(str(method)), *cells])
+        ours = {paper_name(str(method)) for method in rows["method"].unique()}
         for method in rows["method"].unique():
-            if method in LIBRARY_FORMS and method in PUBLISHED_SHAPES[str(data)]:
+            if method not in ours and method in PUBLISHED_SHAPES[str(data)]:
                 figures = dict(zip(_PLACES, PUBLISHED_SHAPES[str(data)][method]))
                 cells = [f"({figures[name]:g})" if name in figures else "-" for name in columns]
                 body.append([f"{method} (paper)", *cells])
@@ -100,5 +101,5 @@ def _entry(group: pd.DataFrame, column: str, data: str, method: str) -> str:
         return "-"
     values = group[column] * factor
     text = f"{values.mean():.{decimals}f}" + (f" ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else "")
-    published = None if method in LIBRARY_FORMS else PUBLISHED_SHAPES[data].get(method)
+    published = PUBLISHED_SHAPES[data].get(paper_name(method))
     return f"{text} ({published[_PLACES.index(column)]:g})" if column in _PLACES and published else text

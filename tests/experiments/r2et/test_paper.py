@@ -1,5 +1,6 @@
 """The experiments of the R2ET paper: the choice of weights, the figure of merit, the tables, the whole in small."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from robustxai.benchmark._registry import ATTACKS, DEFENSES
 from robustxai.experiments.r2et import METHODS, R2ETPaper, _paper, figure_of_merit, paper_markdown, reference_aucs
-from robustxai.experiments.r2et._methods import Method
+from robustxai.experiments.r2et._methods import Method, families, family_candidates, paper_name, row_label
 from robustxai.experiments.r2et._paper import most_accurate, most_stable
 from robustxai.experiments.r2et._published import PUBLISHED
 
@@ -21,6 +22,50 @@ def test_every_method_with_a_choice_has_the_same_number_of_candidates():
     for name, method in METHODS.items():
         assert len(set(method.candidates)) == len(method.candidates), name
         assert len(set(method.retrained)) == len(method.retrained), name
+
+
+def test_every_family_has_the_budget_of_one_row_and_a_single_form_has_all_of_its_own():
+    found = families(tuple(METHODS), METHODS)
+    assert [name for forms in found.values() for name in forms] == sorted(
+        METHODS, key=lambda name: list(found).index(METHODS[name].family or name)
+    )
+    assert {family: len(forms) for family, forms in found.items() if len(forms) > 1} == {
+        "R2ET, Eq. 6": 4,
+        "R2ET, normalized": 4,
+    }
+    for family, forms in found.items():
+        candidates = family_candidates(forms, METHODS)
+        if len(forms) == 1:
+            assert candidates == tuple((family, params) for params in METHODS[family].candidates)
+            continue
+        assert len(candidates) == len(METHODS[forms[0]].candidates)
+        assert {form for form, _ in candidates} == set(forms)
+        assert all(params in METHODS[form].candidates for form, params in candidates)
+        assert {dict(params)["max_epochs"] for _, params in candidates} == {12, 40}
+
+
+def test_only_methods_of_the_paper_bear_its_names():
+    for name, method in METHODS.items():
+        shown = paper_name(name)
+        estimator = DEFENSES[method.defense](8, 0)
+        built = [estimator.set_params(**dict(params)).get_params() for params in method.candidates]
+        if method.defense.startswith("r2et"):
+            printed = all((p["gap"], p["reduction"], p["hessian"]) == ("linear", "sum", "estimated") for p in built)
+            assert printed == bool(shown), name
+            if printed:
+                assert all((p["pairs"] == "minimal") == ("mm" in name) and p["n_pairs"] is None for p in built)
+                assert all((p["lambda_hessian"] == 0) == ("\\H" in name) for p in built)
+        elif method.defense == "explanation_at":
+            assert all((p["gap"] == "linear") == bool(shown) for p in built), name
+        elif name == "CL, capped":
+            assert not shown
+        assert (shown in PUBLISHED[1] or shown in PUBLISHED[4]) == (
+            bool(shown) and name not in ("Logistic regression", "SP + WD")
+        )
+    assert {paper_name(name) for name in METHODS} >= {*PUBLISHED[1], *PUBLISHED[4]}  # every row of the paper has ours
+    assert (row_label("R2ET\\H"), row_label("R2ET, Eq. 6"), row_label("SP")) == (
+        "R2ET\\H, normalized", "R2ET, Eq. 6", "SP",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -141,7 +186,7 @@ def test_validation_leaves_the_test_rows_alone_and_retraining_the_rest():
     ("change", "match"),
     [
         ({"data": ("adlt",)}, "Did you mean 'adult'"),
-        ({"methods": ("Vanilla", "R2ET-m")}, "Did you mean 'R2ET-mm'"),
+        ({"methods": ("Vanilla", "R2ET, Eq 6")}, "Did you mean 'R2ET, Eq. 6'"),
         ({"methods": ("Vanilla", "SP")}, "compared with Logistic regression"),
     ],
 )
@@ -173,6 +218,9 @@ def test_the_best_network_is_chosen_for_its_auc_among_the_unconstrained():
     assert reference_aucs(tests) == pytest.approx((0.80, 0.91))
 
 
+SMALL = ("Logistic regression", "Vanilla", "R2ET, Eq. 6", "R2ET\\H, Eq. 6")
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Four methods, two candidates each, one epoch; attacks with three steps."""
@@ -180,9 +228,10 @@ def small(monkeypatch):
         name: Method(
             METHODS[name].defense,
             tuple((*params, ("max_epochs", 1)) for params in METHODS[name].candidates[::2][:2]),
-            METHODS[name].retrained[:2],
+            METHODS[name].retrained[:2] if name in ("Vanilla", "R2ET, Eq. 6") else (),
+            METHODS[name].family,
         )
-        for name in ("Logistic regression", "Vanilla", "CL", "R2ET")
+        for name in SMALL
     }
     monkeypatch.setattr(_paper, "METHODS", methods)
     for name in ("er_paper", "mse_paper", "boundary", "overlap", "random"):
@@ -193,19 +242,25 @@ def small(monkeypatch):
 def test_the_whole_in_small(tmp_path, small):
     study = small.run(tmp_path)
     first = study.search[study.search["seed"] == 0]
-    assert len(first) == 1 + 2 + 2
+    assert len(first) == 1 + 3 * 2
     # of two candidates each, every method's best came to the second split
     assert set(study.search.loc[study.search["seed"] == 1, "method"]) == set(first["method"])
     stable = study.tests[study.tests["choice"] == "precision"]
-    assert stable.groupby("method", sort=False).size().to_dict() == {"Logistic regression": 2, "Vanilla": 2, "R2ET": 2}
+    assert stable.groupby("method", sort=False).size().to_dict() == dict.fromkeys(SMALL, 2)
     assert set(study.tests.loc[study.tests["choice"] == "auc", "method"]) == {"Vanilla"}
-    assert study.retrained.groupby("method", sort=False).size().to_dict() == {"Vanilla": 2, "CL": 2, "R2ET": 2}
+    assert study.retrained.groupby("method", sort=False).size().to_dict() == {"Vanilla": 2, "R2ET, Eq. 6": 2}
     assert set(study.retrained["start"]) == {"vanilla"}
     assert set(study.retrained["start_params"]) == set(stable.loc[stable["method"] == "Vanilla", "params"])
-    assert list(study.flips["method"]) == ["Vanilla", "R2ET"]
+    assert list(study.flips["method"]) == list(SMALL[1:])
     assert all(len(rows) == 20 for name in ("first_flip", "thickness", "hessian_norm") for rows in study.flips[name])
-    chosen = json.loads(stable.loc[stable["method"] == "R2ET", "params"].iloc[0])
-    assert chosen in [dict(params) for params in _paper.METHODS["R2ET"].candidates]
+    chosen = json.loads(stable.loc[stable["method"] == "R2ET, Eq. 6", "params"].iloc[0])
+    assert chosen in [dict(params) for params in _paper.METHODS["R2ET, Eq. 6"].candidates]
+    # of the two forms of Eq. 6 together, as many candidates as of one row
+    best = study.tests[study.tests["choice"] == "family precision"]
+    assert set(best["method"]) == {"Logistic regression", "Vanilla", "R2ET, Eq. 6"}
+    (form,) = set(best.loc[best["method"] == "R2ET, Eq. 6", "form"])
+    chosen = json.loads(best.loc[best["method"] == "R2ET, Eq. 6", "params"].iloc[0])
+    assert chosen == dict(_paper.METHODS[form].candidates[0 if form == "R2ET, Eq. 6" else 1])
     # the minimum is over the attacks at epsilon; the paper's own may lie on either side of it
     lowest = stable[[f"precision_at_k_{name}" for name in ("boundary", "overlap", "random")]].min(axis=1)
     assert (stable["precision_at_k"] <= lowest + 1e-12).all()
@@ -232,6 +287,62 @@ def test_the_whole_in_small(tmp_path, small):
 
 
 def test_what_is_not_asked_for_is_not_run(tmp_path, small):
-    study = small.run(tmp_path, retrained=False, flips=False)
+    study = dataclasses.replace(small, methods=SMALL[:2], seeds=1, n_splits=1)
+    study = study.run(tmp_path, retrained=False, flips=False)
     assert len(study.retrained) == len(study.flips) == 0
     assert "Table 4" not in paper_markdown(study, [1])
+
+
+@pytest.fixture
+def written():
+    """A study of three methods on Adult, two splits each, as its CSV files would have it."""
+    columns = {
+        "precision_at_k_er_paper": 0.75, "precision_at_k_mse_paper": 0.875, "precision_at_k": 0.96, "thickness": 0.99,
+        "comprehensiveness": 0.25, "sufficiency": 0.175, "decision_flip_fraction": 0.5, "fit_seconds": 1.0,
+    }  # fmt: skip
+    rows = []
+    for choice in ("precision", "merit", "auc", "family precision", "family merit"):
+        for method, auc in (("Logistic regression", 0.8), ("Vanilla", 0.9), ("R2ET\\H, Eq. 6", 0.85)):
+            if choice.startswith("family") and "R2ET" in method:
+                method, form = "R2ET, Eq. 6", "R2ET\\H, Eq. 6"
+            else:
+                form = method
+            fields = {"data": "adult", "method": method, "form": form, "choice": choice, "k": 8, "roc_auc": auc}
+            rows += [{**fields, **columns, "precision_at_k_er_paper": 0.75 + gain} for gain in (-0.05, 0.05)]
+    tests = pd.DataFrame(rows)
+    retrained = tests[tests["choice"] == "precision"].drop(columns=["choice", "form"])
+    return _paper.Study(tests, tests, retrained, pd.DataFrame())
+
+
+def lines_of(text, table):
+    """Cells of a table by its first column."""
+    part = text.split(f"**{table}")[1].split("**", 2)[1]
+    rows = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+    return {row[0]: dict(zip(rows[0], row)) for row in rows[1:]}, part
+
+
+def test_every_figure_of_the_paper_stands_beside_ours_with_the_difference(written):
+    text = paper_markdown(written)
+    for number in (1, 2, 3, 4):
+        found, _ = lines_of(text, f"Table {number}")
+        for method, figures in PUBLISHED[number].items():
+            ours = "R2ET\\H, Eq. 6" if method == "R2ET\\H" else method
+            line = " ".join(found.get(ours, found.get(f"{method} (paper)")).values())
+            assert (ours in found) == (method in ("Vanilla", "R2ET\\H"))
+            for figure in figures["adult"]:
+                assert f"({figure:g}" in line or np.isnan(figure), (number, method)
+        assert not set(found) & {"Vanilla (paper)", "R2ET\\H (paper)", "Logistic regression (paper)"}
+    first, note = lines_of(text, "Table 1")
+    assert first["Vanilla"]["P@8 ER, %"] == f"75.0 ± {np.std([70, 80], ddof=1):.1f} (87.6; -12.6)"
+    assert first["Vanilla"]["P@8 MSE, %"] == "87.5 ± 0.0 (87.7; -0.2)"
+    both = '"Vanilla", "R2ET\\H, Eq. 6"'
+    assert f'More than 10 below the paper (P@8 ER, %: {both}; P@8 MSE, %: "R2ET\\H, Eq. 6"): ' in note
+    assert "above the paper" not in note
+    third, note = lines_of(text, "Table 3")
+    assert third["R2ET\\H, Eq. 6"]["DFFOT ↓"] == "0.50 ± 0.00 (0.13; +0.37)"
+    assert f"More than 0.1 above the paper (DFFOT: {both})" in note
+    assert f"More than 0.1 below the paper (COMP: {both})" in note
+    best, _ = lines_of(text, "The best of each family")
+    assert set(best) == {"Logistic regression", "Vanilla", "R2ET, Eq. 6"}
+    assert best["R2ET, Eq. 6"]["form, by merit"] == "R2ET\\H, Eq. 6"
+    assert best["R2ET, Eq. 6"]["merit, by merit"] == "50 %"
