@@ -36,7 +36,7 @@ def comparisons_markdown(study: Study, reference: str | None = None) -> str:
     study : Study
         Results of :class:`R2ETPaper`.
     reference : str, optional
-        Method that the others are compared with; by default "R2ET, normalized", or else another form of R2ET, or else Vanilla.
+        Method that the others are compared with; by default "R2ET, normalized", or else another form, or else Vanilla.
     """
     methods = list(dict.fromkeys(study.tests["method"]))
     forms = [name for name in methods if name.startswith("R2ET")]
