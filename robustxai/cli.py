@@ -193,9 +193,13 @@ def benchmark(
         list[str],
         typer.Option(
             help="Explanations that a defense is trained on if its objective uses one: 'own' (its default), 'same' (as "
-            "the measured one), or a name. By default own,same: one row each where they differ."
+            "the measured one), or a name; one row each where they differ. By default own,same for R2ET, own for the "
+            "others."
         ),
     ] = [],  # noqa: B006
+    n_train: Annotated[
+        int | None, typer.Option("--n-train", help="Training rows at most; all by default. Fewer are faster.")
+    ] = None,
     target: _Target = None,
     drop: _Drop = [],  # noqa: B006
     na_values: _NaValues = [],  # noqa: B006
@@ -218,7 +222,7 @@ def benchmark(
     trained_on = _names(training_explainer, Experiment.training_explainers)
     tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
     ball = epsilon, cast(Norm, norm)
-    options: dict[str, Any] = {"explainers": explainers, "training_explainers": trained_on}
+    options: dict[str, Any] = {"explainers": explainers, "training_explainers": trained_on, "n_train": n_train}
     experiment = Experiment(tables, defense_names, attack_names, seeds, k, *ball, max_iter, n_rows, certify, **options)
     _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
 

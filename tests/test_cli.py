@@ -122,12 +122,13 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
     assert first.certify
     CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", "--no-certify", "--out", str(tmp_path)])
     assert not seen[-1][0].certify
-    assert (first.explainers, first.training_explainers) == (("gradient",), ("own", "same"))
-    some = ["--explainer", "all", "--defenses", "all", "--training-explainer", "own", "--out", str(tmp_path)]
+    assert (first.explainers, first.training_explainers) == (("gradient",), ())
+    some = ["--explainer", "all", "--defenses", "all", "--training-explainer", "own", "--n-train", "9"]
+    some += ["--out", str(tmp_path)]
     CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", *some])
     assert seen[-1][0].explainers == cli.STANDARD_EXPLAINERS
     assert seen[-1][0].defenses == tuple(cli.DEFENSES)
-    assert seen[-1][0].training_explainers == ("own",)
+    assert (seen[-1][0].training_explainers, seen[-1][0].n_train) == (("own",), 9)
 
 
 def test_the_address_of_a_scheduler_reaches_the_run_and_the_demo_has_none(monkeypatch, tmp_path):

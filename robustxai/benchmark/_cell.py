@@ -14,7 +14,19 @@ import numpy as np
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 
-from robustxai._arguments import COUNT, FLAG, INTEGER_SEED, NORM, NOT_NEGATIVE, Choice, Each, Instance, Text, checked
+from robustxai._arguments import (
+    COUNT,
+    FLAG,
+    INTEGER_SEED,
+    NORM,
+    NOT_NEGATIVE,
+    Choice,
+    Each,
+    Instance,
+    Text,
+    checked,
+    optional,
+)
 from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._explanation import EXPLAINED_BY, TRAINED_ON, explainer_for, own_explainer, reads_explanation
 from robustxai.benchmark._registry import ATTACKS, DEFENSES
@@ -93,6 +105,8 @@ class Cell(BaseCell):
     training_explainer : str, default="same"
         Explanation that the defense's objective uses: "same" as `explainer`, "own", or a name. Without effect on
         defenses whose objective uses none.
+    n_train : int, optional
+        Training rows at most: the first of the shuffled training part. All by default.
     """
 
     data: Data
@@ -113,6 +127,7 @@ class Cell(BaseCell):
     certify: bool = False
     explainer: str = "gradient"
     training_explainer: str = "same"
+    n_train: int | None = None
 
     _constraints = {
         "data": Instance((str, UserTable)),
@@ -133,6 +148,7 @@ class Cell(BaseCell):
         "certify": FLAG,
         "explainer": EXPLAINED_BY,
         "training_explainer": TRAINED_ON,
+        "n_train": optional(COUNT),
     }
 
     def __post_init__(self) -> None:
@@ -183,7 +199,7 @@ class Cell(BaseCell):
 
 
 #: Fields that a training depends on, the explanation aside.
-_TRAINING = ("data", "defense", "seed", "k", "params", "part", "start", "start_params", "retrain_params")
+_TRAINING = ("data", "defense", "seed", "k", "params", "part", "start", "start_params", "retrain_params", "n_train")
 
 
 def norm_name(norm: Norm) -> NormName:
@@ -201,6 +217,7 @@ def prepare_rows(cell: Cell) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
         X_train, X_test, y_train, y_test = train_test_split(
             X_train, y_train, test_size=0.25, stratify=y_train, random_state=cell.seed
         )
+    X_train, y_train = X_train[: cell.n_train], y_train[: cell.n_train]
     preprocessor = make_preprocessor(X_train).fit(X_train)
     return preprocessor.transform(X_train), preprocessor.transform(X_test), y_train, y_test
 

@@ -37,10 +37,15 @@ from robustxai.benchmark._explanation import EXPLAINED_BY, TRAINED_ON, own_expla
 from robustxai.benchmark._registry import ATTACKS, DEFENSES, STANDARD_ATTACKS, STANDARD_DEFENSES
 from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on_this_machine
 from robustxai.benchmark._user_table import TABLES, Data, announce, is_file, key, labels
+from robustxai.classifiers import R2ETClassifier
 from robustxai.exceptions import AlteredFileError, AlteredFileWarning, DataNotFoundError, FailedCellsError
 from robustxai.protocols import Norm
 
 __all__ = ["Experiment", "run_cells", "run_experiment"]
+
+
+#: Trainings of a defense with two rows.
+_BOTH = ("own", "same")
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,14 @@ class Experiment:
     explainers : tuple of str, default=("gradient",)
         Explanations that are ranked, attacked and measured, as in :class:`Cell`. A model is trained once for all of
         them, as far as its training does not depend on the explanation.
-    training_explainers : tuple of str, default=("own", "same")
+    training_explainers : tuple of str, default=()
         What a defense is trained on if its objective uses an explanation: "own" (its default), "same" as the measured
-        one, or a name. By default R2ET has two rows for "smooth_grad": trained on gradients, and on SmoothGrad.
-        Defenses without an explanation in the objective have one row.
+        one, or a name; one row each where they differ. By default R2ET has both rows, because its paper claims the
+        conclusions for every explanation, and the others have "own": they are what their papers train, and a bound of
+        SmoothGrad as in :class:`CertifiedR2ETClassifier` takes a bound for every draw. Defenses without an explanation
+        in the objective have one row.
+    n_train : int, optional
+        Training rows at most, as in :class:`Cell`.
 
     Raises
     ------
@@ -85,7 +94,8 @@ class Experiment:
     n_rows: int = 1000
     certify: bool = True
     explainers: tuple[str, ...] = ("gradient",)
-    training_explainers: tuple[str, ...] = ("own", "same")
+    training_explainers: tuple[str, ...] = ()
+    n_train: int | None = None
 
     _constraints = {
         "data": TABLES,
@@ -99,7 +109,8 @@ class Experiment:
         "n_rows": COUNT,
         "certify": FLAG,
         "explainers": Each(EXPLAINED_BY, least=1, called="explainer"),
-        "training_explainers": Each(TRAINED_ON, least=1, called="training explainer"),
+        "training_explainers": Each(TRAINED_ON, called="training explainer"),
+        "n_train": optional(COUNT),
     }
 
     def __post_init__(self) -> None:
@@ -114,6 +125,7 @@ class Experiment:
         for data, seed, defense in reversed(list(product(self.data, range(self.seeds), self.defenses))):
             for explainer, trained_on in reversed(explanations[defense]):
                 how: dict[str, Any] = {"explainer": explainer, "training_explainer": trained_on}
+                how["n_train"] = self.n_train
                 cells[key(data), seed, defense, explainer, trained_on] = Cell(
                     data, defense, seed, *rest, certify=self.certify, **how
                 )
@@ -123,10 +135,11 @@ class Experiment:
         """Return the pairs (measured, trained on) of a defense; two names of one training count once."""
         estimator = DEFENSES[defense](self.k, 0)
         own = own_explainer(estimator)
-        if {*self.explainers, *self.training_explainers} <= {own, "own", "same"} or not reads_explanation(estimator):
+        trainings = self.training_explainers or (_BOTH if isinstance(estimator, R2ETClassifier) else ("own",))
+        if {*self.explainers, *trainings} <= {own, "own", "same"} or not reads_explanation(estimator):
             return [(explainer, "own") for explainer in dict.fromkeys(self.explainers)]
         pairs: dict[tuple[str, str], tuple[str, str]] = {}
-        for explainer, trained_on in product(self.explainers, self.training_explainers):
+        for explainer, trained_on in product(self.explainers, trainings):
             name = {"own": own, "same": own if explainer == "own" else explainer}.get(trained_on, trained_on)
             pairs.setdefault((explainer, name), (explainer, trained_on))
         return list(pairs.values())

@@ -40,6 +40,7 @@ CHANGED = {
     "certify": True,
     "explainer": "smooth_grad",
     "training_explainer": "own",
+    "n_train": 50,
 }
 
 

@@ -126,7 +126,7 @@ def test_a_defense_reads_the_explanation_exactly_if_its_weights_depend_on_it(def
     assert reads_explanation(DEFENSES[defense](3, 0)) == (not equal)
 
 
-def test_a_defense_that_reads_explanations_has_a_row_for_each_training():
+def test_r2et_has_a_row_for_each_training_and_the_others_where_they_are_asked_for():
     experiment = Experiment(("compas",), ("softplus", "r2et"), seeds=1, explainers=STANDARD_EXPLAINERS)
     found = [(c.defense, c.explainer, c.model().explainer) for c in experiment.cells()]
     assert found == [
@@ -140,6 +140,9 @@ def test_a_defense_that_reads_explanations_has_a_row_for_each_training():
         ("r2et", "integrated_gradients", "integrated_gradients"),
     ]
     assert len(replace(experiment, training_explainers=("own",)).cells()) == 6
+    other = replace(experiment, defenses=("estimated_hessian",), n_train=77)
+    assert [(cell.model().explainer, cell.n_train) for cell in other.cells()] == [("gradient", 77)] * 3
+    assert len(replace(other, training_explainers=("own", "same")).cells()) == 5
     assert len({cell.group() for cell in experiment.cells()}) == 4
     with pytest.raises(ValueError, match=r"'smoothgrad'\. Did you mean 'smooth_grad'"):
         replace(experiment, explainers=("smoothgrad",))
@@ -155,6 +158,13 @@ def test_a_defense_made_for_another_explanation_is_trained_for_both(monkeypatch)
         ("gradient", "gradient"),
         ("integrated_gradients", "integrated_gradients"),
     ]
+
+
+def test_the_training_part_can_be_shortened(cell):
+    X, X_test, y, _ = prepare_rows(replace(cell, n_train=40))
+    assert len(X) == len(y) == 40
+    assert len(X_test) == len(prepare_rows(cell)[1])
+    assert fit_model(replace(cell, n_train=40)) is not fit_model(cell)
 
 
 def test_cells_of_one_training_run_one_after_the_other(table):
