@@ -19,10 +19,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", default="compas,adult,bank", help="tables, separated by commas")
     parser.add_argument("--defenses", default="r2et,vanilla", help="defenses, separated by commas")
     parser.add_argument("--seeds", type=int, default=1, help="splits (default: 1)")
+    parser.add_argument("--n-outsiders", type=int, default=8, help="strongest outsiders in the pairs (default: 8)")
     parser.add_argument("--n-jobs", type=int, default=1, help="processes (default: 1)")
     options = parser.parse_args(arguments)
     grid = product(range(options.seeds), options.data.split(","), options.defenses.split(","))
-    cells = [StrengthCell(data, defense, seed) for seed, data, defense in grid]
+    count = options.n_outsiders
+    cells = [StrengthCell(data, defense, seed, n_outsiders=count) for seed, data, defense in grid]
     table = run_cells(cells, options.out, run=run_strength_cell, n_jobs=options.n_jobs)
     write_csv(table, options.out / "attack-strength.csv")
     print(strength_markdown(table))

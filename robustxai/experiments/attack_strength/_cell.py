@@ -26,10 +26,11 @@ _PRESET: AttackPreset = "standard"
 
 @dataclass(frozen=True)
 class StrengthCell(BaseCell):
-    """One model at its defaults, attacked by the ensemble and by a search for every pair of a top unit and an outsider.
+    """One model at its defaults, attacked by the ensemble and by a search for every pair at the boundary of the top set.
 
-    Rows are split, imputed, scaled and encoded as in :class:`Cell`. All k (n - k) pairs have a search of their own, so
-    that the lowest P@k over them is that of an attacker who aims at each pair alone.
+    Rows are split, imputed, scaled and encoded as in :class:`Cell`. Every pair of a unit of the top set and one of the
+    strongest outsiders has a search of its own. The lowest P@k over them is that of an attacker who aims at each pair
+    alone.
 
     Parameters
     ----------
@@ -37,6 +38,9 @@ class StrengthCell(BaseCell):
         As in :class:`Cell`.
     max_iter : int, default=50
         Iterations of each pair's search. The ensemble has its own budget.
+    n_outsiders : int, default=8
+        Outsiders in the pairs, the strongest first; all of them if there are fewer. As many as the top set has units
+        are the outsiders nearest to the boundary.
     """
 
     data: str
@@ -46,6 +50,7 @@ class StrengthCell(BaseCell):
     epsilon: float = 0.5
     n_rows: int = 200
     max_iter: int = 50
+    n_outsiders: int = 8
 
     _constraints = {
         "data": Text(),
@@ -55,6 +60,7 @@ class StrengthCell(BaseCell):
         "epsilon": NOT_NEGATIVE,
         "n_rows": COUNT,
         "max_iter": COUNT,
+        "n_outsiders": COUNT,
     }
 
     def label(self) -> str:
@@ -86,7 +92,7 @@ def run_strength_cell(cell: StrengthCell) -> dict[str, Any]:
     estimator = cell.model().estimator().fit(X_train, y_train)
     fit_seconds = time.perf_counter() - start
     X = X_test[: cell.n_rows]
-    n_outside = X.shape[1] - cell.k
+    n_outsiders = min(cell.n_outsiders, X.shape[1] - cell.k)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EvaluationWarning)  # the page is about what they warn of
         start = time.perf_counter()
@@ -95,7 +101,7 @@ def run_strength_cell(cell: StrengthCell) -> dict[str, Any]:
         pairs, nearest = np.ones(len(X)), np.ones(len(X))
         attack = cell.pair_attack().set_params(estimator=estimator)
         start = time.perf_counter()
-        for weakness, rank in product(range(1, cell.k + 1), range(1, n_outside + 1)):
+        for weakness, rank in product(range(1, cell.k + 1), range(1, n_outsiders + 1)):
             own = attack.set_params(weakness=weakness, rank=rank).run(X).precision_at_k
             pairs = np.fmin(pairs, own)
             if (weakness, rank) == (1, 1):
@@ -104,7 +110,7 @@ def run_strength_cell(cell: StrengthCell) -> dict[str, Any]:
         **asdict(cell),
         "n_rows": len(X),
         "n_features": X.shape[1],
-        "n_pairs": cell.k * n_outside,
+        "n_pairs": cell.k * n_outsiders,
         "fit_seconds": fit_seconds,
         "roc_auc": roc_auc(estimator, X_test, y_test),
         "between_rows_precision": between_rows_precision(found.attribution, cell.k),

@@ -15,7 +15,7 @@ _COLUMNS = (
     ("AUC", "roc_auc", 4),
     ("B", "between_rows_precision", 3),
     ("P@{k} ensemble", "precision_at_k_auto", 4),
-    ("P@{k} all pairs", "precision_at_k_pairs", 4),
+    ("P@{k} pairs", "precision_at_k_pairs", 4),
     ("P@{k} nearest pair", "precision_at_k_nearest", 4),
     ("P@{k} both", "precision_at_k_both", 4),
     ("rows: ensemble lower", "auto_lower", 3),
