@@ -351,6 +351,7 @@ def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retra
     )
     monkeypatch.setattr(cli, "_can_plot", lambda: False)
     monkeypatch.setattr(cli, "paper_markdown", lambda study, *given: seen.append(given) or "text")
+    monkeypatch.setattr(cli, "comparisons_markdown", lambda study: "pairs")
     arguments = [
         "paper",
         "r2et",
@@ -371,7 +372,7 @@ def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retra
     assert (paper.data, paper.seeds, paper.n_splits) == (("compas",), 2, 1)
     assert (options["retrained"], options["flips"]) == (retrained, flips)
     assert given == numbers
-    assert (tmp_path / "r2et.md").read_text() == "text"
+    assert (tmp_path / "r2et.md").read_text() == "text\n## Paired differences\n\npairs"
 
 
 def test_every_explanation_of_a_paper_has_files_of_its_own(monkeypatch, tmp_path):

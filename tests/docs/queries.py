@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm, t
 
 # "as" keeps names that only pages use
 from robustxai.experiments.atex._images_tables import PUBLISHED_IMAGES as PUBLISHED_IMAGES
 from robustxai.experiments.r2et._published import PUBLISHED as PUBLISHED
 from robustxai.experiments.r2et._shape_tables import PUBLISHED_SHAPES as PUBLISHED_SHAPES
+from robustxai._statistics import nemenyi_difference
+from robustxai.benchmark import compare_methods
 from robustxai.experiments.r2et._tables import reference_aucs
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -329,3 +332,61 @@ def stability_changes(data: str, arm: str, epsilon: float = 0.03) -> list[float]
 def majority(data: str) -> float:
     """Accuracy of a constant prediction, in %."""
     return 100 * float(rows("atex-efficacy", data=data).drop_duplicates("seed")["majority"].mean())
+
+
+#: The row that the page of a reviewer's questions compares with.
+R2ET_ROW = "R2ET"
+
+
+def paired(column: str, method: str, data: Any = None, choice: str = "precision") -> list[float]:
+    """Difference of a method from the row R2ET of r2et-tests.csv in points, and the ends of its interval."""
+    cells = rows("r2et-tests", choice=choice, **({} if data is None else {"data": data}))
+    frame = compare_methods(cells, R2ET_ROW, metric=_COLUMNS[column], by="method").set_index("method")
+    return [100 * float(frame.loc[method, name]) for name in ("difference", "low", "high")]
+
+
+def adjusted_p(column: str, defense: str) -> float:
+    """p-value of a defense against r2et in results.csv, all tables pooled, with Holm's correction."""
+    frame = compare_methods(csv("results"), "r2et", metric=_COLUMNS[column]).set_index("defense")
+    return float(frame.loc[defense, "p_holm"])
+
+
+def n_pairs(name: str) -> int:
+    """Number of pairs of table and split of a CSV."""
+    return len(csv(name)[["data", "seed"]].drop_duplicates())
+
+
+def smallest_p(n: int) -> float:
+    """Smallest two-sided p-value of a test by the signs of n differences."""
+    return 2 / 2**n
+
+
+def half_width(n: float) -> float:
+    """Half the length of a corrected resampled interval from n splits of one table, in standard deviations."""
+    quantile = t.ppf(0.975, n - 1) if np.isfinite(n) else norm.ppf(0.975)
+    return float(quantile * np.sqrt(1 / n + 1 / 3))
+
+
+def family(method: str) -> str:
+    """The family of a method of the R2ET paper's experiments: all forms of R2ET are one."""
+    return "R2ET" if method.startswith("R2ET") else method
+
+
+def candidates(name: str) -> float:
+    """Candidates of a family on one table, from random weights."""
+    search = rows("r2et-search", seed=0)
+    counts = search[search["method"].map(family) == name].groupby("data").size().unique()
+    (count,) = counts
+    return float(count)
+
+
+def strength(column: str, data: Any, defense: Any) -> Any:
+    """attack-strength.csv."""
+    return means("attack-strength", column, data=data, defense=defense)
+
+
+def table_difference(name: str) -> list[float]:
+    """Critical difference of the methods of a CSV when only tables count, and their largest difference of ranks."""
+    tests = rows(name, choice="precision")
+    n_methods, n_tables = tests["method"].nunique(), tests["data"].nunique()
+    return [nemenyi_difference(n_methods, n_tables), n_methods - 1.0]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from robustxai._markdown import markdown_table
-from robustxai.benchmark import summarize, to_markdown
+from robustxai.benchmark import compare_methods, summarize, to_markdown
 from robustxai.experiments.atex import atex_images_markdown, efficacy_markdown
+from robustxai.experiments.attack_strength import strength_markdown
 from robustxai.experiments.bracket import bracket_markdown, bracket_summary
 from robustxai.experiments.default_epochs import epochs_markdown
 from robustxai.experiments.r2et import Study, comparisons_markdown, paper_markdown, shapes_markdown
 
-from .queries import TABLES, csv, individuality
+from .queries import R2ET_ROW, TABLES, csv, family, individuality, rows
 from .versions import version_line
 
 #: Names of defenses in the README, in the order of its lines.
@@ -117,6 +118,40 @@ def atex_efficacy_page() -> str:
     return efficacy_markdown(csv("atex-efficacy")).replace("## ", "### ")
 
 
+def attack_strength_page() -> str:
+    """One search per pair against the ensemble."""
+    return strength_markdown(csv("attack-strength"))
+
+
+def budget_page() -> str:
+    """Candidates from random weights of every family of the R2ET paper's experiments, on one table."""
+    search = rows("r2et-search", seed=0)
+    search = search[search["data"] == search["data"].iloc[0]]
+    lines = []
+    for name, own in search.groupby(search["method"].map(family), sort=False):
+        forms = own["method"].nunique()
+        lines.append([str(name), str(forms), str(len(own) // forms), str(len(own))])
+    return markdown_table(["family", "rows in the tables", "candidates per row", "candidates"], lines)
+
+
+def losses_page() -> str:
+    """Stable methods that are above the row R2ET in P@8 or AUC, with the paired differences in points."""
+    lines = []
+    for data in TABLES:
+        cells = rows("r2et-tests", choice="precision", data=data)
+        parts = {
+            metric: compare_methods(cells, R2ET_ROW, metric=metric, by="method").set_index("method")
+            for metric in ("precision_at_k", "roc_auc")
+        }
+        for method in parts["roc_auc"].index:
+            found = [frame.loc[method] for frame in parts.values()]
+            stable = cells.loc[cells["method"] == method, "precision_at_k"].mean() >= 0.95
+            if family(method) != "R2ET" and stable and max(row["difference"] for row in found) > 0:
+                texts = [_points(row, digits) for row, digits in zip(found, (1, 2))]
+                lines.append([_HEADINGS[data], method, *texts])
+    return markdown_table(["table", "method", "P@8 above R2ET, points", "AUC above R2ET, points"], lines)
+
+
 def version_benchmark() -> str:
     """First line of docs/results/README.md: the version and the day of its tables."""
     return version_line("results")
@@ -155,6 +190,11 @@ def version_atex_efficacy() -> str:
 def _mean_and_sd(values: pd.Series, digits: int) -> str:
     mean, sd = values["mean"], values["sd"]
     return "-" if pd.isna(mean) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+
+
+def _points(row: pd.Series, digits: int) -> str:
+    mean, low, high = (f"{round(100 * row[name], digits) + 0.0:+.{digits}f}" for name in ("difference", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def _number(value: float, digits: int) -> str:

@@ -26,7 +26,7 @@ _PRESET: AttackPreset = "standard"
 
 @dataclass(frozen=True)
 class StrengthCell(BaseCell):
-    """One model at its defaults, attacked by the ensemble and by a search for every pair at the boundary of the top set.
+    """One model at its defaults, attacked by the ensemble and by a search for every pair at the boundary.
 
     Rows are split, imputed, scaled and encoded as in :class:`Cell`. Every pair of a unit of the top set and one of the
     strongest outsiders has a search of its own. The lowest P@k over them is that of an attacker who aims at each pair
