@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
+from robustxai._statistics import nemenyi_difference
+from robustxai.benchmark import compare_methods
+
 # "as" keeps names that only pages use
 from robustxai.experiments.atex._images_tables import PUBLISHED_IMAGES as PUBLISHED_IMAGES
 from robustxai.experiments.r2et._published import PUBLISHED as PUBLISHED
 from robustxai.experiments.r2et._shape_tables import PUBLISHED_SHAPES as PUBLISHED_SHAPES
-from robustxai._statistics import nemenyi_difference
-from robustxai.benchmark import compare_methods
 from robustxai.experiments.r2et._tables import reference_aucs
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -383,6 +384,11 @@ def candidates(name: str) -> float:
 def strength(column: str, data: Any, defense: Any) -> Any:
     """attack-strength.csv."""
     return means("attack-strength", column, data=data, defense=defense)
+
+
+def strength_of(column: str, defense: str) -> list[float]:
+    """A column of attack-strength.csv on every table that it has, in the order of the file."""
+    return [strength(column, data, defense) for data in csv("attack-strength")["data"].unique()]
 
 
 def table_difference(name: str) -> list[float]:

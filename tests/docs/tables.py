@@ -82,8 +82,8 @@ def linear_page() -> str:
     """How stable a linear model is, by explanation and number of classes."""
     headings, lines = ["data", "classes", "explanation", "P@k under random directions"], []
     keys = ["data", "n_classes", "k", "explainer"]
-    for (data, n_classes, k, explainer), rows in csv("linear").groupby(keys, sort=False):
-        value = rows["precision_at_k_random"]
+    for (data, n_classes, k, explainer), own in csv("linear").groupby(keys, sort=False):
+        value = own["precision_at_k_random"]
         text = f"P@{k} {value.mean():.3f} ± {value.std(ddof=1):.3f}"
         lines.append([data, str(n_classes), explainer.replace("_", " "), text])
     return markdown_table(headings, lines)

@@ -20,8 +20,6 @@ _COLUMNS = (
     ("P@{k} both", "precision_at_k_both", 4),
     ("rows: ensemble lower", "auto_lower", 3),
     ("rows: pairs lower", "pairs_lower", 3),
-    ("ensemble s", "auto_seconds", 0),
-    ("pairs s", "pairs_seconds", 0),
 )
 
 
