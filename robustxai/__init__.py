@@ -2,6 +2,7 @@
 
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
+    ARTClassifier,
     ATEXClassifier,
     AttributionContrastClassifier,
     CertifiedR2ETClassifier,
@@ -9,9 +10,12 @@ from robustxai.classifiers import (
     EstimatedHessianClassifier,
     ExactHessianClassifier,
     ExplanationATClassifier,
+    FARClassifier,
     IGNormClassifier,
+    IGRClassifier,
     LargeStepClassifier,
     LinearClassifier,
+    MapDiscrepancyClassifier,
     MARTClassifier,
     R2ETClassifier,
     SoftplusClassifier,
@@ -25,6 +29,7 @@ from robustxai.classifiers import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "ARTClassifier",
     "ATEXClassifier",
     "AdversarialTrainingClassifier",
     "AttributionContrastClassifier",
@@ -33,10 +38,13 @@ __all__ = [
     "EstimatedHessianClassifier",
     "ExactHessianClassifier",
     "ExplanationATClassifier",
+    "FARClassifier",
     "IGNormClassifier",
+    "IGRClassifier",
     "LargeStepClassifier",
     "LinearClassifier",
     "MARTClassifier",
+    "MapDiscrepancyClassifier",
     "R2ETClassifier",
     "SSRClassifier",
     "SoftplusClassifier",

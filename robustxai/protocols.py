@@ -42,9 +42,11 @@ __all__ = [
     "AdultColumns",
     "AdversaryGap",
     "AdversaryName",
+    "AscentObjective",
     "Attack",
     "AttackOutcome",
     "AttackPreset",
+    "AttributionSimilarity",
     "BoundMethod",
     "CaptumMethod",
     "CaptumOutput",
@@ -58,6 +60,7 @@ __all__ = [
     "Explainer",
     "ExplainerName",
     "ExplainingClassifier",
+    "FARObjective",
     "FirstWeights",
     "FittedClassifier",
     "FittedSearch",
@@ -69,7 +72,9 @@ __all__ = [
     "HessianNorm",
     "HistogramKind",
     "IGObjective",
+    "IGRObjective",
     "KeptIterate",
+    "MapObjective",
     "Metric",
     "MetricHessianNorm",
     "Norm",
@@ -464,6 +469,16 @@ MetricHessianNorm: TypeAlias = Literal["fro", "spectral", "estimated"]
 SSRMethod: TypeAlias = Literal["auto", "closed", "power"]
 #: Objective of IG-NORM training.
 IGObjective: TypeAlias = Literal["norm", "sum_norm"]
+#: Objective of FAR training: the cross-entropy at the input, or at the worst point.
+FARObjective: TypeAlias = Literal["aat", "adv_aat"]
+#: Objective of IGR training: the cross-entropy at the input, or at the adversarial example.
+IGRObjective: TypeAlias = Literal["igr", "at_igr"]
+#: What the ascent of interpretability-aware training maximizes: the change of the maps, or the cross-entropy.
+MapObjective: TypeAlias = Literal["int", "int2"]
+#: Similarity of two attributions in :class:`~robustxai.penalties.AttributionChange`.
+AttributionSimilarity: TypeAlias = Literal["pearson", "cosine"]
+#: What the ascent of :class:`~robustxai.penalties.AttributionChange` maximizes.
+AscentObjective: TypeAlias = Literal["change", "cross_entropy", "sum"]
 #: Equations of ATEX: those of the paper or of its code.
 DistillationVariant: TypeAlias = Literal["paper", "reference"]
 #: Reduction over classes or pairs in the cross-Lipschitz penalty.

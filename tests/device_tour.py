@@ -33,10 +33,14 @@ DEFENSES = [
 #: Options that spare repetitions of the same operations.
 CHEAP = {
     "CertifiedR2ETClassifier": {"max_epochs": 1, "n_rows": 4},
+    "ARTClassifier": {"max_iter": 1},
+    "FARClassifier": {"n_points": 2, "max_iter": 2},
     "IGNormClassifier": {"n_points": 2, "max_iter": 2},
     "AttributionContrastClassifier": {"n_points": 2, "max_iter": 2},
     "MARTClassifier": {"max_iter": 2},
     "TRADESClassifier": {"max_iter": 2},
+    "IGRClassifier": {"n_points": 2, "max_iter": 2},
+    "MapDiscrepancyClassifier": {"n_points": 2, "max_iter": 2},
     "NESAttack": {"n_draws": 4},
 }
 ATTACKS = [

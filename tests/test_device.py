@@ -24,7 +24,8 @@ NAMES = [
 #: They draw on the device, whose random numbers are others; all others draw on the CPU.
 DRAWS = {
     "R2ETClassifier", "EstimatedHessianClassifier", "IGNormClassifier", "ATEX", "R2ET, small batches", "R2ET, in parts",
-    "SSRClassifier", "CertifiedR2ETClassifier",
+    "SSRClassifier", "CertifiedR2ETClassifier", "ARTClassifier", "FARClassifier", "IGRClassifier",
+    "MapDiscrepancyClassifier",
 }  # fmt: skip
 
 

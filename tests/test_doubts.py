@@ -16,6 +16,7 @@ from robustxai import (
     CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     ExplanationATClassifier,
+    FARClassifier,
     IGNormClassifier,
     MARTClassifier,
     R2ETClassifier,
@@ -246,6 +247,7 @@ TRAINED_IN_BALLS = [
     (TRADESClassifier, {"max_iter": 1}, 0.01),
     (MARTClassifier, {"max_iter": 1}, 0.01),
     (AttributionContrastClassifier, {"max_iter": 1}, 0.01),
+    (FARClassifier, {"max_iter": 1}, 0.05),
     (ATEXClassifier, {}, 0.5),
 ]
 

@@ -20,6 +20,7 @@ from robustxai.attacks import (
 )
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
+    ARTClassifier,
     ATEXClassifier,
     AttributionContrastClassifier,
     CertifiedR2ETClassifier,
@@ -27,9 +28,12 @@ from robustxai.classifiers import (
     EstimatedHessianClassifier,
     ExactHessianClassifier,
     ExplanationATClassifier,
+    FARClassifier,
     IGNormClassifier,
+    IGRClassifier,
     LargeStepClassifier,
     LinearClassifier,
+    MapDiscrepancyClassifier,
     MARTClassifier,
     R2ETClassifier,
     SoftplusClassifier,
@@ -91,6 +95,14 @@ DEFENSES: dict[str, Callable[[int, int], Any]] = {
     "mart": lambda k, seed: MARTClassifier(random_state=seed),
     "attribution_contrast": lambda k, seed: AttributionContrastClassifier(random_state=seed),
     "large_step": lambda k, seed: LargeStepClassifier(random_state=seed),
+    "far_aat": lambda k, seed: FARClassifier("aat", random_state=seed),
+    "far_adv_aat": lambda k, seed: FARClassifier("adv_aat", random_state=seed),
+    "igr": lambda k, seed: IGRClassifier("igr", random_state=seed),
+    "at_igr": lambda k, seed: IGRClassifier("at_igr", random_state=seed),
+    "art": lambda k, seed: ARTClassifier(k=k, random_state=seed),
+    # named by their maps, because the published defenses use class activation maps
+    "int_ig": lambda k, seed: MapDiscrepancyClassifier("int", random_state=seed),
+    "int2_ig": lambda k, seed: MapDiscrepancyClassifier("int2", random_state=seed),
     "atex": lambda k, seed: ATEXClassifier(random_state=seed),
 }
 #: Defenses of a benchmark by default.

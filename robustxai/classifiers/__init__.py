@@ -1,6 +1,7 @@
 """Classifiers: one class per defense, with its hyper-parameters and the penalties that they weight."""
 
 from robustxai.classifiers._adversarial_training import AdversarialTrainingClassifier
+from robustxai.classifiers._art import ARTClassifier
 from robustxai.classifiers._atex import ATEXClassifier
 from robustxai.classifiers._attribution_contrast import AttributionContrastClassifier
 from robustxai.classifiers._base import BaseExplainableClassifier
@@ -9,9 +10,12 @@ from robustxai.classifiers._cross_lipschitz import CrossLipschitzClassifier
 from robustxai.classifiers._estimated_hessian import EstimatedHessianClassifier
 from robustxai.classifiers._exact_hessian import ExactHessianClassifier
 from robustxai.classifiers._explanation_at import ExplanationATClassifier
+from robustxai.classifiers._far import FARClassifier
 from robustxai.classifiers._ig_norm import IGNormClassifier
+from robustxai.classifiers._igr import IGRClassifier
 from robustxai.classifiers._large_step import LargeStepClassifier
 from robustxai.classifiers._linear import LinearClassifier
+from robustxai.classifiers._map_discrepancy import MapDiscrepancyClassifier
 from robustxai.classifiers._mart import MARTClassifier
 from robustxai.classifiers._r2et import R2ETClassifier
 from robustxai.classifiers._retrain import retrain
@@ -22,6 +26,7 @@ from robustxai.classifiers._vanilla import VanillaClassifier
 from robustxai.classifiers._weight_decay import WeightDecayClassifier
 
 __all__ = [
+    "ARTClassifier",
     "ATEXClassifier",
     "AdversarialTrainingClassifier",
     "AttributionContrastClassifier",
@@ -31,10 +36,13 @@ __all__ = [
     "EstimatedHessianClassifier",
     "ExactHessianClassifier",
     "ExplanationATClassifier",
+    "FARClassifier",
     "IGNormClassifier",
+    "IGRClassifier",
     "LargeStepClassifier",
     "LinearClassifier",
     "MARTClassifier",
+    "MapDiscrepancyClassifier",
     "R2ETClassifier",
     "SSRClassifier",
     "SoftplusClassifier",

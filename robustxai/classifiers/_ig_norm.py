@@ -57,9 +57,10 @@ class IGNormClassifier(BaseExplainableClassifier):
     step_size : float, optional
         Length of a step; by default ``min(2.5 / max_iter, 1) * epsilon``.
     **params
-        Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 5, as in
-        :class:`ExplanationATClassifier`: the ascent uses second derivatives, and those of a ReLU network come from the
-        cross-entropy alone.
+        Common parameters of :class:`BaseExplainableClassifier`. The penalty does not use `explainer`; the paper
+        explains by integrated gradients. The default network is softplus with beta 5, as in
+        :class:`ExplanationATClassifier`:
+        the ascent uses second derivatives, and those of a ReLU network come from the cross-entropy alone.
 
     Raises
     ------

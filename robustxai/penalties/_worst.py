@@ -8,10 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robustxai._arguments import COUNT, POSITIVE, Constraint, optional
 from robustxai.engine import ExplainedBatch
 from robustxai.perturbation import PerturbationSet, ThreatModel, ascend
 
-__all__ = ["worst_points"]
+__all__ = ["ASCENT_ARGUMENTS", "worst_points"]
+
+#: Constraints of the arguments of an ascent.
+ASCENT_ARGUMENTS: dict[str, Constraint] = {"max_iter": COUNT, "step_size": optional(POSITIVE)}
 
 
 def worst_points(

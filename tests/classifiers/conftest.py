@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
+    ARTClassifier,
     ATEXClassifier,
     AttributionContrastClassifier,
     CertifiedR2ETClassifier,
@@ -15,9 +16,12 @@ from robustxai.classifiers import (
     EstimatedHessianClassifier,
     ExactHessianClassifier,
     ExplanationATClassifier,
+    FARClassifier,
     IGNormClassifier,
+    IGRClassifier,
     LargeStepClassifier,
     LinearClassifier,
+    MapDiscrepancyClassifier,
     MARTClassifier,
     R2ETClassifier,
     SoftplusClassifier,
@@ -47,9 +51,13 @@ CLASSIFIERS = [
     MARTClassifier,
     AttributionContrastClassifier,
     LargeStepClassifier,
+    FARClassifier,
+    IGRClassifier,
+    ARTClassifier,
+    MapDiscrepancyClassifier,
 ]
 #: Those with a top set.
-WITH_K = (R2ETClassifier, CertifiedR2ETClassifier, CrossLipschitzClassifier, ExplanationATClassifier)
+WITH_K = (R2ETClassifier, CertifiedR2ETClassifier, CrossLipschitzClassifier, ExplanationATClassifier, ARTClassifier)
 #: What spares the repeated products and copies of a training step where the contract is all that is looked at.
 QUICK = {
     ATEXClassifier: {"n_along": 1, "n_across": 1},
@@ -61,6 +69,16 @@ QUICK = {
     MARTClassifier: {"max_iter": 1},
     AttributionContrastClassifier: {"n_points": 2, "n_attack_points": 1, "max_iter": 1},
     LargeStepClassifier: {"lr": 0.1},
+    FARClassifier: {"n_points": 2, "n_attack_points": 1, "max_iter": 1},
+    IGRClassifier: {"n_points": 2, "max_iter": 1},
+    ARTClassifier: {"max_iter": 1},
+    MapDiscrepancyClassifier: {"n_points": 2, "n_attack_points": 1, "max_iter": 1},
+}
+#: What spares the ascents and the points of integrated gradients in the common tests. The bits of an explanation by
+#: integrated gradients depend on the rows beside it, so that the contract is checked with gradients.
+CHEAP = {
+    cls: {**QUICK[cls], **({} if cls is ARTClassifier else {"explainer": "gradient"})}
+    for cls in (FARClassifier, IGRClassifier, ARTClassifier, MapDiscrepancyClassifier)
 }
 SMALL = {"max_epochs": 3, "batch_size": 32}
 
@@ -72,7 +90,7 @@ def small(cls, **params):
         options["module__hidden"] = (8,)
     if cls in WITH_K:
         options["k"] = 2
-    return cls(**{**options, **params})
+    return cls(**{**options, **CHEAP.get(cls, {}), **params})
 
 
 @functools.cache

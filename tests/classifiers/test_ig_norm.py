@@ -8,7 +8,7 @@ from sklearn.preprocessing import minmax_scale
 from torch.nn.functional import cross_entropy
 
 from robustxai.classifiers import IGNormClassifier, VanillaClassifier
-from robustxai.explainers import Gradient
+from robustxai.explainers import Gradient, IntegratedGradients
 from robustxai.penalties import ExplainedBatch, IGNorm
 from robustxai.perturbation import ThreatModel
 
@@ -16,6 +16,17 @@ from .conftest import small
 from .test_all import states_equal
 
 OBJECTIVES = pytest.mark.parametrize("objective", ["norm", "sum_norm"])
+
+
+def test_integrated_gradients_explain_it_without_changing_the_training(data):
+    """The penalty has integrated gradients of its own, of the loss."""
+    a = small(IGNormClassifier, explainer="integrated_gradients").fit(*data)
+    b = small(IGNormClassifier).fit(*data)
+    assert states_equal(a, b)
+    explainer = IntegratedGradients(500)
+    rise = a.predict_proba(data[0])[:, 1] - a.predict_proba(np.zeros((1, 4)))[:, 1]
+    np.testing.assert_allclose(a.explain(data[0], y=1, explainer=explainer).sum(axis=1), rise, atol=1e-3)
+    np.testing.assert_allclose(a.explain(data[0]), b.explain(data[0], explainer="integrated_gradients"), rtol=1e-6)
 
 
 @OBJECTIVES

@@ -8,11 +8,15 @@ from sklearn.base import clone
 
 from robustxai import (
     AdversarialTrainingClassifier,
+    ARTClassifier,
     AttributionContrastClassifier,
     CertifiedR2ETClassifier,
     CrossLipschitzClassifier,
     ExplanationATClassifier,
+    FARClassifier,
     IGNormClassifier,
+    IGRClassifier,
+    MapDiscrepancyClassifier,
     MARTClassifier,
     R2ETClassifier,
     TRADESClassifier,
@@ -26,6 +30,7 @@ from .test_all import states_equal
 
 OPTIONS = {
     AdversarialTrainingClassifier: {},
+    ARTClassifier: {"k": 2, "max_iter": 1},
     CertifiedR2ETClassifier: {"k": 2, "n_rows": 4, "warm_up_epochs": 0},
     CrossLipschitzClassifier: {"k": 2},
     ExplanationATClassifier: {"k": 2},
@@ -33,6 +38,9 @@ OPTIONS = {
     IGNormClassifier: {"max_iter": 2},
     MARTClassifier: {"max_iter": 2},
     TRADESClassifier: {"max_iter": 2},
+    FARClassifier: {"max_iter": 1, "objective": "adv_aat"},
+    IGRClassifier: {"max_iter": 1},
+    MapDiscrepancyClassifier: {"max_iter": 1},
     R2ETClassifier: {"k": 2, "gap": "distance", "lambda_hessian": 0.0},
 }
 every_defense = pytest.mark.parametrize("cls", list(OPTIONS))
