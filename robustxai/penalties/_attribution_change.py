@@ -126,7 +126,8 @@ class AttributionChange(BasePenalty):
         both = torch.cat([x, worst], dim=axis)  # one pass for both points
         explainer = _with_points(batch.explainer, self.n_points)
         attributions = explainer(batch.module, both.requires_grad_(), labels.repeat(*(1,) * axis, 2), create_graph=True)
-        return self._change(*attributions.split(x.shape[axis], dim=axis), batch.batch_ndim)
+        here, there = attributions.split(x.shape[axis], dim=axis)
+        return self._change(here, there, batch.batch_ndim)
 
     def worst(self, batch: ExplainedBatch) -> Tensor:
         """Return the point that the ascent finds, shaped like the inputs of the batch, without a graph."""
