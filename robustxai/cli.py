@@ -43,12 +43,15 @@ from robustxai.benchmark import (
 from robustxai.exceptions import AlteredFileWarning, DataWarning, DivergedError, FailedCellsError
 from robustxai.experiments.atex import (
     EPSILONS,
+    IMAGE_LABELS,
     TOP_K,
     ATEXEfficacy,
+    ATEXFigure4,
     ATEXImages,
     EfficacyDisplay,
     atex_images_markdown,
     efficacy_markdown,
+    image_curves,
 )
 from robustxai.experiments.bracket import Bracket, BracketDisplay, bracket_markdown
 from robustxai.experiments.r2et import (
@@ -246,10 +249,13 @@ def paper(
     tables: Annotated[
         list[str],
         typer.Option(
-            help="r2et only: any of 1, 2, 3, 4, separated by commas; all by default, none with --figures alone."
+            help="r2et; atex on images: any of 1, 2, 3, 4, separated by commas; all by default, none with --figures "
+            "alone."
         ),
     ] = [],  # noqa: B006
-    figures: Annotated[list[str], typer.Option(help="r2et only: 3; the default without --tables.")] = [],  # noqa: B006
+    figures: Annotated[
+        list[str], typer.Option(help="r2et: 3; atex on images: 2, 4. All of them by default, none with --tables alone.")
+    ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Test splits.")] = 5,
     n_splits: Annotated[int, typer.Option("--n-splits", help="r2et only: validation splits for choosing weights.")] = 3,
     explainer: Annotated[
@@ -265,14 +271,10 @@ def paper(
     """Rerun a paper's experiments on real data and print its figures beside ours.
 
     r2et: on tables, Tables 1 to 4, the figure of merit and Figure 3, with all weights chosen on validation splits; on
-    images and graphs, Table 1. atex: on tables, adversarial training after ATEX (Section 4.4); on images, the stability
-    of explanations.
+    images and graphs, Table 1. atex: on tables, adversarial training after ATEX (Section 4.4); on images, Tables 1 to
+    4, Figure 2, and Figure 4, which is Section 4.4.
     """
     Choice(_PAPERS, kind="paper").check("name", name)
-    if name == "atex" and (tables or figures):
-        raise ValueError(
-            "--tables and --figures are parts of the r2et paper; 'paper atex' runs Section 4.4 as a whole."
-        )
     names = _names(data, R2ETPaper.data)
     known = (*R2ETPaper.data, *(SHAPES if name == "r2et" else ATEXImages.data))
     Each(Choice(known, kind="data set")).check("data", names)
@@ -282,6 +284,11 @@ def paper(
     Each(Choice(EXPLAINERS, kind="explainer")).check("explainer", explainers)
     if shaped and explainers != ("gradient",):
         raise ValueError("--explainer is for tables; the experiments on images and graphs explain by gradients.")
+    if name == "atex" and named and (tables or figures):
+        raise ValueError(
+            "--tables and --figures are parts of the r2et paper and of the atex paper's images; on tables, 'paper "
+            "atex' runs Section 4.4 as a whole."
+        )
     written: list[Path] = []
     with _stoppable(fresh=False), _progress() as progress, _notes():
         options: dict[str, Any] = {"n_jobs": n_jobs, "scheduler": scheduler, "progress": _reporter(progress)}
@@ -294,9 +301,7 @@ def paper(
             results = R2ETShapes(shaped, seeds=seeds, size=cast(ExperimentSize, size)).run(out, **options)
             written += _results(results, shapes_markdown(results), out, "r2et-shapes")
         elif shaped:
-            results = ATEXImages(shaped, seeds=seeds, size=cast(ExperimentSize, size)).run(out, **options)
-            written += _results(results, atex_images_markdown(results), out, "atex-images")
-            written += _image_curves(results, out)
+            written += _atex_images(shaped, seeds, cast(ExperimentSize, size), tables, figures, out, options)
     console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
 
 
@@ -371,15 +376,40 @@ def _atex(data: tuple[str, ...], explainer: str, seeds: int, out: Path, options:
     return written
 
 
+def _atex_images(
+    data: tuple[str, ...],
+    seeds: int,
+    size: ExperimentSize,
+    tables: list[str],
+    figures: list[str],
+    out: Path,
+    options: dict[str, Any],
+) -> list[Path]:
+    """Run Tables 1 to 4 with Figure 2, which is of the same models, and Figure 4."""
+    table_numbers = _numbers("table", tables, "" if figures else "1234", "1234", "on images")
+    figure_numbers = _numbers("figure", figures, "" if tables else "24", "24", "on images")
+    written: list[Path] = []
+    if table_numbers or 2 in figure_numbers:
+        results = ATEXImages(data, seeds=seeds, size=size).run(out, **options)
+        written += _results(results, atex_images_markdown(results), out, "atex-images")
+        written += _image_curves(results, out)
+    if 4 in figure_numbers:
+        results = ATEXFigure4(data, seeds=seeds, size=size).run(out, **options)
+        written += _results(results, efficacy_markdown(results), out, "atex-figure-4")
+        if _can_plot():
+            written.append(_save(EfficacyDisplay.from_results(results), "Figure 4", out / "atex-figure-4.png"))
+    return written
+
+
 def _image_curves(results: pd.DataFrame, out: Path) -> list[Path]:
     """Draw the strongest attack's top-k intersection against epsilon, one figure per data set."""
     if not _can_plot():
         return []
-    columns = [f"top_k_intersection_strongest_{epsilon:g}" for epsilon in EPSILONS]
     paths = []
     for name, rows in results.groupby("data", sort=False):
-        curves = {str(arm): list(own[columns].to_numpy()) for arm, own in rows.groupby("arm", sort=False)}
-        scores = {str(arm): float(accuracy) for arm, accuracy in rows.groupby("arm")["accuracy"].mean().items()}
+        curves = {label: list(curve) for label, curve in image_curves(rows).items()}
+        labels = rows["arm"].map(lambda arm: IMAGE_LABELS.get(arm, arm))
+        scores = {str(label): float(accuracy) for label, accuracy in rows.groupby(labels)["accuracy"].mean().items()}
         display = StabilityCurveDisplay.from_curves(curves, EPSILONS, k=TOP_K, scores=scores, norm="inf")
         paths.append(_save(display, str(name), out / f"atex-images-{name}.png"))
     return paths
@@ -435,12 +465,12 @@ def bracket(
         raise failed
 
 
-def _numbers(kind: str, given: list[str], default: str, valid: str) -> list[int]:
+def _numbers(kind: str, given: list[str], default: str, valid: str, where: str = "on tabular data") -> list[int]:
     """Return the requested numbers of tables or figures."""
     numbers = _names(given, tuple(default))
     for number in numbers:
         if number not in valid:
-            raise ValueError(f"The paper has no {kind} {number!r} on tabular data; valid: {', '.join(valid)}.")
+            raise ValueError(f"The paper has no {kind} {number!r} {where}; valid: {', '.join(valid)}.")
     return [int(number) for number in numbers]
 
 

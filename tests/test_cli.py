@@ -320,6 +320,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, me
         (["atex", "--data", "adlut"], "There is no data set 'adlut'. Did you mean 'adult'?"),
         (["r2et", "--data", "fashion_mnist"], "There is no data set 'fashion_mnist'."),
         (["atex", "--data", "abide"], "There is no data set 'abide'."),
+        (["atex", "--data", "mnist", "--figures", "3"], "The paper has no figure '3' on images; valid: 2, 4."),
         (["r2et", "--data", "mnist", "--size", "smal"], "size"),
         (["r2et", "--explainer", "gradints"], "There is no explainer 'gradints'. Did you mean 'gradient'?"),
         (["r2et", "--data", "mnist", "--explainer", "smooth_grad"], "--explainer is for tables"),
@@ -397,13 +398,15 @@ def test_every_explanation_of_a_paper_has_files_of_its_own(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("paper", "study", "markdown", "stem"),
+    ("paper", "study", "markdown", "stem", "part"),
     [
-        ("r2et", "R2ETShapes", "shapes_markdown", "r2et-shapes"),
-        ("atex", "ATEXImages", "atex_images_markdown", "atex-images"),
+        ("r2et", "R2ETShapes", "shapes_markdown", "r2et-shapes", ()),
+        ("atex", "ATEXImages", "atex_images_markdown", "atex-images", ("--tables", "1,2,3,4")),
+        ("atex", "ATEXImages", "atex_images_markdown", "atex-images", ("--figures", "2")),
+        ("atex", "ATEXFigure4", "efficacy_markdown", "atex-figure-4", ("--figures", "4")),
     ],
 )
-def test_images_and_graphs_have_experiments_of_their_own(monkeypatch, tmp_path, paper, study, markdown, stem):
+def test_images_and_graphs_have_experiments_of_their_own(monkeypatch, tmp_path, paper, study, markdown, stem, part):
     seen, table = [], pd.DataFrame({"data": ["mnist"], "value": [1 / 3]})
 
     def run(self, out, *, progress, **options):
@@ -415,7 +418,7 @@ def test_images_and_graphs_have_experiments_of_their_own(monkeypatch, tmp_path, 
     monkeypatch.setattr(cli, markdown, lambda results: "text" if results is table else "another")
     monkeypatch.setattr(cli, "_can_plot", lambda: False)
     arguments = ["paper", paper, "--data", "mnist", "--seeds", "2", "--size", "full", "--out", str(tmp_path)]
-    result = CliRunner().invoke(cli.app, arguments)
+    result = CliRunner().invoke(cli.app, [*arguments, *part])
     assert result.exit_code == 0, result.output
     ((given, options),) = seen
     assert (given.data, given.seeds, given.size) == (("mnist",), 2, "full")

@@ -13,16 +13,26 @@ A folder has its cells, its tables, the published figures and its displays. This
 
 from robustxai.experiments.atex import (
     ATEXEfficacy,
+    ATEXFigure4,
     ATEXImages,
     EfficacyDisplay,
     atex_images_markdown,
+    atex_images_summary,
     efficacy_markdown,
 )
 from robustxai.experiments.bracket import Bracket, BracketDisplay, bracket_markdown
-from robustxai.experiments.r2et import CandidatesDisplay, R2ETPaper, R2ETShapes, paper_markdown, shapes_markdown
+from robustxai.experiments.r2et import (
+    CandidatesDisplay,
+    R2ETPaper,
+    R2ETShapes,
+    paper_markdown,
+    shapes_markdown,
+    shapes_summary,
+)
 
 __all__ = [
     "ATEXEfficacy",
+    "ATEXFigure4",
     "ATEXImages",
     "Bracket",
     "BracketDisplay",
@@ -31,8 +41,10 @@ __all__ = [
     "R2ETPaper",
     "R2ETShapes",
     "atex_images_markdown",
+    "atex_images_summary",
     "bracket_markdown",
     "efficacy_markdown",
     "paper_markdown",
     "shapes_markdown",
+    "shapes_summary",
 ]

@@ -18,9 +18,7 @@ from robustxai._statistics import nemenyi_difference
 from robustxai.benchmark import compare_methods
 
 # "as" keeps names that only pages use
-from robustxai.experiments.atex._images_tables import PUBLISHED_IMAGES as PUBLISHED_IMAGES
 from robustxai.experiments.r2et._published import PUBLISHED as PUBLISHED
-from robustxai.experiments.r2et._shape_tables import PUBLISHED_SHAPES as PUBLISHED_SHAPES
 from robustxai.experiments.r2et._tables import reference_aucs
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -79,11 +77,6 @@ def means(name: str, column: str, /, **where: Any) -> Any:
     return found if several else found[0]
 
 
-def sd(name: str, column: str, /, **where: Any) -> float:
-    """Standard deviation of a column over seeds."""
-    return float(rows(name, **where)[_COLUMNS.get(column, column)].std(ddof=1))
-
-
 def benchmark(column: str, data: Any, defense: Any) -> Any:
     """results.csv: every defense at its defaults."""
     return means("results", column, data=data, defense=defense)
@@ -107,16 +100,6 @@ def retrained(column: str, data: Any, method: Any) -> Any:
 def flips(column: str, data: Any, method: Any) -> Any:
     """r2et-figure-3.csv: correlations of the first flip."""
     return means("r2et-figure-3", column, data=data, method=method)
-
-
-def shapes(column: str, data: Any, method: Any) -> Any:
-    """r2et-shapes.csv: pairs of digits, color images, pairs of connectomes."""
-    return means("r2et-shapes", column, data=data, method=method)
-
-
-def images(column: str, data: Any, arm: Any) -> Any:
-    """atex-images.csv."""
-    return means("atex-images", column, data=data, arm=arm)
 
 
 def performance(name: str) -> list[float]:
@@ -298,17 +281,6 @@ def gap_of_auc(data: str) -> float:
 def stopped_at_once(data: str, method: str) -> int:
     """On how many splits the guard threw away every epoch of a retraining."""
     return int((rows("r2et-retrained", data=data, method=method)["kept_epochs"] == 0).sum())
-
-
-def percent(column: str, data: str, method: Any) -> Any:
-    """A column of r2et-shapes.csv in %."""
-    found = shapes(column, data, method)
-    return [100 * value for value in found] if isinstance(found, list) else 100 * found
-
-
-def change(column: str, data: str, method: str) -> float:
-    """By how many points of r2et-shapes.csv a method is above Vanilla."""
-    return percent(column, data, method) - percent(column, data, "Vanilla")
 
 
 #: Arms of atex-efficacy.csv that are ATEX, and the numbers of iterations.

@@ -6,11 +6,17 @@ import pandas as pd
 
 from robustxai._markdown import markdown_table
 from robustxai.benchmark import compare_methods, summarize, to_markdown
-from robustxai.experiments.atex import atex_images_markdown, efficacy_markdown
+from robustxai.experiments.atex import atex_images_markdown, atex_images_summary, efficacy_markdown
 from robustxai.experiments.attack_strength import strength_markdown
 from robustxai.experiments.bracket import bracket_markdown, bracket_summary
 from robustxai.experiments.default_epochs import epochs_markdown
-from robustxai.experiments.r2et import Study, comparisons_markdown, paper_markdown, shapes_markdown
+from robustxai.experiments.r2et import (
+    Study,
+    comparisons_markdown,
+    paper_markdown,
+    shapes_markdown,
+    shapes_summary,
+)
 
 from .queries import R2ET_ROW, TABLES, csv, family, individuality, rows
 from .versions import version_line
@@ -106,6 +112,16 @@ def _study() -> Study:
 def shapes_page() -> str:
     """Pairs of digits, color images, pairs of connectomes."""
     return shapes_markdown(csv("r2et-shapes"))
+
+
+def shapes_says() -> str:
+    """What R2ET gains on each of them."""
+    return shapes_summary(csv("r2et-shapes"))
+
+
+def atex_images_says() -> str:
+    """What ATEX gains on each data set, and Figure 2."""
+    return atex_images_summary(csv("atex-images"))
 
 
 def atex_images_page() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import product
@@ -48,7 +49,16 @@ from robustxai.metrics import (
 )
 from robustxai.perturbation import ThreatModel
 
-__all__ = ["ARMS", "ATEXEfficacy", "EfficacyCell", "run_efficacy_cell"]
+__all__ = [
+    "ARMS",
+    "ATEXEfficacy",
+    "EfficacyCell",
+    "SplitArrays",
+    "continued",
+    "moved",
+    "run_efficacy_cell",
+    "scores",
+]
 
 SplitArrays: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -159,8 +169,8 @@ def _pretrained(data: str, seed: int, n_train: int, n_rows: int) -> SoftplusClas
     return _teacher(seed).fit(X, y)
 
 
-def _continue(
-    kind: type[BaseExplainableClassifier],
+def continued(
+    kind: Callable[..., BaseExplainableClassifier],
     model: BaseExplainableClassifier,
     X: np.ndarray,
     y: np.ndarray,
@@ -180,12 +190,12 @@ def _stabilized(cell: EfficacyCell) -> BaseExplainableClassifier:
         return teacher
     params = {"random_state": cell.seed, "max_epochs": cell.iterations, **_CONSTANT_RATE}
     if cell.defense == "atex":
-        return _continue(ATEXClassifier, teacher, X, y, **params)
+        return continued(ATEXClassifier, teacher, X, y, **params)
     if cell.defense == "atex_code":
-        return _continue(ATEXClassifier, teacher, X, y, **_PUBLISHED_CODE, **params)
+        return continued(ATEXClassifier, teacher, X, y, **_PUBLISHED_CODE, **params)
     if cell.defense == "plain":
-        return _continue(VanillaClassifier, teacher, X, y, **params)
-    return _continue(AdversarialTrainingClassifier, teacher, X, y, epsilon=cell.epsilon, **params)
+        return continued(VanillaClassifier, teacher, X, y, **params)
+    return continued(AdversarialTrainingClassifier, teacher, X, y, epsilon=cell.epsilon, **params)
 
 
 @checked(cell=Instance(EfficacyCell))
@@ -194,12 +204,12 @@ def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
     X, X_test, y, y_test = _rows(cell.data, cell.seed, cell.n_train, cell.n_rows)
     start = time.perf_counter()
     model = _stabilized(cell)
-    samples = _moved(cell.attacks()["fgsm"], model, X, y)
+    samples = moved(cell.attacks()["fgsm"], model, X, y)
     params: dict[str, Any] = {"random_state": cell.seed, "max_epochs": cell.max_epochs}
     stages = {
         "before": model,
-        "samples": _continue(VanillaClassifier, model, np.vstack([X, samples]), np.hstack([y, y]), **params),
-        "online": _continue(AdversarialTrainingClassifier, model, X, y, epsilon=cell.epsilon, **params),
+        "samples": continued(VanillaClassifier, model, np.vstack([X, samples]), np.hstack([y, y]), **params),
+        "online": continued(AdversarialTrainingClassifier, model, X, y, epsilon=cell.epsilon, **params),
     }
     seconds = time.perf_counter() - start
     explained = X_test[:_ROWS]
@@ -218,18 +228,18 @@ def run_efficacy_cell(cell: EfficacyCell) -> dict[str, Any]:
         "sufficiency": float(sufficiency(model, explained, found.attribution).mean()),
     }
     for stage, fitted in stages.items():
-        row |= {f"{name}_{stage}": value for name, value in _scores(fitted, cell, X_test, y_test).items()}
+        row |= {f"{name}_{stage}": value for name, value in scores(fitted, cell.attacks(), X_test, y_test).items()}
     return row
 
 
-def _moved(attack: Any, model: BaseExplainableClassifier, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+def moved(attack: Any, model: BaseExplainableClassifier, X: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the rows, moved so as to change the prediction of `model`."""
     return attack.set_params(estimator=model).fit(X).transform(X, y)
 
 
-def _scores(model: BaseExplainableClassifier, cell: EfficacyCell, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    attacks = cell.attacks()
-    fgsm, pgd = (_moved(attacks[name], model, X, y) for name in ("fgsm", "pgd"))
+def scores(model: BaseExplainableClassifier, attacks: dict[str, Any], X: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Return the metrics of a model on test rows, clean and moved by FGSM and PGD."""
+    fgsm, pgd = (moved(attacks[name], model, X, y) for name in ("fgsm", "pgd"))
     return {
         "roc_auc": roc_auc(model, X, y),
         "accuracy": float(model.score(X, y)),

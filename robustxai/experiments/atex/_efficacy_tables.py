@@ -13,7 +13,7 @@ __all__ = ["efficacy_markdown"]
 
 #: Heading, column, and whether it is compared with iteration 0.
 _COLUMNS = (
-    ("P@8", "precision_at_k", False),
+    ("P@{k}", "precision_at_k", False),
     ("B", "between_rows_precision", False),
     ("sensitivity", "prediction_sensitivity", False),
     ("COMP ↑", "comprehensiveness", False),
@@ -43,7 +43,8 @@ def efficacy_markdown(results: pd.DataFrame) -> str:
     parts = []
     # results of older versions have neither B, the P@k between two different rows, nor sensitivity and faithfulness
     columns = [column for column in _COLUMNS if column[1] in results]
-    headings = ["arm", "iterations", *(heading for heading, _, _ in columns)]
+    k = int(results["k"].iloc[0]) if "k" in results else 8  # of images; on tables always 8
+    headings = ["arm", "iterations", *(heading.format(k=k) for heading, _, _ in columns)]
     for (data, epsilon), table in results.groupby(["data", "epsilon"], sort=False):
         majority = (100 * table.drop_duplicates("seed")["majority"]).mean()
         parts += [

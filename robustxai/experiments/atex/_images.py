@@ -34,9 +34,11 @@ from robustxai.attacks import (
 from robustxai.benchmark import PART, BaseCell, run_cells, stored_content
 from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.exceptions import EvaluationWarning
+from robustxai.experiments._precision import full_precision
 from robustxai.experiments.atex._images_models import (
     IMAGE_ARMS,
     IMAGE_DATA,
+    OWN_EPSILON,
     SIZES,
     TOP_K,
     ImageArm,
@@ -66,16 +68,20 @@ EPSILONS = (0.02, 0.04, 0.08)
 IMAGE_ATTACKS = ("untargeted", "targeted", "strongest")
 #: Side of a target region in pixels, as in the paper, and the number of regions that share the rows.
 _REGION, _N_REGIONS = 5, 4
+#: Numbers of a size that stand in the results.
+_BUDGET = ("n_train", "max_epochs", "n_tuned", "fine_tuning", "n_across", "max_iter")
 #: Total length of the steps of the paper's attacks, in radii: 200 of .002 at radius .08, as in the published code.
 _REACH = 5.0
 
 
 @dataclass(frozen=True)
 class ImageCell(BaseCell):
-    """One model of images, attacked at every radius in every way.
+    """One model of images, attacked in every way at every radius, or at its own one.
 
     Pixels lie in [0, 1]. Tuned arms continue from the weights of the softplus classifier of the same seed. The arm
-    "plain" continues its cross-entropy for as many passes, which separates a defense from longer training.
+    "plain" continues its cross-entropy for as many passes, which separates a defense from longer training. The arms
+    "atex_0.02", "atex_0.04" and "atex_0.08" are the paper's ATEX, whose Delta is the radius of the attack: each is
+    attacked at that radius only.
 
     Parameters
     ----------
@@ -113,9 +119,14 @@ class ImageCell(BaseCell):
         """As `BaseCell.depends_on`."""
         budget = SIZES[self.size]
         estimators = [image_estimator(arm, self.seed, budget) for arm in (self.arm, "softplus")]
-        attacks = [self.attacks(epsilon) for epsilon in EPSILONS]
+        attacks = [self.attacks(epsilon) for epsilon in self.epsilons]
         data = self.data, IMAGE_DATA[self.data], stored_content(self.data)
-        return data, budget, estimators, attacks, EPSILONS, TOP_K, _REGION, _N_REGIONS
+        return data, budget, estimators, attacks, self.epsilons, TOP_K, _REGION, _N_REGIONS
+
+    @property
+    def epsilons(self) -> tuple[float, ...]:
+        """Radii of the attacks."""
+        return (OWN_EPSILON[self.arm],) if self.arm in OWN_EPSILON else EPSILONS
 
     @checked(epsilon=NOT_NEGATIVE)
     def attacks(self, epsilon: float) -> dict[str, Any]:
@@ -140,6 +151,11 @@ class ImageCell(BaseCell):
 @checked(cell=Instance(ImageCell))
 def run_image_cell(cell: ImageCell) -> dict[str, Any]:
     """Train, run all attacks at every radius and measure; return fields and metrics in one flat dict."""
+    with full_precision():
+        return _measured(cell)
+
+
+def _measured(cell: ImageCell) -> dict[str, Any]:
     key, budget = (cell.data, cell.seed, cell.size, cell.part), SIZES[cell.size]
     _, (X_test, y_test) = image_rows(*key)
     reference = pretrained(*key)
@@ -150,6 +166,7 @@ def run_image_cell(cell: ImageCell) -> dict[str, Any]:
     # from the history, because the softplus classifier may have been trained for another cell
     seconds = sum(float(epoch["dur"]) for epoch in model.history_)
     row: dict[str, Any] = {**asdict(cell), "fit_seconds": seconds, "n_rows": len(X)}
+    row |= {name: getattr(budget, name) for name in _BUDGET}
     row["accuracy"] = float(model.score(X_test[: budget.n_test], y_test[: budget.n_test]))
     row["between_rows_precision"] = between_rows_precision(own, TOP_K)
     row["comprehensiveness"] = float(comprehensiveness(model, X).mean())
@@ -157,7 +174,7 @@ def run_image_cell(cell: ImageCell) -> dict[str, Any]:
     smooth = SmoothGrad(budget.n_draws, 0.1, output="logit", internal_batch_size=256)
     row["smoothness"] = float(ssim(own, _map(smooth, reference, images, reference.predict(images))).mean())
     row["own_smoothness"] = float(ssim(own, _map(smooth, model, X, labels).reshape(images.shape)).mean())
-    for epsilon in EPSILONS:
+    for epsilon in cell.epsilons:
         for attack, figures in _attacked(cell, model, X, images.shape, epsilon).items():
             row |= {f"{metric}_{attack}_{epsilon:g}": float(np.nanmean(values)) for metric, values in figures.items()}
     return row

@@ -8,7 +8,8 @@ from robustxai.experiments.r2et._methods import METHODS
 from robustxai.experiments.r2et._paper import R2ETPaper, Study, figure_of_merit
 from robustxai.experiments.r2et._published import PUBLISHED
 from robustxai.experiments.r2et._shape_data import SHAPES
-from robustxai.experiments.r2et._shape_tables import PUBLISHED_SHAPES, shapes_markdown
+from robustxai.experiments.r2et._shape_published import PUBLISHED_SHAPES
+from robustxai.experiments.r2et._shape_tables import shapes_markdown, shapes_summary
 from robustxai.experiments.r2et._shapes import SHAPE_METHODS, R2ETShapes, ShapeCell, run_shape_cell
 from robustxai.experiments.r2et._tables import paper_markdown, reference_aucs
 
@@ -32,4 +33,5 @@ __all__ = [
     "run_flip_cell",
     "run_shape_cell",
     "shapes_markdown",
+    "shapes_summary",
 ]

@@ -18,6 +18,8 @@ from robustxai.experiments.atex import (
     _images,
     _images_models,
     atex_images_markdown,
+    atex_images_summary,
+    image_curves,
     run_image_cell,
 )
 from robustxai.metrics import spearman_correlation, top_k_intersection
@@ -29,8 +31,8 @@ METRICS = [
     for attack in IMAGE_ATTACKS
     for epsilon in _images.EPSILONS
 ]
-CELL = ImageCell("mnist", "atex", 0, "tiny")
-TUNED = ("plain", "atex", "atex_code", "r2et")
+CELL = ImageCell("mnist", "atex_0.08", 0, "tiny")
+TUNED = ("plain", "atex_0.08", "atex_wider", "atex_code", "r2et")
 
 
 def images(n_rows=None, subset="train", random_state=0, return_X_y=True):
@@ -78,12 +80,22 @@ def test_the_tuned_arms_start_from_one_model_and_leave_it_alone():
         for other in (teacher, *models[:number]):
             assert not torch.equal(weights(model), weights(other))
     terms = [{"distillation", "tangent", "gap", "hessian"} & set(model.history_[-1]) for model in models]
-    assert terms == [set(), {"distillation", "tangent"}, {"tangent"}, {"gap", "hessian"}]
+    assert terms == [set(), *[{"distillation", "tangent"}] * 2, {"tangent"}, {"gap", "hessian"}]
 
 
-def test_a_cell_is_the_same_again(monkeypatch):
-    monkeypatch.setattr(_images, "EPSILONS", (0.08,))
+@pytest.mark.parametrize("epsilon", _images.EPSILONS)
+def test_the_paper_s_atex_moves_as_far_as_the_attack_and_is_attacked_there_only(epsilon):
+    cell = replace(CELL, arm=f"atex_{epsilon:g}")
+    estimator = _images_models.image_estimator(cell.arm, 0, SIZES["tiny"])
+    assert (estimator.epsilon, estimator.epsilon_across) == (epsilon, None)
+    assert (estimator.temperature, estimator.variant) == (1.0, "paper")
+    assert cell.epsilons == (epsilon,)
+    assert replace(CELL, arm="atex_wider").epsilons == _images.EPSILONS
+
+
+def test_a_cell_is_the_same_again():
     first = run_image_cell(CELL)
+    assert {name for name in METRICS if name in first} == {name for name in METRICS if name.endswith("_0.08")}
     for cache in (_images_models.image_rows, _images_models.pretrained):
         cache.cache_clear()
     again = run_image_cell(CELL)
@@ -166,39 +178,76 @@ def test_validation_images_are_training_images_that_nobody_trains_on(monkeypatch
 def test_the_name_has_everything_that_the_result_depends_on(monkeypatch):
     changes = {"data": "fashion_mnist", "arm": "plain", "seed": 1, "size": "small", "part": "validation"}
     names = {CELL.name, *(replace(CELL, **{name: value}).name for name, value in changes.items())}
-    monkeypatch.setitem(_images_models._PARAMS, "atex", {"n_along": 2})
+    monkeypatch.setitem(_images_models._PARAMS, CELL.arm, {"n_along": 2})
     names.add(CELL.name)
     monkeypatch.setitem(SIZES, "tiny", replace(SIZES["tiny"], max_iter=4))
     assert len({*names, CELL.name}) == len(changes) + 3
 
 
+def cells_of(text, start):
+    """Return the cells of the table line that begins with `start`, by heading."""
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    number = next(n for n, line in enumerate(table) if line.startswith(start))
+    heads = next(line for line in table[number::-1] if line.startswith(("| epsilon", "| arm")))
+    return dict(zip(*([cell.strip() for cell in line.split("|")] for line in (heads, table[number]))))
+
+
 def test_the_whole_in_small_and_again(tmp_path):
-    study = ATEXImages(("mnist",), seeds=2, size="tiny", arms=("softplus", "atex", "logistic_regression"))
+    study = ATEXImages(("mnist",), seeds=2, size="tiny", arms=("softplus", "atex_0.08", "logistic_regression"))
     seen = []
     results = study.run(tmp_path, progress=lambda done, total, row: seen.append((done, total, row["arm"])))
     assert len(results) == len(study.cells()) == 6 == seen[-1][1]
-    assert np.isfinite(results[METRICS]).all(axis=None)
+    assert np.isfinite(results[results["arm"] == "softplus"][METRICS]).all(axis=None)
     pd.testing.assert_frame_equal(study.run(tmp_path), results)
     text = atex_images_markdown(results)
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + 3 * (3 + 1)  # and the paper's ATEX
-    assert len({line.count("|") for line in table}) == 1
-    headings = [cell.strip() for cell in table[0].split("|")]
-    (line,) = [line for line in table if line.startswith("| 0.08 | atex (ours) |")]
-    cells = dict(zip(headings, (cell.strip() for cell in line.split("|"))))
-    rows = results[results["arm"] == "atex"]
-    values = rows["rank_correlation_untargeted_0.08"]
-    assert cells["untargeted: rank corr."] == f"{values.mean():.3f} ± {values.std():.3f}"
+    assert "64 training images, 2 passes, and 1 more over 48 of these images" in text
+    table = [line for line in text.splitlines() if line.startswith("| 0")]
+    assert len(table) == 3 * 2 + 1  # ATEX has a model at one radius
+    cells = cells_of(text, "| 0.08 | ATEX |")
+    rows = results[results["arm"] == "atex_0.08"]
+    for heading, column, published in (
+        ("untargeted: rank corr.", "rank_correlation_untargeted_0.08", 0.783),
+        ("targeted: top-50", "top_k_intersection_targeted_0.08", 0.766),
+    ):
+        values = rows[column]
+        difference = values.mean() - published
+        assert cells[heading] == f"{values.mean():.3f} ± {values.std():.3f} ({published:.3f}, {difference:+.3f})"
+    mean = rows["accuracy"].mean()
+    assert cells["accuracy"].endswith(f"(0.988, {mean - 0.988:+.3f}; 0.987, {mean - 0.987:+.3f})")
     values = rows["top_k_intersection_strongest_0.08"]
     assert cells["strongest: top-50"] == f"{values.mean():.3f} ± {values.std():.3f}"
-    # moves of two lengths are not the paper's ATEX: its figures have a row of their own
-    (line,) = [line for line in table if line.startswith("| 0.08 | atex (paper) |")]
-    figures = dict(zip(headings, (cell.strip() for cell in line.split("|"))))
-    assert figures["accuracy"] == "(0.988)"
-    assert (figures["untargeted: rank corr."], figures["untargeted: top-50"]) == ("(0.783)", "(0.808)")
-    assert figures["strongest: top-50"] == figures["COMP ↑"] == "-"
-    (line,) = [line for line in table if line.startswith("| 0.02 | softplus |")]
-    assert "(0.732)" in line
+    assert "(0.732, " in cells_of(text, "| 0.02 | softplus |")["untargeted: top-50"]
+    assert "(" not in cells_of(text, "| 0.02 | logistic regression |")["untargeted: top-50"]
+    figure_2 = cells_of(text, "| ATEX, Delta 0.08 |")["Figure 2: SSIM, normal SmoothGrad"]
+    assert figure_2 == f"{rows['smoothness'].mean():.3f} ± {rows['smoothness'].std():.3f}"
+    summary = atex_images_summary(results)
+    gain = rows["rank_correlation_untargeted_0.08"].mean()
+    gain -= results.loc[results["arm"] == "softplus", "rank_correlation_untargeted_0.08"].mean()
+    assert f"untargeted {gain:+.3f} / " in summary
+    assert "The paper prints untargeted +0.078 / +0.132, targeted +0.077 / +0.088" in summary
+
+
+def test_without_the_paper_s_atex_its_figures_stand_alone_and_its_curve_has_one_model_a_radius():
+    columns = {name: [0.9, 0.8] for name in METRICS}
+    measured = dict.fromkeys(("accuracy", "smoothness", "own_smoothness", "between_rows_precision"), 0.5)
+    frame = pd.DataFrame(
+        {"data": "mnist", "arm": "atex_wider", "seed": [0, 1], "size": "tiny", "part": "test", **columns}
+    )
+    text = atex_images_markdown(frame.assign(n_rows=2, comprehensiveness=0.5, sufficiency=0.5, **measured))
+    cells = cells_of(text, "| 0.08 | ATEX (paper) |")
+    assert cells["untargeted: top-50"] == "(0.808)"
+    assert cells["strongest: top-50"] == "-"
+    assert "(" not in cells_of(text, "| 0.08 | ATEX, wider |")["untargeted: top-50"]
+    own = []
+    for number, epsilon in enumerate(_images.EPSILONS):
+        known = {name: values for name, values in columns.items() if name.endswith(f"_{epsilon:g}")}
+        part = pd.DataFrame(
+            {"data": "mnist", "arm": f"atex_{epsilon:g}", "seed": [0, 1], "size": "tiny", "part": "test"}
+        )
+        own.append(part.assign(**{name: np.array(values) - 0.1 * number for name, values in known.items()}))
+    curves = image_curves(pd.concat([frame, *own]))
+    np.testing.assert_allclose(curves["ATEX"], [[0.9, 0.8, 0.7], [0.8, 0.7, 0.6]])
+    np.testing.assert_allclose(curves["ATEX, wider"], [[0.9] * 3, [0.8] * 3])
 
 
 def test_defaults_are_both_data_sets_and_every_arm():
@@ -206,7 +255,7 @@ def test_defaults_are_both_data_sets_and_every_arm():
     assert len(study.cells()) == 2 * 3 * len(IMAGE_ARMS) == len({cell.name for cell in study.cells()})
     assert "logistic_regression" in IMAGE_ARMS
     full = SIZES["full"]
-    assert (full.n_train, full.n_rows, full.max_iter) == (60_000, 1_000, 200)
+    assert (full.n_train, full.n_tuned, full.n_rows) == (60_000, 60_000, 1_000)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +264,7 @@ def test_defaults_are_both_data_sets_and_every_arm():
         ({"data": ("mnits",)}, "Did you mean 'mnist'"),
         ({"data": ()}, "data is empty"),
         ({"arms": ()}, "arms is empty"),
-        ({"arms": ("atx",)}, "Did you mean 'atex'"),
+        ({"arms": ("atx_code",)}, "Did you mean 'atex_code'"),
         ({"size": "smal"}, "Did you mean 'small'"),
         ({"part": "train"}, "part"),
         ({"seeds": 0}, "seeds must be"),
