@@ -18,6 +18,7 @@ from robustxai._statistics import nemenyi_difference
 from robustxai.benchmark import compare_methods
 
 # "as" keeps names that only pages use
+from robustxai.experiments.r2et._methods import METHODS
 from robustxai.experiments.r2et._published import PUBLISHED as PUBLISHED
 from robustxai.experiments.r2et._tables import reference_aucs
 
@@ -308,11 +309,11 @@ def majority(data: str) -> float:
 
 
 #: The row that the page of a reviewer's questions compares with.
-R2ET_ROW = "R2ET"
+R2ET_ROW = "R2ET, normalized"
 
 
 def paired(column: str, method: str, data: Any = None, choice: str = "precision") -> list[float]:
-    """Difference of a method from the row R2ET of r2et-tests.csv in points, and the ends of its interval."""
+    """Difference of a method from R2ET_ROW of r2et-tests.csv in points, and the ends of its interval."""
     cells = rows("r2et-tests", choice=choice, **({} if data is None else {"data": data}))
     frame = compare_methods(cells, R2ET_ROW, metric=_COLUMNS[column], by="method").set_index("method")
     return [100 * float(frame.loc[method, name]) for name in ("difference", "low", "high")]
@@ -341,8 +342,8 @@ def half_width(n: float) -> float:
 
 
 def family(method: str) -> str:
-    """The family of a method of the R2ET paper's experiments: all forms of R2ET are one."""
-    return "R2ET" if method.startswith("R2ET") else method
+    """The family of a row of the R2ET paper's experiments; a row alone is one."""
+    return METHODS[method].family or method
 
 
 def candidates(name: str) -> float:
