@@ -20,7 +20,7 @@ from robustxai.ranking import top_k_mask
 
 __all__ = ["InputAlignment"]
 
-_DEFAULT = ThreatModel(0.05, "inf")
+_DEFAULT = ThreatModel(0.01, "inf")
 _LOGIT = Gradient("logit")
 
 
@@ -43,7 +43,7 @@ class InputAlignment(BasePenalty):
     k : int, default=8
         Number of entries that the ascent compares; clipped to all.
     epsilon, norm : optional
-        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with the defaults 0.05 and "inf".
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``, with the defaults 0.01 and "inf".
     max_iter : int, default=3
         Steps of the ascent, from a random point of the ball that the batch draws.
     step_size : float, optional
@@ -51,7 +51,7 @@ class InputAlignment(BasePenalty):
     attacked : bool, default=False
         Take the points of the training's adversary (``batch.attacked``) as :math:`x^*` instead of an ascent.
     threat : ThreatModel, optional
-        Perturbations that :math:`x^*` may use; ``ThreatModel(0.05, "inf")`` by default.
+        Perturbations that :math:`x^*` may use; ``ThreatModel(0.01, "inf")`` by default.
 
     References
     ----------
