@@ -22,6 +22,7 @@ from robustxai.benchmark._frontier import FrontierDisplay
 from robustxai.benchmark._registry import ATTACKS, DATA, DEFENSES, STANDARD_ATTACKS, STANDARD_DEFENSES
 from robustxai.benchmark._table import COLUMNS as COLUMNS
 from robustxai.benchmark._table import by_explanation as by_explanation
+from robustxai.benchmark._table import comparisons as comparisons
 from robustxai.benchmark._table import ranked_markdown, summarize, to_markdown, write_tables
 from robustxai.benchmark._user_table import TABLES as TABLES
 from robustxai.benchmark._user_table import Data as Data

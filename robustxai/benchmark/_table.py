@@ -12,7 +12,7 @@ from robustxai._files import write_csv, write_text
 from robustxai._markdown import markdown_table
 from robustxai.benchmark._comparison import comparison_markdown
 
-__all__ = ["COLUMNS", "by_explanation", "ranked_markdown", "summarize", "to_markdown", "write_tables"]
+__all__ = ["COLUMNS", "by_explanation", "comparisons", "ranked_markdown", "summarize", "to_markdown", "write_tables"]
 
 #: Column of the cells -> (heading, decimals). The columns that qualify stability stand right beside it: B is the P@k
 #: between the explanations of two different rows, "sets" the number of different top-k sets, "commonest" the share of
@@ -110,10 +110,11 @@ def to_markdown(cells: pd.DataFrame, *, reference: str | None = None) -> str:
         headings = ["defense", *(COLUMNS[m][0].format(k=first["k"]) for m in metrics)]
         body = [[str(defense), *(_cell(row, m) for m in metrics)] for (_, defense), row in table.iterrows()]
         lines += [f"### {_title(data, explainer, subset)}", "", markdown_table(headings, body), ""]
-    return "\n".join([*lines, *_comparisons(cells, reference)])
+    return "\n".join([*lines, *comparisons(cells, reference)])
 
 
-def _comparisons(cells: pd.DataFrame, reference: str | None) -> Iterator[str]:
+@checked(cells=_CELLS, reference=optional(Text()))
+def comparisons(cells: pd.DataFrame, reference: str | None = None) -> Iterator[str]:
     """Yield the paired differences under each explanation; nothing without seeds or without a reference."""
     tables: dict[str, list[pd.DataFrame]] = {}
     for _, explainer, rows in by_explanation(cells):

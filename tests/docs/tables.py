@@ -5,7 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from robustxai._markdown import markdown_table
-from robustxai.benchmark import compare_methods, summarize, to_markdown
+from robustxai.benchmark import (
+    DEFENSES,
+    compare_methods,
+    comparisons,
+    own_explainer,
+    ranked_markdown,
+    summarize,
+    to_markdown,
+)
 from robustxai.experiments.atex import atex_images_markdown, atex_images_summary, efficacy_markdown
 from robustxai.experiments.attack_strength import strength_markdown
 from robustxai.experiments.bracket import bracket_markdown, bracket_summary
@@ -61,6 +69,59 @@ def readme_bracket() -> str:
 def benchmark_page() -> str:
     """All metrics of every defense at its defaults."""
     return to_markdown(csv("results"))
+
+
+#: What the table of all defenses says beside the columns of its cells: heading -> texts or numbers, indexed by (data,
+#: explainer, training_explainer, defense). Tests of differences between defenses belong here.
+ALL_DEFENSES_MORE: dict[str, pd.Series] = {}
+#: Lines of the README's part of the table.
+_TOP = 10
+
+
+def all_defenses_protocol() -> str:
+    """How the table of all defenses was made, as its rows say."""
+    cells = csv("all-defenses")
+    first = cells.iloc[0]
+    tables = ", ".join(_HEADINGS[data] for data in cells["data"].unique())
+    explainers = ", ".join(str(name).replace("_", " ") for name in cells["explainer"].unique())
+    attacks = ", ".join(str(first["attacks"]).split(","))
+    limit = "all" if pd.isna(first["n_train"]) else f"at most {first['n_train']:,.0f}"
+    return (
+        f"{cells['defense'].nunique()} defenses; tables: {tables}; splits: {cells['seed'].nunique()}; explanations: "
+        f"{explainers}; training rows: {limit}; {first['n_rows']} test rows, attacked by {attacks} with at most "
+        f"{first['max_iter']} iterations."
+    )
+
+
+def all_defenses_page() -> str:
+    """Every defense, table by table and explanation by explanation, the most stable first."""
+    return ranked_markdown(csv("all-defenses"), labels=LABELS, more=ALL_DEFENSES_MORE)
+
+
+def all_defenses_comparison() -> str:
+    """Paired differences from R2ET under each explanation, with tests."""
+    found = "\n\n".join(comparisons(csv("all-defenses")))
+    return found or "One split of one table has no paired tests."
+
+
+def readme_all_defenses() -> str:
+    """The most stable defenses, by P@k averaged over explanations and tables; each trained on its own explanation."""
+    cells = csv("all-defenses").dropna(subset="precision_at_k")
+    trained_on = cells["defense"].map({name: own_explainer(DEFENSES[name](8, 0)) for name in cells["defense"].unique()})
+    own = cells[(cells["training_explainer"] == "none") | (cells["training_explainer"] == trained_on)]
+    values = own.groupby(["defense", "explainer"], sort=False)[["roc_auc", "precision_at_k", "between_rows_precision"]]
+    means = values.mean().unstack("explainer")
+    order = means["precision_at_k"].mean(axis=1).sort_values(ascending=False, kind="stable").index[:_TOP]
+    explainers = list(cells["explainer"].unique())
+    headings = ["", "AUC", *(cell for name in explainers for cell in (f"P@8, {name.replace('_', ' ')}", "B"))]
+    lines = []
+    for defense in order:
+        row = means.loc[defense]
+        line = [LABELS.get(defense, defense.replace("_", " ")), _number(row["roc_auc"].mean(), 4)]
+        for name in explainers:
+            line += [_number(row["precision_at_k"][name], 3), _number(row["between_rows_precision"][name], 2)]
+        lines.append(line)
+    return markdown_table(headings, lines)
 
 
 def default_epochs() -> str:
@@ -171,6 +232,11 @@ def losses_page() -> str:
 def version_benchmark() -> str:
     """First line of docs/results/README.md: the version and the day of its tables."""
     return version_line("results")
+
+
+def version_all_defenses() -> str:
+    """First line of all-defenses.md: the version and the day of its tables."""
+    return version_line("all-defenses")
 
 
 def version_default_epochs() -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from robustxai import SoftplusClassifier
 from robustxai.attacks import AutoExplanationAttack
 from robustxai.benchmark import DEFENSES, prepare_rows
 from robustxai.certificates import certify_top_k
@@ -140,6 +141,22 @@ def test_a_contradiction_stops_the_run(monkeypatch):
     monkeypatch.setattr(_bracket, "certify_top_k", lambda *args, **options: everything)
     with pytest.raises(AssertionError, match=r"softplus, seed 0: the certified P@8 at epsilon 0\.5 of row"):
         run_bracket_cell(replace(CELL, epsilons=(0.5,)))
+
+
+def test_an_explanation_without_a_certificate_has_attacks_alone():
+    X = np.random.default_rng(0).uniform(size=(20, 6))
+    clf = SoftplusClassifier(max_epochs=1, explainer="relative_importance").fit(X, np.arange(20) % 2)
+    method, proven = _bracket._certified(clf, X[:3], 2, 0.1)
+    assert method == "none"
+    assert np.isnan(proven).all()
+    method, proven = _bracket._certified(clf.set_params(explainer="smooth_grad"), X[:3], 2, 0.05)
+    assert method == "best"
+    assert np.isfinite(proven).all()
+
+
+def test_every_explanation_of_a_bracket_is_trained_for():
+    cells = Bracket(("compas",), ("r2et",), seeds=1, explainers=("gradient", "smooth_grad")).cells()
+    assert [cell.model().model().explainer for cell in cells] == ["gradient", "smooth_grad"]
 
 
 def test_the_name_has_every_field():
