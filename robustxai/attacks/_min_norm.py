@@ -11,6 +11,8 @@ __all__ = ["min_norm", "project_to_simplex"]
 
 #: Steps between two looks at the gap, and the restart of the momentum.
 _BLOCK = 25
+#: Least square of a length that is resolved, as a share of that of the longest possible difference.
+_RESOLUTION = 1e-6
 
 
 def min_norm(
@@ -20,6 +22,7 @@ def min_norm(
     *,
     max_iter: int = 200,
     tolerance: float = 1e-3,
+    smallest: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     r"""Return the direction in which all differences ``inside_i - outside_j`` fall fastest, and what is left to gain.
 
@@ -44,8 +47,10 @@ def min_norm(
     max_iter : int, default=200
         Most steps.
     tolerance : float, default=1e-3
-        The search of a row ends where the square of the length is known to within this share of itself, or to
-        within the square of this share of the longest possible difference.
+        The search of a row ends where the square of the length is known to within this share of itself.
+    smallest : float, default=0.0
+        Length below which no more accuracy is needed than at this length. In any case the square is not resolved below
+        1e-6 of that of the longest possible difference.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def min_norm(
     vertices = torch.cat([inside, -outside], dim=1)
     k = inside.shape[1]
     lengths = vertices.norm(dim=2)
-    longest = (lengths[:, :k].amax(dim=1) + lengths[:, k:].amax(dim=1)).square()
+    floor = _RESOLUTION * (lengths[:, :k].amax(dim=1) + lengths[:, k:].amax(dim=1)).square()
     # the Frobenius norm bounds the largest eigenvalue of the Gram matrix, which is the Lipschitz constant of the slope
     gram = vertices @ vertices.transpose(1, 2)
     rate = 1 / gram.square().sum(dim=(1, 2)).sqrt().clamp_min(torch.finfo(gram.dtype).tiny)
@@ -91,7 +96,7 @@ def min_norm(
             # a row that has ended stays as it is, so that it does not depend on the rows beside it
             direction = torch.where(open_rows[:, None], latest, direction)
             gap = torch.where(open_rows, gap_of(latest), gap)
-            enough = torch.maximum(tolerance * direction.square().sum(dim=1), tolerance**2 * longest)
+            enough = torch.maximum(tolerance * direction.square().sum(dim=1).clamp_min(smallest**2), floor)
             open_rows = open_rows & (2 * gap > enough)
             if not bool(open_rows.any()):
                 break

@@ -173,7 +173,14 @@ class ParetoAttack(BaseAttack):
             for units in (reference.inside, reference.outside)
         )
         cone = _Cone(search.space, search.delta[rows], search.x[rows])
-        direction, _ = min_norm(inside, outside, cone, max_iter=100, tolerance=0.05)
+        direction, _ = min_norm(
+            inside,
+            outside,
+            cone,
+            max_iter=400,
+            tolerance=0.1,
+            smallest=self.tolerance / max(search.space.epsilon, torch.finfo(scores.dtype).tiny),
+        )
         return scores.detach(), direction
 
     def _scores(self, search: Search, rows: Tensor, graph: bool) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,8 @@ class MARTClassifier(BaseExplainableClassifier):
     threat : ThreatModel, optional
         Perturbations of training inputs; ``ThreatModel(0.01, "inf")`` by default, without a box. An epsilon of 0 is
         plain training, on the cross-entropy alone. The published radius 0.031 is for pixels. On validation rows of
-        COMPAS, scaled to [0, 1], radii of 0.01, 0.03 and 0.1 had an AUC of 0.691, 0.665 and 0.596 (Vanilla: 0.704).
+        COMPAS, scaled to [0, 1], radii of 0.01, 0.03 and 0.1 had an AUC of 0.691, 0.665 and 0.596 (Vanilla: 0.704),
+        on Adult 0.875, 0.863 and 0.852 (0.879), and a P@8 at radius 0.5 in l2 below Vanilla's.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.01 and "inf" for what is not given.
     max_iter : int, default=7

@@ -35,7 +35,9 @@ class TRADESClassifier(BaseExplainableClassifier):
     threat : ThreatModel, optional
         Perturbations of training inputs; ``ThreatModel(0.01, "inf")`` by default, without a box. An epsilon of 0 is
         plain training. The published radii 0.031 and 0.3 are for pixels. On validation rows of COMPAS, scaled to
-        [0, 1], radii of 0.01, 0.03 and 0.1 had an AUC of 0.705, 0.691 and 0.657 (Vanilla: 0.704).
+        [0, 1], radii of 0.01, 0.03 and 0.1 had an AUC of 0.705, 0.691 and 0.657 (Vanilla: 0.704), on Adult 0.878, 0.869
+        and 0.859 (0.879). P@8 at radius 0.5 in l2 was 0.60, 0.51 and 0.31 on Adult, below Vanilla's 0.70: the gradient
+        shrinks, and its direction turns more.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``, with 0.01 and "inf" for what is not given.
     max_iter : int, default=7

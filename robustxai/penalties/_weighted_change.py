@@ -29,7 +29,7 @@ class WeightedChange(BasePenalty):
 
     Parameters
     ----------
-    n_points : int, default=5
+    n_points : int, default=3
         Points on each path. The published code uses 20, for images.
     baseline : float, default=0.0
         b, the value of every feature that stands for "nothing"; the published code uses black images.
@@ -44,7 +44,7 @@ class WeightedChange(BasePenalty):
     and its published code.
     """
 
-    n_points: int = 5
+    n_points: int = 3
     baseline: float = 0.0
 
     _constraints = {"n_points": COUNT, "baseline": Number()}

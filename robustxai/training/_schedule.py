@@ -15,7 +15,35 @@ from robustxai.engine import batch_size_of
 __all__ = ["OneCycle", "StepDecay"]
 
 
-class OneCycle(Callback):
+class _Schedule(Callback):
+    """Base of the schedules: before each step, set the rate of every group to its own times `factor`."""
+
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+        """Store the number of earlier epochs."""
+        self.before_ = len(net.history)
+
+    def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset[Any] | None = None, **kwargs: Any) -> None:
+        """Compute the number of all steps and of completed steps, which is not 0 in a resumed fit."""
+        n_rows = len(dataset_train)  # type: ignore[arg-type]
+        per_epoch = -(-n_rows // batch_size_of(net))
+        self.n_steps_ = net.max_epochs * per_epoch
+        self.step_ = (len(net.history) - 1 - self.before_) * per_epoch
+
+    def on_batch_begin(self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
+        """Set the rate of the next step."""
+        if not training:
+            return
+        factor = self.factor(self.step_ / max(self.n_steps_ - 1, 1))
+        for group in net.optimizer_.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+        self.step_ += 1
+
+    def factor(self, progress: float) -> float:
+        """Return the share of the full rate at `progress` in [0, 1] of training."""
+        raise NotImplementedError
+
+
+class OneCycle(_Schedule):
     """Raise the learning rate to ``net.lr`` over the first `warm_up_share` of training, then lower it to nearly zero.
 
     This is the default schedule of every classifier, because the last steps are then small and the final weights have
@@ -41,26 +69,6 @@ class OneCycle(Callback):
     def __init__(self, warm_up_share: float = 0.3) -> None:
         self.warm_up_share = warm_up_share
 
-    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Store the number of earlier epochs."""
-        self.before_ = len(net.history)
-
-    def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset[Any] | None = None, **kwargs: Any) -> None:
-        """Compute the number of all steps and of completed steps, which is not 0 in a resumed fit."""
-        n_rows = len(dataset_train)  # type: ignore[arg-type]
-        per_epoch = -(-n_rows // batch_size_of(net))
-        self.n_steps_ = net.max_epochs * per_epoch
-        self.step_ = (len(net.history) - 1 - self.before_) * per_epoch
-
-    def on_batch_begin(self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
-        """Set the rate of the next step."""
-        if not training:
-            return
-        factor = self.factor(self.step_ / max(self.n_steps_ - 1, 1))
-        for group in net.optimizer_.param_groups:
-            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
-        self.step_ += 1
-
     def factor(self, progress: float) -> float:
         """Return the share of the peak rate at `progress` in [0, 1] of training, along two half cosines."""
         if progress < self.warm_up_share:
@@ -70,7 +78,7 @@ class OneCycle(Callback):
         return end + (start - end) * (1 + math.cos(math.pi * along)) / 2
 
 
-class StepDecay(OneCycle):
+class StepDecay(_Schedule):
     """Keep the learning rate at ``net.lr``, and lower it once, late in the training.
 
     Parameters

@@ -20,6 +20,7 @@ from robustxai.attacks import (
     ERAttack,
     MSEAttack,
     NESAttack,
+    ParetoAttack,
     RandomAttack,
     SoftOverlapAttack,
 )
@@ -201,6 +202,8 @@ def test_first_flip_and_best_iterate_are_those_of_the_trajectory(attack, ranking
 @every_overlap_attack
 def test_a_row_whose_top_set_is_gone_leaves_the_batch(attack, monkeypatch):
     """k=1: the first flip is the end."""
+    if attack is ParetoAttack:
+        pytest.skip("its rows also end where no direction lowers all gaps")
     X = np.random.default_rng(5).normal(size=(40, 8)).astype(np.float32)
     searched = []
     observe = base.observe

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from robustxai.attacks._min_norm import min_norm, project_to_simplex
 
-EXACT = {"max_iter": 20_000, "tolerance": 1e-7}
+EXACT = {"max_iter": 20_000, "tolerance": 1e-7, "smallest": 1e-2}
 
 
 def vectors(seed, k, m, d, n=1, scale=1.0):
@@ -37,7 +37,7 @@ def test_it_is_the_quadratic_program_over_the_pairs(k, m, d):
     direction, gap = min_norm(inside, outside, **EXACT)
     for row in range(4):
         np.testing.assert_allclose(-direction[row], by_scipy(inside[row].numpy(), outside[row].numpy()), atol=2e-4)
-    assert (gap <= 1e-5).all()
+    assert (gap <= 1e-4).all()
 
 
 @settings(max_examples=15, deadline=None)

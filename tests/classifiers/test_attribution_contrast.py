@@ -64,7 +64,7 @@ def test_every_setting_counts(data):
     options = {"epsilon": 0.5, "norm": 2}
     first = small(AttributionContrastClassifier, **options).fit(*data)
     changes = {"lambda_contrast": 0.0, "lambda_change": 0.0, "beta": 2.0, "epsilon": 0.2, "norm": math.inf}
-    changes |= {"n_points": 3, "n_attack_points": 1, "max_iter": 2, "baseline": 1.0}
+    changes |= {"n_points": 4, "n_attack_points": 2, "max_iter": 2, "baseline": 1.0}
     for name, value in changes.items():
         other = small(AttributionContrastClassifier, **{**options, name: value}).fit(*data)
         assert not states_equal(other, first), name
