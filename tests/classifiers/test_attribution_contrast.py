@@ -61,7 +61,7 @@ def test_more_weight_is_a_smaller_change_and_more_contrast(data):
 
 
 def test_every_setting_counts(data):
-    options = {"epsilon": 0.5, "norm": 2}
+    options = {"epsilon": 0.5, "norm": 2, "max_epochs": 1, "n_points": 2, "max_iter": 3}
     first = small(AttributionContrastClassifier, **options).fit(*data)
     changes = {"lambda_contrast": 0.0, "lambda_change": 0.0, "beta": 2.0, "epsilon": 0.2, "norm": math.inf}
     changes |= {"n_points": 4, "n_attack_points": 2, "max_iter": 2, "baseline": 1.0}

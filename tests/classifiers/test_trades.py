@@ -44,7 +44,7 @@ def test_more_weight_is_a_prediction_that_moves_less():
     X = minmax_scale(X)
     sizes = []
     for beta in (0.0, 1.0, 20.0):
-        clf = small(TRADESClassifier, beta=beta, epsilon=0.1, max_epochs=40, max_iter=2, module__hidden=(32,), lr=0.01)
+        clf = small(TRADESClassifier, beta=beta, epsilon=0.1, max_epochs=25, max_iter=2, module__hidden=(32,), lr=0.01)
         x = torch.as_tensor(X, dtype=torch.float32).requires_grad_()
         batch = ExplainedBatch(clf.fit(X, y).module_, x, Gradient())
         with torch.random.fork_rng():
