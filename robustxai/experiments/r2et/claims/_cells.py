@@ -165,16 +165,14 @@ def run_numerical_cell(cell: NumericalCell) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EvaluationWarning)
         result = cell.attack().set_params(estimator=estimator).run(X)
-    thickness = ranking_thickness(
-        estimator, X, cell.k, epsilon=cell.epsilon, n_draws=_DRAWS, n_points=_POINTS, random_state=cell.seed
-    )
-    rows = {
-        "first_critical": result.first_critical,
+    thickness, steps = _thickness(cell, estimator, X), np.asarray(result.first_critical)
+    rows: dict[str, np.ndarray] = {
+        "first_critical": steps,
         "thickness": thickness,
         "gap": _mean_gap(result.attribution, cell.k),
         "gamma_stability": gamma_stability(estimator, X, epsilon=cell.epsilon, relative=True),
     }
-    correlations = {f"spearman_{name}": _spearman(rows["first_critical"], rows[name]) for name in ("thickness", "gap")}
+    correlations = {f"spearman_{name}": _spearman(steps, rows[name]) for name in ("thickness", "gap")}
     return {
         "claim": "numerical",
         **asdict(cell),
@@ -182,13 +180,13 @@ def run_numerical_cell(cell: NumericalCell) -> dict[str, Any]:
         "n_rows": len(X),
         "roc_auc": roc_auc(estimator, X_test, y_test),
         "precision_at_k": float(result.precision_at_k.mean()),
-        "critical": float((result.first_critical <= cell.max_iter).mean()),
-        "mean_steps": float(result.first_critical.mean()),
+        "critical": float((steps <= cell.max_iter).mean()),
+        "mean_steps": float(steps.mean()),
         "mean_thickness": float(thickness.mean()),
         "mean_gap": float(rows["gap"].mean()),
         "mean_gamma_stability": float(np.nanmean(rows["gamma_stability"])),
         **correlations,
-        "first_critical": [int(value) for value in rows["first_critical"]],
+        "first_critical": [int(value) for value in steps],
         "thickness": [float(value) for value in thickness],
     }
 
@@ -199,18 +197,16 @@ def run_statistical_cell(cell: StatisticalCell) -> dict[str, Any]:
     estimator, X_train, X_test, y_train, y_test = _fitted(cell.model(), cell.n_train)
     found: dict[str, float] = {}
     for part, X, y in (("train", X_train, y_train), ("test", X_test, y_test)):
-        thickness = ranking_thickness(
-            estimator,
-            X[: cell.n_rows],
-            cell.k,
-            epsilon=cell.epsilon,
-            n_draws=_DRAWS,
-            n_points=_POINTS,
-            random_state=cell.seed,
-        )
+        thickness = _thickness(cell, estimator, X[: cell.n_rows])
         found |= {f"thickness_{part}": float(thickness.mean()), f"roc_auc_{part}": roc_auc(estimator, X, y)}
     fields = {**asdict(cell), "n_train": len(X_train), "n_rows": min(cell.n_rows, len(X_train), len(X_test))}
     return {"claim": "statistical", **fields, **found}
+
+
+def _thickness(cell: NumericalCell | StatisticalCell, estimator: Any, X: np.ndarray) -> np.ndarray:
+    """Return the thickness of each row, with the draws of the cell's seed."""
+    options: dict[str, Any] = {"n_draws": _DRAWS, "n_points": _POINTS, "random_state": cell.seed}
+    return np.asarray(ranking_thickness(estimator, X, cell.k, epsilon=cell.epsilon, **options))
 
 
 def _mean_gap(attribution: np.ndarray, k: int) -> np.ndarray:
