@@ -39,6 +39,10 @@ LABELS = {
     "softplus_weight_decay": "Softplus, weight decay",
     "estimated_hessian": "estimated Hessian",
     "r2et": "**R2ET** (library's form)",
+    "r2et_eq6": "R2ET, Eq. 6",
+    "r2et_eq6_no_hessian": "R2ET\\H, Eq. 6",
+    "r2et_mm_eq6": "R2ET-mm, Eq. 6",
+    "r2et_mm_eq6_no_hessian": "R2ET-mm\\H, Eq. 6",
     "certified_r2et": "**certified R2ET**",
 }
 _HEADINGS = {"adult": "Adult", "bank": "Bank", "compas": "COMPAS", "breast_cancer": "breast cancer"}

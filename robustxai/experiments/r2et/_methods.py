@@ -87,7 +87,11 @@ def _smoothed(setting: Params, beta: float | None, lr: float = 0.01) -> tuple[Pa
 
 
 def _equation_6(defense: str, gaps: Sequence[float], hessians: Sequence[float]) -> Method:
-    """Return a form of Eq. 6 with two pairs of weights; each is the sum over pairs, as printed."""
+    """Return a form of Eq. 6 with two pairs of weights of sums, as printed.
+
+    On validation rows of split 0 of Adult and COMPAS, the larger weights of the gap are the largest that do not ruin
+    the classifier there (twice as large, the AUC on Adult was 0.65).
+    """
     pairs = tuple(zip(gaps, hessians, strict=True))
 
     def params(gap: float, hessian: float) -> Params:
@@ -141,15 +145,15 @@ METHODS: dict[str, Method] = {
         _from_vanilla(_grid(weight_decay=(1e-3, 3e-3, 1e-2)), (None, 3.0)),
     ),
     "SP": Method("softplus", _from_random(_grid(beta=(0.5, 1.0, 2.0, 5.0)))),
-    "SP + WD": Method("softplus_weight_decay", _from_random(_grid(weight_decay=(1e-4, 1e-3), module__beta=(1.0, 5.0)))),
+    "SP + WD": Method("softplus_weight_decay", _from_random(_grid(weight_decay=(3e-5, 3e-4), module__beta=(1.0, 5.0)))),
     "CL": Method(
         "cross_lipschitz",
-        _from_random(_grid(epsilon=(_NO_CAP,), lambda_ratio=(0.01, 0.1), module__beta=(3.0, 10.0))),
-        _from_vanilla(_grid(epsilon=(_NO_CAP,), lambda_ratio=(0.03, 0.1, 0.3)), (3.0, 10.0)),
+        _from_random(_grid(epsilon=(_NO_CAP,), lambda_ratio=(0.001, 0.01), module__beta=(3.0, 10.0))),
+        _from_vanilla(_grid(epsilon=(_NO_CAP,), lambda_ratio=(0.001, 0.01, 0.1)), (3.0, 10.0)),
     ),
     "CL, capped": Method(
         "cross_lipschitz",
-        _from_random(_grid(lambda_ratio=(0.01, 0.1), module__beta=(3.0, 10.0))),
+        _from_random(_grid(lambda_ratio=(0.001, 0.01), module__beta=(3.0, 10.0))),
         _from_vanilla(_grid(lambda_ratio=(0.03, 0.1, 0.3)), (3.0, 10.0)),
     ),
     "Est-H": Method(
@@ -177,10 +181,10 @@ METHODS: dict[str, Method] = {
         _from_random(_grid(epsilon=(0.1, 0.5), module__beta=(1.0, 5.0))),
         _from_vanilla(_grid(epsilon=(0.1, 0.3, 0.5)), (None, 3.0)),
     ),
-    "R2ET\\H, Eq. 6": _equation_6("r2et_eq6_no_hessian", (3e-5, 3e-4), (0.0, 0.0)),
-    "R2ET-mm\\H, Eq. 6": _equation_6("r2et_mm_eq6_no_hessian", (3e-4, 3e-3), (0.0, 0.0)),
-    "R2ET, Eq. 6": _equation_6("r2et_eq6", (1e-4, 1e-3), (0.03, 0.1)),
-    "R2ET-mm, Eq. 6": _equation_6("r2et_mm_eq6", (1e-3, 1e-2), (0.03, 0.1)),
+    "R2ET\\H, Eq. 6": _equation_6("r2et_eq6_no_hessian", (1e-4, 3e-4), (0.0, 0.0)),
+    "R2ET-mm\\H, Eq. 6": _equation_6("r2et_mm_eq6_no_hessian", (1e-3, 3e-3), (0.0, 0.0)),
+    "R2ET, Eq. 6": _equation_6("r2et_eq6", (3e-4, 6e-4), (0.003, 0.01)),
+    "R2ET-mm, Eq. 6": _equation_6("r2et_mm_eq6", (3e-3, 6e-3), (0.003, 0.01)),
     "R2ET\\H, normalized": _normalized(
         "all",
         [(0.003, 0.0, 1.0), (0.003, 0.0, 2.0), (0.01, 0.0, 1.0), (0.01, 0.0, 2.0)],
