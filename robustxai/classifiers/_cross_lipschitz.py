@@ -21,8 +21,8 @@ class CrossLipschitzClassifier(BaseExplainableClassifier):
     .. math:: \min_w \; \mathbb{E}\,[\mathrm{CE}(z(x), y)] - \lambda\, \mathbb{E}\Bigl[\min_{(i,j)}
         \min\Bigl(\frac{h(x, i, j)}{\|\nabla_x h(x, i, j)\|_2},\; R\Bigr)\Bigr]
 
-    The defaults differ from the R2ET paper's CL by the cap R, which is Hein and Andriushchenko's; a large `epsilon` leaves
-    it out.
+    The defaults differ from the R2ET paper's CL by the cap R, which is Hein and Andriushchenko's; a large `epsilon`
+    leaves it out.
 
     Parameters
     ----------
