@@ -76,8 +76,8 @@ DEFENSES: dict[str, Callable[[int, int], Any]] = {
     "softplus_weight_decay": lambda k, seed: WeightDecayClassifier(1e-4, random_state=seed, **_SOFTPLUS),
     "estimated_hessian": lambda k, seed: EstimatedHessianClassifier(random_state=seed),
     "r2et": lambda k, seed: R2ETClassifier(k=k, random_state=seed),
-    # the R2ET paper's Eq. 6 as printed, on the ranking of all other entries. The paper states no weights; with these the
-    # AUC is within a point of Vanilla's on validation rows of Adult and COMPAS, and larger ones ruin it
+    # the R2ET paper's Eq. 6 as printed, on the ranking of all other entries. The paper states no weights; with these
+    # the AUC is within a point of Vanilla's on validation rows of Adult and COMPAS, and larger ones ruin it
     "r2et_eq6": _equation_6(3e-4, 0.003),
     "r2et_eq6_no_hessian": _equation_6(1e-4, 0.0, hessian=False),
     "r2et_mm_eq6": _equation_6(3e-3, 0.003, variant="mm"),
