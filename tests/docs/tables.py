@@ -189,6 +189,11 @@ def atex_images_says() -> str:
     return atex_images_summary(csv("atex-images"))
 
 
+def atex_figure_4_page() -> str:
+    """Adversarial training of image classifiers after ATEX."""
+    return efficacy_markdown(csv("atex-figure-4")).replace("## ", "### ")
+
+
 def atex_images_page() -> str:
     """The protocol and the tables of the ATEX paper's images."""
     return atex_images_markdown(csv("atex-images"))
@@ -266,6 +271,11 @@ def version_shapes() -> str:
 def version_atex_images() -> str:
     """First line of atex-images.md: the version and the day of its tables."""
     return version_line("atex-images")
+
+
+def version_atex_figure_4() -> str:
+    """First line of Figure 4 in atex-images.md: the version and the day of its table."""
+    return version_line("atex-figure-4")
 
 
 def version_atex_efficacy() -> str:

@@ -125,7 +125,7 @@ def atex_images_summary(results: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-@checked(results=_RESULTS)
+@checked(results=Table(("arm", "seed"), source="ATEXImages.run"))
 def image_curves(results: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return, by the name of the row, the top-k intersection under the strongest attack, shape (n_seeds, n_radii).
 

@@ -90,7 +90,7 @@ def test_test_and_validation_rows_are_others(dataset):
     [{"seed": 1}, {"size": "full"}, {"part": "validation"}, {"method": "SP"}, {"params": (("lambda_gap", 9.0),)}],
 )
 def test_every_cell_has_a_file_of_its_own(change):
-    cell = ShapeCell("mnist", "R2ET, Eq. 6", 0)
+    cell = ShapeCell("mnist", "R2ET, normalized", 0)
     assert cell.name != replace(cell, **change).name
 
 
