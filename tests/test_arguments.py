@@ -84,6 +84,7 @@ DATA = {
         "generator",
         "groups",
     ),
+    *("like", "row", "changed"),
     # features by name, index or mask: they are looked up in the data
     *("bounds", "frozen", "scale", "target_units", "space"),
     # of an explainer or a penalty, called by those who have a network and a batch
@@ -91,12 +92,21 @@ DATA = {
 }
 #: What the library makes and hands out; nobody makes one by hand.
 RECORDS = {
-    *("AttackResult", "DenseLayers", "FlipCorrelation", "PairFold", "Pairs", "PerturbationSet", "Reference"),
+    *(
+        "AttackResult",
+        "ColumnMap",
+        "DenseLayers",
+        "FlipCorrelation",
+        "PairFold",
+        "Pairs",
+        "PerturbationSet",
+        "Reference",
+    ),
     *("ScaledAttribution", "Search", "SmoothedCertificate", "Term", "TopKCertificate"),
 }
 #: Methods that take more than data and tensors are looked at in these folders: elsewhere they are skorch's hooks, or
 #: work on the batch of a training.
-WITH_METHODS = {"attacks", "benchmark", "classifiers", "experiments", "inspection", "model_selection"}
+WITH_METHODS = {"attacks", "benchmark", "classifiers", "columns", "experiments", "inspection", "model_selection"}
 #: Methods of scikit-learn's, and hooks of this library's, that take data or what the library has made.
 METHODS_LEFT_OUT = {
     "get_params",

@@ -19,8 +19,17 @@ from robustxai.metrics import cosine_similarity, precision_at_k
 from robustxai.penalties import RankingGap
 
 #: Folders that users import from; what `engine`, `bounds` and `cli` offer is plumbing.
-FOLDERS = ["activations", "attacks", "benchmark", "certificates", "classifiers", "datasets", "experiments"]
-FOLDERS += ["explainers", "inspection", "metrics", "model_selection", "nets", "penalties", "perturbation"]
+FOLDERS = ["activations", "attacks", "benchmark", "certificates", "classifiers", "columns", "datasets"]
+FOLDERS += [
+    "experiments",
+    "explainers",
+    "inspection",
+    "metrics",
+    "model_selection",
+    "nets",
+    "penalties",
+    "perturbation",
+]
 FOLDERS += ["ranking", "training"]
 
 #: Arguments through which data come in, of any type that NumPy, pandas or torch can read, and objects of matplotlib.
@@ -28,6 +37,8 @@ DATA = {
     *("X", "y", "X_adv", "attribution", "attribution_adv", "reference", "predicted", "predicted_adv", "values"),
     *("values_adv", "baseline", "first_flip", "censored", "index", "feature_names", "input_features", "bounds"),
     *("ax", "axes"),
+    # features and raw rows of a column map and of a table threat
+    *("x", "like", "row", "changed"),
     # what skorch hands to the methods of a net and of a callback
     *("batch", "dataset", "dataset_train", "y_pred", "y_true"),
 }

@@ -20,7 +20,7 @@ from robustxai.datasets._gap_marks import GapMarks, is_marked_by
 from robustxai.exceptions import DataWarning
 from robustxai.protocols import Preprocessing
 
-__all__ = ["is_different_in_most_rows", "make_preprocessor"]
+__all__ = ["as_float32", "as_text", "is_different_in_most_rows", "make_preprocessor"]
 
 #: Level of missing values in a column of categories.
 MISSING = "missing"
@@ -48,12 +48,12 @@ class ColumnTransformer(compose.ColumnTransformer):
         return super().transform(as_pandas(X), **params)
 
 
-def _as_text(X: pd.DataFrame) -> pd.DataFrame:
+def as_text(X: pd.DataFrame) -> pd.DataFrame:
     """Convert categories, strings, booleans and None, NaN or NA to text without gaps."""
     return X.astype(object).where(X.notna(), MISSING).astype(str)
 
 
-def _as_float32(X: Any) -> Any:
+def as_float32(X: Any) -> Any:
     """Convert a table or an array to float32, in the container that ``set_output`` selects."""
     return like(X, np.asarray(X, dtype=np.float32))
 
@@ -137,10 +137,10 @@ def make_preprocessor(X: Any, *, scale: Preprocessing = "minmax") -> ColumnTrans
     to_numbers = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True),
         scaler,
-        FunctionTransformer(_as_float32, feature_names_out="one-to-one"),
+        FunctionTransformer(as_float32, feature_names_out="one-to-one"),
     )
     to_levels = make_pipeline(
-        FunctionTransformer(_as_text, feature_names_out="one-to-one"),
+        FunctionTransformer(as_text, feature_names_out="one-to-one"),
         OneHotEncoder(handle_unknown="ignore", drop="if_binary", sparse_output=False, dtype=np.float32),
     )
     marks = {}
