@@ -25,6 +25,7 @@ from robustxai.experiments.r2et import (
     shapes_markdown,
     shapes_summary,
 )
+from robustxai.experiments.r2et.claims import claims_markdown
 
 from .queries import R2ET_ROW, TABLES, csv, family, individuality, rows
 from .versions import version_line
@@ -174,6 +175,11 @@ def _study() -> Study:
     return Study(csv("r2et-search"), csv("r2et-tests"), csv("r2et-retrained"), csv("r2et-figure-3"))
 
 
+def claims_page() -> str:
+    """Steps until an attack is Pareto-critical, and thickness by number of training rows."""
+    return claims_markdown(csv("r2et-claims"))
+
+
 def shapes_page() -> str:
     """Pairs of digits, color images, pairs of connectomes."""
     return shapes_markdown(csv("r2et-shapes"))
@@ -261,6 +267,11 @@ def version_bracket() -> str:
 def version_r2et() -> str:
     """First line of r2et-paper.md: the version and the day of its tables."""
     return version_line("r2et-tests")
+
+
+def version_claims() -> str:
+    """First line of r2et-claims.md: the version and the day of its tables."""
+    return version_line("r2et-claims")
 
 
 def version_shapes() -> str:
