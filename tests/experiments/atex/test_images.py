@@ -178,7 +178,7 @@ def test_validation_images_are_training_images_that_nobody_trains_on(monkeypatch
 def test_the_name_has_everything_that_the_result_depends_on(monkeypatch):
     changes = {"data": "fashion_mnist", "arm": "plain", "seed": 1, "size": "small", "part": "validation"}
     names = {CELL.name, *(replace(CELL, **{name: value}).name for name, value in changes.items())}
-    monkeypatch.setitem(_images_models._PARAMS, CELL.arm, {"n_along": 2})
+    monkeypatch.setitem(_images_models._PARAMS, CELL.arm, {"epsilon": 0.08, "n_along": 2})
     names.add(CELL.name)
     monkeypatch.setitem(SIZES, "tiny", replace(SIZES["tiny"], max_iter=4))
     assert len({*names, CELL.name}) == len(changes) + 3
