@@ -25,7 +25,7 @@ NAMES = [
 DRAWS = {
     "R2ETClassifier", "EstimatedHessianClassifier", "IGNormClassifier", "ATEX", "R2ET, small batches", "R2ET, in parts",
     "SSRClassifier", "CertifiedR2ETClassifier", "ARTClassifier", "FARClassifier", "IGRClassifier",
-    "MapDiscrepancyClassifier",
+    "MapDiscrepancyClassifier", "TRADESClassifier", "AttributionContrastClassifier",
 }  # fmt: skip
 
 
