@@ -1,8 +1,11 @@
-"""Raw tables: which features a column of a user's table became.
+"""Raw tables: which features a column of a user's table became, and how a row of it may change.
 
-``column_map`` reads it off a fitted pipeline.
+``column_map`` reads the first off a fitted pipeline; ``TableThreat`` says the second in the units of the columns, and
+gives the sets of features that a change reaches, for attacks and certificates.
 """
 
+from robustxai.columns._boxes import FeatureBox
 from robustxai.columns._map import ColumnMap, column_map
+from robustxai.columns._table_threat import Containment, TableThreat
 
-__all__ = ["ColumnMap", "column_map"]
+__all__ = ["ColumnMap", "Containment", "FeatureBox", "TableThreat", "column_map"]

@@ -12,6 +12,7 @@ import pandas as pd
 from robustxai._frames import as_pandas, is_table
 from robustxai._validation import nearest_name
 from robustxai.columns._feature import is_gap
+from robustxai.columns._rule import as_dtype
 
 __all__ = ["as_row", "in_kind_of", "raw_frame"]
 
@@ -47,10 +48,7 @@ def as_row(row: Any, columns: Sequence[Any], dtypes: Mapping[Any, Any], *, what:
         row = dict(row.items())
     if isinstance(row, Mapping):
         _check_columns(list(row), columns, what, ordered=False)
-        frame = pd.DataFrame({name: pd.Series([row[name]], dtype=object) for name in columns})
-        for name in columns:
-            frame[name] = _with_dtype(frame[name], dtypes[name])
-        return frame
+        return pd.DataFrame({name: as_dtype([row[name]], dtypes[name]) for name in columns})
     if not is_table(row):
         raise TypeError(
             f"{what} must be a table of one row, a Series or a dict of columns to values, got {type(row).__name__}."
@@ -71,13 +69,6 @@ def in_kind_of(X: Any, frame: pd.DataFrame) -> Any:
         for name in wrapped.columns
     }
     return nw.from_dict(data, schema=wrapped.schema, backend=wrapped.implementation).to_native()
-
-
-def _with_dtype(column: pd.Series, dtype: Any) -> pd.Series:
-    try:
-        return column.astype(dtype)
-    except (TypeError, ValueError):  # a value that the dtype has not, which is refused later by its name
-        return column
 
 
 def _check_columns(given: list[Any], wanted: Sequence[Any], what: str, *, ordered: bool = True) -> None:

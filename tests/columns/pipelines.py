@@ -184,5 +184,5 @@ def pipelines(draw):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return frame, whole.fit(frame, target)
-    except ValueError:  # scikit-learn refuses: nothing is left for a scaler, a gap before one that takes none
+    except (ValueError, TypeError):  # scikit-learn refuses: nothing is left for a scaler, gaps, sparse rows
         reject()
