@@ -92,18 +92,12 @@ DATA = {
 }
 #: What the library makes and hands out; nobody makes one by hand.
 RECORDS = {
-    *(
-        "AttackResult",
-        "ColumnMap",
-        "DenseLayers",
-        "FlipCorrelation",
-        "PairFold",
-        "Pairs",
-        "PerturbationSet",
-        "Reference",
-    ),
+    *("AttackResult", "ColumnMap", "Containment", "DenseLayers", "FeatureBox", "FlipCorrelation", "PairFold", "Pairs"),
+    *("PerturbationSet", "Reference", "TableThreat"),
     *("ScaledAttribution", "Search", "SmoothedCertificate", "Term", "TopKCertificate"),
 }
+#: Records whose methods users call.
+WITH_METHODS_TOO = {"AttackResult", "ColumnMap", "TableThreat"}
 #: Methods that take more than data and tensors are looked at in these folders: elsewhere they are skorch's hooks, or
 #: work on the batch of a training.
 WITH_METHODS = {"attacks", "benchmark", "classifiers", "columns", "experiments", "inspection", "model_selection"}
@@ -140,7 +134,7 @@ def callables():
     """(label, callable, class or None) of all public functions and classes, and of the methods of some folders."""
     for name, thing, folder in public():
         yield name, thing, None
-        if isinstance(thing, type) and folder in WITH_METHODS and name not in RECORDS - {"AttackResult"}:
+        if isinstance(thing, type) and folder in WITH_METHODS and name not in RECORDS - WITH_METHODS_TOO:
             for method, function in vars(thing).items():
                 function = getattr(function, "__func__", function)
                 if not method.startswith("_") and inspect.isfunction(function) and method not in METHODS_LEFT_OUT:
