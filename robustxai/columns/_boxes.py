@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from robustxai.columns._rule import ColumnRule, as_dtype
 from robustxai.perturbation import ThreatModel
 from robustxai.protocols import Norm
 
-__all__ = ["FeatureBox", "feature_boxes"]
+__all__ = ["FeatureBox", "RowChanges", "feature_boxes"]
 
 #: Most whole numbers of one column that are tried where its features are no monotone functions of it.
 _MOST_TRIED = 1000
@@ -58,73 +58,104 @@ class FeatureBox:
         )
 
 
-def feature_boxes(
-    row: pd.DataFrame,
-    rules: Sequence[ColumnRule],
-    choices: Iterable[Mapping[Any, Any]],
-    switched: Mapping[Any, tuple[Any, ...]],
-    column_map: ColumnMap,
-    norm: float,
-) -> tuple[FeatureBox, ...]:
-    """Return the box of every choice.
-
-    The features of a column depend on it alone, so that the row is transformed once for each single switch and not for
-    each choice.
+@dataclass(frozen=True, eq=False)
+class RowChanges:
+    """A row with its choices of switches.
 
     Parameters
     ----------
-    row : DataFrame of one row
-        The row that is changed.
+    values : dict
+        Raw value of each column.
+    choices : tuple of dict
+        Columns to their new categories.
+    switched : dict
+        Column to all categories to which it may switch.
+    """
+
+    values: Mapping[Any, Any]
+    choices: tuple[dict[Any, Any], ...]
+    switched: Mapping[Any, tuple[Any, ...]]
+
+
+def feature_boxes(
+    rows: Sequence[RowChanges], rules: Sequence[ColumnRule], column_map: ColumnMap, norm: float
+) -> tuple[tuple[FeatureBox, ...], ...]:
+    """Return the boxes of the choices of every row.
+
+    The features of a column depend on it alone, so that a row is transformed once for each single switch and not for
+    each choice; the rows are transformed together.
+
+    Parameters
+    ----------
+    rows : sequence of RowChanges
+        What is changed.
     rules : sequence of ColumnRule
         One per column.
-    choices : iterable of mapping
-        Columns to their new categories.
-    switched : mapping
-        Column to all categories to which it may switch.
     column_map : ColumnMap
         From raw rows to features.
     norm : {2, inf}
-        Of the set.
+        Of the sets.
     """
-    by_name = {rule.name: rule for rule in rules}
-    groups = dict(zip(column_map.columns, column_map.groups))
-    ranges = {
-        rule.name: rule.interval(row[rule.name].iloc[0])
+    plans = [_Plan(row, rules, column_map) for row in rows]
+    columns = {
+        rule.name: as_dtype([value for plan in plans for value in plan.columns[rule.name]], rule.dtype)
         for rule in rules
-        if rule.kind == "number" and rule.step and not is_gap(row[rule.name].iloc[0]) and rule.name in groups
     }
-    tried = {name: _tried(by_name[name], ends, groups[name], column_map.records) for name, ends in ranges.items()}
-    single = [(name, value) for name, values in switched.items() if name in groups for value in values]
-    n_tried = max((len(values) for values in tried.values()), default=1)
-    # rows: as it is, the corners and what lies between for all numbers at once, and each switch by itself
-    values = {rule.name: [row[rule.name].iloc[0]] * (1 + n_tried + len(single)) for rule in rules}
-    for name, several in tried.items():
-        values[name][1 : 1 + n_tried] = [*several, *[several[-1]] * (n_tried - len(several))]
-    for number, (name, value) in enumerate(single):
-        values[name][1 + n_tried + number] = value
-    table = pd.DataFrame({rule.name: as_dtype(values[rule.name], rule.dtype, row[rule.name]) for rule in rules})
-    made = column_map.transform(table)
-    center, moved = made[0], made[: 1 + n_tried]
-    low, high, scale = center.copy(), center.copy(), np.zeros(len(center))
-    for name, ends in ranges.items():
-        for j in groups[name]:
-            feature = column_map.records[j]
-            low[j], high[j] = moved[:, j].min(), moved[:, j].max()
-            if feature.kind == "bin" and feature.source == "mark" and not feature.direction and not feature.reason:
-                low[j], high[j] = _bin_range(feature, ends, center[j])
-            scale[j] = max(high[j] - center[j], center[j] - low[j])
-        if norm == 2:
-            _to_ellipsoid(by_name[name], groups[name], column_map.records, scale)
-    new = {pair: made[1 + n_tried + number] for number, pair in enumerate(single)}
-    boxes = []
-    for choice in choices:
-        at, lowest, highest = center.copy(), low.copy(), high.copy()
-        for name, value in choice.items():
-            if name in groups:
-                for part in (at, lowest, highest):
-                    part[groups[name]] = new[name, value][groups[name]]
-        boxes.append(FeatureBox(dict(choice), at, lowest, highest, scale, norm))
-    return tuple(boxes)
+    made = column_map.transform(pd.DataFrame(columns))
+    found, start = [], 0
+    for plan in plans:
+        found.append(plan.boxes(made[start : start + plan.n_rows], norm))
+        start += plan.n_rows
+    return tuple(found)
+
+
+class _Plan:
+    """Raw rows whose features tell all boxes of one row: as it is, what its numbers reach, each switch by itself."""
+
+    def __init__(self, row: RowChanges, rules: Sequence[ColumnRule], column_map: ColumnMap) -> None:
+        self.row, self.records = row, column_map.records
+        self.groups = dict(zip(column_map.columns, column_map.groups))
+        self.rules = {
+            rule.name: rule
+            for rule in rules
+            if rule.kind == "number" and rule.step and not is_gap(row.values[rule.name]) and rule.name in self.groups
+        }
+        self.ranges = {name: rule.interval(row.values[name]) for name, rule in self.rules.items()}
+        tried = {
+            name: _tried(self.rules[name], ends, self.groups[name], self.records) for name, ends in self.ranges.items()
+        }
+        self.single = [(name, to) for name, several in row.switched.items() if name in self.groups for to in several]
+        self.n_moved = 1 + max((len(values) for values in tried.values()), default=0)
+        self.n_rows = self.n_moved + len(self.single)
+        self.columns = {rule.name: [row.values[rule.name]] * self.n_rows for rule in rules}
+        for name, values in tried.items():
+            self.columns[name][1 : self.n_moved] = [*values, *[values[-1]] * (self.n_moved - 1 - len(values))]
+        for number, (name, value) in enumerate(self.single):
+            self.columns[name][self.n_moved + number] = value
+
+    def boxes(self, made: np.ndarray, norm: float) -> tuple[FeatureBox, ...]:
+        """Return the boxes, from the features of the rows."""
+        center, moved = made[0], made[: self.n_moved]
+        low, high, scale = center.copy(), center.copy(), np.zeros(len(center))
+        for name, ends in self.ranges.items():
+            for j in self.groups[name]:
+                feature = self.records[j]
+                low[j], high[j] = moved[:, j].min(), moved[:, j].max()
+                if feature.kind == "bin" and feature.source == "mark" and not (feature.direction or feature.reason):
+                    low[j], high[j] = _bin_range(feature, ends, center[j])
+                scale[j] = max(high[j] - center[j], center[j] - low[j])
+            if norm == 2:
+                _to_ellipsoid(self.rules[name], self.groups[name], self.records, scale)
+        new = {pair: made[self.n_moved + number] for number, pair in enumerate(self.single)}
+        found = []
+        for choice in self.row.choices:
+            at, lowest, highest = center.copy(), low.copy(), high.copy()
+            for name, value in choice.items():
+                if name in self.groups:
+                    for part in (at, lowest, highest):
+                        part[self.groups[name]] = new[name, value][self.groups[name]]
+            found.append(FeatureBox(dict(choice), at, lowest, highest, scale, norm))
+        return tuple(found)
 
 
 def _tried(rule: ColumnRule, ends: tuple[float, float], group: np.ndarray, records: Sequence[Feature]) -> list[float]:

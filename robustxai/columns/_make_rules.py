@@ -53,7 +53,7 @@ def make_rules(
         if value not in ("up", "down"):
             raise ValueError(f"monotone[{name!r}] must be 'up' or 'down', got {value!r:.60}.")
     for name in given["immutable"]:
-        for what in ("budgets", "monotone", "categories"):
+        for what in ("budgets", "monotone"):
             if name in given[what]:
                 raise ValueError(f"{what} and immutable both name {name!r}. Leave it out of one of them.")
     rules = []
@@ -92,7 +92,8 @@ def _rule(name: Any, column: pd.Series, said: Mapping[str, Any], everywhere: Any
     amounts = column.dropna().to_numpy(dtype=float)
     amounts = amounts[np.isfinite(amounts)]
     is_whole = bool((amounts == np.floor(amounts)).all())
-    if not said and is_whole and len(amounts) and len(np.unique(amounts)) <= 2:
+    flag = is_whole and len(amounts) and len(np.unique(amounts)) <= 2 and np.ptp(amounts) <= 2
+    if flag and not said:
         return _category(name, column, "any", immutable)
     return _number(name, dtype, amounts, is_whole, said, everywhere)
 

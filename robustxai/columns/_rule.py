@@ -37,10 +37,14 @@ def written(value: Any) -> str:
     if is_gap(value):
         return "a gap"
     if isinstance(value, (float, np.floating)):
-        return f"{value:,.6g}"
+        return _amount(float(value))
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return f"{value:,}"
     return repr(str(value)) if isinstance(value, (str, np.str_)) else str(value)
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e15 and value == round(value) else f"{value:,.6g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +175,9 @@ class ColumnRule:
         """Return "17 to 90 (observed)"."""
         low, high = math.isfinite(self.low), math.isfinite(self.high)
         text = {
-            (True, True): f"{self.low:,.6g} to {self.high:,.6g}",
-            (True, False): f"at least {self.low:,.6g}",
-            (False, True): f"at most {self.high:,.6g}",
+            (True, True): f"{_amount(self.low)} to {_amount(self.high)}",
+            (True, False): f"at least {_amount(self.low)}",
+            (False, True): f"at most {_amount(self.high)}",
             (False, False): "any",
         }[low, high]
         source = self.words.get("bounds", "")
@@ -191,7 +195,7 @@ class ColumnRule:
             return str(self.name), holds, f"never{why and f': {why}'}", ""
         only = {"up": ", only up", "down": ", only down"}.get(self.direction, "")
         source = self.words.get("budget", "")
-        change = f"by at most {self.step:,.6g}{only}{source and f' ({source})'}"
+        change = f"by at most {_amount(self.step)}{only}{source and f' ({source})'}"
         return str(self.name), holds, change, self.bounds_in_words()
 
     def _switches_in_words(self) -> str:

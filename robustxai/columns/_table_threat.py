@@ -13,7 +13,7 @@ import pandas as pd
 
 from robustxai._arguments import COUNT, NORM, Either, Instance, Nothing, Number, Rows, Text, checked, optional
 from robustxai._frames import as_pandas, is_table
-from robustxai.columns._boxes import FeatureBox, feature_boxes
+from robustxai.columns._boxes import FeatureBox, RowChanges, feature_boxes
 from robustxai.columns._feature import is_gap, plain
 from robustxai.columns._frame import as_row, in_kind_of, raw_frame
 from robustxai.columns._make_rules import make_rules
@@ -114,7 +114,7 @@ class TableThreat:
         ----------
         X : DataFrame of shape (n_samples, n_columns)
             Raw table, of any library. Strings, categories and booleans are categories; so are whole numbers with at
-            most two values, such as 0 and 1, of which nothing else is said.
+            most two values that are near, such as 0 and 1, of which nothing else is said.
         budgets : mapping of column to number or "5%", number or "5%", optional
             Largest change of a number, in its own unit or as a share of its observed range; 5 % for every column that
             is not named (whole numbers: at least one step), because a change of that size is within what people
@@ -295,11 +295,40 @@ class TableThreat:
             As :meth:`choices`; a column whose features neither rise nor fall with it; columns that are not those of the
             pipeline.
         """
-        frame = self._row(row)
+        return feature_boxes([self._changes(row, limit)], self.rules, column_map, float(self.norm))[0]
+
+    @checked(X=Rows(2), column_map=Instance(ColumnMap), limit=COUNT)
+    def boxes_by_row(self, X: Any, column_map: ColumnMap, limit: int = _LIMIT) -> tuple[tuple[FeatureBox, ...], ...]:
+        """Return :meth:`boxes` of every row of a table, which is faster than one call for each.
+
+        Parameters
+        ----------
+        X : table of shape (n, n_columns)
+            Raw rows.
+        column_map : ColumnMap
+            Of the fitted pipeline.
+        limit : int, default=10_000
+            More choices of switches of a row are refused.
+
+        Returns
+        -------
+        tuple of tuple of FeatureBox
+            For each row its boxes.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`boxes`, with the number of the row.
+        """
+        frame = raw_frame(X, self.columns)
+        rows = [self._changes(frame.iloc[[n]], limit, what=f"row {n} of X") for n in range(len(frame))]
+        return feature_boxes(rows, self.rules, column_map, float(self.norm)) if rows else ()
+
+    def _changes(self, row: Any, limit: int, what: str = "row") -> RowChanges:
+        frame = self._row(row, what=what)
         options = self._options(frame)
-        choices = self._choices(options, limit)
-        switched = options if self.max_switches else {}
-        return feature_boxes(frame, self.rules, choices, switched, column_map, float(self.norm))
+        values = {rule.name: plain(frame[rule.name].iloc[0]) for rule in self.rules}
+        return RowChanges(values, self._choices(options, limit), options if self.max_switches else {})
 
     @checked(row=_ROW, changed=Either((_ROW, Rows(2)), words="a table of changed rows, or one as a Series or dict"))
     def round(self, row: Any, changed: Any) -> Any:

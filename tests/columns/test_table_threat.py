@@ -119,7 +119,7 @@ def naive_rules(frame, said):
         values = frame[name].dropna().to_numpy(dtype=float)
         whole = bool((values == np.floor(values)).all())
         named = any(name in said[what] for what in ("budgets", "monotone", "bounds", "immutable"))
-        if not named and whole and len(seen) <= 2:
+        if not named and whole and len(seen) in (1, 2) and max(seen) - min(seen) <= 2:
             found[name] = {"kind": "level", "seen": seen}
             continue
         low, high = (values.min(), values.max()) if len(values) else (None, None)
@@ -244,6 +244,9 @@ def test_boxes_hold_the_features_of_every_admissible_row(made, seed):
         rows = threat.round(row, proposals(frame, r, 12))
         features, own = columns.transform(rows), columns.transform(row)[0]
     np.testing.assert_allclose(boxes[0].center, own)
+    for box, other in zip(boxes, threat.boxes_by_row(pd.concat([row, row]), columns)[-1], strict=True):
+        assert box.switches == other.switches
+        np.testing.assert_array_equal([box.low, box.high, box.scale], [other.low, other.high, other.scale])
     for x, (_, changed) in zip(features, rows.iterrows()):
         switches = {
             name: changed[name] for name in frame if name[0] in "cb" and not pd.isna(changed[name])
@@ -441,6 +444,13 @@ def test_boxes_of_a_scaled_pipeline(table):
     round_ball = TableThreat.from_frame(X, {"age": 2, "income": 150}, norm=2).boxes(X.iloc[0], columns)[0]
     assert round_ball.threat_model().norm == 2
     np.testing.assert_allclose(round_ball.scale[:2], [0.1, 150 / 1500.5])
+
+
+def test_a_row_of_many_is_refused_by_its_number(table):
+    X = table.dropna().reset_index(drop=True)
+    columns = column_map(make_preprocessor(X).fit(X))
+    with pytest.raises(ValueError, match="row 1 of X has 95 in the column 'age'"):
+        TableThreat.from_frame(X).boxes_by_row(X.assign(age=[20, 95]), columns)
 
 
 def test_ends_say_nothing_where_features_neither_rise_nor_fall():
