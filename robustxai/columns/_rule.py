@@ -145,6 +145,14 @@ class ColumnRule:
             return ()
         return tuple(other for other in self.allowed.get(value, ()) if other != value)
 
+    def level_at(self, value: Any) -> Any:
+        """Return the category that a proposal means: itself, of numbers the nearest, or by its text; else None."""
+        if value in self.levels:
+            return self.levels[self.levels.index(value)]
+        if is_number(value) and self.levels and all(is_number(level) for level in self.levels):
+            return min(self.levels, key=lambda level: abs(level - value))
+        return {str(level): level for level in self.levels}.get(str(value))
+
     def fault(self, value: Any, changed: Any) -> str:
         """Return why a change is not admissible, "" where it is."""
         if not differ(value, changed):

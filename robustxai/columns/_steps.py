@@ -347,6 +347,8 @@ def _threshold(binarizer: Any, inputs: list[Feature]) -> list[Feature]:
             made = free.bent("it is constant")
             if over[0] != over[1]:
                 made = replace(free, scale=1.0 if over[1] else -1.0, shift=0.0 if over[1] else 1.0)
+        elif not feature.low <= binarizer.threshold < feature.high:
+            made = feature.bent("it is constant")
         elif feature.source != "amount" or feature.reason or feature.hole:
             made = feature.bent("Binarizer compares with a threshold", rising=True)
         else:
@@ -413,6 +415,13 @@ def _unknown(step: str, transformer: Any, inputs: list[Feature]) -> list[Feature
         known = dict(zip(map(str, given), inputs))
     if len(set(names)) < len(names) or len(known) < len(inputs) or not set(names) <= set(known):
         new = next((name for name in names if name not in known), names[0] if names else "")
+        if not type(transformer).__module__.startswith("sklearn."):
+            refuse(
+                step,
+                transformer,
+                f"mixes columns, or does not tell which feature comes from which column: none is called {new!r}. If it "
+                "keeps them apart, let its get_feature_names_out return their names, else leave it out.",
+            )
         _mixes(step, transformer, f"no column is called as its feature {new!r}")
     places = {name: place for place, name in enumerate(known)}
     _probe(step, transformer, inputs, [places[name] for name in names])

@@ -334,17 +334,17 @@ class TableThreat:
     def round(self, row: Any, changed: Any) -> Any:
         """Return the admissible rows next to proposals: what an attack found, as valid rows of the table.
 
-        Numbers are clipped to what their budget reaches, whole ones rounded to the nearest. A category to which the row
-        may not switch goes back to that of the row; of more than `max_switches` switches the first, in the order of the
-        columns, are kept. With ``norm=2`` changes that are too large together are shortened, and whole ones then
-        rounded towards the row.
+        Numbers are clipped to what their budget reaches, whole ones rounded to the nearest. Categories are found by
+        their text, too, and codes by the nearest. One to which the row may not switch goes back to that of the row; of
+        more than `max_switches` switches the first, in the order of the columns, are kept. With ``norm=2`` changes that
+        are too large together are shortened, and whole ones then rounded towards the row.
 
         Parameters
         ----------
         row : table of one row, Series or dict
             The row that is changed.
         changed : table of shape (n, n_columns), Series or dict
-            Proposals, for instance from :meth:`ColumnMap.inverse`.
+            Proposals, for instance ``column_map.inverse(x, like=row)`` of attacked features x.
 
         Returns
         -------
@@ -367,9 +367,10 @@ class TableThreat:
         for number in range(len(proposals)):
             n_switches = 0
             for rule in self.rules:
-                if n_switches < self.max_switches and values[rule.name][number] in rule.options(own[rule.name]):
-                    options = rule.options(own[rule.name])
-                    made[rule.name][number] = options[options.index(values[rule.name][number])]
+                options = rule.options(own[rule.name]) if n_switches < self.max_switches else ()
+                level = rule.level_at(values[rule.name][number]) if options else None
+                if level in options:
+                    made[rule.name][number] = level
                     n_switches += 1
             numbers = self._numbers(own, {name: values[name][number] for name in values})
             for name, value in numbers.items():

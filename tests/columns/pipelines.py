@@ -44,6 +44,30 @@ class Doubled(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return 2.0 * np.asarray(X, dtype=float) ** 3
 
 
+class Prefixed(Doubled):
+    """One that keeps the columns apart under names of its own."""
+
+    def get_feature_names_out(self, input_features=None):
+        return np.array([f"doubled_{name}" for name in input_features], dtype=object)
+
+
+class Chosen(TransformerMixin, BaseEstimator):
+    """One that keeps some columns."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def fit(self, X, y=None):
+        self.feature_names_in_, self.n_features_in_ = np.asarray(X.columns, dtype=object), X.shape[1]
+        return self
+
+    def transform(self, X):
+        return X[self.names]
+
+    def get_feature_names_out(self, input_features=None):
+        return np.asarray(self.names, dtype=object)
+
+
 class Mixed(Doubled):
     """One whose names look as if it kept the columns apart."""
 

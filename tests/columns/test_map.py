@@ -5,16 +5,18 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_selection import SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import (
+    Binarizer,
     FunctionTransformer,
     KBinsDiscretizer,
     MinMaxScaler,
@@ -23,13 +25,15 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     PolynomialFeatures,
     QuantileTransformer,
+    RobustScaler,
     StandardScaler,
+    TargetEncoder,
 )
 
 from robustxai.columns import column_map
 from robustxai.datasets import make_preprocessor
 
-from .pipelines import Doubled, Mixed, pipelines, table
+from .pipelines import Chosen, Doubled, Mixed, Prefixed, pipelines, table
 
 generated = settings(
     max_examples=10,
@@ -122,6 +126,93 @@ def check_inverse(frame, transformer, columns, features):
     # an amount at the edge of a bin, or at a jump of a quantile transform, falls to either side by its rounding
     affine = [not feature.reason and feature.kind != "bin" for feature in columns.records]
     np.testing.assert_allclose(again[:, affine], features[:, affine], rtol=1e-6, atol=1e-6)
+
+
+NUMBERS, LEVELS = [f"n{j}" for j in range(4)], [f"c{j}" for j in range(3)]
+FILLED = ColumnTransformer(
+    [("i", SimpleImputer(), NUMBERS), ("c", SimpleImputer(strategy="most_frequent"), LEVELS)],
+    verbose_feature_names_out=False,
+).set_output(transform="pandas")
+UPPER = FunctionTransformer(lambda X: X.apply(lambda s: s.str.upper()), feature_names_out="one-to-one")
+ODD = {
+    "names of an inner table": make_pipeline(
+        FILLED,
+        ColumnTransformer(
+            [("s", StandardScaler(), ["n1", "n0"]), ("o", OneHotEncoder(drop="first"), ["c1"])], remainder="drop"
+        ),
+    ),
+    "selector in an inner table": make_pipeline(
+        FILLED,
+        ColumnTransformer(
+            [("s", StandardScaler(), make_column_selector(dtype_include=np.number))], remainder=OneHotEncoder()
+        ),
+    ),
+    "positions, slices, masks": ColumnTransformer(
+        [
+            ("a", make_pipeline(SimpleImputer(), MinMaxScaler()), [0, 2, -1]),
+            ("b", OneHotEncoder(), slice("c0", "c1")),
+            ("c", OrdinalEncoder(), [c in ("c1", "c2") for c in ["n0", "n1", "n2", "n3", "c0", "c1", "c2", "b"]]),
+        ]
+    ),
+    "text changed before": ColumnTransformer([("a", make_pipeline(UPPER, OneHotEncoder()), LEVELS)]),
+    "categories given": ColumnTransformer(
+        [("a", OneHotEncoder(categories=[["g", "a", "b", "c_d", "e f"]] * 2, drop=["a", "b"], handle_unknown="ignore"),
+          ["c0", "c1"])]
+    ),
+    "a user's choice of columns": make_pipeline(
+        Chosen(["n1", "c2"]),
+        ColumnTransformer([("a", make_pipeline(SimpleImputer(), RobustScaler()), ["n1"])], remainder=OneHotEncoder()),
+    ),
+    "union with passthrough and drop": ColumnTransformer(
+        [("a", make_pipeline(SimpleImputer(), FeatureUnion([("p", "passthrough"), ("d", "drop")])), NUMBERS)]
+    ),
+    "positions after encoding": make_pipeline(
+        ColumnTransformer([("o", OneHotEncoder(sparse_output=False), ["c0"]), ("n", SimpleImputer(), NUMBERS)]),
+        ColumnTransformer([("s", StandardScaler(), [-1, -2, 0])], remainder="passthrough"),
+    ),
+    "codes, then marks": ColumnTransformer(
+        [("o", make_pipeline(OrdinalEncoder(encoded_missing_value=-1), MinMaxScaler(), OneHotEncoder()), LEVELS)]
+    ),
+    "bins, then marks": ColumnTransformer(
+        [("o", make_pipeline(
+            SimpleImputer(), KBinsDiscretizer(4, encode="ordinal", strategy="uniform"), OneHotEncoder()), NUMBERS)]
+    ),
+    "marks of gaps, then marks": ColumnTransformer(
+        [("o", make_pipeline(MissingIndicator(features="all"), OneHotEncoder()), NUMBERS)]
+    ),
+    "a filling number": ColumnTransformer(
+        [("o", make_pipeline(SimpleImputer(strategy="constant", fill_value=-999, add_indicator=True)), NUMBERS)]
+    ),
+    "marks over a threshold": ColumnTransformer(
+        [("o", make_pipeline(OneHotEncoder(sparse_output=False), Binarizer(threshold=0.5)), LEVELS)]
+    ),
+    "best features": make_pipeline(
+        ColumnTransformer([("o", OneHotEncoder(), LEVELS), ("n", SimpleImputer(), NUMBERS)]), SelectKBest(k=5)
+    ),
+    "several classes": ColumnTransformer(
+        [("o", TargetEncoder(target_type="multiclass", cv=2, shuffle=False), LEVELS)]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_maps_of_odd_pipelines(name):
+    frame = table(11)[[*NUMBERS, *LEVELS, "b"]]
+    transformer = ODD[name].fit(frame, np.arange(len(frame)) % 3)
+    columns, before = column_map(transformer), dense(transformer, frame)
+    assert columns.feature_names == tuple(transformer.get_feature_names_out())
+    check_dependence(frame, transformer, columns, before, 0)
+    check_units_and_marks(frame, transformer, columns, before)
+    check_inverse(frame, transformer, columns, before)
+    columns.check(frame)
+
+
+def test_names_of_a_user_s_own_say_nothing():
+    X = np.eye(3)
+    with pytest.raises(
+        ValueError, match=r"step 'prefixed' .* does not tell which feature .* none is called 'doubled_x0'"
+    ):
+        column_map(make_pipeline(StandardScaler(), Prefixed()).fit(X))
 
 
 @pytest.mark.parametrize("seed", range(4))

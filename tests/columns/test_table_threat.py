@@ -482,14 +482,22 @@ def test_an_attack_and_a_certificate_on_every_box_and_back_to_the_table(table):
     r = np.random.default_rng(0)
     n = 60
     X = pd.DataFrame(
-        {"age": r.integers(18, 80, n), "income": r.uniform(0, 1e5, n), "home": r.choice(["own", "rent", "free"], n)}
+        {
+            "age": r.integers(18, 80, n),
+            "income": r.uniform(0, 1e5, n),
+            "home": r.choice(["own", "rent", "free"], n),
+            "member": r.integers(0, 2, n),
+            "smoker": r.random(n) < 0.5,
+        }
     )
     pipe = make_pipeline(make_preprocessor(X), SoftplusClassifier(max_epochs=3, module__hidden=(4,)))
     pipe.fit(X, X["age"] > 50)
     columns, threat = column_map(pipe), TableThreat.from_frame(X, {"age": 5, "income": "5%"})
-    assert columns.columns == ("age", "income", "home")
+    assert columns.columns == tuple(X)
     row = X.iloc[[0]]
-    for box in threat.boxes(row, columns):
+    boxes = threat.boxes(row, columns)
+    assert len(boxes) == 1 + 2 + 1 + 1
+    for box in boxes:
         center, ball = box.center[None].astype(np.float32), box.threat_model()
         found = RandomAttack(pipe[-1], k=2, threat=ball, max_iter=3).run(center)
         proven = certify_top_k(pipe[-1], center, 2, threat=ball)
@@ -498,7 +506,7 @@ def test_an_attack_and_a_certificate_on_every_box_and_back_to_the_table(table):
         assert (found.X_adv <= box.high + 1e-6).all()
         raw = threat.round(row, columns.inverse(found.X_adv))
         assert threat.contains(row, raw)
-        assert raw["home"].tolist() == [box.switches.get("home", row["home"].iloc[0])]
+        assert {name: raw[name][0] for name in X.columns[2:] if raw[name][0] != row[name].iloc[0]} == box.switches
         assert raw.dtypes.tolist() == X.dtypes.tolist()
 
 
