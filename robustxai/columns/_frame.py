@@ -78,7 +78,10 @@ def _check_columns(given: list[Any], wanted: Sequence[Any], what: str, *, ordere
         hint = nearest_name(str(missing[0]), map(str, extra)) if extra else ""
         raise ValueError(f"{what} lacks {_named(missing)}.{hint} It must have the columns {_some(wanted)}.")
     if extra:
-        raise ValueError(f"{what} has {_named(extra)} too. Leave it out: its columns must be {_some(wanted)}.")
+        raise ValueError(
+            f"{what} has {_named(extra)} too. Leave {'them' if len(extra) > 1 else 'it'} out: the columns must "
+            f"be {_some(wanted)}."
+        )
     if len(given) != len(wanted):
         twice = next(name for name in given if given.count(name) > 1)
         raise ValueError(f"{what} has the column {twice!r} twice. Give every column once.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -36,6 +36,9 @@ def make_rules(
     if len(set(columns)) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
         raise ValueError(f"X has the column {twice!r} twice. Give every column a name of its own.")
+    for name in immutable:
+        if not isinstance(name, Hashable):
+            raise TypeError(f"immutable must be a sequence of columns, such as ['sex'], got the entry {name!r:.60}.")
     everywhere = budgets if isinstance(budgets, (str, int, float)) else DEFAULT_BUDGET
     by_column = dict(budgets) if isinstance(budgets, Mapping) else {}
     whole = integer if isinstance(integer, Mapping) else dict.fromkeys(integer, True)
@@ -128,7 +131,9 @@ def _shown(levels: Sequence[Any]) -> str:
 def _levels(name: Any, given: Any, levels: tuple[Any, ...]) -> tuple[Any, ...]:
     if isinstance(given, str) or not isinstance(given, (Sequence, np.ndarray, pd.Index, set, frozenset)):
         raise TypeError(f"categories[{name!r}] must list categories, got {given!r:.60}. Put a single one in a list.")
-    return tuple(dict.fromkeys(_level(name, one, levels) for one in given))
+    found = tuple(dict.fromkeys(_level(name, one, levels) for one in given))
+    # a set has another order in every process
+    return tuple(sorted(found, key=levels.index)) if isinstance(given, (set, frozenset)) else found
 
 
 def _level(name: Any, value: Any, levels: tuple[Any, ...]) -> Any:

@@ -330,6 +330,7 @@ def test_the_reason_why_a_row_is_not_admissible(table, change, reason):
     [
         ({"budgets": {"agee": 1}}, ValueError, "the column 'agee', which is not in the table. Did you mean 'age'?"),
         ({"immutable": ["sec"]}, ValueError, "the column 'sec', which is not in the table. Did you mean 'sex'?"),
+        ({"immutable": [["sex"]]}, TypeError, "a sequence of columns, such as ['sex'], got the entry"),
         ({"immutable": "sex"}, TypeError, "immutable must be a sequence of columns, such as ['sex'], got"),
         ({"budgets": {"age": -1}}, ValueError, "budgets['age'] must be a finite number >= 0, or a share"),
         ({"budgets": {"age": "many"}}, ValueError, "budgets['age'] must be a finite number >= 0, or a share"),
@@ -395,6 +396,11 @@ def test_a_category_that_the_dtype_has_and_the_table_has_not(table):
     for row in ({**table.iloc[0], "sex": "x"}, {**table.iloc[0], "sex": "y"}):
         with pytest.raises(ValueError, match="which was never seen there"):
             threat.choices(row)
+
+
+def test_the_order_of_a_set_is_that_of_the_table(table):
+    threat = TableThreat.from_frame(table, categories={"home": {"free", "rent", "own"}}, immutable=["sex", "member"])
+    assert threat.choices(table.iloc[2]) == ({}, {"home": "own"}, {"home": "rent"})
 
 
 def test_dates_must_be_immutable(table):
