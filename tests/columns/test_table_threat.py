@@ -64,7 +64,8 @@ def threats(draw):
             data[name][r.random(n) < 0.3] = None
         low, high = data[name].min(), data[name].max()
         if draw(st.booleans()):
-            said["budgets"][name] = draw(st.sampled_from([0, 1, 2.5, "5%", "33.3 %", 1e6]))
+            shares = [] if pd.isna(low) else ["5%", "33.3 %"]  # of a range that was observed
+            said["budgets"][name] = draw(st.sampled_from([0, 1, 2.5, 1e6, *shares]))
         if draw(st.booleans()):
             said["monotone"][name] = draw(st.sampled_from(["up", "down"]))
         if draw(st.booleans()) and not pd.isna(low):
