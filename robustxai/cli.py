@@ -66,7 +66,7 @@ from robustxai.experiments.r2et import (
 )
 from robustxai.explainers import EXPLAINERS
 from robustxai.inspection import StabilityCurveDisplay
-from robustxai.protocols import ExperimentSize, Norm
+from robustxai.protocols import ExperimentSize, MeasuredExplainer, Norm
 
 __all__ = ["app", "main"]
 
@@ -320,7 +320,7 @@ def _r2et(
 ) -> list[Path]:
     table_numbers = _numbers("table", tables, "" if figures else "1234", "1234")
     figure_numbers = _numbers("figure", figures, "" if tables else "3", "3")
-    study = R2ETPaper(data=data, seeds=seeds, n_splits=n_splits, explainer=explainer).run(
+    study = R2ETPaper(data=data, seeds=seeds, n_splits=n_splits, explainer=cast(MeasuredExplainer, explainer)).run(
         out, retrained=4 in table_numbers, flips=3 in figure_numbers, **options
     )
     stem = _stem("r2et", explainer)
@@ -364,7 +364,7 @@ def _results(results: pd.DataFrame, markdown: str, out: Path, stem: str) -> list
 
 
 def _atex(data: tuple[str, ...], explainer: str, seeds: int, out: Path, options: dict[str, Any]) -> list[Path]:
-    results = ATEXEfficacy(data=data, seeds=seeds, explainer=explainer).run(out, **options)
+    results = ATEXEfficacy(data=data, seeds=seeds, explainer=cast(MeasuredExplainer, explainer)).run(out, **options)
     stem = _stem("atex", explainer)
     written = [out / f"{stem}.md", out / f"{stem}.csv"]
     write_text(written[0], efficacy_markdown(results))
@@ -447,7 +447,7 @@ def bracket(
 ) -> None:
     """Bracket the true P@8 of models on real tables between a certificate and an attack, at five radii."""
     tables = _tables(_names(data, _BRACKET_DATA), target, drop, na_values, sep, encoding, drop_unlabeled)
-    explainers = _names(explainer, Bracket.explainers, STANDARD_EXPLAINERS)
+    explainers = cast(tuple[MeasuredExplainer, ...], _names(explainer, Bracket.explainers, STANDARD_EXPLAINERS))
     study = Bracket(tables, _names(defenses, Bracket.defenses), seeds, n_rows=n_rows, explainers=explainers)
     with _stoppable(fresh=False), _progress() as progress, _notes():
         results, failed = _finished(

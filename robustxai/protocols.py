@@ -75,6 +75,7 @@ __all__ = [
     "IGRObjective",
     "KeptIterate",
     "MapObjective",
+    "MeasuredExplainer",
     "Metric",
     "MetricHessianNorm",
     "Norm",
@@ -100,6 +101,7 @@ __all__ = [
     "Subset",
     "ThicknessBoundForm",
     "ThicknessKind",
+    "TrainingExplainer",
     "Weighting",
 ]
 
@@ -415,6 +417,10 @@ ExplainerName: TypeAlias = Literal[
     "relative_importance",
     "smooth_grad",
 ]
+#: Explanations of a cell of an experiment; "own" is the one that the defense has by default.
+MeasuredExplainer: TypeAlias = Literal[ExplainerName, "own"]
+#: Explanations that the defense of a cell is trained on; "same" is the measured one.
+TrainingExplainer: TypeAlias = Literal[ExplainerName, "own", "same"]
 #: Methods of Captum.
 CaptumMethod: TypeAlias = Literal[
     "DeepLift",

@@ -44,7 +44,9 @@ DATA = {
 }
 
 #: Arguments whose choices are the keys of a registry, which users extend, or names that the tables of a paper print.
-REGISTERED = {"data", "defense", "defenses", "attacks", "arm", "arms", "method", "methods", "module", "activation"}
+REGISTERED = {
+    "data", "defense", "defenses", "attacks", "arm", "arms", "method", "methods", "module", "activation", "columns",
+}  # fmt: skip
 
 
 def public():

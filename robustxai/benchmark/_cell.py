@@ -37,7 +37,7 @@ from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics import roc_auc
 from robustxai.model_selection import CertifiedPrecisionScorer, RobustnessScorer
 from robustxai.perturbation import ThreatModel, canonical_norm
-from robustxai.protocols import EvaluatedPart, FirstWeights, Norm, NormName
+from robustxai.protocols import EvaluatedPart, FirstWeights, MeasuredExplainer, Norm, NormName, TrainingExplainer
 
 __all__ = [
     "PART",
@@ -125,8 +125,8 @@ class Cell(BaseCell):
     retrain_params: Params = ()
     reference_attacks: tuple[str, ...] = ()
     certify: bool = False
-    explainer: str = "gradient"
-    training_explainer: str = "same"
+    explainer: MeasuredExplainer = "gradient"
+    training_explainer: TrainingExplainer = "same"
     n_train: int | None = None
 
     _constraints = {

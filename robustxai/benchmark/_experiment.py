@@ -39,7 +39,7 @@ from robustxai.benchmark._scheduler import AnyCell, Failure, Run, on_cluster, on
 from robustxai.benchmark._user_table import TABLES, Data, announce, is_file, key, labels
 from robustxai.classifiers import R2ETClassifier
 from robustxai.exceptions import AlteredFileError, AlteredFileWarning, DataNotFoundError, FailedCellsError
-from robustxai.protocols import Norm
+from robustxai.protocols import MeasuredExplainer, Norm, TrainingExplainer
 
 __all__ = ["Experiment", "run_cells", "run_experiment"]
 
@@ -93,8 +93,8 @@ class Experiment:
     max_iter: int = 100
     n_rows: int = 1000
     certify: bool = True
-    explainers: tuple[str, ...] = ("gradient",)
-    training_explainers: tuple[str, ...] = ()
+    explainers: tuple[MeasuredExplainer, ...] = ("gradient",)
+    training_explainers: tuple[TrainingExplainer, ...] = ()
     n_train: int | None = None
 
     _constraints = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robustxai._arguments import Choice
 from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.explainers import EXPLAINERS, IntegratedGradients
-from robustxai.protocols import Explainer
+from robustxai.protocols import Explainer, MeasuredExplainer
 
 __all__ = [
     "EXPLAINED_BY",
@@ -37,10 +37,10 @@ def explainer_for(explainer: str | Explainer, means: np.ndarray) -> str | Explai
     return IntegratedGradients(baseline=means) if explainer == "integrated_gradients" else explainer
 
 
-def own_explainer(estimator: Any) -> str:
+def own_explainer(estimator: Any) -> MeasuredExplainer:
     """Return the name of the explainer that an estimator has at its defaults; "own" for one without a name."""
     explainer = getattr(estimator, "explainer", None)
-    return explainer if isinstance(explainer, str) else "own"
+    return cast(MeasuredExplainer, explainer) if isinstance(explainer, str) else "own"
 
 
 class _Read(Exception):

@@ -48,6 +48,7 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import MeasuredExplainer
 
 __all__ = [
     "ARMS",
@@ -109,7 +110,7 @@ class EfficacyCell(BaseCell):
     max_epochs: int = 10
     n_train: int = 5_000
     n_rows: int = 2_000
-    explainer: str = "gradient"
+    explainer: MeasuredExplainer = "gradient"
 
     _constraints = {
         "data": Text(),
@@ -286,7 +287,7 @@ class ATEXEfficacy:
     max_epochs: int = 10
     n_train: int = 5_000
     n_rows: int = 2_000
-    explainer: str = "gradient"
+    explainer: MeasuredExplainer = "gradient"
 
     _constraints = {
         "data": Each(Choice(DATA, kind="data set"), least=1),

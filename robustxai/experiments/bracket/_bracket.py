@@ -53,7 +53,7 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.perturbation import ThreatModel
-from robustxai.protocols import AttackPreset
+from robustxai.protocols import AttackPreset, MeasuredExplainer, TrainingExplainer
 
 __all__ = ["Bracket", "BracketCell", "run_bracket_cell"]
 
@@ -97,8 +97,8 @@ class BracketCell(BaseCell):
     epsilons: tuple[float, ...]
     k: int = 8
     n_rows: int = 100
-    explainer: str = "gradient"
-    training_explainer: str = "same"
+    explainer: MeasuredExplainer = "gradient"
+    training_explainer: TrainingExplainer = "same"
 
     #: The median radius is infinite if no attack changes half of the rows.
     may_be_infinite: ClassVar[tuple[str, ...]] = ("attack_radius",)
@@ -300,7 +300,7 @@ class Bracket:
     epsilons: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0)
     k: int = 8
     n_rows: int = 100
-    explainers: tuple[str, ...] = ("gradient",)
+    explainers: tuple[MeasuredExplainer, ...] = ("gradient",)
 
     _constraints = {
         "data": TABLES,

@@ -8,6 +8,7 @@ from typing import Any
 from robustxai._arguments import COUNT, INTEGER_SEED, NOT_NEGATIVE, Instance, Text, checked
 from robustxai.benchmark import ATTACKS, EXPLAINED_BY, BaseCell, Cell, Params, fit_model
 from robustxai.metrics import flip_correlation, hessian_norm, ranking_thickness
+from robustxai.protocols import MeasuredExplainer
 
 __all__ = ["FlipCell", "run_flip_cell"]
 
@@ -40,7 +41,7 @@ class FlipCell(BaseCell):
     n_rows: int = 500
     n_draws: int = 50
     n_points: int = 10
-    explainer: str = "gradient"
+    explainer: MeasuredExplainer = "gradient"
 
     _constraints = {
         "data": Text(),

@@ -16,6 +16,7 @@ from robustxai._arguments import Choice as NameOf
 from robustxai.benchmark import DATA, EXPLAINED_BY, Cell, Params, run_cells
 from robustxai.experiments.r2et._flip_cell import FlipCell, run_flip_cell
 from robustxai.experiments.r2et._methods import METHODS, families, family_candidates
+from robustxai.protocols import MeasuredExplainer
 
 __all__ = ["STABLE", "UNCONSTRAINED", "R2ETPaper", "Study", "figure_of_merit"]
 
@@ -110,7 +111,7 @@ class R2ETPaper:
     epsilon: float = 0.5
     n_rows: int = 500
     n_splits: int = 3
-    explainer: str = "gradient"
+    explainer: MeasuredExplainer = "gradient"
 
     _constraints = {
         "data": Each(NameOf(DATA, kind="data set"), least=1),
