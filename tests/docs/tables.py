@@ -87,13 +87,14 @@ def all_defenses_protocol() -> str:
     """How the table of all defenses was made, as its rows say."""
     cells = csv("all-defenses")
     first = cells.iloc[0]
-    tables = ", ".join(_HEADINGS[data] for data in cells["data"].unique())
+    splits = cells.groupby("data", sort=False)["seed"].nunique()
+    tables = ", ".join(f"{_HEADINGS[str(data)]} ({n} split{'s' if n > 1 else ''})" for data, n in splits.items())
     explainers = ", ".join(str(name).replace("_", " ") for name in cells["explainer"].unique())
     attacks = ", ".join(str(first["attacks"]).split(","))
     limit = "all" if pd.isna(first["n_train"]) else f"at most {first['n_train']:,.0f}"
     return (
-        f"{cells['defense'].nunique()} defenses; tables: {tables}; splits: {cells['seed'].nunique()}; explanations: "
-        f"{explainers}; training rows: {limit}; {first['n_rows']} test rows, attacked by {attacks} with at most "
+        f"{cells['defense'].nunique()} defenses; tables: {tables}; explanations: {explainers}; "
+        f"training rows: {limit}; {first['n_rows']} test rows, attacked by {attacks} with at most "
         f"{first['max_iter']} iterations."
     )
 
@@ -114,8 +115,9 @@ def readme_all_defenses() -> str:
     cells = csv("all-defenses").dropna(subset="precision_at_k")
     trained_on = cells["defense"].map({name: own_explainer(DEFENSES[name](8, 0)) for name in cells["defense"].unique()})
     own = cells[(cells["training_explainer"] == "none") | (cells["training_explainer"] == trained_on)]
-    values = own.groupby(["defense", "explainer"], sort=False)[["roc_auc", "precision_at_k", "between_rows_precision"]]
-    means = values.mean().unstack("explainer")
+    metrics = ["roc_auc", "precision_at_k", "between_rows_precision"]
+    each = own.groupby(["defense", "explainer", "data"], sort=False)[metrics].mean()  # every table counts once
+    means = each.groupby(["defense", "explainer"], sort=False).mean().unstack("explainer")
     order = means["precision_at_k"].mean(axis=1).sort_values(ascending=False, kind="stable").index[:_TOP]
     explainers = list(cells["explainer"].unique())
     headings = ["", "AUC", *(cell for name in explainers for cell in (f"P@8, {name.replace('_', ' ')}", "B"))]
