@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 LEAN = Path(__file__).parent / "tests" / "lean"
+#: It would hide the package here too.
+collect_ignore = [str(LEAN)]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -387,6 +387,7 @@ def test_every_explanation_of_a_paper_has_files_of_its_own(monkeypatch, tmp_path
     monkeypatch.setattr(cli.ATEXEfficacy, "run", run)
     monkeypatch.setattr(cli, "_can_plot", lambda: False)
     monkeypatch.setattr(cli, "paper_markdown", lambda study, *given: "text")
+    monkeypatch.setattr(cli, "comparisons_markdown", lambda study: "pairs")
     monkeypatch.setattr(cli, "efficacy_markdown", lambda results: "text")
     for name in ("r2et", "atex"):
         some = ["--data", "compas", "--explainer", "gradient,smooth_grad", "--out", str(tmp_path)]

@@ -58,13 +58,14 @@ class TRADES(BasePenalty):
 
     Examples
     --------
-    The worst point of a linear model of two classes is the corner that lowers its log-odds most:
+    The worst point of a linear model of two classes is a corner of the ball:
 
     >>> import torch
     >>> from robustxai.explainers import Gradient
     >>> net = torch.nn.Linear(2, 2, bias=False)
     >>> _ = net.weight.data.copy_(torch.tensor([[0.0, 0.0], [2.0, -1.0]]))
-    >>> TRADES(epsilon=0.5).worst(ExplainedBatch(net, torch.tensor([[1.0, 0.0]]), Gradient()))
+    >>> x = torch.tensor([[1.0, 0.0]])
+    >>> (TRADES(epsilon=0.5).worst(ExplainedBatch(net, x, Gradient())) - x).abs()
     tensor([[0.5000, 0.5000]])
     """
 

@@ -33,8 +33,8 @@ CELLS = {
     "flip": FlipCell("breast_cancer", "vanilla", 0),
     "bracket": BracketCell("breast_cancer", "vanilla", 0, (0.1,)),
     "efficacy": EfficacyCell("breast_cancer", "atex", 0, 2),
-    "image": ImageCell("mnist", "atex", 0),
-    "shape": ShapeCell("mnist", "R2ET", 0),
+    "image": ImageCell("mnist", "atex_wider", 0),
+    "shape": ShapeCell("mnist", "R2ET, normalized", 0),
 }
 
 
@@ -141,8 +141,8 @@ def test_names_say_what_they_are_of(before):
     assert before["bracket"].startswith("bracket-100-breast_cancer-vanilla-0-")
     assert before["flip"].startswith("flip-500-50-10-breast_cancer-vanilla-0-")
     assert before["efficacy"].startswith("efficacy-breast_cancer-atex-0-2-")
-    assert before["image"].startswith("images-mnist-atex-0-small-test-")
-    assert before["shape"].startswith("shape-mnist-R2ET-0-small-")
+    assert before["image"].startswith("images-mnist-atex_wider-0-small-test-")
+    assert before["shape"].startswith("shape-mnist-R2ET, normalized-0-small-")
     assert len(set(before.values())) == len(before)
     assert all(isinstance(cell, BaseCell) for cell in CELLS.values())
 
@@ -197,6 +197,10 @@ class Weak(RandomAttack):
 
     def __init__(self, estimator=None, *, k=8, threat=None, random_state=None, **ignored):
         super().__init__(estimator, k=k, threat=threat, max_iter=1, random_state=random_state)
+
+    @classmethod
+    def paper(cls, estimator=None, **given):
+        return cls(estimator, **given)
 
 
 def registered(name):

@@ -43,14 +43,14 @@ def test_more_weight_is_a_prediction_that_moves_less():
     X, y = make_moons(120, noise=0.1, random_state=0)
     X = minmax_scale(X)
     sizes = []
-    for beta in (0.0, 1.0, 20.0):
+    for beta in (0.0, 6.0, 20.0):
         clf = small(TRADESClassifier, beta=beta, epsilon=0.1, max_epochs=25, max_iter=2, module__hidden=(32,), lr=0.01)
         x = torch.as_tensor(X, dtype=torch.float32).requires_grad_()
         batch = ExplainedBatch(clf.fit(X, y).module_, x, Gradient())
         with torch.random.fork_rng():
             torch.manual_seed(0)
             sizes.append(TRADES(epsilon=0.1)(batch).mean().item())
-    assert sizes[0] > 1.2 * sizes[1] > 2 * sizes[2]
+    assert sizes[0] > 2 * sizes[1] > 4 * sizes[2]
 
 
 def test_every_setting_counts(data):
