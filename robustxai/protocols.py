@@ -112,12 +112,16 @@ __all__ = [
 class Explainer(Protocol):
     """Differentiable attribution of one class.
 
-    An explainer may have two more attributes, which the library uses where they are present:
+    An explainer may have more attributes, which the library uses where they are present:
 
     * ``scaled``, a method with the arguments of ``__call__`` that returns a
       :class:`~robustxai.explainers.ScaledAttribution`: direction and log-scale separately, so that the attribution of
       a confident row does not underflow;
-    * ``up_to_scale``, an explainer whose attribution equals this one up to a positive factor per sample.
+    * ``up_to_scale``, an explainer whose attribution equals this one up to a positive factor per sample;
+    * ``attribution_shape(feature_shape)``, the shape of one attribution where it is not that of an input: one entry per
+      column of a table, say. Whatever ranks the attribution then ranks these entries;
+    * ``filled(baseline, groups, names)``, an explainer with what the training data of a classifier tell: its typical
+      row, and the features of each column.
     """
 
     def __call__(
@@ -140,7 +144,7 @@ class Explainer(Protocol):
 
         Returns
         -------
-        Tensor of the shape of `x`
+        Tensor of the shape of `x`, or of shape (*batch, *attribution_shape)
         """
         ...
 
@@ -414,9 +418,12 @@ ExplainerName: TypeAlias = Literal[
     "cross_entropy_gradient",
     "gradient_times_input",
     "integrated_gradients",
+    "column_contributions",
     "relative_importance",
     "smooth_grad",
 ]
+#: Method of :class:`~robustxai.explainers.ColumnContributions`.
+ContributionMethod: TypeAlias = Literal["integrated_gradients", "gradient_times_input"]
 #: Explanations of a cell of an experiment; "own" is the one that the defense has by default.
 MeasuredExplainer: TypeAlias = Literal[ExplainerName, "own"]
 #: Explanations that the defense of a cell is trained on; "same" is the measured one.

@@ -51,7 +51,7 @@ from robustxai.engine import has_piecewise_linear, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
 from robustxai.protocols import AttackPreset, Estimator, Ranking
-from robustxai.ranking import RANKING, clip_k, count_units
+from robustxai.ranking import RANKING, clip_k
 
 __all__ = ["AutoExplanationAttack"]
 
@@ -195,7 +195,7 @@ class AutoExplanationAttack(AttackTransformer):
         """Do the same as `fit`, for another radius than that of the threat model if one is given."""
         with all_or_nothing(self):
             X = self._check_fit(X)
-            self.k_ = clip_k(self.k, count_units(X.shape[1:]))
+            self.k_ = clip_k(self.k, self._n_units(X))
             self._warn_of_ball(X, epsilon)
             warn_of_mismatch(self._target_estimator, f"The {type(self).__name__}", k=self.k_, ranking=self.ranking)
         return self
@@ -206,7 +206,7 @@ class AutoExplanationAttack(AttackTransformer):
         self._check_params()  # they may have been set since
         values = self._validate(self._seen(X))
         if self.k != self.k_:
-            self.k_ = clip_k(self.k, count_units(values.shape[1:]))
+            self.k_ = clip_k(self.k, self._n_units(values))
         with own_switches():
             result, doubts = self._ensemble(self._as_fitted(values), self.resolved_threat())
         for doubt in doubts:

@@ -32,7 +32,7 @@ from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softp
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import PerturbationSet
 from robustxai.protocols import Estimator, Ranking, Seed
-from robustxai.ranking import RANKING, clip_k, count_units
+from robustxai.ranking import RANKING, clip_k
 from robustxai.training import draw_seed, small_net_threads
 
 __all__ = ["BaseAttack"]
@@ -179,7 +179,7 @@ class BaseAttack(AttackTransformer):
 
     def _adopt(self, X: np.ndarray) -> None:
         """Set the fitted parameters that depend on the shape or the names of X."""
-        self.k_ = clip_k(self.k, count_units(X.shape[1:]))
+        self.k_ = clip_k(self.k, self._n_units(X))
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""

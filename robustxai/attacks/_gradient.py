@@ -178,7 +178,8 @@ class GradientAttack(BaseAttack):
         module = search.module if search.surrogate is None else search.surrogate
         points, found, _ = observe(module, search.explainer, search.x, search.target, graph=True)
         attribution = found.direction
-        fixed = search.space.normalize(attribution.detach())
+        rows = attribution.detach().flatten(start_dim=1)
+        fixed = torch.nn.functional.normalize(rows, dim=1).reshape(attribution.shape)  # small numbers square to zero
         start = search.space.normalize(input_gradient((attribution * fixed).flatten(start_dim=1).sum(dim=1), points))
         return torch.where(_per_row((start != 0).flatten(start_dim=1).any(dim=1), start), start, draw)
 
@@ -253,7 +254,9 @@ def lacks_derivative(module: nn.Module, explainer: Explainer, x: Tensor, target:
     u = torch.randn(attribution.shape[1:], generator=torch.Generator().manual_seed(0)).to(attribution)
     slope = input_gradient((attribution * u).flatten(start_dim=1).sum(dim=1), points)
     slope = slope.flatten(start_dim=1).double()[live]
-    across = slope - (slope * direction).sum(dim=1, keepdim=True) * direction
+    across = slope
+    if slope.shape == direction.shape:  # an attribution of columns is no direction in the inputs
+        across = slope - (slope * direction).sum(dim=1, keepdim=True) * direction
     flat = across.norm(dim=1) <= 1e-4 * slope.norm(dim=1)
     return bool(flat.double().mean() >= _NEARLY_ALL)
 

@@ -31,8 +31,10 @@ from robustxai._frames import column_names, in_numbers, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
 from robustxai.engine import frozen, rows_at_once
+from robustxai.explainers import attribution_shape
 from robustxai.perturbation import PerturbationSet, ThreatModel, as_threat
 from robustxai.protocols import Estimator, Norm
+from robustxai.ranking import count_units
 
 __all__ = ["AttackTransformer"]
 
@@ -216,6 +218,10 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
 
     def _rows_at_once(self, module: nn.Module, x: Tensor) -> int:
         return rows_at_once(module, x) if self.batch_size is None else int(self.batch_size)
+
+    def _n_units(self, X: np.ndarray) -> int:
+        """Return the number of units that the explanation of inputs of shape (n, *features) ranks."""
+        return count_units(attribution_shape(self._target_estimator.explainer_, X.shape[1:]))
 
     def _tensor(self, X: np.ndarray) -> Tensor:
         return torch.tensor(X, dtype=torch.float32, device=self._target_estimator.device_)

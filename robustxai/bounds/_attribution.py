@@ -13,7 +13,7 @@ from robustxai.bounds._forms import AffineForm, Ball
 from robustxai.bounds._network import Network
 from robustxai.bounds._propagation import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
 from robustxai.bounds._subspace import basis_axes, subspace_basis
-from robustxai.explainers import Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+from robustxai.explainers import ColumnContributions, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 from robustxai.protocols import BoundMethod, Explainer, Output
 
 __all__ = ["GradientBounds", "bound_attribution", "check_explainer", "heads_of", "mixing"]
@@ -43,17 +43,20 @@ class GradientBounds:
 
 
 #: The explainers with bounds.
-BoundedExplainer: TypeAlias = Gradient | GradientTimesInput | IntegratedGradients | SmoothGrad
+BoundedExplainer: TypeAlias = Gradient | GradientTimesInput | IntegratedGradients | SmoothGrad | ColumnContributions
 
 
 def check_explainer(explainer: Explainer, n_classes: int) -> BoundedExplainer:
     """Return the explainer; raise NotImplementedError if it has no bounds."""
+    if isinstance(explainer, ColumnContributions):
+        check_explainer(explainer.of_features, n_classes)
+        return explainer
     if isinstance(explainer, (Gradient, GradientTimesInput)):
         return explainer
     if not isinstance(explainer, (IntegratedGradients, SmoothGrad)):
         raise NotImplementedError(
             f"Certificates do not support the explainer {explainer!r}; known are Gradient, GradientTimesInput, "
-            "IntegratedGradients and SmoothGrad."
+            "IntegratedGradients, SmoothGrad and ColumnContributions."
         )
     if explainer.output != "logit" and n_classes > 2:
         # the factors of the classes vary from point to point, so that no positive factor can be divided out
@@ -72,6 +75,7 @@ def bound_attribution(
     scale: Tensor | None,
     ball: Ball,
     method: BoundMethod,
+    axes: Tensor | None = None,
 ) -> list[GradientBounds]:
     r"""Bound the attribution of class `target` at ``x + scale * delta`` for all delta in the ball.
 
@@ -98,9 +102,17 @@ def bound_attribution(
         Range of delta.
     method : str
         A key of ``METHODS``.
+    axes : Tensor of shape (rows, features, d), optional
+        Matrices from delta to the change of x, one for each row, instead of `scale`.
     """
     form, follow = METHODS[method]
-    axes = None
+    if isinstance(explainer, ColumnContributions):
+        terms = bound_attribution(network, explainer.of_features, x, target, scale, ball, method, axes)
+        sums = explainer.sums(x).T
+        return [
+            GradientBounds(term.phi.linear(sums), [(weight @ sums.T, e) for weight, e in term.errors], term.mixing)
+            for term in terms
+        ]
     if scale is not None:
         basis = None
         if isinstance(explainer, (Gradient, SmoothGrad)):  # the others depend on x itself too
@@ -112,7 +124,10 @@ def bound_attribution(
     if isinstance(explainer, (Gradient, GradientTimesInput)):
         passed = forward(network, point, follow=follow)
         terms = [_term(network, passed, head, sign, mixed=len(heads) > 1) for head in heads]
-        return terms if isinstance(explainer, Gradient) else [_times(term, point) for term in terms]
+        if isinstance(explainer, Gradient):
+            return terms
+        difference = form.exact(ball, x - _baseline(explainer, x), axes)
+        return [_times(term, difference) for term in terms]
     (head,) = heads
     centers, shares = _points(explainer, x)
     total: AffineForm | None = None
@@ -180,7 +195,7 @@ def _points(explainer: IntegratedGradients | SmoothGrad, x: Tensor) -> tuple[lis
     return [baseline + share * (x - baseline) for share in shares], shares
 
 
-def _baseline(explainer: IntegratedGradients, x: Tensor) -> Tensor:
+def _baseline(explainer: GradientTimesInput | IntegratedGradients, x: Tensor) -> Tensor:
     return torch.tensor(explainer.baseline, dtype=x.dtype, device=x.device).reshape(1, -1)
 
 

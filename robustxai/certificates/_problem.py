@@ -78,8 +78,8 @@ class Problem:
         self.explanation = torch.from_numpy(np.array(model.explain(X), dtype=np.float64))
         self.x = torch.from_numpy(np.array(inputs.reshape(len(inputs), -1)))
         self.shape = inputs.shape[1:]
-        self.n_units = count_units(self.shape)
-        self.channels = self.x.shape[1] // self.n_units
+        self.n_units = count_units(self.explanation.shape[1:])
+        self.channels = self.explanation[0].numel() // self.n_units
         self.k = clip_k(k, self.n_units)
         self.module = model.module_
         self.network: Network = read_network(self.module, self.shape)

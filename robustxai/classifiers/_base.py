@@ -34,13 +34,14 @@ from robustxai._arguments import (
 from robustxai._doubts import warn_of_ball
 from robustxai._frames import as_pandas, in_numbers, like
 from robustxai._switches import own_switches
+from robustxai._table_summary import TableSummary
 from robustxai.classifiers._chunks import chunk_size, in_chunks
 from robustxai.classifiers._epochs import EpochsMixin
 from robustxai.classifiers._net import load_weights, unwrapped
 from robustxai.classifiers._persistence import PersistenceMixin
 from robustxai.engine import stackable
 from robustxai.exceptions import MismatchWarning
-from robustxai.explainers import EXPLAINER, ExactAttribution, resolve_explainer
+from robustxai.explainers import EXPLAINER, ExactAttribution, attribution_shape, resolve_explainer
 from robustxai.nets import check_shape
 from robustxai.protocols import Estimator, Explainer, ExplainerName, Seed
 from robustxai.ranking import count_units
@@ -129,6 +130,8 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         Standard deviation of the training inputs, with which radii are compared.
     feature_range_ : ndarray of shape (2, *features)
         Least and largest value of every feature in the training inputs.
+    table_summary_ : TableSummary or None
+        Typical row and one-hot groups of the training inputs of a table, which explainers of columns use.
     k_, ranking_ : int and str
         Size of the top set in training, after clipping, and the scores that were ranked; of defenses with these
         parameters.
@@ -258,7 +261,8 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         self.net_, self.classes_, self.feature_means_ = net, classes, X.mean(axis=0, dtype=np.float64)
         self.device_, self.feature_scales_ = device, X.std(axis=0, dtype=np.float64)
         self.feature_range_ = np.stack([X.min(axis=0), X.max(axis=0)])
-        n_units = count_units(X.shape[1:])
+        self.table_summary_ = TableSummary.of(X, getattr(self, "feature_names_in_", None)) if X.ndim == 2 else None
+        n_units = count_units(attribution_shape(self.explainer_, X.shape[1:]))
         for name in ("k", "ranking"):
             if name in self._get_param_names():
                 value = getattr(self, name)
@@ -284,7 +288,13 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
     def explainer_(self) -> Explainer:
         """Explainer of the parameter `explainer`; attacks, certificates and metrics use it."""
         check_is_fitted(self)
-        return resolve_explainer(self.explainer)
+        return self._with_summary(self.explainer)
+
+    def _with_summary(self, explainer: ExplainerName | Explainer) -> Explainer:
+        """Return an explainer with what it takes from the training inputs."""
+        found = resolve_explainer(explainer)
+        summary: TableSummary | None = getattr(self, "table_summary_", None)
+        return found if summary is None else summary.fill(found)
 
     @property
     def schedule_(self) -> Schedule:
@@ -329,19 +339,23 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         Returns
         -------
         ndarray or DataFrame of the shape of X
-            float64, in units of the explained output per unit of X. If X is a DataFrame (pandas, polars, ...), the
-            result is one of the same kind, with its columns and its index. The result is exact for the network's
-            weights up to the rounding of float64, at X as given (`predict` rounds X to float32). Confident rows do not
-            underflow; see :class:`robustxai.explainers.ExactAttribution`.
+            float64, in units of the explained output per unit of X; of shape (n_samples, n_columns) for an explainer of
+            columns, in units of the output. If X is a DataFrame (pandas, polars, ...), the result is one of the same
+            kind, with its columns and its index. The result is exact for the network's weights up to the rounding of
+            float64, at X as given (`predict` rounds X to float32). Confident rows do not underflow; see
+            :class:`robustxai.explainers.ExactAttribution`.
         """
         with own_switches():
             rounded = self._validate_inputs(X)  # float32, as the network takes it
             target = self._forward(rounded).argmax(dim=-1) if y is None else self.encode_target(rounded, y)
             on_mps = self.device_.type == "mps"  # which has no float64
             inputs = rounded if on_mps else self._validate_inputs(X, dtype=[np.float64, np.float32])
-            chosen = self.explainer_ if explainer is None else resolve_explainer(explainer)
+            chosen = self._with_summary(self.explainer if explainer is None else explainer)
             attribution = self._in_chunks(ExactAttribution(chosen, self.module_), inputs, target)
-        return like(X, attribution.cpu().numpy())
+        names = None
+        if hasattr(chosen, "attribution_shape"):
+            names = getattr(chosen, "names", None) or [f"column{j}" for j in range(attribution.shape[1])]
+        return like(X, attribution.cpu().numpy(), names)
 
     def encode_target(self, X: Any, y: Any = None) -> torch.Tensor:
         """Return class indices of labels `y` (predicted ones by default), shape (n_samples,), on `device_`."""

@@ -14,12 +14,13 @@ from torch import nn
 from robustxai._compat import uncompiled
 from robustxai._models import module_of
 from robustxai._random import RandomStreams
+from robustxai._table_summary import filled
 from robustxai._validation import nearest_name
 from robustxai.classifiers._chunks import chunk_size
 from robustxai.classifiers._copy import copy_with_modules
 from robustxai.classifiers._device import resolve_device
 from robustxai.classifiers._hooks import DefenseHooks
-from robustxai.explainers import resolve_explainer
+from robustxai.explainers import attribution_shape, resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, choose_net
 from robustxai.protocols import Estimator, Explainer, ExplainerName, Seed
 from robustxai.ranking import count_units
@@ -99,9 +100,10 @@ class NetMixin(DefenseHooks):
         merged.setdefault("iterator_valid__batch_size", chunk_size(X))
         if changes.get("verbose", self.verbose) > 1 and merged.get("callbacks") != "disable":
             merged["callbacks"] = [*(merged.get("callbacks") or []), ("progress", TrainingProgress())]
+        explainer = filled(resolve_explainer(self.explainer), X, getattr(self, "feature_names_in_", None))
         own = {
-            "terms": self.terms(count_units(X.shape[1:])),
-            "explainer": resolve_explainer(self.explainer),
+            "terms": self.terms(count_units(attribution_shape(explainer, X.shape[1:]))),
+            "explainer": explainer,
             "adversary": self.adversary(),
             "lr": self.lr,
             "max_epochs": self._n_epochs(len(X)),

@@ -5,6 +5,7 @@
 ``GradientTimesInput``  "gradient_times_input"   the gradient times the input
 ``SmoothGrad``          "smooth_grad"            the gradient, averaged over fixed noise
 ``IntegratedGradients`` "integrated_gradients"   the mean gradient on the line from a baseline, times the difference
+``ColumnContributions`` "column_contributions"   contributions summed over the features of each column of a table
 ``RelativeImportance``  "relative_importance"    shares abs(phi) / norm_1(phi) of another explainer
 ``captum_explainer``                             a method of Captum, for explaining and scoring, without a derivative
 ======================= ======================== ====================================================================
@@ -12,12 +13,14 @@
 
 from robustxai.engine import Score, score_gradient
 from robustxai.explainers._captum import captum_explainer
+from robustxai.explainers._column_contributions import ColumnContributions
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._gradient import log_odds as log_odds
 from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._integrated_gradients import IntegratedGradients
 from robustxai.explainers._registry import EXPLAINER as EXPLAINER
 from robustxai.explainers._registry import EXPLAINERS
+from robustxai.explainers._registry import attribution_shape as attribution_shape
 from robustxai.explainers._registry import resolve_explainer as resolve_explainer
 from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._scaled import ExactAttribution, ScaledAttribution
@@ -27,6 +30,7 @@ from robustxai.protocols import Explainer
 
 __all__ = [
     "EXPLAINERS",
+    "ColumnContributions",
     "ExactAttribution",
     "Explainer",
     "Gradient",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from robustxai._arguments import check_arguments
+from robustxai._arguments import Numbers, check_arguments
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
+from robustxai.explainers._baseline import Baseline, baseline_like, fixed
 from robustxai.explainers._gradient import OUTPUT, Gradient
 from robustxai.explainers._mean_gradient import leaf
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
@@ -18,16 +20,18 @@ from robustxai.protocols import Explainer, Output
 __all__ = ["GradientTimesInput"]
 
 
-@dataclass(frozen=True)
-class GradientTimesInput:
-    r"""Gradient times input of one class c, :math:`I(x) = x \odot \nabla f_c(x)`.
+@dataclass(frozen=True, eq=False)
+class GradientTimesInput(Baseline):
+    r"""Gradient times input of one class c, :math:`I(x) = (x - b) \odot \nabla f_c(x)`.
 
-    A feature whose value is 0 gets no attribution: what 0 means in the data matters.
+    A feature whose value is that of the baseline b gets no attribution: what the baseline means in the data matters.
 
     Parameters
     ----------
     output : {"probability", "log_odds", "logit", "cross_entropy"}, default="probability"
         The quantity f that is differentiated, as in :class:`Gradient`.
+    baseline : float or array of the shape of one sample, default=0.0
+        b. With the default it is the published method.
 
     References
     ----------
@@ -43,13 +47,15 @@ class GradientTimesInput:
     """
 
     output: Output = "probability"
+    baseline: Any = 0.0
 
     __repr__ = short_repr
 
-    _constraints = {"output": OUTPUT}
+    _constraints = {"output": OUTPUT, "baseline": Numbers()}
 
     def __post_init__(self) -> None:
         check_arguments(self)
+        object.__setattr__(self, "baseline", fixed(self.baseline))
 
     @differentiable
     def __call__(
@@ -59,7 +65,7 @@ class GradientTimesInput:
         x = leaf(x)
         gradient = Gradient(self.output)(module, x, target, logits=logits, create_graph=create_graph)
         with torch.set_grad_enabled(create_graph):
-            return x * gradient
+            return (x - baseline_like(self.baseline, x, target)) * gradient
 
     def scaled(
         self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
@@ -68,11 +74,12 @@ class GradientTimesInput:
         x = leaf(x)
         gradient = Gradient(self.output).scaled(module, x, target, logits=logits, create_graph=create_graph)
         with torch.set_grad_enabled(create_graph):
-            return ScaledAttribution(x * gradient.direction, gradient.log_scale)
+            difference = x - baseline_like(self.baseline, x, target)
+            return ScaledAttribution(difference * gradient.direction, gradient.log_scale)
 
     @property
     def up_to_scale(self) -> Explainer:
         """An explainer with the same attribution up to a positive factor per sample, as for :class:`Gradient`."""
         if self.output == "probability":
-            return GradientTimesInput("log_odds")
+            return GradientTimesInput("log_odds", self.baseline)
         return UpToScale(self) if self.output == "cross_entropy" else self

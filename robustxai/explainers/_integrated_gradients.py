@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, Numbers, check_arguments, optional
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
+from robustxai.explainers._baseline import Baseline, baseline_like, fixed
 from robustxai.explainers._gradient import OUTPUT, Gradient
 from robustxai.explainers._mean_gradient import leaf, mean_gradient
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
@@ -21,7 +21,7 @@ __all__ = ["IntegratedGradients"]
 
 
 @dataclass(frozen=True, eq=False)
-class IntegratedGradients:
+class IntegratedGradients(Baseline):
     r"""Integrated Gradients of one class c, by the midpoint rule.
 
     .. math:: I(x) = (x - b) \odot \frac{1}{m} \sum_{k=1}^{m} \nabla f_c\bigl(b + a_k (x - b)\bigr),
@@ -65,10 +65,7 @@ class IntegratedGradients:
 
     def __post_init__(self) -> None:
         check_arguments(self)
-        given = self.baseline.detach().cpu().numpy() if isinstance(self.baseline, Tensor) else self.baseline
-        array = np.array(given, dtype=np.float64)  # a copy: the explainer must not change with the caller's array
-        array.flags.writeable = False
-        object.__setattr__(self, "baseline", array if array.ndim else float(array))
+        object.__setattr__(self, "baseline", fixed(self.baseline))
 
     @differentiable
     def __call__(
@@ -83,12 +80,7 @@ class IntegratedGradients:
     ) -> ScaledAttribution:
         """Attribution of class `target` at `x` as direction and scale, neither of which can vanish."""
         features = x.shape[target.ndim :]
-        if np.shape(self.baseline) not in ((), tuple(features)):
-            raise ValueError(
-                f"baseline must be a number or have the shape of one sample, {tuple(features)}; "
-                f"got {np.shape(self.baseline)}."
-            )
-        baseline = torch.tensor(self.baseline, dtype=x.dtype, device=x.device).expand(features)
+        baseline = baseline_like(self.baseline, x, target)
         a = (torch.arange(self.n_points, dtype=x.dtype, device=x.device) + 0.5) / self.n_points
         x = leaf(x)
         mean = mean_gradient(
@@ -108,14 +100,3 @@ class IntegratedGradients:
     def up_to_scale(self) -> Explainer:
         """An explainer with the same attribution up to a positive factor per sample, as for :class:`Gradient`."""
         return UpToScale(self) if self.output in ("probability", "cross_entropy") else self
-
-    # the generated __eq__ compares arrays as if they were numbers
-    def _key(self) -> tuple[Any, ...]:
-        baseline = np.asarray(self.baseline)
-        return self.n_points, baseline.shape, baseline.tobytes(), self.output, self.internal_batch_size
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, IntegratedGradients) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from robustxai._arguments import Choice, Either, Function, checked
+from robustxai.explainers._column_contributions import ColumnContributions
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._integrated_gradients import IntegratedGradients
@@ -10,7 +14,7 @@ from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._smooth_grad import SmoothGrad
 from robustxai.protocols import Explainer, ExplainerName
 
-__all__ = ["EXPLAINER", "EXPLAINERS", "resolve_explainer"]
+__all__ = ["EXPLAINER", "EXPLAINERS", "attribution_shape", "resolve_explainer"]
 
 #: Explainers by the name that the estimators' ``explainer=`` takes.
 EXPLAINERS: dict[str, Explainer] = {
@@ -20,6 +24,7 @@ EXPLAINERS: dict[str, Explainer] = {
     "cross_entropy_gradient": Gradient("cross_entropy"),
     "gradient_times_input": GradientTimesInput(),
     "integrated_gradients": IntegratedGradients(),
+    "column_contributions": ColumnContributions(),
     "relative_importance": RelativeImportance(),
     "smooth_grad": SmoothGrad(),
 }
@@ -33,3 +38,9 @@ def resolve_explainer(explainer: ExplainerName | Explainer) -> Explainer:
     if isinstance(explainer, str):
         return EXPLAINERS[explainer]
     return explainer
+
+
+def attribution_shape(explainer: Any, feature_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of one attribution of inputs of shape (n, *feature_shape): that of an input, or its own."""
+    own = getattr(explainer, "attribution_shape", None)
+    return tuple(feature_shape) if own is None else tuple(own(feature_shape))

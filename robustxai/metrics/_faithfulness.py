@@ -48,7 +48,9 @@ def comprehensiveness(
     X : array-like of shape (n_samples, *features)
         The inputs whose explanations are measured.
     attribution : array-like of the shape of X, default=None
-        The explanations to judge; by default ``estimator.explain(X)``.
+        The explanations to judge; by default ``estimator.explain(X)``. Where the estimator explains columns
+        (:class:`~robustxai.explainers.ColumnContributions`), of shape (n_samples, n_columns): a column is then removed
+        with all of its features.
     baseline : float or array of the shape of one sample, default=None
         Value of a removed unit, which the paper does not specify. By default the training mean,
         ``estimator.feature_means_`` (the least informative value), or 0 if the estimator has none.

@@ -27,13 +27,17 @@ COUNTS = optional(Each(COUNT, least=1))
 
 @dataclass(frozen=True)
 class Removal:
-    """Samples `x`, the rank of every unit (0 is the most important), and the value of a removed unit."""
+    """Samples `x`, the rank of every unit (0 is the most important), and the value of a removed unit.
+
+    `column` holds the unit of every feature where units are columns of a table, which are removed as a whole.
+    """
 
     estimator: FittedClassifier
     given: Any
     x: np.ndarray
     rank: np.ndarray
     baseline: np.ndarray
+    column: np.ndarray | None = None
 
     @classmethod
     def prepare(cls, estimator: Estimator, X: Any, attribution: Any, baseline: Any, ranking: Ranking) -> Removal:
@@ -44,19 +48,21 @@ class Removal:
         warn_of_mismatch(model, "The metric", ranking=ranking)
         if attribution is None:
             attribution = model.explain(like(seen, x))
-        elif before and np.shape(attribution) != x.shape:
+        elif before and np.shape(attribution) != x.shape and _columns_of(model, np.shape(attribution), x.shape) is None:
             raise ValueError(
                 f"attribution has shape {np.shape(attribution)}, and the last step of the Pipeline sees X in shape "
                 f"{x.shape}: pass attributions of the features that it sees, or judge those of the Pipeline's own "
                 "columns by robustxai.attacks.BlackBox(pipe, explainer)."
             )
-        named = named_rows(X, before) if before and is_table(attribution) else seen
-        attribution = aligned(named, attribution, ("X", "attribution"))
-        if np.shape(attribution) != x.shape:
-            raise ValueError(f"attribution must have the shape of X, {x.shape}, got {np.shape(attribution)}.")
+        column = _columns_of(model, np.shape(attribution), x.shape)
+        if column is None:
+            named = named_rows(X, before) if before and is_table(attribution) else seen
+            attribution = aligned(named, attribution, ("X", "attribution"))
+            if np.shape(attribution) != x.shape:
+                raise ValueError(f"attribution must have the shape of X, {x.shape}, got {np.shape(attribution)}.")
         scores = ranked_scores(attribution, ranking)
         order = top_k_indices(scores, scores.shape[-1])
-        return cls(model, seen, x, order.argsort(dim=-1).cpu().numpy(), _baseline(baseline, model, x))
+        return cls(model, seen, x, order.argsort(dim=-1).cpu().numpy(), _baseline(baseline, model, x), column)
 
     @property
     def n_units(self) -> int:
@@ -70,7 +76,8 @@ class Removal:
         """Predicted probabilities of some rows, with the units `removed` (rows, units) replaced."""
         x = self.x[rows]
         if removed is not None:
-            mask = removed.reshape(len(x), *unit_shape(x.shape[1:]))
+            mask = removed if self.column is None else removed[:, self.column]
+            mask = mask.reshape(len(x), *unit_shape(x.shape[1:]))
             if mask.ndim < x.ndim:  # a pixel is removed with all of its channels
                 mask = np.expand_dims(mask, -3)
             x = np.where(mask, self.baseline, x)
@@ -87,6 +94,17 @@ class Removal:
         if not counts or max(counts) > self.n_units:
             raise ValueError(f"ks must name at least one count, none above the number of units ({self.n_units}).")
         return [int(k) for k in counts]
+
+
+def _columns_of(model: Any, shape: tuple[int, ...], inputs: tuple[int, ...]) -> np.ndarray | None:
+    """Return the column of every feature where an attribution has one entry per column, else None."""
+    groups = getattr(getattr(model, "explainer_", None), "groups", None)
+    if groups is None or shape == inputs or shape != (inputs[0], len(groups)):
+        return None
+    column = np.empty(inputs[1], dtype=int)
+    for number, group in enumerate(groups):
+        column[list(group)] = number
+    return column
 
 
 def _baseline(baseline: Any, estimator: FittedClassifier, x: np.ndarray) -> np.ndarray:

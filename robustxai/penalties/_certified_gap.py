@@ -11,6 +11,7 @@ from torch import Tensor
 from robustxai._arguments import COUNT, NOT_NEGATIVE, check_arguments, optional
 from robustxai.bounds import Ball, bound_attribution, check_explainer, pair_bounds, read_network
 from robustxai.engine import BasePenalty, ExplainedBatch
+from robustxai.explainers import attribution_shape
 from robustxai.penalties._ranking_gap import boundary_pairs
 from robustxai.penalties._scale import SMALLEST_SCALE
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
@@ -123,17 +124,20 @@ class CertifiedGap(BasePenalty):
         here = bound_attribution(network, explainer, x, target, None, ball, "affine")
         attribution = torch.stack([term.mixing[0].squeeze(-1) * term.phi.c for term in here]).sum(dim=0)
         scale = attribution.abs().mean(dim=1)
-        n_units = count_units(shape)
+        explained = attribution_shape(explainer, shape)
+        n_units = count_units(explained)
         if self.k >= n_units:  # a single unit has no pair
             return scale * 0.0
         n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
-        scores = unit_scores(attribution.detach().unflatten(1, shape), self.ranking)
+        scores = unit_scores(attribution.detach().unflatten(1, explained), self.ranking)
         top, rest = boundary_sets(scores, self.k, n_pairs)
         units = torch.ones_like(x[0])
         if threat.scale is not None or threat.frozen is not None:
             units = torch.as_tensor(threat.units(np.empty((0, *shape))).reshape(-1), dtype=x.dtype, device=x.device)
         terms = bound_attribution(network, explainer, x, target, units, ball, "affine")
-        bounds = pair_bounds(terms, top, rest, attribution.detach().sign(), self.ranking, x.shape[1] // n_units)
+        bounds = pair_bounds(
+            terms, top, rest, attribution.detach().sign(), self.ranking, attribution.shape[1] // n_units
+        )
         ranked = scale > SMALLEST_SCALE  # an attribution of zero (dead ReLUs) has no order
         bounds = bounds / torch.where(ranked, scale, 1.0)[:, None, None]
         return (self.margin - bounds).clamp_min(0.0).mean(dim=(1, 2)) * ranked

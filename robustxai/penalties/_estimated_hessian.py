@@ -50,6 +50,11 @@ class EstimatedHessian(BasePenalty):
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Compute the penalty of each sample, shape (*batch,)."""
+        if batch.attribution.shape != batch.x.shape:
+            raise ValueError(
+                f"EstimatedHessian moves x along the sign of its explanation, and that of {batch.explainer!r} has one "
+                "entry per column. Use RelativeHessian, hessian='relative' of R2ETClassifier."
+            )
         sign = batch.attribution.detach().sign()
         feature_axes = tuple(range(batch.batch_ndim, sign.ndim))
         length = sign.square().sum(dim=feature_axes, keepdim=True).sqrt().clamp_min(1.0)

@@ -15,7 +15,7 @@ from robustxai import LinearClassifier, SoftplusClassifier
 from robustxai.attacks import BoundaryMarginAttack
 from robustxai.bounds import METHODS, Ball, bound_attribution, pair_bounds, read_network
 from robustxai.certificates import certified_radius, certify_top_k
-from robustxai.explainers import Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+from robustxai.explainers import ColumnContributions, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 from robustxai.metrics import precision_at_k
 from robustxai.perturbation import ThreatModel
 
@@ -107,6 +107,8 @@ def test_the_bounds_of_a_logits_gradient_holds_every_sample(activation, n_classe
     check_soundness(5, 2, activation, n_classes, 2, "signed", 0.3, Gradient("logit"))
 
 
+#: Columns of six features.
+COLUMNS = [[0], [1], [2, 3], [4, 5]]
 EXPLAINERS = [
     (Gradient("cross_entropy"), 2),
     (Gradient("cross_entropy"), 3),
@@ -117,6 +119,10 @@ EXPLAINERS = [
     (IntegratedGradients(n_points=4, output="log_odds"), 2),
     (IntegratedGradients(n_points=4, output="cross_entropy"), 2),
     (IntegratedGradients(n_points=4, output="logit"), 3),
+    (GradientTimesInput("log_odds", np.linspace(0, 1, 6)), 3),
+    (ColumnContributions("gradient_times_input", "log_odds", 4, np.linspace(0, 1, 6), COLUMNS), 2),
+    (ColumnContributions("gradient_times_input", "probability", 4, np.linspace(0, 1, 6), COLUMNS), 3),
+    (ColumnContributions("integrated_gradients", "log_odds", 4, np.linspace(0, 1, 6), COLUMNS), 2),
     (SmoothGrad(n_draws=4), 2),
     (SmoothGrad(n_draws=4, output="cross_entropy"), 2),
     (SmoothGrad(n_draws=4, output="logit"), 3),

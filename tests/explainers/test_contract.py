@@ -14,6 +14,7 @@ from robustxai import SoftplusClassifier
 from robustxai.attacks import ERAttack
 from robustxai.explainers import (
     EXPLAINERS,
+    ColumnContributions,
     Gradient,
     GradientTimesInput,
     IntegratedGradients,
@@ -32,6 +33,8 @@ ALL = [
     SmoothGrad(3, 0.4, output="log_odds", internal_batch_size=2),
     RelativeImportance(),
     RelativeImportance(SmoothGrad(3)),
+    ColumnContributions(n_points=3, baseline=[0.1, -0.3, 0.2, 0.0], groups=[[2], [0], [3], [1]]),
+    ColumnContributions("gradient_times_input", "probability", baseline=0.5 * np.ones(4), groups=[[0], [1], [2], [3]]),
 ]
 EACH = pytest.mark.parametrize("explainer", ALL, ids=repr)
 

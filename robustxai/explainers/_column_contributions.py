@@ -1,0 +1,201 @@
+"""Contributions of whole columns: what each column of a table adds to the score, beside a baseline row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from robustxai._arguments import COUNT, Choice, Each, Either, Nothing, Number, Numbers, Rows, check_arguments, optional
+from robustxai._short_repr import short_repr
+from robustxai._switches import differentiable
+from robustxai.explainers._baseline import Baseline, fixed
+from robustxai.explainers._gradient import OUTPUT
+from robustxai.explainers._gradient_times_input import GradientTimesInput
+from robustxai.explainers._integrated_gradients import IntegratedGradients
+from robustxai.explainers._scaled import ScaledAttribution, UpToScale
+from robustxai.protocols import ContributionMethod, Explainer, Output
+
+__all__ = ["ColumnContributions"]
+
+_INDEX = Number(0, integer=True)
+_GROUPS = Either((Each(Each(_INDEX, least=1), least=1), Nothing()), words="a sequence of the features of each column")
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnContributions(Baseline):
+    r"""Contributions of the columns of a table to the score of one class c, beside a baseline row b.
+
+    .. math:: C_j(x) = \sum_{i \in G_j} (x_i - b_i)\, \bar g_i(x), \qquad
+        \bar g = \frac{1}{m} \sum_{l=1}^{m} \nabla f_c\bigl(b + \tfrac{l - 1/2}{m} (x - b)\bigr)
+        \quad\text{or}\quad \bar g = \nabla f_c(x)
+
+    with :math:`G_j` the features that column j became. The attribution has one entry per column, so that whatever ranks
+    it (penalties, attacks, metrics, certificates) ranks columns. With integrated gradients the contributions sum to
+    :math:`f_c(x) - f_c(b)`, up to the error of the midpoint rule.
+
+    The features of a one-hot group sum to 1 in x and in b. A constant that is added to their weights, and subtracted
+    from the bias, therefore changes no contribution, whereas it changes every ranking of their gradients.
+
+    Parameters
+    ----------
+    method : {"integrated_gradients", "gradient_times_input"}, default="integrated_gradients"
+        The mean gradient between b and x, or the gradient at x. The second takes one gradient and is not complete.
+    output : {"probability", "log_odds", "logit", "cross_entropy"}, default="log_odds"
+        The score f, as in :class:`Gradient`. Log-odds, because the contributions of a probability fade where it is
+        near 0 or 1.
+    n_points : int, default=16
+        m, for integrated gradients. The sum of the contributions of a softplus network of two layers is then within
+        1e-3 of the difference of its scores.
+    baseline : array of shape (n_features,), optional
+        b. By default the medians and modes of the training data, which a classifier fills in.
+    groups : sequence of sequences of int, optional
+        Features of every column, such as ``column_map(pipeline).groups``. By default a classifier finds one-hot groups
+        in its training data: runs of marks of which every row has exactly one.
+    names : sequence of str, optional
+        Names of the columns, for tables of contributions.
+
+    References
+    ----------
+    Sundararajan, Taly and Yan, *Axiomatic attribution for deep networks*, 2017; Shrikumar et al., *Not just a black
+    box*, 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Linear(3, 2, bias=False)
+    >>> _ = net.weight.data.copy_(torch.tensor([[0.0, 0.0, 0.0], [2.0, -1.0, 1.0]]))
+    >>> explainer = ColumnContributions(baseline=[0.5, 1.0, 0.0], groups=[[0], [1, 2]])
+    >>> explainer(net, torch.tensor([[1.0, 0.0, 1.0]]), torch.tensor([1]))
+    tensor([[1., 2.]])
+    """
+
+    method: ContributionMethod = "integrated_gradients"
+    output: Output = "log_odds"
+    n_points: int = 16
+    baseline: Any = None
+    groups: Sequence[Sequence[int]] | Sequence[np.ndarray] | None = None
+    names: Sequence[str] | None = None
+
+    __repr__ = short_repr
+
+    _constraints = {
+        "method": Choice(get_args(ContributionMethod)),
+        "output": OUTPUT,
+        "n_points": COUNT,
+        "baseline": optional(Numbers()),
+        "groups": _GROUPS,
+        "names": Either((Rows(), Nothing()), words="a sequence of names or None"),
+    }
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
+        if self.baseline is not None:
+            object.__setattr__(self, "baseline", fixed(self.baseline))
+        if self.groups is not None:
+            groups = tuple(tuple(int(j) for j in group) for group in self.groups)
+            members = [j for group in groups for j in group]
+            if sorted(members) != list(range(len(members))):
+                raise ValueError(
+                    "groups must hold every feature exactly once, numbered from 0 on; "
+                    f"got {len(members)} entries, {len(set(members))} of them different, up to {max(members)}."
+                )
+            object.__setattr__(self, "groups", groups)
+        if self.names is not None:
+            object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+            if self.groups is not None and len(self.names) != len(self.groups):
+                raise ValueError(f"names has {len(self.names)} entries for {len(self.groups)} groups.")
+
+    def filled(
+        self,
+        baseline: np.ndarray,
+        groups: Sequence[Sequence[int]] | Sequence[np.ndarray],
+        names: Sequence[str] | None = None,
+    ) -> Self:
+        """Return the explainer with a baseline and groups where it has none of its own.
+
+        Parameters
+        ----------
+        baseline : ndarray of shape (n_features,)
+            Typical row of the training data.
+        groups : sequence of sequences of int
+            Features of every column.
+        names : sequence of str, optional
+            Names of the columns of `groups`.
+        """
+        changed: dict[str, Any] = {}
+        if self.baseline is None:
+            changed["baseline"] = baseline
+        if self.groups is None:
+            changed["groups"] = groups
+            if self.names is None:
+                changed["names"] = names
+        return replace(self, **changed) if changed else self
+
+    def attribution_shape(self, feature_shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of one attribution: the number of columns."""
+        if len(feature_shape) != 1:
+            raise ValueError(
+                f"ColumnContributions explains rows of a table; an input has the shape {tuple(feature_shape)}. Use "
+                "another explainer, such as IntegratedGradients."
+            )
+        if self.groups is None:
+            return tuple(feature_shape)
+        n_features = sum(len(group) for group in self.groups)
+        if n_features != feature_shape[0]:
+            raise ValueError(
+                f"groups holds {n_features} features, and an input has {feature_shape[0]}. Take the groups of the "
+                "pipeline that makes the inputs: column_map(pipeline).groups."
+            )
+        return (len(self.groups),)
+
+    @property
+    def of_features(self) -> GradientTimesInput | IntegratedGradients:
+        """The explainer of the features, whose attributions are summed."""
+        if self.baseline is None or self.groups is None:
+            missing = " and ".join(name for name in ("baseline", "groups") if getattr(self, name) is None)
+            raise ValueError(
+                f"ColumnContributions has no {missing} yet. Pass what is missing, or give the explainer to a "
+                "classifier, which fills it in from its training data."
+            )
+        if self.method == "gradient_times_input":
+            return GradientTimesInput(self.output, self.baseline)
+        return IntegratedGradients(self.n_points, self.baseline, self.output)
+
+    def sums(self, like: Tensor) -> Tensor:
+        """Return the matrix that adds up the features of every column, shape (n_features, n_columns)."""
+        groups = self.groups or ()
+        matrix = like.new_zeros(sum(len(group) for group in groups), len(groups))
+        for column, group in enumerate(groups):
+            matrix[list(group), column] = 1.0
+        return matrix
+
+    @differentiable
+    def __call__(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> Tensor:
+        """Attribution of class `target` at `x` of shape (*batch, n_features), shape (*batch, n_columns)."""
+        with torch.set_grad_enabled(create_graph):
+            return self.scaled(module, x, target, logits=logits, create_graph=create_graph).multiplied_out()
+
+    def scaled(
+        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
+    ) -> ScaledAttribution:
+        """Attribution of class `target` at `x` as direction and scale, neither of which can vanish."""
+        of_features = self.of_features
+        self.attribution_shape(x.shape[target.ndim :])
+        found = of_features.scaled(module, x, target, logits=logits, create_graph=create_graph)
+        with torch.set_grad_enabled(create_graph):
+            return ScaledAttribution(found.direction @ self.sums(found.direction), found.log_scale)
+
+    @property
+    def up_to_scale(self) -> Explainer:
+        """An explainer with the same attribution up to a positive factor per sample, as for :class:`Gradient`."""
+        if self.output == "probability" and self.method == "gradient_times_input":
+            return replace(self, output="log_odds")
+        return UpToScale(self) if self.output in ("probability", "cross_entropy") else self
