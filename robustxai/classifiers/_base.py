@@ -39,6 +39,7 @@ from robustxai.classifiers._chunks import chunk_size, in_chunks
 from robustxai.classifiers._epochs import EpochsMixin
 from robustxai.classifiers._net import load_weights, unwrapped
 from robustxai.classifiers._persistence import PersistenceMixin
+from robustxai.classifiers._weights import CLASS_WEIGHT, check_sample_weight, objective_weights
 from robustxai.engine import stackable
 from robustxai.exceptions import MismatchWarning
 from robustxai.explainers import EXPLAINER, ExactAttribution, attribution_shape, resolve_explainer
@@ -54,7 +55,14 @@ _ROWS = "an integer number of rows >= 1, or -1 for all"
 
 
 class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, BaseEstimator):
-    """Base of the classifiers: a scikit-learn estimator that owns a skorch net.
+    r"""Base of the classifiers: a scikit-learn estimator that owns a skorch net.
+
+    .. math:: \min_w \; \frac{\sum_i s_i c_{y_i} \bigl[ \mathrm{CE}(z(x_i), y_i) + \sum_t \lambda_t P_t(x_i) \bigr]}{
+        \sum_i s_i c_{y_i}}
+
+    with the weights :math:`s_i` of rows and :math:`c_y` of classes, all 1 by default, and the penalties :math:`P_t` of
+    the defense. A weight multiplies all terms of its row, so that a row of weight 2 counts as two rows, of weight 0 as
+    none. A step takes the mean over its batch of these terms, with weights that have mean 1 over all rows.
 
     A defense is a subclass that names its hyper-parameters in ``__init__`` and returns its penalties from `terms`;
     docs/extending.md lists everything that is safe to override.
@@ -92,6 +100,10 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         network from learning and cost a trained one little.
     init : fitted classifier, Pipeline or search, skorch net, nn.Module or None, default=None
         Start from these weights instead of random ones. The module must have the same parameters.
+    class_weight : dict of label to weight, "balanced" or None, default=None
+        Weights of the classes, which multiply `sample_weight`, as in scikit-learn. "balanced" gives all classes the
+        same total weight. Classes that a dict does not name have weight 1. A balanced training moves predictions
+        towards rare classes, and its probabilities are those of balanced classes.
     verbose : int, default=0
         1 prints one line per epoch with a column per term of the objective, 2 shows a progress bar.
     mixed_precision : bool, default=False
@@ -125,9 +137,9 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
     n_features_in_ : int
     feature_names_in_ : ndarray of str, only for DataFrame input
     feature_means_ : ndarray of shape (*features,)
-        Mean of the training inputs; faithfulness metrics replace removed features by it.
+        Mean of the training inputs, weighted by `sample_weight`; faithfulness metrics replace removed features by it.
     feature_scales_ : ndarray of shape (*features,)
-        Standard deviation of the training inputs, with which radii are compared.
+        Standard deviation of the training inputs, weighted in the same way, with which radii are compared.
     feature_range_ : ndarray of shape (2, *features)
         Least and largest value of every feature in the training inputs.
     table_summary_ : TableSummary or None
@@ -152,6 +164,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         "lr": POSITIVE,
         "batch_size": Either((Number(1, integer=True, words=_ROWS), Exactly(-1)), words=_ROWS),
         "warm_up_epochs": Number(0, integer=True),
+        "class_weight": CLASS_WEIGHT,
         "verbose": Either((Number(0, integer=True), FLAG)),
         "mixed_precision": Flag(
             words="True (bfloat16) or False (float32)",
@@ -172,6 +185,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         batch_size: int = 128,
         warm_up_epochs: int = 0,
         init: Estimator | NeuralNet | nn.Module | None = None,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         verbose: int = 0,
         mixed_precision: bool = False,
         internal_batch_size: int | None = None,
@@ -185,6 +199,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         self.batch_size = batch_size
         self.warm_up_epochs = warm_up_epochs
         self.init = init
+        self.class_weight = class_weight
         self.verbose = verbose
         self.mixed_precision = mixed_precision
         self.internal_batch_size = internal_batch_size
@@ -193,21 +208,30 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
     # ---------------------------------------------------------------- fit
 
     @stackable
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on X of shape (n_samples, *features) and labels y of shape (n_samples,).
+
+        Parameters
+        ----------
+        X, y : array-likes
+            Inputs and labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows, by position; 1 by default. Only their ratios count. Rows of weight 0 are left out.
 
         Raises
         ------
         ValueError
-            X with NaN or infinity or of a shape that the network does not take, a single class, or a parameter out of
-            its range.
+            X with NaN or infinity or of a shape that the network does not take, a single class, a parameter out of its
+            range, or weights that are negative, not finite or zero in all rows of a class.
+        NotImplementedError
+            Weights with a criterion or an iterator of batches that cannot take them.
         DivergedError
             The loss is no longer finite; the estimator is then as before this fit.
         """
         with all_or_nothing(self), own_switches():
-            X, codes, classes = self._check_fit(X, y)
-            watched = self._watch(X, codes, len(classes))
-            nets = self._start(X, len(classes), watched)
+            X, codes, classes, weights = self._check_fit(X, y, sample_weight)
+            watched = self._watch(X, codes, len(classes), weights)
+            nets = self._start(X, len(classes), watched, weights)
             with small_net_threads(nets[-1].module_):
                 for number, net in enumerate(nets):
                     if number:
@@ -217,8 +241,10 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
 
     # Four parts (_check_fit, _watch, _start, _finish), so that a search can train many estimators together.
 
-    def _check_fit(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Check parameters and data; return X as the net takes it, class indices, and the classes."""
+    def _check_fit(
+        self, X: Any, y: Any, sample_weight: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Check parameters and data; return X as the net takes it, class indices, the classes, and weights of rows."""
         self.check_params()
         X = as_pandas(X)
         with in_numbers(X):
@@ -230,6 +256,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
                 f"{type(self).__name__} needs samples of at least two classes; "
                 f"y holds one class only: {classes.tolist()[0]!r}."
             )
+        X, codes, weights = self._weigh(X, codes, classes, sample_weight)
         self.check_data(X)
         threat, names = self.training_threat(), getattr(self, "feature_names_in_", None)
         if threat is not None:
@@ -245,7 +272,21 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
                 cure="another epsilon",
                 category=MismatchWarning,
             )
-        return _contiguous(X), codes.astype(np.int64), classes
+        return _contiguous(X), codes.astype(np.int64), classes, weights
+
+    def _weigh(
+        self, X: np.ndarray, codes: np.ndarray, classes: np.ndarray, sample_weight: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return the rows that count and their weights in the objective, None if all are 1."""
+        sample_weight = check_sample_weight(sample_weight, len(X))
+        if self.class_weight is not None and self._net_params().get("criterion__weight") is not None:
+            raise ValueError("class_weight and criterion__weight both give weights to the classes. Give one of them.")
+        weights = objective_weights(codes, classes, sample_weight, self.class_weight)
+        counted = slice(None) if weights is None else weights > 0
+        # means of the inputs are those of the rows, whatever an error in a class costs
+        equal = sample_weight is None or np.ptp(sample_weight[counted]) == 0
+        self._input_weight = None if equal else sample_weight[counted]
+        return X[counted], codes[counted], None if weights is None else weights[counted]
 
     def _finish(self, net: ObjectiveNet, X: np.ndarray, classes: np.ndarray) -> Self:
         """Store a trained net and the properties of the training data."""
@@ -257,9 +298,9 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         with torch.no_grad():  # the losses of the epochs were computed before the last step
             rows = torch.tensor(X[: chunk_size(X)], device=device)
             net.check_finite({"logits": net.module_(rows).sum().item()})
-        # float64, because the mean of many float32 values loses digits
-        self.net_, self.classes_, self.feature_means_ = net, classes, X.mean(axis=0, dtype=np.float64)
-        self.device_, self.feature_scales_ = device, X.std(axis=0, dtype=np.float64)
+        net.sample_weight_ = None
+        self.net_, self.classes_, self.device_ = net, classes, device
+        self.feature_means_, self.feature_scales_ = _mean_and_deviation(X, self.__dict__.pop("_input_weight", None))
         self.feature_range_ = np.stack([X.min(axis=0), X.max(axis=0)])
         self.table_summary_ = TableSummary.of(X, getattr(self, "feature_names_in_", None)) if X.ndim == 2 else None
         n_units = count_units(attribution_shape(self.explainer_, X.shape[1:]))
@@ -391,6 +432,15 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
     def _in_chunks(self, function: Callable[..., torch.Tensor], X: np.ndarray, *others: torch.Tensor) -> torch.Tensor:
         with small_net_threads(self.module_):
             return in_chunks(function, X, *others, device=self.device_)
+
+
+def _mean_and_deviation(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    # float64, because the mean of many float32 values loses digits
+    if weights is None:
+        return X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+    shares = weights / weights.max() / (weights / weights.max()).sum()
+    mean = np.tensordot(shares, X.astype(np.float64), axes=1)
+    return mean, np.sqrt(np.tensordot(shares, np.square(X - mean), axes=1))
 
 
 def _contiguous(X: np.ndarray) -> np.ndarray:

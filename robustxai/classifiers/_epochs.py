@@ -41,7 +41,9 @@ _FAR_TIMES, _FAR_ABOVE, _RISEN = 2.0, 0.1, 0.05
 class EpochsMixin(NetMixin):
     """Choose the number of epochs on held-out rows, and compare held-out losses with training losses."""
 
-    def _watch(self, X: np.ndarray, codes: np.ndarray, n_classes: int) -> HeldOut | None:
+    def _watch(
+        self, X: np.ndarray, codes: np.ndarray, n_classes: int, weights: np.ndarray | None = None
+    ) -> HeldOut | None:
         """Train the candidates of ``max_epochs="auto"`` on a part of the rows and evaluate them on the others.
 
         Returns None if nothing is held out: the number of epochs is given, a user watches or continues a training, X is
@@ -53,13 +55,15 @@ class EpochsMixin(NetMixin):
             Inputs and class indices.
         n_classes : int
             Number of classes.
+        weights : ndarray of shape (n_samples,), optional
+            Weights of the rows in the objective.
         """
         if self._watch_key(len(X)) is None or X.ndim != 2 or not _WATCHED_ROWS[0] <= len(X) <= _WATCHED_ROWS[1]:
             return None
         make_net = partial(self._make_net, X, n_classes, resolve_device(self.device), verbose=0)
         if not self._watches_itself(len(X)):
             make_net = partial(make_net, terms=[], adversary=None)
-        return watch_held_out(make_net, X, codes, self._schedules(len(X)))
+        return watch_held_out(make_net, X, codes, self._schedules(len(X)), weights)
 
     def _schedules(self, n_rows: int) -> list[Schedule]:
         """Return the candidates, the shortest first."""

@@ -94,7 +94,8 @@ class DefenseHooks(NetParamsMixin):
         Parameters
         ----------
         net : ObjectiveNet
-            With `terms` and `adversary`, or without both in the epochs of `warm_up_epochs`.
+            With `terms` and `adversary`, or without both in the epochs of `warm_up_epochs`. ``net.sample_weight_`` are
+            the weights of the rows in the objective, of shape (n_samples,), or None; `fit_loop` reads them.
         X : ndarray of float32 of shape (n_samples, *features)
             Inputs.
         codes : ndarray of int64 of shape (n_samples,)

@@ -33,7 +33,8 @@ class LinearClassifier(BaseExplainableClassifier):
         Inverse strength of the l2 penalty, as in scikit-learn.
     **params
         Common parameters of :class:`BaseExplainableClassifier`. Those of training steps have no effect, because the
-        coefficients come from scikit-learn's solver.
+        coefficients come from scikit-learn's solver. It takes `sample_weight` and `class_weight` as they are: their sum
+        counts against the l2 penalty, so that a weight of 2 is exactly a repeated row.
     """
 
     has_epochs = False
@@ -48,7 +49,7 @@ class LinearClassifier(BaseExplainableClassifier):
         return {"hidden": ()}
 
     def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
-        model = LogisticRegression(C=self.C, max_iter=1000).fit(X.astype(np.float64), codes)
+        model = LogisticRegression(C=self.C, max_iter=1000).fit(X.astype(np.float64), codes, net.sample_weight_)
         weight, bias = model.coef_, model.intercept_
         if len(weight) == 1:  # two classes: scikit-learn stores the difference of the logits
             weight, bias = np.vstack([-weight / 2, weight / 2]), np.hstack([-bias / 2, bias / 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -42,18 +43,22 @@ class NetMixin(DefenseHooks):
     lr: float
     batch_size: int
     warm_up_epochs: int
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None
     init: Estimator | NeuralNet | nn.Module | None
     verbose: int
     mixed_precision: bool
     internal_batch_size: int | None
 
-    def _start(self, X: np.ndarray, n_classes: int, watched: HeldOut | None = None) -> list[ObjectiveNet]:
+    def _start(
+        self, X: np.ndarray, n_classes: int, watched: HeldOut | None = None, weights: np.ndarray | None = None
+    ) -> list[ObjectiveNet]:
         """Return initialized nets, to be trained in this order, each from the weights of the one before."""
         device = resolve_device(self.device)
         streams = RandomStreams(draw_seed(self.random_state))
         changes = {} if watched is None else watched.schedule.changes
         net = self._make_net(X, n_classes, device, streams=streams, **changes)
         net.held_out_ = watched
+        net.sample_weight_ = weights
         net.initialize()
         with net.own_draws():
             check_inputs(unwrapped(net.module_), X)
@@ -69,6 +74,7 @@ class NetMixin(DefenseHooks):
         plain = self._make_net(X, n_classes, device, terms=[], adversary=None, streams=unused, **changes)
         plain.initialize()
         plain.streams = streams
+        plain.sample_weight_ = weights
         load_weights(plain.module_, net.module_)
         return [plain, net]
 

@@ -24,11 +24,13 @@ from robustxai._arguments import (
     checked,
     optional,
 )
+from robustxai._compat import n_samples
 from robustxai._frames import as_pandas, in_numbers
 from robustxai._models import module_of, transformed
 from robustxai._switches import own_switches
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.classifiers._copy import copy_with_modules
+from robustxai.classifiers._weights import check_sample_weight
 from robustxai.engine import fix_beta, softplus_surrogate
 from robustxai.explainers import resolve_explainer
 from robustxai.protocols import Estimator
@@ -55,7 +57,8 @@ _ESTIMATOR = Instance(
     max_epochs=COUNT,
     min_precision=SHARE,
     max_auc_drop=SHARE,
-    validation_data=optional(Each(Rows(), least=2, most=2)),
+    sample_weight=optional(Rows()),
+    validation_data=optional(Each(Rows(), least=2, most=3)),
     validation_fraction=Number(0, 1, above=True, below=True),
     random_state=INTEGER_SEED,
 )
@@ -70,7 +73,8 @@ def retrain(
     max_epochs: int = 10,
     min_precision: float = 0.6,
     max_auc_drop: float = 0.01,
-    validation_data: tuple[Any, Any] | None = None,
+    sample_weight: Any = None,
+    validation_data: tuple[Any, ...] | None = None,
     validation_fraction: float = 0.2,
     random_state: int = 0,
 ) -> Classifier:
@@ -101,7 +105,9 @@ def retrain(
         epochs of plain training lower the P@8 with the old explanations to 0.6 on Bank.
     max_auc_drop : float, default=0.01
         Largest drop of the AUC; one point is the tolerance of all comparisons in this library.
-    validation_data : (X, y), optional
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the rows, as in ``fit``; those of the held-out rows weigh the mean P@k and the AUC of the guard.
+    validation_data : (X, y) or (X, y, sample_weight), optional
         Rows for the guard that `init` was *not* fitted on: its AUC on its own training rows is too high, so that every
         retraining seems to lower it. By default a part of `X` is held out, which is correct if `init` was fitted on
         other rows.
@@ -139,14 +145,20 @@ def retrain(
     with in_numbers(X):
         check_X_y(X, y, allow_nd=True, dtype=np.float32)
     check_classification_targets(y)
+    weights = check_sample_weight(sample_weight, n_samples(X))
+    valid_weights = None
     if validation_data is None:
-        split = train_test_split(X, y, test_size=validation_fraction, stratify=y, random_state=random_state)
-        X, X_valid, y, y_valid = split
+        options: dict[str, Any] = {"test_size": validation_fraction, "stratify": y, "random_state": random_state}
+        X, X_valid, y, y_valid = train_test_split(X, y, **options)
+        if weights is not None:
+            weights, valid_weights = train_test_split(weights, **options)
     else:
-        X_valid, y_valid = validation_data
+        X_valid, y_valid = validation_data[:2]
         X_valid = as_pandas(transformed(X_valid, before))
         with in_numbers(X_valid):
             check_X_y(X_valid, y_valid, allow_nd=True, dtype=np.float32)
+        if len(validation_data) > 2:
+            valid_weights = check_sample_weight(validation_data[2], n_samples(X_valid))
     classes = np.unique(y)
     unknown = np.setdiff1d(y_valid, classes)
     if len(unknown):
@@ -159,11 +171,12 @@ def retrain(
         k=k,
         min_precision=min_precision,
         max_auc_drop=max_auc_drop,
+        sample_weight=valid_weights,
     )
     params = {name: value for name, value in estimator.get_params().items() if not name.startswith("module")}
     callbacks = [*(params.pop("callbacks", None) or []), ("explanation_guard", guard)]
     params |= {"module": start, "max_epochs": max_epochs, "callbacks": callbacks, "init": start}
-    retrained = type(estimator)(**params).fit(X, y)
+    retrained = type(estimator)(**params).fit(X, y, weights)
     if not before:
         return retrained
     steps = [step for pipeline in before for _, step in pipeline.steps]

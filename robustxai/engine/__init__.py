@@ -34,7 +34,9 @@ from robustxai.engine._surrogate import fix_beta as fix_beta
 from robustxai.engine._surrogate import has_piecewise_linear, set_beta, softplus_surrogate
 from robustxai.engine._surrogate import is_piecewise_linear as is_piecewise_linear
 from robustxai.engine._tensor_batches import TensorBatches as TensorBatches
+from robustxai.engine._tensor_batches import WeightedBatch as WeightedBatch
 from robustxai.engine._tensor_batches import batch_size_of as batch_size_of
+from robustxai.engine._tensor_batches import set_weights as set_weights
 
 # "as" marks names for other folders of the library, which are not part of the public interface
 __all__ = [

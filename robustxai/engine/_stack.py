@@ -23,7 +23,7 @@ from robustxai.engine._stack_key import active_terms, stack_key
 from robustxai.engine._stacked_adam import StackedAdam
 from robustxai.engine._stacked_batch import StackedBatch
 from robustxai.engine._stacked_mlp import StackedMLP
-from robustxai.engine._tensor_batches import batch_size_of, tensors_of
+from robustxai.engine._tensor_batches import batch_size_of, tensors_of, weights_of
 from robustxai.protocols import Penalty
 
 __all__ = ["StackMember", "Stop", "TrainingRows", "train_together"]
@@ -158,6 +158,7 @@ class _Stack:
         self.orders, self.streams = ([own.of(place) for own in streams] for place in ("cpu", self.device))
         self.data = data
         self.splits = [m.split or net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
+        self.weights = [weights_of(train) for train, _ in self.splits]
         # the device holds every data set once, one after the other; `first` is the position of a training's first row
         parts: dict[Hashable, tuple[Tensor, Tensor]] = {}
         starts: dict[Hashable, int] = {}
@@ -214,15 +215,22 @@ class _Stack:
         n_rows = torch.tensor(self.n_rows)
         width = int(n_rows.max())
         orders = torch.zeros(n_members, width, dtype=torch.long)
+        weights = None if all(own is None for own in self.weights) else torch.ones(n_members, width)
         for s, stream in enumerate(self.orders):
-            orders[s, : self.n_rows[s]] = torch.randperm(self.n_rows[s], generator=stream) + self.first[s]
+            order = torch.randperm(self.n_rows[s], generator=stream)
+            orders[s, : self.n_rows[s]] = order + self.first[s]
+            own = self.weights[s]
+            if weights is not None and own is not None:
+                weights[s, : self.n_rows[s]] = own[order]
         orders = orders.to(self.device)
+        weights = None if weights is None else weights.to(self.device)
         n_batches = -(-n_rows // size)
         rates = self._rates(n_batches.tolist())
         sums: dict[str, Tensor] = {}
         for number, rows in enumerate(orders.split(size, dim=1)):
             counts = (n_rows - number * size).clamp(0, size)
-            for name, values in self._step(rows, counts, rates[number], number / float(n_batches.max())).items():
+            own = None if weights is None else weights[:, number * size : number * size + rows.shape[1]]
+            for name, values in self._step(rows, counts, rates[number], number / float(n_batches.max()), own).items():
                 sums[name] = sums.get(name, 0.0) + values.double() * counts.to(values.device)
         means = {name: (total.cpu() / n_rows).tolist() for name, total in sums.items()}
         return means, n_batches.tolist()
@@ -244,7 +252,9 @@ class _Stack:
             mark_stepped(member.net.optimizer_)
         return rates
 
-    def _step(self, rows: Tensor, counts: Tensor, rate: Tensor, share: float) -> dict[str, Tensor]:
+    def _step(
+        self, rows: Tensor, counts: Tensor, rate: Tensor, share: float, sample_weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
         x, y = self.x[rows], self.y[rows]
         terms = [active_terms(member.net) for member in self.members]
         progress = min((len(self.members[0].net.history) - 1 + share) / self.members[0].net.max_epochs, 1.0)
@@ -260,6 +270,7 @@ class _Stack:
         )
         full = bool((counts == rows.shape[1]).all())
         weights = _row_weights(counts, rows.shape[1]).to(self.device)
+        weights = weights if sample_weight is None else weights * sample_weight
         losses = nn.functional.cross_entropy(batch.logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y)
         loss = (losses * weights).sum(dim=1)
         values = {"cross_entropy": loss.detach()}
@@ -290,7 +301,7 @@ class _Stack:
                 X, y = self.data[member.rows]
                 member.notify("on_train_end", X=X, y=y)
         stay = [s for s in range(len(self.members)) if s not in gone]
-        for name in ("members", "orders", "streams", "splits", "first", "n_rows"):
+        for name in ("members", "orders", "streams", "splits", "weights", "first", "n_rows"):
             setattr(self, name, [getattr(self, name)[s] for s in stay])
         if stay:
             index = torch.tensor(stay, dtype=torch.long)

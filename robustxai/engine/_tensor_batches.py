@@ -15,7 +15,19 @@ from torch.utils.data import Dataset, Subset
 
 from robustxai._arguments import COUNT, FLAG, Either, Instance, Text, checked, optional
 
-__all__ = ["TensorBatches", "batch_size_of", "tensors_of"]
+__all__ = ["TensorBatches", "WeightedBatch", "batch_size_of", "set_weights", "tensors_of", "weights_of"]
+
+
+class WeightedBatch(tuple[Tensor, Tensor]):
+    """Inputs and labels of a batch, and the weights of its rows, with mean 1 over all rows of the pass."""
+
+    sample_weight: Tensor
+
+    def __new__(cls, x: Tensor, y: Tensor, sample_weight: Tensor) -> WeightedBatch:
+        """Return a pair, which skorch and its callbacks unpack."""
+        batch = super().__new__(cls, (x, y))
+        batch.sample_weight = sample_weight
+        return batch
 
 
 class TensorBatches:
@@ -27,7 +39,8 @@ class TensorBatches:
     Parameters
     ----------
     dataset : skorch Dataset, or a Subset of one
-        Data set with array attributes ``X`` and ``y`` (y may be None).
+        Data set with array attributes ``X`` and ``y`` (y may be None). If it has weights of rows (`sample_weight`), the
+        batches are `WeightedBatch`.
     batch_size : int, default=256
         Rows of a batch; the last batch may be smaller.
     shuffle : bool, default=False
@@ -60,17 +73,26 @@ class TensorBatches:
         self.shuffle = shuffle
         self.generator = generator
         self.X, self.y = (part.to(device) for part in tensors_of(dataset))
+        weights = weights_of(dataset)
+        self.sample_weight = None if weights is None else weights.to(device)
 
     def __len__(self) -> int:
         return -(-len(self.X) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if not self.shuffle:
-            yield from zip(self.X.split(self.batch_size), self.y.split(self.batch_size))
+            parts = zip(self.X.split(self.batch_size), self.y.split(self.batch_size))
+            if self.sample_weight is None:
+                yield from parts
+            else:
+                yield from (
+                    WeightedBatch(*part, w) for part, w in zip(parts, self.sample_weight.split(self.batch_size))
+                )
             return
         order = torch.randperm(len(self.X), generator=self.generator).to(self.X.device)
         for rows in order.split(self.batch_size):
-            yield self.X.index_select(0, rows), self.y.index_select(0, rows)
+            part = self.X.index_select(0, rows), self.y.index_select(0, rows)
+            yield part if self.sample_weight is None else WeightedBatch(*part, self.sample_weight.index_select(0, rows))
 
 
 def tensors_of(dataset: Any) -> tuple[Tensor, Tensor]:
@@ -85,6 +107,35 @@ def tensors_of(dataset: Any) -> tuple[Tensor, Tensor]:
     X = torch.as_tensor(dataset.X)
     y = torch.zeros(len(X), dtype=torch.long) if dataset.y is None else torch.as_tensor(np.asarray(dataset.y))
     return X, y
+
+
+def set_weights(dataset: Any, sample_weight: np.ndarray) -> None:
+    """Set the weights of all rows of a data set, or of the data set of which `dataset` is a subset."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    if len(dataset) != len(sample_weight):
+        raise NotImplementedError(
+            f"The data set for training has {len(dataset)} rows and sample_weight {len(sample_weight)}: weights need a "
+            "train_split that returns torch Subsets of the rows of X."
+        )
+    dataset.sample_weight = sample_weight
+
+
+def weights_of(dataset: Any) -> Tensor | None:
+    """Return the weights of the rows of a data set or subset, scaled to mean 1; None without, or if all are 1."""
+    weights = _raw_weights(dataset)
+    if weights is None:
+        return None
+    weights = weights / weights.max()  # their sum might overflow
+    scaled = torch.from_numpy((weights / weights.mean()).astype(np.float32))
+    return None if bool((scaled == 1).all()) else scaled
+
+
+def _raw_weights(dataset: Any) -> np.ndarray | None:
+    if not isinstance(dataset, Subset):
+        return getattr(dataset, "sample_weight", None)
+    weights = _raw_weights(dataset.dataset)
+    return None if weights is None else weights[np.asarray(dataset.indices)]
 
 
 def batch_size_of(net: NeuralNet) -> int:

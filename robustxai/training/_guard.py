@@ -13,7 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from robustxai._arguments import COUNT, NOT_NEGATIVE, Function, Instance, Number, Rows, checked
+from robustxai._arguments import COUNT, NOT_NEGATIVE, Function, Instance, Number, Rows, checked, optional
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import ExactAttribution, Explainer
 from robustxai.metrics import precision_at_k
@@ -50,6 +50,8 @@ class ExplanationGuard(Callback):
         :math:`a_\max`.
     ranking : {"magnitude", "signed"}, default="magnitude"
         Ranked scores.
+    sample_weight : array of shape (n_samples,), optional
+        Weights of the rows in the mean P@k and the AUC.
 
     Attributes
     ----------
@@ -70,6 +72,7 @@ class ExplanationGuard(Callback):
         min_precision=NOT_NEGATIVE,
         max_auc_drop=Number(),
         ranking=RANKING,
+        sample_weight=optional(Rows()),
     )
     def __init__(
         self,
@@ -82,6 +85,7 @@ class ExplanationGuard(Callback):
         min_precision: float,
         max_auc_drop: float,
         ranking: Ranking = "magnitude",
+        sample_weight: np.ndarray | None = None,
     ) -> None:
         self.reference = reference
         self.X = X
@@ -91,6 +95,7 @@ class ExplanationGuard(Callback):
         self.min_precision = min_precision
         self.max_auc_drop = max_auc_drop
         self.ranking = ranking
+        self.sample_weight = sample_weight
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Explain the validation rows with the old model."""
@@ -108,7 +113,8 @@ class ExplanationGuard(Callback):
         training = net.module_.training
         net.module_.eval()
         auc = self._auc_of(self._logits(net.module_))
-        precision = precision_at_k(self._attribution, self._explain(net.module_), self.k, ranking=self.ranking).mean()
+        rows = precision_at_k(self._attribution, self._explain(net.module_), self.k, ranking=self.ranking)
+        precision = np.average(rows, weights=self.sample_weight)
         net.module_.train(training)
         net.history.record("kept_precision_at_k", float(precision))
         net.history.record("valid_auc", auc)
@@ -140,5 +146,6 @@ class ExplanationGuard(Callback):
     def _auc_of(self, logits: torch.Tensor) -> float:
         probabilities = logits.double().softmax(dim=1).cpu().numpy()
         if probabilities.shape[1] == 2:
-            return float(roc_auc_score(self.y, probabilities[:, 1]))
-        return float(roc_auc_score(self.y, probabilities, multi_class="ovr", labels=np.arange(probabilities.shape[1])))
+            return float(roc_auc_score(self.y, probabilities[:, 1], sample_weight=self.sample_weight))
+        options = {"multi_class": "ovr", "labels": np.arange(probabilities.shape[1])}
+        return float(roc_auc_score(self.y, probabilities, sample_weight=self.sample_weight, **options))

@@ -80,7 +80,11 @@ def held_out_rows(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @checked(make_net=Function(), schedules=Each(Instance(Schedule)))
 def watch_held_out(
-    make_net: Callable[..., ObjectiveNet], X: np.ndarray, codes: np.ndarray, schedules: Sequence[Schedule]
+    make_net: Callable[..., ObjectiveNet],
+    X: np.ndarray,
+    codes: np.ndarray,
+    schedules: Sequence[Schedule],
+    sample_weight: np.ndarray | None = None,
 ) -> HeldOut | None:
     """Train by one schedule after the other until one overfits, and return the longest one with nearly the least loss.
 
@@ -93,6 +97,8 @@ def watch_held_out(
     schedules : sequence of Schedule
         Schedules from the shortest, with the strongest decay, to the longest. After one that overfits, the longer ones
         would overfit more and are not tried.
+    sample_weight : array of shape (n,), optional
+        Weights of the rows, in the trainings and in the held-out losses.
 
     Returns
     -------
@@ -105,6 +111,7 @@ def watch_held_out(
     tried: list[HeldOut] = []
     for schedule in schedules:
         net = make_net(streams=RandomStreams(_SEED), **options, **schedule.changes).initialize()
+        net.sample_weight_ = sample_weight
         try:
             with small_net_threads(net.module_):
                 net.notify("on_train_begin", X=X, y=codes)
@@ -119,6 +126,7 @@ def watch_held_out(
     if best is None:
         return None
     shortest = best is tried[0] and len(tried) > 1 and tried[-1].overfits
-    shares = np.bincount(codes[learned], minlength=codes.max() + 1) / len(learned)
-    constant = -np.log(np.maximum(shares[codes[held]], 1 / len(codes))).mean()
+    weights = np.ones(len(codes)) if sample_weight is None else sample_weight / sample_weight.max()
+    shares = np.bincount(codes[learned], weights[learned], minlength=codes.max() + 1) / weights[learned].sum()
+    constant = -np.average(np.log(np.maximum(shares[codes[held]], 1 / len(codes))), weights=weights[held])
     return replace(best, too_few_rows=bool(shortest or best.held_out[-1] > constant - _TOLERANCE))

@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from functools import partial
 from operator import length_hint
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
@@ -27,17 +28,19 @@ from robustxai.engine import (
     ExplainedBatch,
     LookaheadPenalty,
     Stop,
+    WeightedBatch,
     check_compilable,
     choose_differentiation,
     declares,
     lookahead_of,
+    set_weights,
 )
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
 from robustxai.protocols import Penalty
 from robustxai.training._foreign import is_ours, may_draw
 from robustxai.training._module_check import check_has_weights
-from robustxai.training._parts import PartOfBatch, check_sum, criterion_shares
+from robustxai.training._parts import PartOfBatch, check_sum, criterion_divisor, criterion_shares
 from robustxai.training._schedule import OneCycle
 
 __all__ = ["ObjectiveNet", "Term"]
@@ -85,6 +88,8 @@ class _Part(NamedTuple):
     first: int
     n_rows: int
     share: float
+    #: Divisor of the weighted sum over the rows of the batch, if rows have weights.
+    divisor: Tensor | float = 1.0
 
     def n_values(self, penalty: Penalty) -> int:
         """Return the number of values of the penalty for the batch."""
@@ -94,7 +99,9 @@ class _Part(NamedTuple):
 class ObjectiveNet(NeuralNetClassifier):
     r"""A skorch net that minimizes the cross-entropy plus weighted penalties.
 
-    .. math:: \frac{1}{B} \sum_b \Bigl[ w_0\, \mathrm{CE}(z(x_b), y_b) + \sum_t w_t\, P_t(x_b) \Bigr]
+    .. math:: \frac{1}{B} \sum_b s_b \Bigl[ w_0\, \mathrm{CE}(z(x_b), y_b) + \sum_t w_t\, P_t(x_b) \Bigr]
+
+    with the weights :math:`s_b` of the rows, 1 by default, scaled to mean 1 over all rows of the training.
 
     skorch's callbacks, schedules and checkpoints work as documented there. Two things differ: `train_step` computes all
     terms from one explained batch, and the losses of an epoch stay on the device until its end, when ``history`` gets
@@ -125,6 +132,11 @@ class ObjectiveNet(NeuralNetClassifier):
         generators are then neither read nor advanced, so that trainings in several threads do not affect each other.
         By default the global generators, as in skorch.
 
+    Attributes
+    ----------
+    sample_weight_ : ndarray of shape (n_samples,), optional
+        Weights of the rows of the training that begins; a classifier sets it before the training and removes it after.
+
     Notes
     -----
     ``compile=True`` (of skorch) compiles the module, not the criterion, and is available for objectives that
@@ -135,6 +147,7 @@ class ObjectiveNet(NeuralNetClassifier):
     stackable = True
     #: Completed share of the training, which penalties read from their batch.
     progress_: float = 1.0
+    sample_weight_: np.ndarray | None = None
     #: Constants of the running epoch.
     _plan: _Plan | None = None
 
@@ -205,7 +218,10 @@ class ObjectiveNet(NeuralNetClassifier):
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Return the rows for training and those for validation, if any."""
         with self.own_draws():
-            return super().get_split_datasets(X, y, **fit_params)
+            train, valid = super().get_split_datasets(X, y, **fit_params)
+        if self.sample_weight_ is not None:
+            set_weights(train, self.sample_weight_)  # rows for validation are a subset of the same data set
+        return train, valid
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return the batches of a data set, in an order from the net's own stream."""
@@ -213,6 +229,8 @@ class ObjectiveNet(NeuralNetClassifier):
             iterator = super().get_iterator(dataset, training=training)
         if declares(iterator, "on_device") and iterator.generator is None and self.streams is not None:
             iterator.generator = self.streams.of("cpu")
+        if self.sample_weight_ is not None and not hasattr(iterator, "sample_weight"):
+            _refuse_weights(f"the iterator {type(iterator).__name__} does not carry them. Use TensorBatches")
         return iterator
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **kwargs: Any) -> ObjectiveNet:
@@ -315,25 +333,43 @@ class ObjectiveNet(NeuralNetClassifier):
         if not declares(self.iterator_train, "on_device"):
             x, y = to_device((x, y), self.device)
         size = self.internal_batch_size or len(x)
-        return self._add_gradient(x, y) if len(x) <= size else self._add_gradient_in_parts(x, y, size)
+        weights = getattr(batch, "sample_weight", None)
+        if len(x) <= size:
+            return self._add_gradient(x, y, weights)
+        return self._add_gradient_in_parts(x, y, weights, size)
 
-    def _add_gradient_in_parts(self, x: Tensor, y: Tensor, size: int) -> dict[str, Any]:
+    def validation_step(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
+        """Return predictions and loss of a batch, in which rows have their weights."""
+        step = super().validation_step(batch, **fit_params)
+        weights = getattr(batch, "sample_weight", None)
+        if weights is not None:
+            with torch.no_grad():
+                step["loss"] = self._weighted_criterion(step["y_pred"], batch[1], batch[0], weights, training=False)
+        return step
+
+    def _add_gradient_in_parts(self, x: Tensor, y: Tensor, weights: Tensor | None, size: int) -> dict[str, Any]:
         """Call `_add_gradient` for `size` rows at a time; penalties draw the same numbers as for the whole batch."""
         generator = (self._plan or self._make_plan()).generator
         before = torch.empty(0) if generator is None else generator.get_state()
         labels = y.split(size)
         steps = []
+        own = [None] * len(labels) if weights is None else weights.split(size)
+        divisor = 1.0 if weights is None else criterion_divisor(self.criterion_, y, weights)
         for number, share in enumerate(criterion_shares(self.criterion_, labels)):
             if generator is not None:
                 generator.set_state(before)
             rows = slice(number * size, number * size + len(labels[number]))
-            steps.append(self._add_gradient(x[rows], y[rows], _Part(rows.start, len(x), share)))
+            part = _Part(rows.start, len(x), share, divisor)
+            steps.append(self._add_gradient(x[rows], y[rows], own[number], part))
         total = {name: sum(step["terms"][name] for step in steps) for name in steps[0]["terms"]}
         logits = torch.cat([step["y_pred"] for step in steps])
-        check_sum(self.criterion_, logits, y, total["cross_entropy"])
+        if weights is None:  # the criterion of every row counts by itself otherwise
+            check_sum(self.criterion_, logits, y, total["cross_entropy"])
         return {"loss": sum(step["loss"] for step in steps), "y_pred": logits, "terms": total}
 
-    def _add_gradient(self, x: Tensor, y: Tensor, part: _Part | None = None) -> dict[str, Any]:
+    def _add_gradient(
+        self, x: Tensor, y: Tensor, weights: Tensor | None = None, part: _Part | None = None
+    ) -> dict[str, Any]:
         """Add the gradient of the loss, or of a part's share in the loss of its batch, to that of the weights."""
         plan = self._plan or self._make_plan()
         if plan.differentiates_inputs:
@@ -351,12 +387,14 @@ class ObjectiveNet(NeuralNetClassifier):
             if self.adversary is not None:
                 explained.attacked = self.adversary(explained).detach()
             logits = explained.logits if self.adversary is None else self.module_(explained.attacked)
-            loss = self._criterion_of(logits, y, x, part)
+            loss = self._criterion_of(logits, y, x, weights, part)
             values = {"cross_entropy": loss.detach()}
             if self.criterion_weight != 1:
                 loss = self.criterion_weight * loss if self.criterion_weight else torch.zeros_like(loss)
             for term in plan.terms:
                 value = term.penalty(explained)
+                if weights is not None:  # a penalty may read the first rows only
+                    value = value * weights[: len(value)]
                 value = value.mean() if part is None else value.sum() / part.n_values(term.penalty)
                 values[term.name] = value.detach()
                 loss = torch.add(loss, value, alpha=term.weight)
@@ -364,12 +402,39 @@ class ObjectiveNet(NeuralNetClassifier):
         plan.differentiation.finish_backward()
         return {"loss": loss.detach(), "y_pred": logits.detach(), "terms": values}
 
-    def _criterion_of(self, logits: Tensor, y: Tensor, x: Tensor, part: _Part | None) -> Tensor:
+    def _criterion_of(self, logits: Tensor, y: Tensor, x: Tensor, weights: Tensor | None, part: _Part | None) -> Tensor:
+        if weights is not None:
+            return self._weighted_criterion(logits, y, x, weights, None if part is None else part.divisor)
         if part is None:
             return self.get_loss(logits, y, X=x, training=True)
         if part.share == 0:  # all rows are ignored, and the mean over no rows is NaN
             return 0.0 * logits.sum()
         return part.share * self.get_loss(logits, y, X=x, training=True)
+
+    def _weighted_criterion(
+        self,
+        logits: Tensor,
+        y: Tensor,
+        x: Tensor,
+        weights: Tensor,
+        divisor: Tensor | float | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Return the weighted sum of the rows' criteria, divided by `divisor`, that of these rows by default."""
+        criterion = self.criterion_
+        if divisor is None:
+            divisor = criterion_divisor(criterion, y, weights)
+        kept = getattr(criterion, "reduction", None)
+        if kept not in ("mean", "sum"):
+            _refuse_weights(f"{type(criterion).__name__} has no reduction='none', which gives one loss per row")
+        criterion.reduction = "none"
+        try:
+            losses = self.get_loss(logits, y, X=x, training=training)
+        finally:
+            criterion.reduction = kept
+        if losses.shape != weights.shape:
+            _refuse_weights(f"{type(criterion).__name__} does not return one loss per row with reduction='none'")
+        return (losses * weights).sum() / divisor
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss` to that of the weights; a net for several machines may override this."""
@@ -414,12 +479,15 @@ class ObjectiveNet(NeuralNetClassifier):
         at_begin, at_end = self.listeners("on_batch_begin"), self.listeners("on_batch_end")
         if at_end or any(not declares(listener.__self__, "ignores_batch_record") for listener in at_begin):
             at_begin.insert(0, super().on_batch_begin)  # a callback may read skorch's record of the batch
+        weighted = getattr(iterator, "sample_weight", None) is not None
         self.__dict__["_plan"] = self._make_plan()
         try:
             for number, batch in enumerate(self._batches(iterator)):
                 self.__dict__["progress_"] = min((before + min(number / n_batches, 1.0)) / self.max_epochs, 1.0)
                 for listener in at_begin:
                     self._call(listener, batch=batch, training=True)
+                if weighted and not isinstance(batch, WeightedBatch):
+                    _refuse_weights(f"the batches of {type(iterator).__name__} do not carry them. Use TensorBatches")
                 step = step_fn(batch, **fit_params)
                 for name, value in {"train_loss": step["loss"], **step["terms"]}.items():
                     losses.setdefault(name, []).append(value)
@@ -451,6 +519,10 @@ class ObjectiveNet(NeuralNetClassifier):
                 f"(lr={self.lr:g}, weights of the penalties: {weights}). "
                 "Lower lr or the weights, or standardize the features."
             )
+
+
+def _refuse_weights(reason: str) -> NoReturn:
+    raise NotImplementedError(f"Rows cannot have weights (sample_weight, class_weight) here, because {reason}.")
 
 
 @contextmanager

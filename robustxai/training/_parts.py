@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robustxai.engine import ExplainedBatch
 
-__all__ = ["PartOfBatch", "check_sum", "criterion_shares"]
+__all__ = ["PartOfBatch", "check_sum", "criterion_divisor", "criterion_shares"]
 
 #: Largest relative difference by rounding between the criterion of a batch and the sum over its parts.
 _TOLERANCE = 1e-4
@@ -68,10 +68,22 @@ def criterion_shares(criterion: nn.Module, parts: Sequence[Tensor]) -> list[floa
     if getattr(criterion, "reduction", "mean") == "sum":
         return [1.0] * len(parts)
     sizes = torch.tensor([float(len(part)) for part in parts], dtype=torch.float64)
-    known = type(criterion) in (nn.CrossEntropyLoss, nn.NLLLoss)
-    if known and (criterion.weight is not None or criterion.ignore_index >= 0):  # otherwise labels do not matter
-        sizes = torch.stack([_divisor(criterion, part) for part in parts]).cpu()
+    if _weighs_labels(criterion):
+        sizes = torch.stack([_divisors(criterion, part).sum() for part in parts]).cpu()
     return (sizes / sizes.sum()).tolist()
+
+
+def criterion_divisor(criterion: nn.Module, labels: Tensor, sample_weight: Tensor) -> Tensor | float:
+    """Return the number by which a batch's weighted sum of the rows' criteria is divided.
+
+    For a mean it is the number of rows, because weights have mean 1 over all rows of the data; the weighted sum of the
+    weights of their classes; or that of the rows that are not ignored. For a sum it is 1.
+    """
+    if getattr(criterion, "reduction", "mean") == "sum":
+        return 1.0
+    if not _weighs_labels(criterion):
+        return float(len(labels))
+    return (_divisors(criterion, labels).to(sample_weight) * sample_weight).sum()
 
 
 def check_sum(criterion: nn.Module, logits: Tensor, labels: Tensor, total: Tensor) -> None:
@@ -93,10 +105,16 @@ def check_sum(criterion: nn.Module, logits: Tensor, labels: Tensor, total: Tenso
     )
 
 
-def _divisor(criterion: Any, labels: Tensor) -> Tensor:
-    """Return the divisor of the mean cross-entropy."""
+def _weighs_labels(criterion: Any) -> bool:
+    """Return True if the divisor of the mean depends on the labels."""
+    known = type(criterion) in (nn.CrossEntropyLoss, nn.NLLLoss)
+    return known and (criterion.weight is not None or criterion.ignore_index >= 0)
+
+
+def _divisors(criterion: Any, labels: Tensor) -> Tensor:
+    """Return the part of every row in the divisor of the mean cross-entropy."""
     counted = labels != criterion.ignore_index
     weights = torch.ones_like(labels, dtype=torch.float64)
     if criterion.weight is not None:
         weights = criterion.weight.double()[labels.where(counted, 0)]
-    return (weights * counted).sum()
+    return weights * counted

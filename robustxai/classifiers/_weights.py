@@ -1,0 +1,112 @@
+"""Weights of rows and of classes in the objective of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from robustxai._arguments import Choice, Either, Instance, Nothing
+
+__all__ = ["CLASS_WEIGHT", "check_sample_weight", "objective_weights"]
+
+CLASS_WEIGHT = Either(
+    (Choice(("balanced",)), Instance(Mapping), Nothing()), words="a dict of label to weight, 'balanced' or None"
+)
+
+
+def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
+    """Return weights of rows as a float64 array of shape (n_rows,); None for None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another shape, or weights that are no numbers, negative, not finite, or all zero.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weights = np.array(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"sample_weight must be an array of numbers, one per row of X: {error}.") from error
+    if weights.ndim == 0:
+        weights = np.full(n_rows, weights)
+    if weights.ndim != 1:
+        raise ValueError(f"sample_weight must have one axis, got shape {weights.shape}. Give one weight per row of X.")
+    if len(weights) != n_rows:
+        raise ValueError(f"sample_weight has {len(weights)} entries, but X has {n_rows} rows. Give one weight per row.")
+    _check_values("sample_weight", weights)
+    if not weights.any():
+        raise ValueError("sample_weight is zero in all rows, so that no row is left to train on.")
+    return weights
+
+
+def objective_weights(
+    codes: np.ndarray,
+    classes: np.ndarray,
+    sample_weight: np.ndarray | None,
+    class_weight: Mapping[Any, float] | str | None,
+) -> np.ndarray | None:
+    """Return the product of the weights of rows and of their classes; None if all are 1.
+
+    Parameters
+    ----------
+    codes : ndarray of int of shape (n,)
+        Class indices.
+    classes : ndarray of shape (n_classes,)
+        Labels.
+    sample_weight : ndarray of shape (n,), optional
+        Weights of rows.
+    class_weight : dict, "balanced" or None
+        As in scikit-learn's ``compute_class_weight``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A label in `class_weight` that is no class, a weight that is no number, negative or not finite, or a class whose
+        rows all have weight zero.
+    """
+    weights = np.ones(len(codes)) if sample_weight is None else sample_weight
+    if class_weight is not None:
+        totals = np.bincount(codes, weights=weights, minlength=len(classes))
+        _check_classes(totals, classes, "sample_weight")
+        if isinstance(class_weight, Mapping):
+            of_class = _of_mapping(class_weight, classes)
+        else:
+            of_class = totals.sum() / (len(classes) * totals)
+        weights = weights * of_class[codes]
+    _check_classes(np.bincount(codes, weights=weights, minlength=len(classes)), classes, "sample_weight, class_weight")
+    return None if (weights == 1).all() else weights
+
+
+def _of_mapping(class_weight: Mapping[Any, float], classes: np.ndarray) -> np.ndarray:
+    """Return the weights of all classes; those that `class_weight` does not name have weight 1."""
+    labels = classes.tolist()
+    missing = [label for label in labels if label not in class_weight]
+    unknown = [label for label in class_weight if label not in labels]
+    if missing and unknown:  # as in scikit-learn: a fold without a rare class takes the weights of all classes
+        raise ValueError(f"class_weight has the label {unknown[0]!r}, which is none of the classes {labels}.")
+    try:
+        weights = np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"class_weight must have one number per label, got {dict(class_weight)!r}.") from error
+    _check_values("class_weight", weights)
+    return weights
+
+
+def _check_values(name: str, weights: np.ndarray) -> None:
+    if not np.isfinite(weights).all():
+        raise ValueError(f"{name} has NaN or infinity. Weights are finite numbers >= 0.")
+    if (weights < 0).any():
+        raise ValueError(f"{name} has the negative value {weights.min():g}. Weights are finite numbers >= 0.")
+
+
+def _check_classes(totals: np.ndarray, classes: np.ndarray, names: str) -> None:
+    if (totals > 0).all():
+        return
+    label = classes[totals <= 0].tolist()[0]
+    raise ValueError(
+        f"All rows of the class {label!r} have weight zero ({names}), so that the class cannot be learned. Give them a "
+        "weight, or leave out the rows of this class."
+    )
