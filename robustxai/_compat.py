@@ -9,6 +9,7 @@ Two private names are overridden elsewhere, because that is what they are for: s
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
     "FORWARD_METHODS",
+    "AcceptsWeights",
     "BaseSearchCV",
     "BatchNorm",
     "DispatchMode",
@@ -54,6 +56,7 @@ __all__ = [
     "study_attributes",
     "study_storage",
     "take_rows",
+    "takes_weights",
     "uncompiled",
 ]
 
@@ -117,9 +120,26 @@ def take_rows(X: Any, rows: np.ndarray) -> Any:
     return _safe_indexing(X, rows)
 
 
-def fit_params_by_row(X: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters of `fit`, those with one entry per row as arrays that can be indexed."""
-    return _check_method_params(X, params=params)
+def fit_params_by_row(X: Any, params: Mapping[str, Any], rows: np.ndarray | None = None) -> dict[str, Any]:
+    """Return parameters of `fit`, those with one entry per row as arrays that can be indexed, or only their `rows`."""
+    return _check_method_params(X, params=params, indices=rows)
+
+
+class AcceptsWeights:
+    """Tell scikit-learn's searches that a scorer takes `sample_weight`, which is asked for without metadata routing."""
+
+    def _accept_sample_weight(self) -> bool:
+        return True
+
+
+def takes_weights(scorer: Any) -> bool:
+    """Return whether a scorer takes `sample_weight`, without metadata routing."""
+    if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's from 1.7 on, and this library's
+        return bool(scorer._accept_sample_weight())
+    function = getattr(scorer, "_score_func", None)
+    if function is None and hasattr(scorer, "_estimator"):
+        function = scorer._estimator.score
+    return "sample_weight" in inspect.signature(scorer if function is None else function).parameters
 
 
 # ---------------------------------------------------------------- skorch

@@ -1,4 +1,4 @@
-"""Helpers of messages: the nearest valid name, and the user's line."""
+"""The nearest valid name and the user's line, for messages, and the check of weights of rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import difflib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-__all__ = ["nearest_name", "outside"]
+import numpy as np
+
+__all__ = ["check_sample_weight", "check_weights", "nearest_name", "outside"]
 
 #: Files whose frames count as the library: its own, and that of ``contextlib``.
 _INSIDE = (str(Path(__file__).parent), contextlib.__file__)
@@ -30,3 +33,35 @@ def outside() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
+    """Return weights of rows as a float64 array of shape (n_rows,); None for None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another shape, or weights that are no numbers, negative, not finite, or all zero.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weights = np.array(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"sample_weight must be an array of numbers, one per row of X: {error}.") from error
+    if weights.ndim != 1:
+        raise ValueError(f"sample_weight must have one axis, got shape {weights.shape}. Give one weight per row of X.")
+    if len(weights) != n_rows:
+        raise ValueError(f"sample_weight has {len(weights)} entries, but X has {n_rows} rows. Give one weight per row.")
+    check_weights("sample_weight", weights)
+    if not weights.any():
+        raise ValueError("sample_weight is zero in all rows, so that no row counts.")
+    return weights
+
+
+def check_weights(name: str, weights: np.ndarray) -> None:
+    """Raise ValueError for weights that are negative or not finite."""
+    if not np.isfinite(weights).all():
+        raise ValueError(f"{name} has NaN or infinity. Weights are finite numbers >= 0.")
+    if (weights < 0).any():
+        raise ValueError(f"{name} has the negative value {weights.min():g}. Weights are finite numbers >= 0.")

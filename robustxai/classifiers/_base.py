@@ -27,6 +27,7 @@ from robustxai._arguments import (
     Flag,
     Instance,
     Number,
+    Rows,
     Text,
     checked,
     optional,
@@ -35,11 +36,12 @@ from robustxai._doubts import warn_of_ball
 from robustxai._frames import as_pandas, in_numbers, like
 from robustxai._switches import own_switches
 from robustxai._table_summary import TableSummary
+from robustxai._validation import check_sample_weight
 from robustxai.classifiers._chunks import chunk_size, in_chunks
 from robustxai.classifiers._epochs import EpochsMixin
 from robustxai.classifiers._net import load_weights, unwrapped
 from robustxai.classifiers._persistence import PersistenceMixin
-from robustxai.classifiers._weights import CLASS_WEIGHT, check_sample_weight, objective_weights
+from robustxai.classifiers._weights import CLASS_WEIGHT, objective_weights
 from robustxai.engine import stackable
 from robustxai.exceptions import MismatchWarning
 from robustxai.explainers import EXPLAINER, ExactAttribution, attribution_shape, resolve_explainer
@@ -207,6 +209,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
 
     # ---------------------------------------------------------------- fit
 
+    @checked(sample_weight=optional(Rows()))
     @stackable
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on X of shape (n_samples, *features) and labels y of shape (n_samples,).

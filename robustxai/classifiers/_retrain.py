@@ -28,9 +28,9 @@ from robustxai._compat import n_samples
 from robustxai._frames import as_pandas, in_numbers
 from robustxai._models import module_of, transformed
 from robustxai._switches import own_switches
+from robustxai._validation import check_sample_weight
 from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.classifiers._copy import copy_with_modules
-from robustxai.classifiers._weights import check_sample_weight
 from robustxai.engine import fix_beta, softplus_surrogate
 from robustxai.explainers import resolve_explainer
 from robustxai.protocols import Estimator

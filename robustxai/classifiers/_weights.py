@@ -8,38 +8,13 @@ from typing import Any
 import numpy as np
 
 from robustxai._arguments import Choice, Either, Instance, Nothing
+from robustxai._validation import check_weights
 
-__all__ = ["CLASS_WEIGHT", "check_sample_weight", "objective_weights"]
+__all__ = ["CLASS_WEIGHT", "objective_weights"]
 
 CLASS_WEIGHT = Either(
     (Choice(("balanced",)), Instance(Mapping), Nothing()), words="a dict of label to weight, 'balanced' or None"
 )
-
-
-def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray | None:
-    """Return weights of rows as a float64 array of shape (n_rows,); None for None.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Another shape, or weights that are no numbers, negative, not finite, or all zero.
-    """
-    if sample_weight is None:
-        return None
-    try:
-        weights = np.array(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"sample_weight must be an array of numbers, one per row of X: {error}.") from error
-    if weights.ndim == 0:
-        weights = np.full(n_rows, weights)
-    if weights.ndim != 1:
-        raise ValueError(f"sample_weight must have one axis, got shape {weights.shape}. Give one weight per row of X.")
-    if len(weights) != n_rows:
-        raise ValueError(f"sample_weight has {len(weights)} entries, but X has {n_rows} rows. Give one weight per row.")
-    _check_values("sample_weight", weights)
-    if not weights.any():
-        raise ValueError("sample_weight is zero in all rows, so that no row is left to train on.")
-    return weights
 
 
 def objective_weights(
@@ -91,15 +66,8 @@ def _of_mapping(class_weight: Mapping[Any, float], classes: np.ndarray) -> np.nd
         weights = np.array([class_weight.get(label, 1.0) for label in labels], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"class_weight must have one number per label, got {dict(class_weight)!r}.") from error
-    _check_values("class_weight", weights)
+    check_weights("class_weight", weights)
     return weights
-
-
-def _check_values(name: str, weights: np.ndarray) -> None:
-    if not np.isfinite(weights).all():
-        raise ValueError(f"{name} has NaN or infinity. Weights are finite numbers >= 0.")
-    if (weights < 0).any():
-        raise ValueError(f"{name} has the negative value {weights.min():g}. Weights are finite numbers >= 0.")
 
 
 def _check_classes(totals: np.ndarray, classes: np.ndarray, names: str) -> None:

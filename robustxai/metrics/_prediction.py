@@ -9,17 +9,17 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from robustxai._arguments import Rows, checked
+from robustxai._arguments import Rows, checked, optional
 from robustxai._frames import aligned
 from robustxai._models import check_model, transformed
-from robustxai._validation import outside
+from robustxai._validation import check_sample_weight, outside
 from robustxai.exceptions import EvaluationWarning
 from robustxai.metrics._inputs import probabilities
 from robustxai.protocols import FittedClassifier
 
 
-@checked(X=Rows(), y=Rows())
-def roc_auc(estimator: FittedClassifier, X: Any, y: Any) -> float:
+@checked(X=Rows(), y=Rows(), sample_weight=optional(Rows()))
+def roc_auc(estimator: FittedClassifier, X: Any, y: Any, *, sample_weight: Any = None) -> float:
     """Area under the ROC curve: of the second class for two classes, else the mean of one-against-rest.
 
     With three or more classes each class that occurs in y, but is not all of it, is set against the others, and the
@@ -33,6 +33,8 @@ def roc_auc(estimator: FittedClassifier, X: Any, y: Any) -> float:
         The inputs at which to evaluate.
     y : array-like of shape (n_samples,)
         True labels, of any type that `estimator` was fitted with.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the rows, 1 by default: an area is the weighted share of the pairs in order.
 
     Returns
     -------
@@ -64,11 +66,13 @@ def roc_auc(estimator: FittedClassifier, X: Any, y: Any) -> float:
         raise ValueError("The area under the ROC curve needs two classes in y; pass more samples.")
     scores = probabilities(estimator, X)
     columns = [1] if len(classes) == 2 else [c for c in range(len(classes)) if (labels == classes[c]).any()]
-    return float(np.mean([roc_auc_score(labels == classes[c], scores[:, c]) for c in columns]))
+    weights = check_sample_weight(sample_weight, len(labels))
+    areas = [roc_auc_score(labels == classes[c], scores[:, c], sample_weight=weights) for c in columns]
+    return float(np.mean(areas))
 
 
-@checked(X_adv=Rows(), y=Rows())
-def adversarial_auc(estimator: FittedClassifier, X_adv: Any, y: Any) -> float:
+@checked(X_adv=Rows(), y=Rows(), sample_weight=optional(Rows()))
+def adversarial_auc(estimator: FittedClassifier, X_adv: Any, y: Any, *, sample_weight: Any = None) -> float:
     """Area under the ROC curve at attacked inputs, against the true labels.
 
     It is :func:`roc_auc` at `X_adv`. An attack on the explanation is meant to leave it near the clean value; when it
@@ -82,6 +86,8 @@ def adversarial_auc(estimator: FittedClassifier, X_adv: Any, y: Any) -> float:
         The attacked inputs.
     y : array-like of shape (n_samples,)
         True labels of the inputs before the attack.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the rows, as in :func:`roc_auc`.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def adversarial_auc(estimator: FittedClassifier, X_adv: Any, y: Any) -> float:
     >>> adversarial_auc(model, np.array([[0.9], [0.1]]), [0, 1])
     0.0
     """
-    return roc_auc(estimator, X_adv, y)
+    return roc_auc(estimator, X_adv, y, sample_weight=sample_weight)
 
 
 @checked(X=Rows(), X_adv=Rows())

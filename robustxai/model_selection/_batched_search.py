@@ -32,7 +32,7 @@ from robustxai._arguments import (
     check_arguments,
     optional,
 )
-from robustxai._compat import SearchCV, fit_params_by_row, n_samples, scorers_by_name
+from robustxai._compat import AcceptsWeights, SearchCV, fit_params_by_row, n_samples, scorers_by_name
 from robustxai._pareto import pareto_front
 from robustxai.model_selection._search_pool import ROWS, Candidate, Pool, Trained
 from robustxai.protocols import Scoring, Seed, Splits
@@ -180,8 +180,9 @@ class BatchedSearchCV(SearchCV):
             Data.
         **params
             As of ``GridSearchCV.fit``: `groups` for the splitter, and what the estimator's ``fit`` and the scorers
-            take, by scikit-learn's metadata routing where it is enabled. A fit with parameters of its own is not
-            stacked.
+            take, by scikit-learn's metadata routing where it is enabled: ``sample_weight``, or
+            ``STEP__sample_weight`` for a step of a Pipeline without routing. Parameters of ``fit`` with one entry per
+            row are split as the rows are. A fit with other parameters than weights is not stacked.
         """
         check_arguments(self)
         scorers = self._scorers_of_search()  # fails for an unknown metric before the training
@@ -200,9 +201,10 @@ class BatchedSearchCV(SearchCV):
                 (X, y),
                 splits,
                 Path(folder),
-                scoring=None if self.return_train_score or routed.scorer.score else self.scoring,
+                scoring=self.scoring if self._scores_together(routed.scorer.score) else None,
                 options={"n_jobs": self.n_jobs, "stack_size": self.stack_size},
-                stacked=not routed.estimator.fit,
+                fit_params=routed.estimator.fit,
+                score_params=routed.scorer.score,
             )
             run.scoring = run._pool.prescored(self.scoring)
             run._decided = Bunch(
@@ -220,6 +222,12 @@ class BatchedSearchCV(SearchCV):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the pool, whose trained networks scikit-learn would send with every task."""
         return {name: value for name, value in super().__getstate__().items() if name not in ("_pool", "_decided")}
+
+    def _scores_together(self, params: Mapping[str, Any]) -> bool:
+        """Return whether scorers may score many estimators at once: they take weights, if these are for all of them."""
+        if self.return_train_score or (params and isinstance(self.scoring, Mapping)):
+            return False
+        return not params or (isinstance(self.scoring, AcceptsWeights) and params.keys() <= {"sample_weight"})
 
     def _candidates(self) -> list[dict[str, Any]]:
         if not self.param_grid:

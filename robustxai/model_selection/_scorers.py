@@ -19,14 +19,18 @@ from robustxai._arguments import (
     Either,
     Function,
     Named,
+    Rows,
     check_arguments,
+    checked,
     optional,
 )
+from robustxai._compat import n_samples
 from robustxai._doubts import of_one_evaluation
 from robustxai._fingerprint import content_key
 from robustxai._frames import take
 from robustxai._models import EXPLANATIONS, resolve_model
 from robustxai._short_repr import short_repr
+from robustxai._validation import check_sample_weight
 from robustxai.attacks import (
     ATTACK,
     AttackResult,
@@ -54,6 +58,7 @@ from robustxai.metrics import (
     roc_auc,
     sufficiency,
 )
+from robustxai.model_selection._score_request import ScoreRequest, weighted_mean
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
 from robustxai.protocols import BoundMethod, Distribution, Estimator, Metric, Norm, Ranking, ThicknessKind
 from robustxai.ranking import RANKING, count_units
@@ -129,11 +134,20 @@ def _individuality(result: AttackResult, precision: float, attack: BaseAttack) -
     }
 
 
-def _area(metric: Callable[..., float], clf: Any, X: Any, y: Any) -> float:
+def _mean_precision(result: AttackResult, weights: np.ndarray | None) -> float:
+    """Return the weighted mean P@k over the rows that have an explanation; NaN if none has."""
+    if weights is None:
+        return result.mean_precision
+    known = ~np.isnan(result.precision_at_k)
+    return weighted_mean(result.precision_at_k[known], weights[known])
+
+
+def _area(metric: Callable[..., float], clf: Any, X: Any, y: Any, weights: np.ndarray | None) -> float:
     """Compute an area under the ROC curve; nan, with scikit-learn's warning, where the labels define none."""
-    found = np.unique(np.asarray(y))
-    if len(found) > 1 and np.isin(found, clf.classes_).all():
-        return metric(clf, X, y)
+    labels = np.asarray(y)
+    found = np.unique(labels if weights is None else labels[weights > 0])
+    if len(found) > 1 and np.isin(np.unique(labels), clf.classes_).all():
+        return metric(clf, X, y, sample_weight=weights)
     why = "a single class" if len(found) < 2 else "labels that the classifier was not fitted with"
     warnings.warn(
         f"y holds {why}: {metric.__name__} is not defined and becomes nan.", UndefinedMetricWarning, stacklevel=6
@@ -142,7 +156,7 @@ def _area(metric: Callable[..., float], clf: Any, X: Any, y: Any) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class PrecisionAtKScorer:
+class PrecisionAtKScorer(ScoreRequest):
     """Mean P@k under an attack; higher is more stable.
 
     Do not report it alone: a collapsed model scores 1, and so does a linear model of two classes with gradient
@@ -182,25 +196,29 @@ class PrecisionAtKScorer:
     def __post_init__(self) -> None:
         check_arguments(self)
 
-    def __call__(self, estimator: Estimator, X: Any, y: Any = None) -> float:
-        """Score a fitted estimator on X; `y` is not used."""
-        return self.score_together([estimator], X)[0]
+    @checked(sample_weight=optional(Rows()))
+    def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Score a fitted estimator on X, as the mean over rows with weights `sample_weight`; `y` is not used."""
+        return self.score_together([estimator], X, sample_weight=sample_weight)[0]
 
-    def score_together(self, estimators: Sequence[Estimator], X: Any, y: Any = None) -> list[float]:
+    @checked(sample_weight=optional(Rows()))
+    def score_together(
+        self, estimators: Sequence[Estimator], X: Any, y: Any = None, sample_weight: Any = None
+    ) -> list[float]:
         """Score many fitted estimators on X, by one attack on a stack of them where they can be stacked."""
         with of_one_evaluation():
-            return self._score_together(estimators, X)
+            return self._score_together(estimators, X, check_sample_weight(sample_weight, n_samples(X)))
 
-    def _score_together(self, estimators: Sequence[Estimator], X: Any) -> list[float]:
+    def _score_together(self, estimators: Sequence[Estimator], X: Any, weights: np.ndarray | None) -> list[float]:
         results = _run_on_all(self.attack, [_target_estimator(estimator, X) for estimator in estimators])
         for result in results:
             k = _ranked_k(self.attack.k, result.attribution)
             warn_of_sameness(result.attribution, k, self.attack.ranking)
-        return [result.mean_precision for result in results]
+        return [_mean_precision(result, weights) for result in results]
 
 
 @dataclass(frozen=True, eq=False)
-class ThicknessScorer:
+class ThicknessScorer(ScoreRequest):
     """Mean top-k ranking thickness; higher is more stable, and no attack is needed.
 
     Parameters
@@ -239,8 +257,10 @@ class ThicknessScorer:
         check_arguments(self)
         as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
-    def __call__(self, estimator: Estimator, X: Any, y: Any = None) -> float:
-        """Score a fitted estimator on X; `y` is not used."""
+    @checked(sample_weight=optional(Rows()))
+    def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Score a fitted estimator on X, as the mean over rows with weights `sample_weight`; `y` is not used."""
+        weights = check_sample_weight(sample_weight, n_samples(X))
         thickness = ranking_thickness if self.kind == "indicator" else relaxed_thickness
         values = thickness(
             *_target_estimator(estimator, X),
@@ -254,11 +274,11 @@ class ThicknessScorer:
             ranking=self.ranking,
             random_state=self.random_state,
         )
-        return float(np.mean(values))
+        return weighted_mean(values, weights)
 
 
 @dataclass(frozen=True, eq=False)
-class CertifiedPrecisionScorer:
+class CertifiedPrecisionScorer(ScoreRequest):
     """Mean proven P@k, a lower bound under every attack within the threat model; higher is more stable.
 
     Like every score of stability it is independent of accuracy: a linear model of two classes with gradient
@@ -310,8 +330,10 @@ class CertifiedPrecisionScorer:
         check_arguments(self)
         as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
-    def __call__(self, estimator: Estimator, X: Any, y: Any = None) -> float:
-        """Score a fitted estimator on X; `y` is not used."""
+    @checked(sample_weight=optional(Rows()))
+    def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Score a fitted estimator on X, as the mean over rows with weights `sample_weight`; `y` is not used."""
+        weights = check_sample_weight(sample_weight, n_samples(X))
         X = take(X, slice(self.n_rows))
         certificate = certify_top_k(
             estimator,
@@ -326,14 +348,15 @@ class CertifiedPrecisionScorer:
         model, rows = _target_estimator(estimator, X)
         attribution = model.explain(rows)
         warn_of_sameness(attribution, _ranked_k(self.k, attribution), self.ranking)
-        return float(certificate.precision_at_k.mean())
+        return weighted_mean(certificate.precision_at_k, None if weights is None else weights[: self.n_rows])
 
 
 @dataclass(frozen=True, eq=False)
-class RobustnessScorer:
+class RobustnessScorer(ScoreRequest):
     """Scores of a classifier's predictions and explanations, from one run of the attacks.
 
-    The result is a dict, which scikit-learn takes as multi-metric scoring (``refit="precision_at_k"``):
+    The result is a dict, which scikit-learn takes as multi-metric scoring (``refit="precision_at_k"``). With
+    ``sample_weight``, all means over rows, the areas and the accuracy are weighted; B and the sets of the rows are not:
 
     ============================ =========================================================================
     ``roc_auc``, ``accuracy``    of the clean inputs; the area is nan where y holds a single class
@@ -399,22 +422,34 @@ class RobustnessScorer:
     def __post_init__(self) -> None:
         check_arguments(self)
 
-    def __call__(self, estimator: Estimator, X: Any, y: Any) -> dict[str, float]:
-        """Score a fitted estimator on X and labels y."""
-        return self.score_together([estimator], X, y)[0]
+    @checked(sample_weight=optional(Rows()))
+    def __call__(self, estimator: Estimator, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Score a fitted estimator on X and labels y, with weights of the rows in all means, AUC and accuracy."""
+        return self.score_together([estimator], X, y, sample_weight)[0]
 
-    def score_together(self, estimators: Sequence[Estimator], X: Any, y: Any) -> list[dict[str, float]]:
+    @checked(sample_weight=optional(Rows()))
+    def score_together(
+        self, estimators: Sequence[Estimator], X: Any, y: Any, sample_weight: Any = None
+    ) -> list[dict[str, float]]:
         """Score many fitted estimators, with each attack on a stack of them where they can be stacked."""
         with of_one_evaluation():
-            return self._score_together(estimators, X, y)
+            return self._score_together(estimators, X, y, check_sample_weight(sample_weight, n_samples(X)))
 
-    def _score_together(self, estimators: Sequence[Estimator], X: Any, y: Any) -> list[dict[str, float]]:
+    def _score_together(
+        self, estimators: Sequence[Estimator], X: Any, y: Any, weights: np.ndarray | None
+    ) -> list[dict[str, float]]:
         explained = [_target_estimator(estimator, X) for estimator in estimators]
         attacked = [(clf, take(rows, slice(self.n_rows))) for clf, rows in explained]
         results = {name: _run_on_all(attack, attacked) for name, attack in self._attacks().items()}
         references = {name: _run_on_all(attack, attacked) for name, attack in self.reference.items()}
         return [
-            self._scores(clf, rows, y, *({name: r[i] for name, r in group.items()} for group in (results, references)))
+            self._scores(
+                clf,
+                rows,
+                y,
+                weights,
+                *({name: r[i] for name, r in group.items()} for group in (results, references)),
+            )
             for i, (clf, rows) in enumerate(explained)
         ]
 
@@ -422,18 +457,28 @@ class RobustnessScorer:
         return self.attack if isinstance(self.attack, Mapping) else {"": self.attack}
 
     def _scores(
-        self, clf: Any, X: Any, y: Any, results: dict[str, AttackResult], references: dict[str, AttackResult]
+        self,
+        clf: Any,
+        X: Any,
+        y: Any,
+        weights: np.ndarray | None,
+        results: dict[str, AttackResult],
+        references: dict[str, AttackResult],
     ) -> dict[str, float]:
         """All scores of a classifier, whose first rows have been attacked."""
-        scores = {"roc_auc": _area(roc_auc, clf, X, y), "accuracy": float(accuracy_score(y, clf.predict(X)))}
+        scores = {
+            "roc_auc": _area(roc_auc, clf, X, y, weights),
+            "accuracy": float(accuracy_score(y, clf.predict(X), sample_weight=weights)),
+        }
         X, y = take(X, slice(self.n_rows)), np.asarray(y)[: self.n_rows]
+        weights = None if weights is None else weights[: self.n_rows]
         attacks = self._attacks()
         worst = strongest(list(results.values()))
         first = next(iter(attacks.values()))
         threat = first.resolved_threat()
-        scores["precision_at_k"] = worst.mean_precision
+        scores["precision_at_k"] = _mean_precision(worst, weights)
         named = {**{name: result for name, result in results.items() if name}, **references}
-        means = {name: result.mean_precision for name, result in named.items()}
+        means = {name: _mean_precision(result, weights) for name, result in named.items()}
         scores |= {f"precision_at_k_{name}": mean for name, mean in means.items()}
         scores |= _individuality(worst, scores["precision_at_k"], first)
         for precision in _by_radius({**attacks, **self.reference}, means):
@@ -457,6 +502,6 @@ class RobustnessScorer:
             "decision_flip_fraction": decision_flip_fraction(clf, X, worst.attribution, ranking=first.ranking),
         }
         per_row |= {name: metric(worst.attribution, worst.attribution_adv) for name, metric in self.metrics.items()}
-        scores |= {name: float(np.mean(values)) for name, values in per_row.items()}
-        scores["adversarial_auc"] = _area(adversarial_auc, clf, worst.X_adv, y)
+        scores |= {name: weighted_mean(values, weights) for name, values in per_row.items()}
+        scores["adversarial_auc"] = _area(adversarial_auc, clf, worst.X_adv, y, weights)
         return scores

@@ -16,9 +16,9 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 
-from robustxai._compat import n_samples, take_rows
+from robustxai._compat import AcceptsWeights, fit_params_by_row, n_samples, take_rows
 from robustxai._files import read_sealed, write_sealed
-from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
+from robustxai.model_selection._stacked_fits import Part, StackedFit, begin_fits, portions, train_fits
 
 __all__ = ["ROWS", "Candidate", "Pool", "Trained"]
 
@@ -56,7 +56,8 @@ class Pool:
         *,
         scoring: Any,
         options: dict[str, Any],
-        stacked: bool,
+        fit_params: Mapping[str, Any],
+        score_params: Mapping[str, Any],
     ) -> None:
         self.candidates = candidates
         self.folder = folder
@@ -70,8 +71,8 @@ class Pool:
         if len(set(self.names)) < self.n_splits:  # training rows do not identify a fit with several test sets
             self.scorers = {}
         parts, self.held_out = (
-            [(_part(rows[0], numbers[split[side]]), _part(rows[1], numbers[split[side]])) for split in splits]
-            for side in (0, 1)
+            [_part(*rows, params, numbers[split[side]]) for split in splits]
+            for side, params in ((0, fit_params), (1, score_params))
         )
         pairs = [
             (clone(estimator).set_params(**clone(candidate, safe=False)), part)
@@ -79,10 +80,7 @@ class Pool:
             for part in range(len(parts))
         ]
         self.fits: list[StackedFit]
-        if stacked:
-            self.fits, self.data = begin_fits(pairs, parts)
-        else:
-            self.fits, self.data = [StackedFit(e, p, why_not="fit has parameters of its own") for e, p in pairs], {}
+        self.fits, self.data = begin_fits(pairs, parts)
         self.seconds: dict[str, list[float | None]] = {"fit_time": [], "score_time": []}
 
     def of(self, candidate: int) -> range:
@@ -147,8 +145,9 @@ class Pool:
         return {**scoring, **known} if isinstance(scoring, Mapping) else known.get("", scoring)
 
 
-def _part(column: Any, rows: np.ndarray) -> Any:
-    return None if column is None else take_rows(column, rows)
+def _part(X: Any, y: Any, params: Mapping[str, Any], rows: np.ndarray) -> Part:
+    labels = None if y is None else take_rows(y, rows)
+    return Part(take_rows(X, rows), labels, fit_params_by_row(X, params, rows) if params else {})
 
 
 def _outcome(fit: StackedFit, data: dict[Hashable, Any]) -> Any:
@@ -159,13 +158,15 @@ def _outcome(fit: StackedFit, data: dict[Hashable, Any]) -> Any:
         return error
 
 
-def _score(scorers: Mapping[str, Any], paths: Sequence[Path], X: Any, y: Any) -> float | None:
+def _score(
+    scorers: Mapping[str, Any], paths: Sequence[Path], X: Any, y: Any, params: Mapping[str, Any]
+) -> float | None:
     """Score stored estimators together; return seconds per estimator, or None if they must be scored one by one."""
     start = time.perf_counter()
     found = {path: _pick_up(path) for path in paths}
     estimators = {path: outcome for path, outcome in found.items() if not isinstance(outcome, Exception)}
     try:
-        scores = {name: s.score_together(list(estimators.values()), X, y) for name, s in scorers.items()}
+        scores = {name: s.score_together(list(estimators.values()), X, y, **params) for name, s in scorers.items()}
     except Exception:  # raised again when scikit-learn scores the estimator that caused it
         return None
     for number, path in enumerate(estimators):
@@ -173,7 +174,7 @@ def _score(scorers: Mapping[str, Any], paths: Sequence[Path], X: Any, y: Any) ->
     return (time.perf_counter() - start) / len(paths)
 
 
-class _Prescored:
+class _Prescored(AcceptsWeights):
     """A scorer that returns the score that is stored with an estimator."""
 
     def __init__(self, name: str, scorer: Any) -> None:

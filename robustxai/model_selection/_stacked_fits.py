@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 
 from robustxai._fingerprint import digest
 from robustxai._switches import own_switches
 from robustxai.engine import StackMember, TrainingRows, batch_size_of, declares, stack_key, train_together
 from robustxai.training import HeldOut, ObjectiveNet
 
-__all__ = ["StackedFit", "begin_fits", "portions", "train_fits"]
+__all__ = ["Part", "StackedFit", "begin_fits", "portions", "train_fits"]
 
 #: Models of a stack on a CPU. More models do not reduce the cost per model of starting operations any further, and do
 #: not fit into the cache.
@@ -30,6 +33,14 @@ _GPU_SHARE = 0.7
 _UNKNOWN = "a part of it is not implemented for stacks"
 #: Approximate number of tensors that a training step keeps, each of the size of all units of a batch.
 _KEPT = 40
+
+
+class Part(NamedTuple):
+    """A part of the data: inputs, labels, and parameters of ``fit`` for these rows, such as `sample_weight`."""
+
+    X: Any
+    y: Any
+    params: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass
@@ -95,7 +106,7 @@ class StackedFit:
 @own_switches()
 def begin_fits(
     candidates: Iterable[tuple[Any, int]],
-    parts: Sequence[tuple[Any, Any]],
+    parts: Sequence[tuple[Any, ...]],
     watched: dict[Hashable, HeldOut | None] | None = None,
 ) -> tuple[list[StackedFit], dict[Hashable, TrainingRows]]:
     """Check and initialize all fits.
@@ -104,8 +115,8 @@ def begin_fits(
     ----------
     candidates : iterable of (unfitted estimator, int)
         Each estimator with the index of its part of the data.
-    parts : sequence of (X, y)
-        Parts of the data, in the form that the estimators take.
+    parts : sequence of (X, y) or (X, y, dict)
+        Parts of the data, in the form that the estimators take, with parameters of their ``fit``.
     watched : dict, optional
         Results on held-out rows of earlier calls with the same parts; new results are added. Estimators that differ
         only in their penalties, weights and seeds share one result.
@@ -122,7 +133,7 @@ def begin_fits(
     for estimator, part in candidates:
         try:
             fit = StackedFit(clone(estimator), part)
-            _begin(fit, parts[part], data, watched)
+            _begin(fit, Part(*parts[part]), data, watched)
         except NotImplementedError as reason:
             fit = StackedFit(estimator, part, why_not=str(reason) or _UNKNOWN)
         except Exception as error:  # the ordinary fit of the estimator raises it again
@@ -133,11 +144,11 @@ def begin_fits(
 
 def _begin(
     fit: StackedFit,
-    part: tuple[Any, Any],
+    part: Part,
     data: dict[Hashable, TrainingRows],
     watched: dict[Hashable, HeldOut | None],
 ) -> None:
-    X, y = part
+    X, y, params = part
     if isinstance(fit.estimator, Pipeline) and type(fit.estimator) is not Pipeline:
         raise NotImplementedError(f"{type(fit.estimator).__name__} may fit its steps in another way than a Pipeline")
     classifier = fit.classifier
@@ -147,22 +158,42 @@ def _begin(
         raise NotImplementedError(f"{type(classifier).__name__} has its own training loop")
     if not declares(type(classifier).fit, "stackable"):
         raise NotImplementedError(f"{type(classifier).__name__} has its own fit")
+    of_steps, own = _by_step(fit.estimator, params) if params else ({}, {})
+    if own.keys() - {"sample_weight"}:
+        raise NotImplementedError("fit has parameters of its own")
     if isinstance(fit.estimator, Pipeline) and len(fit.estimator) > 1:
         if fit.estimator.memory is not None:
             raise NotImplementedError("a pipeline with a memory fits its own steps")
         first = fit.estimator[:-1]
-        X = first.fit_transform(X, y)
+        X = first.fit_transform(X, y, **of_steps)
         fit.estimator.steps[:-1] = first.steps
-    rows, codes, fit.classes = classifier._check_fit(X, y)
+    rows, codes, fit.classes, weights = classifier._check_fit(X, y, **own)
     fit.rows = _content(rows, codes)
     data.setdefault(fit.rows, (rows, codes))
-    key = (fit.rows, classifier._watch_key(len(rows)))
+    weighed = None if weights is None else digest(weights.tobytes())
+    key = (fit.rows, weighed, classifier._watch_key(len(rows)))
     if key not in watched:
-        watched[key] = classifier._watch(rows, codes, len(fit.classes))
-    nets = classifier._start(rows, len(fit.classes), watched[key])
+        watched[key] = classifier._watch(rows, codes, len(fit.classes), weights)
+    nets = classifier._start(rows, len(fit.classes), watched[key], weights)
     fit.key = tuple(stack_key(net) for net in nets)
     hash(fit.key)  # raises here, so that the error belongs to this fit only
     fit.members = [StackMember(net, fit.rows) for net in nets]
+
+
+def _by_step(estimator: Any, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters of a Pipeline's ``fit`` for its first steps, and those for its last step."""
+    if not isinstance(estimator, Pipeline):
+        return {}, dict(params)
+    last = estimator.steps[-1][0]
+    if not get_config()["enable_metadata_routing"]:
+        prefix = f"{last}__"
+        own = {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
+        return {name: value for name, value in params.items() if not name.startswith(prefix)}, own
+    own = dict(process_routing(estimator, "fit", **params)[last].fit)
+    if len(estimator) == 1:
+        return {}, own
+    names = get_routing_for_object(estimator[:-1]).consumes("fit_transform", params)
+    return {name: params[name] for name in names}, own
 
 
 def _content(rows: np.ndarray, codes: np.ndarray) -> Hashable:

@@ -15,11 +15,14 @@ from joblib import Parallel, delayed
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
+from sklearn import get_config
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 from robustxai._arguments import (
     COUNT,
@@ -35,12 +38,12 @@ from robustxai._arguments import (
     checked,
     optional,
 )
-from robustxai._compat import take_rows
-from robustxai._validation import nearest_name
+from robustxai._compat import fit_params_by_row, n_samples, scorers_by_name, take_rows, takes_weights
+from robustxai._validation import check_sample_weight, nearest_name
 from robustxai.exceptions import DivergedError
 from robustxai.model_selection._batched_search import CV, ESTIMATOR, SCORING
 from robustxai.model_selection._choices import GivenStudy, Space
-from robustxai.model_selection._stacked_fits import StackedFit, begin_fits, portions, train_fits
+from robustxai.model_selection._stacked_fits import Part, StackedFit, begin_fits, portions, train_fits
 from robustxai.model_selection._study import check_space, open_study
 from robustxai.model_selection._workers import Worker
 from robustxai.protocols import Scoring, Splits
@@ -70,6 +73,7 @@ _PAUSE = 0.5
     n_reports=COUNT,
     sampler=optional(Instance(optuna.samplers.BaseSampler)),
     pruner=optional(Instance(optuna.pruners.BasePruner)),
+    sample_weight=optional(Rows()),
     storage=_STORAGE,
     study_name=optional(Text()),
     n_jobs=N_JOBS,
@@ -93,6 +97,7 @@ def tune(
     study_name: str | None = None,
     n_jobs: int | None = None,
     random_state: int | None = 0,
+    sample_weight: Any = None,
 ) -> optuna.Study:
     """Tune an estimator by an Optuna study that asks for several trials at once and trains them in stacks.
 
@@ -141,6 +146,9 @@ def tune(
         Processes, for the stacks and for the scoring.
     random_state : int or None, default=0
         Seed of the default sampler.
+    sample_weight : array-like of shape (n_samples,), optional
+        Weights of the rows, in the fits (of the last step of a Pipeline) and in the scores. With scikit-learn's
+        metadata routing they go where they are requested.
 
     Returns
     -------
@@ -153,7 +161,7 @@ def tune(
         An empty space, an unknown name (with the nearest one), an unknown objective, or a study whose trials have
         another space.
     TypeError
-        A choice whose content cannot be read.
+        A choice whose content cannot be read, or weights with a scorer that does not take `sample_weight`.
     ConnectionError
         A storage that cannot be reached. The message has no password.
 
@@ -177,7 +185,8 @@ def tune(
     ['lambda_gap']
     """
     X, y = indexable(X, y)
-    trials = _Trials(estimator, space, X, y, scoring, objectives, cv, n_jobs)
+    weights = check_sample_weight(sample_weight, n_samples(X))
+    trials = _Trials(estimator, space, X, y, weights, scoring, objectives, cv, n_jobs)
     study = open_study(sampler, pruner, storage, study_name, trials.objectives, random_state, batch_size)
     check_space(study, trials.space.asked)
     with Worker(study) as worker:
@@ -263,6 +272,7 @@ class _Trials:
         space: Mapping[str, BaseDistribution],
         X: Any,
         y: Any,
+        weights: np.ndarray | None,
         scoring: Any,
         objectives: Sequence[str],
         cv: Any,
@@ -283,7 +293,14 @@ class _Trials:
         self.objectives = [objectives] if isinstance(objectives, str) else list(objectives)
         self.n_jobs = n_jobs
         splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
-        self.parts, self.tests = ([(take_rows(X, rows[i]), take_rows(y, rows[i])) for rows in splits] for i in (0, 1))
+        to_fit, to_score = ({}, {}) if weights is None else _routed(estimator, self.scorer, weights)
+        self.parts, self.tests = (
+            [
+                Part(take_rows(X, rows[i]), take_rows(y, rows[i]), fit_params_by_row(X, params, rows[i]))
+                for rows in splits
+            ]
+            for i, params in ((0, to_fit), (1, to_score))
+        )
         self.data: dict[Any, Any] = {}
         self.watched: dict[Any, Any] = {}
 
@@ -338,14 +355,37 @@ class _Trials:
             raise ValueError(f"The scoring has several metrics; name objectives among {', '.join(metrics)}.")
 
 
+def _routed(estimator: Any, scorer: Any, weights: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters of ``fit`` and of the scorer that hand on weights of rows."""
+    passed = {"sample_weight": weights}
+    if get_config()["enable_metadata_routing"]:
+        pairs = ((estimator, "fit"), (scorer, "score"))
+        to_fit, to_score = (
+            dict.fromkeys(get_routing_for_object(thing).consumes(method, passed), weights) for thing, method in pairs
+        )
+        return to_fit, to_score
+    scorers = scorers_by_name(scorer)
+    for name, one in scorers.items() if isinstance(scorers, Mapping) else [("", scorers)]:
+        if not takes_weights(one):
+            raise TypeError(
+                f"The scorer {name or one!r} does not take sample_weight, so that its score of weighted rows would "
+                "be that of others. Give it a parameter sample_weight."
+            )
+    last, prefix = estimator, ""
+    while isinstance(last, Pipeline):
+        name, last = last.steps[-1]
+        prefix += f"{name}__"
+    return {f"{prefix}sample_weight": weights}, passed
+
+
 def _score(
-    fits: Sequence[StackedFit], data: dict[Any, Any], part: tuple[Any, Any], test: tuple[Any, Any], scorer: Any
+    fits: Sequence[StackedFit], data: dict[Any, Any], part: Part, test: Part, scorer: Any
 ) -> list[dict[str, float] | Exception]:
     """The metrics of every fit of a part on its test rows, or what ended it."""
     found: list[Any] = []
     for fit in fits:
         try:
-            found.append(fit.fitted(data) if fit.members else fit.estimator.fit(*part))
+            found.append(fit.fitted(data) if fit.members else fit.estimator.fit(part.X, part.y, **part.params))
         except Exception as error:
             found.append(error)
     alive = [number for number, outcome in enumerate(found) if not isinstance(outcome, Exception)]
@@ -353,10 +393,10 @@ def _score(
     scores: list[Any] = []
     if hasattr(scorer, "score_together"):
         with suppress(Exception):  # raised again by the one that it is about
-            scores = scorer.score_together(estimators, *test)
+            scores = scorer.score_together(estimators, test.X, test.y, **test.params)
     for number, estimator, score in zip(alive, estimators, scores or [None] * len(alive)):
         try:
-            found[number] = _as_metrics(scorer(estimator, *test) if score is None else score)
+            found[number] = _as_metrics(scorer(estimator, test.X, test.y, **test.params) if score is None else score)
         except Exception as error:
             found[number] = error
     return found

@@ -52,8 +52,8 @@ def checked(cls):
     return cls(**{"max_epochs": 8, "lr": 0.02, **({"k": 1} if cls in WITH_K else {}), **QUICK.get(cls, {})})
 
 
-#: Their penalties draw random numbers for each row, or round by more than the 1e-7 of the check; test_weights.py compares
-#: weighted rows with repeated rows where nothing is random.
+#: Their penalties draw random numbers for each row, or round by more than the 1e-7 of the check; test_weights.py
+#: compares weighted rows with repeated rows where nothing is random.
 ROUNDED = (
     ARTClassifier,
     ATEXClassifier,

@@ -51,7 +51,8 @@ def assert_as_alone(estimators, parts, **options):
     assert [fit.why_not for fit in fits] == [""] * len(fits)
     fits = train_fits(fits, data, **options)
     for fit, (estimator, part) in zip(fits, pairs):
-        alone = type(estimator)(**estimator.get_params()).fit(*parts[part])
+        X, y, *params = parts[part]
+        alone = type(estimator)(**estimator.get_params()).fit(X, y, **(params[0] if params else {}))
         together = fit.fitted(data)
         torch.testing.assert_close(weights(together), weights(alone), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(together.explain(parts[0][0]), alone.explain(parts[0][0]), rtol=1e-3, atol=1e-5)
@@ -79,6 +80,24 @@ def assert_as_alone(estimators, parts, **options):
 )
 def test_a_member_is_what_it_would_be_alone(make, parts):
     assert_as_alone([make(s) for s in range(4)], parts)
+
+
+def weighted(parts):
+    draws = np.random.default_rng(1)
+    return [(X, y, {"sample_weight": draws.integers(0, 4, size=len(y))}) for X, y in parts]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s: VanillaClassifier(random_state=s, class_weight=[None, "balanced", {0: 5.0}][s % 3], **SMALL),
+        lambda s: R2ETClassifier(k=1 + s, warm_up_epochs=1, class_weight={1: s + 1.0}, **SMALL),
+        lambda s: R2ETClassifier(k=2, random_state=s, train_split=ValidSplit(4), class_weight={1: s + 1.0}, **SMALL),
+    ],
+)
+def test_weights_of_rows_and_classes_are_the_members_own(make, parts):
+    first, second = parts
+    assert_as_alone([make(s) for s in range(4)], [*weighted([first]), second])
 
 
 def test_members_start_from_given_weights(parts):

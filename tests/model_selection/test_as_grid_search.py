@@ -216,6 +216,20 @@ def test_parameters_of_fit(data):
     pipe = make_pipeline(StandardScaler(), LogisticRegression())
     fit = {"logisticregression__sample_weight": weights}
     assert_same(pipe, {"logisticregression__C": [0.1, 1.0]}, *data, fit=fit, stacked=[False, False])
+    scaled = {"t__sample_weight": weights, "m__sample_weight": weights}
+    assert_same(PIPE, LRS, *data, fit=scaled, stacked=YES)
+
+
+def test_weights_of_rows_and_classes(data):
+    weights = np.linspace(0, 1, 60)
+    weighted, plain = (
+        assert_same(CLF, {"lr": [0.01, 0.1]}, *data, fit=fit, scoring="accuracy", stacked=YES)["mean_test_score"]
+        for fit in ({"sample_weight": weights}, {})
+    )
+    assert not np.allclose(weighted, plain)
+    grid = {"class_weight": [None, "balanced", {0: 20.0}, {1: 20.0}]}
+    scores = assert_same(CLF, grid, *data, scoring="recall", stacked=[True] * 4)["mean_test_score"]
+    assert scores[2] < scores[0] < scores[3]
 
 
 def test_metadata_by_routing(data):
@@ -224,7 +238,12 @@ def test_metadata_by_routing(data):
     with sklearn.config_context(enable_metadata_routing=True):
         assert_same(PIPE, LRS, *data, cv=GroupKFold(3), fit={"groups": groups}, stacked=YES)
         scoring = scorer.set_score_request(sample_weight=True)
-        assert_same(CLF, {"lr": [0.01, 0.1]}, *data, scoring=scoring, fit={"sample_weight": weights}, stacked=YES)
+        for requested in (True, False):
+            clf = clone(CLF).set_fit_request(sample_weight=requested)
+            assert_same(clf, {"lr": [0.01, 0.1]}, *data, scoring=scoring, fit={"sample_weight": weights}, stacked=YES)
+        scaler = StandardScaler().set_fit_request(sample_weight=True)
+        pipe = Pipeline([("t", scaler), ("m", clone(CLF).set_fit_request(sample_weight=True))])
+        assert_same(pipe, LRS, *data, scoring=scoring, fit={"sample_weight": weights}, stacked=YES)
         logistic = LogisticRegression().set_fit_request(sample_weight=True)
         options = {"scoring": scoring, "fit": {"sample_weight": weights}, "stacked": [False, False]}
         assert_same(logistic, {"C": [0.1, 1.0]}, *data, **options)
