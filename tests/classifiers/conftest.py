@@ -80,7 +80,8 @@ CHEAP = {
     cls: {**QUICK[cls], **({} if cls is ARTClassifier else {"explainer": "gradient"})}
     for cls in (FARClassifier, IGRClassifier, ARTClassifier, MapDiscrepancyClassifier)
 }
-SMALL = {"max_epochs": 3, "batch_size": 32}
+#: Two epochs of three batches each, the last of them smaller, of the 150 rows of iris.
+SMALL = {"max_epochs": 2, "batch_size": 64}
 
 
 def small(cls, **params):
