@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetClassifier
-from skorch.callbacks import Callback, EpochTimer, PassthroughScoring, PrintLog
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.dataset import unpack_data
 from skorch.utils import to_device
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ from robustxai.engine import (
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Explainer, Gradient
 from robustxai.protocols import Penalty
+from robustxai.training._epoch_lines import EpochLines
 from robustxai.training._foreign import is_ours, may_draw
 from robustxai.training._module_check import check_has_weights
 from robustxai.training._parts import PartOfBatch, check_sum, criterion_divisor, criterion_shares
@@ -187,7 +188,7 @@ class ObjectiveNet(NeuralNetClassifier):
             ("epoch_timer", EpochTimer()),
             ("lr_schedule", OneCycle()),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
-            ("print_log", PrintLog()),
+            ("print_log", EpochLines()),
         ]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -77,6 +77,12 @@ def in_ball(rng, n, d, epsilon, norm):
     return epsilon * np.where(rng.random((n, 1)) < 0.5, np.sign(delta), delta)
 
 
+def explained_around(clf, X, deltas, target):
+    """Explanations of X + delta for every delta, shape (n_deltas, *X.shape)."""
+    points = (X + deltas[:, None]).reshape(-1, *X.shape[1:])
+    return clf.explain(points, np.tile(target, len(deltas))).reshape(len(deltas), *X.shape)
+
+
 def curvature_bounds(clf, X, top, rest, ranking, epsilon, norm, channels=1):
     """Lower bounds of every pair, none of which may be NaN."""
     x = torch.from_numpy(X.reshape(len(X), -1)).double()

@@ -13,7 +13,7 @@ from robustxai.metrics import precision_at_k
 from robustxai.perturbation import ThreatModel
 from robustxai.ranking import unit_scores
 
-from .nets import Fitted, curvature_bounds, in_ball
+from .nets import Fitted, curvature_bounds, explained_around, in_ball
 
 K = 3
 
@@ -38,18 +38,19 @@ def net(channels, n_classes=2, seed=0):
     return module
 
 
-def scores(clf, X, target, ranking):
-    return unit_scores(torch.from_numpy(clf.explain(X, target)), ranking).numpy()
+def scores(attribution, ranking):
+    return unit_scores(torch.from_numpy(attribution), ranking).numpy()
 
 
 def gaps_and_bounds(clf, X, ranking, epsilon, norm):
     """Every sampled gap (points, rows, k, n - k), and the bounds of every method."""
     target = clf.encode_target(X).numpy()
-    order = torch.from_numpy(np.argsort(-scores(clf, X, target, ranking), axis=1))
+    order = torch.from_numpy(np.argsort(-scores(clf.explain(X, target), ranking), axis=1))
     top, rest = order[:, :K], order[:, K:]
     d = X[0].size
     deltas = in_ball(np.random.default_rng(0), 80, d, epsilon, norm).reshape(-1, *X.shape[1:])
-    after = np.stack([scores(clf, X + delta, target, ranking) for delta in deltas])
+    sampled = explained_around(clf, X, deltas, target)
+    after = scores(sampled.reshape(-1, *X.shape[1:]), ranking).reshape(len(deltas), len(X), -1)
     gaps = (
         np.take_along_axis(after, top.numpy()[None], 2)[..., :, None]
         - np.take_along_axis(after, rest.numpy()[None], 2)[..., None, :]

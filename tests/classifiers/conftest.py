@@ -80,8 +80,7 @@ CHEAP = {
     cls: {**QUICK[cls], **({} if cls is ARTClassifier else {"explainer": "gradient"})}
     for cls in (FARClassifier, IGRClassifier, ARTClassifier, MapDiscrepancyClassifier)
 }
-#: Two epochs of three batches each, the last of them smaller, of the 150 rows of iris.
-SMALL = {"max_epochs": 2, "batch_size": 64}
+SMALL = {"max_epochs": 3, "batch_size": 32}
 
 
 def small(cls, **params):
@@ -100,12 +99,6 @@ def iris():
     X, y = load_iris(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(y))
     return StandardScaler().fit_transform(X)[order], y[order]
-
-
-@functools.cache
-def fitted(cls, **params):
-    """Return ``small(cls, **params)`` fitted to `iris`: one object for all tests of a process, which only read it."""
-    return small(cls, **params).fit(*iris())
 
 
 @pytest.fixture(params=CLASSIFIERS, ids=lambda cls: cls.__name__)

@@ -13,7 +13,7 @@ from robustxai.classifiers import SoftplusClassifier
 from robustxai.explainers import EXPLAINERS, Gradient, resolve_explainer
 from robustxai.metrics import hessian_norm, ranking_thickness
 
-from .conftest import small
+from .test_all import small
 
 #: What to set each parameter to, where adding one to a number or flipping a bool does not make another valid value.
 OTHER = {"max_epochs": 1, "lr": 0.3, "explainer": "integrated_gradients", "random_state": 7}

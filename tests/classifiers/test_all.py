@@ -34,7 +34,19 @@ from robustxai.classifiers import (
 )
 from robustxai.explainers import Gradient
 
-from .conftest import CLASSIFIERS, QUICK, SMALL, WITH_K, fitted, iris, small
+from . import conftest
+from .conftest import CLASSIFIERS, QUICK, WITH_K, iris
+
+
+def small(cls, **params):
+    """As in the other files, with fewer steps: two epochs of three batches, the last of which is smaller."""
+    return conftest.small(cls, **{"max_epochs": 2, "batch_size": 64, **params})
+
+
+@functools.cache
+def fitted(cls, **params):
+    """Return ``small(cls, **params)`` fitted to iris: one object for all tests of a process, which only read it."""
+    return small(cls, **params).fit(*iris())
 
 
 def states_equal(a, b):
@@ -285,7 +297,7 @@ def test_parameters_are_read_and_set(cls):
     clf = small(cls, lr=0.02)
     params = clf.get_params()
     assert params["lr"] == 0.02
-    assert params["batch_size"] == SMALL["batch_size"]
+    assert params["batch_size"] == 64
     assert cls().set_params(**params).get_params() == params
     assert clone(clf).get_params() == params
     assert cls(**params).get_params() == params

@@ -13,7 +13,14 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader
 
-from robustxai.classifiers import LinearClassifier, R2ETClassifier, VanillaClassifier, WeightDecayClassifier
+from robustxai.classifiers import (
+    LinearClassifier,
+    R2ETClassifier,
+    VanillaClassifier,
+    WeightDecayClassifier,
+    _epochs,
+    _net,
+)
 from robustxai.exceptions import DivergedError
 from robustxai.nets import MLP
 
@@ -230,16 +237,21 @@ def test_verbose_prints_a_line_per_epoch_with_a_column_per_term(cls, columns, da
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("n_rows", "batch_size"), [(100, 1), (150, 50), (150, -1), (150, 7)])
-def test_auto_epochs_make_two_thousand_steps_within_their_limits(n_rows, batch_size, data):
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(60, 1), (100, 5), (150, 50), (150, -1), (150, 7)])
+def test_auto_epochs_make_two_thousand_steps_within_their_limits(n_rows, batch_size, data, monkeypatch):
+    """With a fifth of the steps, and so within the same limits of epochs."""
+    assert _net.AUTO_STEPS == 2000
+    monkeypatch.setattr(_net, "AUTO_STEPS", 400)
+    fifth = tuple((share, n_steps // 5, *decay) for share, n_steps, *decay in _epochs._SCHEDULES)
+    monkeypatch.setattr(_epochs, "_SCHEDULES", fifth)
     X, y = data
     clf = small(VanillaClassifier, max_epochs="auto", batch_size=batch_size).fit(X[:n_rows], y[:n_rows])
     steps = sum(clf.history_[:, "train_batch_count"])
     n_epochs = len(clf.history_)
     per_epoch = steps / n_epochs
     assert 15 <= n_epochs <= 200
-    assert n_epochs == 200 or steps >= 2000
-    assert n_epochs == 15 or steps - per_epoch < 2000
+    assert n_epochs == 200 or steps >= 400
+    assert n_epochs == 15 or steps - per_epoch < 400
 
 
 # ------------------------------------------------------------------ init

@@ -25,8 +25,7 @@ from robustxai.engine import ExplainedBatch
 from robustxai.explainers import Gradient
 from robustxai.perturbation import ThreatModel
 
-from .conftest import small
-from .test_all import states_equal
+from .test_all import small, states_equal
 
 OPTIONS = {
     AdversarialTrainingClassifier: {},

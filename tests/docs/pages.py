@@ -23,6 +23,7 @@ returns.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,16 +102,18 @@ class Page:
     def __init__(self, text: str, name: str = "page") -> None:
         self.text = text
         self.name = name
+        # a page makes every table and value once, whatever it is asked
+        self._made, self._values = functools.cache(_made), functools.cache(_values)
 
     def updated(self) -> str:
         """The page with every table and every figure as the CSV files have them."""
         text = self.text
         for start, end, name in reversed(list(self._tables())):
             try:
-                text = text[:start] + _made(name) + text[end:]
+                text = text[:start] + self._made(name) + text[end:]
             except Exception:  # a column is missing, say: it is among the problems
                 continue
-        page = Page(text, self.name)
+        page = self if text == self.text else Page(text, self.name)
         for position, found, value in reversed(list(page._pairs())):
             text = text[:position] + written_like(value, found) + text[position + len(found) :]
         return text
@@ -121,7 +124,7 @@ class Page:
         for start, end, name in self._tables():
             where = f"{self.name}:{self._line(start)}"
             try:
-                if self.text[start:end] != _made(name):
+                if self.text[start:end] != self._made(name):
                     problems.append(f"{where}: the table {name} is not what its CSV makes.")
             except Exception as error:
                 problems.append(f"{where}: the table {name} cannot be made: {error!r}.")
@@ -134,7 +137,7 @@ class Page:
             expected: list[tuple[str, float]] = []
             for query in block.queries:
                 try:
-                    values = list(_values(query))
+                    values = list(self._values(query))
                     if query.startswith("holds:") and not values.pop():
                         problems.append(f"{where}: no longer true: {query[6:].strip()}")
                     expected += [(query, value) for value in values]
@@ -169,7 +172,7 @@ class Page:
             found = numbers(block.text)
             asked = [query for query in block.queries if not query.startswith("holds:")]
             try:
-                values = [value for query in asked for value in _values(query)]
+                values = [value for query in asked for value in self._values(query)]
             except Exception:  # it is among the problems
                 continue
             if len(values) == len(found):
@@ -212,17 +215,15 @@ def _logical_lines(text: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _values(query: str) -> Iterator[float]:
+def _values(query: str) -> tuple[float, ...]:
     """The values of one line of a comment: floats, or for ``holds:`` one bool."""
     given = re.fullmatch(r"given (\S+): .+", query)
     if given:
-        yield float(given.group(1).replace(",", ""))
-        return
+        return (float(given.group(1).replace(",", "")),)
     result = eval(query.removeprefix("holds:").strip(), vars(queries).copy())
     if query.startswith("holds:"):
-        yield bool(result)
-    else:
-        yield from map(float, result if isinstance(result, (list, tuple)) else [result])
+        return (bool(result),)
+    return tuple(map(float, result if isinstance(result, (list, tuple)) else [result]))
 
 
 def rewrite(names: list[str] = PAGES) -> list[str]:

@@ -57,14 +57,20 @@ def csv(name: str) -> pd.DataFrame:
     return pd.read_csv(RESULTS / f"{name}.csv", dtype={"norm": str})
 
 
+def _chosen(name: str, where: dict[str, Any]) -> pd.Series:
+    """True at the rows of a CSV whose columns have these values; an error where there are none."""
+    table = csv(name)
+    chosen = pd.Series(True, index=table.index)
+    for column, value in where.items():
+        chosen &= table[column] == value
+    if not chosen.any():
+        raise ValueError(f"{name}.csv has no row with {where}.")
+    return chosen
+
+
 def rows(name: str, /, **where: Any) -> pd.DataFrame:
     """The rows of a CSV whose columns have these values; an error where there are none."""
-    table = csv(name)
-    for column, value in where.items():
-        table = table[table[column] == value]
-    if table.empty:
-        raise ValueError(f"{name}.csv has no row with {where}.")
-    return table
+    return csv(name)[_chosen(name, where)]
 
 
 def means(name: str, column: str, /, **where: Any) -> Any:
@@ -72,7 +78,7 @@ def means(name: str, column: str, /, **where: Any) -> Any:
     several = {key: value for key, value in where.items() if isinstance(value, tuple)}
     column = _COLUMNS.get(column, column) if column not in csv(name) else column
     found = [
-        float(rows(name, **{**where, **dict(zip(several, choice))})[column].mean())
+        float(csv(name)[column][_chosen(name, {**where, **dict(zip(several, choice))})].mean())
         for choice in product(*several.values())
     ]
     return found if several else found[0]
@@ -108,10 +114,15 @@ def performance(name: str) -> list[float]:
     return rows("performance", name=name)["value"].tolist()
 
 
+@cache
+def _references(data: str) -> tuple[float, float]:
+    """AUC of logistic regression and of the best unconstrained network."""
+    return reference_aucs(rows("r2et-tests", data=data))
+
+
 def merit(data: str, method: str, choice: str = "merit", source: str = "tests") -> float:
     """Share, in %, of the AUC between logistic regression and the best unconstrained network; nan below P@8 .95."""
-    tests = csv("r2et-tests")
-    linear, best = reference_aucs(tests[tests["data"] == data])
+    linear, best = _references(data)
     ask = (
         (lambda column: retrained(column, data, method))
         if source == "retrained"

@@ -12,15 +12,17 @@ from . import pages, queries, tables, versions
 from .constants import CONSTANTS
 
 
-@pytest.mark.parametrize("name", pages.PAGES)
-def test_every_figure_and_table_of_a_page_stands_on_a_csv(name):
-    assert pages.Page((pages.ROOT / name).read_text(encoding="utf-8"), name).problems() == []
+@pytest.fixture(scope="module", params=pages.PAGES)
+def page(request):
+    return pages.Page((pages.ROOT / request.param).read_text(encoding="utf-8"), request.param)
 
 
-@pytest.mark.parametrize("name", pages.PAGES)
-def test_updating_changes_nothing(name):
-    text = (pages.ROOT / name).read_text(encoding="utf-8")
-    assert pages.Page(text, name).updated() == text
+def test_every_figure_and_table_of_a_page_stands_on_a_csv(page):
+    assert page.problems() == []
+
+
+def test_updating_changes_nothing(page):
+    assert page.updated() == page.text
 
 
 def test_every_csv_has_its_version_and_every_version_its_csv():

@@ -1,9 +1,9 @@
 """What ``GridSearchCV`` takes, ``BatchedSearchCV`` takes, with the same results."""
 
-import subprocess
 import sys
 import textwrap
 import threading
+import types
 import warnings
 
 import numpy as np
@@ -385,9 +385,8 @@ def test_callbacks_that_touch_the_net_are_carried_out(data):
     assert scores[0] != scores[1]
 
 
-def test_what_a_script_defines_itself_goes_to_other_processes():
+def test_what_a_script_defines_itself_goes_to_other_processes(monkeypatch):
     script = """
-        import warnings; warnings.simplefilter("ignore")
         import numpy as np
         from dataclasses import dataclass
         from sklearn.model_selection import GridSearchCV
@@ -440,7 +439,12 @@ def test_what_a_script_defines_itself_goes_to_other_processes():
                 np.testing.assert_allclose(mine[name], theirs[name], atol=2e-3)
         assert mine["stacked"].tolist() == [True] * 4 + [False] * 3, mine["why_not_stacked"]
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=300)
+    # run as the program of this process, so that the workers of the other tests serve it; they have another program
+    program = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(textwrap.dedent(script), vars(program))
 
 
 # ---------------------------------------------------------------- one metric that does not exist
