@@ -10,7 +10,7 @@ from skorch.callbacks import PrintLog
 __all__ = ["EpochLines"]
 
 
-class EpochLines(PrintLog):  # type: ignore[misc]
+class EpochLines(PrintLog):
     """Print a line for every epoch, as skorch's PrintLog, and make none where nothing prints it."""
 
     stackable = True  # it reads the history
