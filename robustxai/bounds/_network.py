@@ -17,7 +17,7 @@ from robustxai._compat import has_gradient_hooks
 from robustxai.activations import ActivationBounds, beta_of, find_activation
 from robustxai.bounds import _operations  # noqa: F401 (registers the handlers)
 from robustxai.bounds._symbol import Affine, Layer, Reading, Symbol
-from robustxai.engine import held_statistics
+from robustxai.engine import held_statistics, kept
 from robustxai.ranking import count_units
 
 __all__ = ["Affine", "Layer", "Network", "check_reading", "double_copy", "read_network"]
@@ -88,6 +88,13 @@ def read_network(module: nn.Module, feature_shape: Sequence[int], *, live: bool 
     if len(feature_shape) > 3 and math.prod(feature_shape) > count_units(feature_shape):
         raise NotImplementedError("Certificates support pairs of one channel only; the channels of these are summed.")
     _refuse_changed_gradients(module)
+    if not live:
+        shape = tuple(map(int, feature_shape))
+        return kept(module, f"network of inputs {shape}", lambda: _read(module, shape, live=False))
+    return _read(module, feature_shape, live=live)
+
+
+def _read(module: nn.Module, feature_shape: Sequence[int], *, live: bool) -> Network:
     read = module if live else double_copy(module)
     name = type(module).__name__
     like = next(read.parameters(), torch.empty(0, dtype=torch.float64)).detach()
@@ -175,7 +182,7 @@ def check_reading(network: Network, module: nn.Module, x: Tensor, radius: float,
     NotImplementedError
         They differ by more than rounding: the module computes something that its torch operations do not show.
     """
-    runs = double_copy(module)
+    runs = kept(module, "float64 without gradients", lambda: double_copy(module))
     with torch.no_grad():
         runs(x[:1])  # a call that changes the module's state then shows in the next one
     generator = torch.Generator().manual_seed(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,11 @@ class Problem:
 
     def parts(self) -> Iterator[Tensor]:
         """Return row numbers, a bounded number at a time."""
+        return iter(torch.arange(len(self.x)).split(max(1, _MAX_ENTRIES // self.n_entries)))
+
+    @property
+    def n_entries(self) -> int:
+        """Number of entries of the largest array of a proof, for each row."""
         n = self.x.shape[1]
         units = sum(len(layer.inputs.bias) for layer in self.network.layers)
         patterns = 2 ** min(self.channels, MAX_CHANNELS) if self.ranking == "magnitude" else 1
@@ -122,16 +127,17 @@ class Problem:
         widest = max([n, *(len(layer.inputs.bias) for layer in self.network.layers)])
         symbols = 4 * units if "zonotope" in self.methods else 0
         # a pair takes one bound, and about 20 per class for its curvature
-        entries = max(widest * (n + symbols), pairs * 20 * len(self.network.logits.bias))
-        return iter(torch.arange(len(self.x)).split(max(1, _MAX_ENTRIES // entries)))
+        return max(widest * (n + symbols), pairs * 20 * len(self.network.logits.bias))
 
-    def prove(self, rows: Tensor, radius: Tensor, *, whole: bool = False) -> tuple[Tensor, Tensor]:
+    def prove(
+        self, rows: Tensor, radius: Tensor, *, whole: bool = False, methods: Sequence[BoundMethod] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Prove pairs of these rows within `radius`, shape (rows, 1); return numbers of kept members and proven pairs.
 
-        With `whole`, the caller needs to know only if all members stay.
+        With `whole`, the caller needs to know only if all members stay. `methods` are those of the problem by default.
         """
         proven: Tensor | None = None
-        for method in self.methods:
+        for method in self.methods if methods is None else methods:
             if proven is None:
                 proven = self._proven(method, rows, radius, self._pairs(rows))
                 continue

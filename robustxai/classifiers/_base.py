@@ -390,10 +390,13 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
             :class:`robustxai.explainers.ExactAttribution`.
         """
         with own_switches():
-            rounded = self._validate_inputs(X)  # float32, as the network takes it
+            inputs = self._validate_inputs(X, dtype=[np.float64, np.float32])
+            with np.errstate(over="ignore"):
+                rounded = inputs.astype(np.float32)  # as the network takes it
+            if not np.isfinite(rounded).all():
+                self._validate_inputs(X)  # raises for entries beyond float32
             target = self._forward(rounded).argmax(dim=-1) if y is None else self.encode_target(rounded, y)
-            on_mps = self.device_.type == "mps"  # which has no float64
-            inputs = rounded if on_mps else self._validate_inputs(X, dtype=[np.float64, np.float32])
+            inputs = rounded if self.device_.type == "mps" else inputs  # which has no float64
             chosen = self._with_summary(self.explainer if explainer is None else explainer)
             attribution = self._in_chunks(ExactAttribution(chosen, self.module_), inputs, target)
         names = None

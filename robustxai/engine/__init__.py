@@ -17,6 +17,7 @@ from robustxai.engine._explained_batch import LookaheadPenalty as LookaheadPenal
 from robustxai.engine._frozen import channels_last as channels_last
 from robustxai.engine._frozen import frozen
 from robustxai.engine._held_statistics import held_statistics as held_statistics
+from robustxai.engine._kept import kept as kept
 from robustxai.engine._known_gradient import known_gradient
 from robustxai.engine._mlp_passes import MLPPasses as MLPPasses
 from robustxai.engine._penalty import BasePenalty as BasePenalty

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from robustxai._arguments import FLAG, Function, Instance, checked
 from robustxai._switches import differentiable
+from robustxai.engine import kept
 from robustxai.protocols import Explainer
 
 __all__ = ["ExactAttribution", "ScaledAttribution", "UpToScale", "scaled_attribution", "spread"]
@@ -119,7 +120,9 @@ class ExactAttribution:
     def __init__(self, explainer: Explainer, module: nn.Module) -> None:
         self.explainer = explainer
         self.module = module
-        self._double: nn.Module | None = copy.deepcopy(module).double() if hasattr(explainer, "scaled") else None
+        self._double: nn.Module | None = None
+        if hasattr(explainer, "scaled"):
+            self._double = kept(module, "float64", lambda: copy.deepcopy(module).double())
 
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """Attribution of class `target` of shape (n,) at `x`, float64, shaped like x."""

@@ -15,6 +15,7 @@ from robustxai import LinearClassifier, SoftplusClassifier
 from robustxai.attacks import BoundaryMarginAttack
 from robustxai.bounds import METHODS, Ball, bound_attribution, pair_bounds, read_network
 from robustxai.certificates import certified_radius, certify_top_k
+from robustxai.certificates._top_k import _bisect
 from robustxai.explainers import ColumnContributions, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
 from robustxai.metrics import precision_at_k
 from robustxai.perturbation import ThreatModel
@@ -290,3 +291,47 @@ def test_what_has_no_certificate_says_so(fitted):
         certify_top_k(three, X[:2, :6], k=2)
     with pytest.raises(NotImplementedError, match="Certificates do not support the explainer"):
         certify_top_k(Fitted(random_net(0, 1, "softplus", 2), lambda *a, **k: Gradient()(*a, **k)), X[:2, :6], k=2)
+
+
+# ------------------------------------------------------------------ bisection
+
+
+def bisected_naively(proves, n_rows, max_epsilon, max_iter):
+    """One radius after the other, one row after the other."""
+    found = []
+    for row in range(n_rows):
+        good, bad, radius = 0.0, np.inf, max_epsilon
+        for _ in range(max_iter):
+            if proves(torch.tensor([row]), torch.tensor([[radius]], dtype=torch.float64))[0]:
+                good = radius
+            else:
+                bad = radius
+            if good == max_epsilon:
+                break
+            radius = (good + bad) / 2 if good > 0 else bad / 4
+        found.append(good)
+    return found
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("max_iter", [1, 7, 16])
+@pytest.mark.parametrize("monotone", [True, False])
+def test_radii_that_are_proven_ahead_change_nothing(depth, max_iter, monotone):
+    limits = torch.tensor([[2.0], [0.3], [1e-3], [50.0], [0.0]], dtype=torch.float64)
+
+    def proves(rows, radius):
+        lower = radius <= limits[rows]
+        return (lower if monotone else lower ^ ((radius * 1e4).floor() % 3 == 0)).squeeze(1)
+
+    start = torch.zeros(5, 1, dtype=torch.float64), torch.full((5, 1), float("inf"), dtype=torch.float64)
+    good, _ = _bisect(proves, torch.arange(5), *start, 10.0, max_iter, depth)
+    assert good.squeeze(1).tolist() == bisected_naively(proves, 5, 10.0, max_iter)
+
+
+def test_a_row_alone_has_the_radius_that_it_has_among_others(fitted):
+    clf, X = fitted
+    for method in ("affine", "zonotope", "best"):
+        together = certified_radius(clf, X[:8], 2, method=method)
+        alone = [certified_radius(clf, X[i : i + 1], 2, method=method)[0] for i in range(3)]
+        np.testing.assert_allclose(alone, together[:3], rtol=1e-9)
+        assert (together > 0).any()
