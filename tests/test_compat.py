@@ -153,6 +153,19 @@ def test_rows_of_any_container():
         "sample_weight",
         "flag",
     ]
+    part = _compat.fit_params_by_row([5, 6, 7], {"sample_weight": [1.0, 2.0, 3.0], "flag": None}, rows)
+    assert part["sample_weight"] == [3.0, 1.0]
+    assert part["flag"] is None
+
+
+def test_scorers_tell_whether_they_take_weights():
+    class Weighted(_compat.AcceptsWeights):
+        def __call__(self, estimator, X, y=None, sample_weight=None):
+            return 0.0
+
+    for scoring, takes in (("accuracy", True), (None, True), (Weighted(), True), (lambda clf, X, y: 0.0, False)):
+        scorer = check_scoring(LogisticRegression(), scoring=scoring)
+        assert _compat.takes_weights(scorer) is takes
 
 
 def test_callbacks_and_modules_of_a_net():

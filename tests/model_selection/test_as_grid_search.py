@@ -232,6 +232,14 @@ def test_weights_of_rows_and_classes(data):
     assert scores[2] < scores[0] < scores[3]
 
 
+def test_weights_reach_scorers(data):
+    fit, grid = {"sample_weight": np.arange(60) % 4}, {"lr": [0.01, 0.1]}
+    stable = PrecisionAtKScorer(ERAttack(k=1, max_iter=2))
+    assert_same(CLF, grid, *data, fit=fit, scoring=stable, stacked=YES)
+    both = {"scoring": {"stable": stable, "accuracy": "accuracy"}, "refit": "accuracy"}
+    assert_same(CLF, grid, *data, fit=fit, stacked=YES, **both)
+
+
 def test_metadata_by_routing(data):
     groups, weights = np.arange(60) // 7, np.linspace(0, 1, 60)
     scorer = get_scorer("neg_log_loss")

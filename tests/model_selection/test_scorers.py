@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -370,3 +372,84 @@ def test_the_ensemble_tells_by_itself(shared, data):
             warnings.simplefilter("always", EvaluationWarning)
             report(data[0])
         assert len([word for word in caught if issubclass(word.category, SharedExplanationWarning)]) == 1
+
+
+# ------------------------------------------------------------------ weights of rows
+
+#: Of the rows that are there, whatever they weigh.
+UNWEIGHTED = {
+    "between_rows_precision",
+    "distinct_top_k_sets",
+    "commonest_top_k_share",
+    "corrected_precision_at_k",
+}
+
+
+def weighted_scores(scorer, fitted, X, y, weights=None):
+    scores = scorer(fitted, X, y, sample_weight=weights)
+    found = scores if isinstance(scores, dict) else {"score": scores}
+    return {name: value for name, value in found.items() if name not in UNWEIGHTED}
+
+
+@pytest.mark.parametrize("scorer", SCORERS, ids=lambda scorer: type(scorer).__name__)
+def test_a_whole_weight_is_as_many_rows(scorer, data):
+    X, y = data
+    fitted = make_pipeline(StandardScaler(), classifier()).fit(X, y)
+    X, y, counts = X[:12], y[:12], np.arange(12) % 3
+    weighted = weighted_scores(scorer, fitted, X, y, counts)
+    thickness = weighted.pop("score" if scorer is SCORERS[2] else "thickness", None)  # other rows draw other paths
+    if thickness is not None:
+        options = {"n_draws": 3, "n_points": 2, "epsilon": 1.0 if scorer is ROBUSTNESS else None}
+        by_row = ranking_thickness(fitted[-1], fitted[:-1].transform(X), 3, **options)
+        assert thickness == pytest.approx(np.average(by_row, weights=counts))
+    repeated = weighted_scores(scorer, fitted, np.repeat(X, counts, axis=0), np.repeat(y, counts))
+    assert weighted == pytest.approx({name: repeated[name] for name in weighted}, rel=1e-6)
+    plain = weighted_scores(scorer, fitted, X, y)
+    assert not weighted or weighted != pytest.approx({name: plain[name] for name in weighted}, rel=1e-6)
+    assert weighted_scores(scorer, fitted, X, y, np.full(12, 0.3)) == pytest.approx(plain, rel=1e-9)
+    with pytest.raises(ValueError, match="negative value"):
+        scorer(fitted, X, y, sample_weight=-np.ones(12))
+    with pytest.raises(ValueError, match="sample_weight has 11 entries, but X has 12 rows"):
+        scorer(fitted, X, y, sample_weight=np.ones(11))
+
+
+def test_weights_of_the_first_rows(data):
+    X, y = data
+    fitted = make_pipeline(StandardScaler(), classifier()).fit(X, y)
+    weights = np.arange(120) % 4
+    for scorer in (replace(CERTIFIED, n_rows=9), replace(ROBUSTNESS, n_rows=9)):
+        scores = weighted_scores(scorer, fitted, X, y, weights)
+        first = weighted_scores(replace(scorer, n_rows=None), fitted, X[:9], y[:9], weights[:9])
+        apart = {"roc_auc", "accuracy"}
+        assert {n: v for n, v in scores.items() if n not in apart} == pytest.approx(
+            {n: v for n, v in first.items() if n not in apart}
+        )
+    assert scores["accuracy"] == pytest.approx(accuracy_score(y, fitted.predict(X), sample_weight=weights))
+    area = roc_auc_score(y == "good", fitted.predict_proba(X)[:, 1], sample_weight=weights)
+    assert scores["roc_auc"] == pytest.approx(area)
+
+
+def test_scorers_request_weights(data):
+    X, y = data
+    weights = np.arange(120) % 4 + 1
+    options = {"cv": CV, "return_estimator": True}
+    with sklearn.config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipe, weighted = (
+            make_pipeline(scaler, classifier().set_fit_request(sample_weight=one)) for one in (False, True)
+        )
+        asking, deaf = (CERTIFIED.set_score_request(sample_weight=one) for one in (True, False))
+        assert repr(asking) == repr(CERTIFIED)
+        found = cross_validate(pipe, X, y, scoring=asking, params={"sample_weight": weights}, **options)
+        ignored = cross_validate(weighted, X, y, scoring=deaf, params={"sample_weight": weights}, **options)
+        with pytest.raises(UnsetMetadataPassedError, match="CertifiedPrecisionScorer"):
+            cross_validate(pipe, X, y, scoring=CERTIFIED, params={"sample_weight": weights}, **options)
+        alias = CERTIFIED.set_score_request(sample_weight="importance")
+        named = cross_validate(pipe, X, y, scoring=alias, params={"importance": weights}, **options)
+    for number, (_, test) in enumerate(CV.split(X, y)):
+        one, other = (result["estimator"][number] for result in (found, ignored))
+        score = CERTIFIED(one, X[test], y[test], sample_weight=weights[test])
+        assert found["test_score"][number] == named["test_score"][number] == score
+        assert ignored["test_score"][number] == CERTIFIED(other, X[test], y[test]) != score
+    with pytest.raises(TypeError, match="True, False, None or the name"):
+        CERTIFIED.set_score_request(sample_weight=3)

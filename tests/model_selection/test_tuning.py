@@ -12,11 +12,12 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import sklearn
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -56,6 +57,42 @@ def test_a_trial_is_worth_what_cross_validation_says(data):
         clf = R2ETClassifier(**CLF.get_params()).set_params(**trial.params)
         assert trial.value == pytest.approx(cross_val_score(clf, *data, cv=3, scoring="roc_auc").mean(), abs=1e-4)
         assert trial.user_attrs == {"score": trial.value}
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_weights_of_rows_are_those_of_fits_and_scores(routed, data):
+    X, y = data
+    weights = np.random.default_rng(0).integers(0, 4, size=len(y))
+    scorer = PrecisionAtKScorer(ERAttack(k=2, max_iter=3))
+    clf, scaler = CLF, StandardScaler()
+    options = {"n_trials": 2, "batch_size": 2, "cv": KFold(2), "n_reports": 1, "sample_weight": weights}
+    with sklearn.config_context(enable_metadata_routing=routed):
+        if routed:
+            clf = R2ETClassifier(**CLF.get_params()).set_fit_request(sample_weight=True)
+            scaler.set_fit_request(sample_weight=False)
+            scorer = scorer.set_score_request(sample_weight=True)
+        space = {"r2etclassifier__lambda_gap": SPACE["lambda_gap"]}
+        study = tune(make_pipeline(scaler, clf), space, X, y, scoring=scorer, **options)
+    for trial in study.trials:
+        values = []
+        for train, test in KFold(2).split(X):
+            scaler = StandardScaler().fit(X[train])
+            own = {name.removeprefix("r2etclassifier__"): value for name, value in trial.params.items()}
+            alone = R2ETClassifier(**CLF.get_params()).set_params(**own)
+            alone.fit(scaler.transform(X[train]), y[train], weights[train])
+            values.append(scorer(alone, scaler.transform(X[test]), sample_weight=weights[test]))
+        assert trial.value == pytest.approx(np.mean(values), abs=0.02)
+
+
+def test_what_cannot_be_weighted_says_so(data):
+    def accuracy(estimator, X, y):
+        return estimator.score(X, y)
+
+    for scoring, name in ((accuracy, "accuracy"), ({"mine": accuracy, "auc": "roc_auc"}, "mine")):
+        with pytest.raises(TypeError, match=f"The scorer .*{name}.* does not take sample_weight"):
+            tune(CLF, SPACE, *data, n_trials=1, scoring=scoring, sample_weight=np.ones(140))
+    with pytest.raises(ValueError, match="sample_weight has 3 entries"):
+        tune(CLF, SPACE, *data, n_trials=1, sample_weight=np.ones(3))
 
 
 def test_the_same_seed_asks_the_same(data):
