@@ -354,7 +354,7 @@ class PerturbationSet:
     """A threat model on a device, for inputs of one shape. Tensors have shape (*features,); x and delta (n, *features).
 
     A frozen feature is a feature of unit 0, so that no method needs a case for it. `n_free` counts the others, and is
-    at least 1.
+    at least 1. All rows share the set; :class:`RowSets` has one for each.
     """
 
     epsilon: float
@@ -369,14 +369,26 @@ class PerturbationSet:
 
         Clipping to a box that holds x shrinks every coordinate, so the second projection cannot undo the first.
         """
+        # x is inside the box up to float32 rounding; min/max keep 0 feasible when it is not
+        return self._into_ball(delta).clamp((self.low - x).clamp_max(0.0), (self.high - x).clamp_min(0.0))
+
+    def _into_ball(self, delta: Tensor) -> Tensor:
         steps = torch.where(self.unit > 0, delta / self.unit.clamp_min(torch.finfo(delta.dtype).tiny), 0.0)
         if self.norm == 2:
             length = _length(steps)
             steps = steps * (self.epsilon / length.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1.0)
         else:
             steps = steps.clamp(-self.epsilon, self.epsilon)
-        # x is inside the box up to float32 rounding; min/max keep 0 feasible when it is not
-        return (steps * self.unit).clamp((self.low - x).clamp_max(0.0), (self.high - x).clamp_min(0.0))
+        return steps * self.unit
+
+    def select(self, rows: Tensor) -> PerturbationSet:
+        """Return the set of some of the rows: itself, because all rows share it."""
+        return self
+
+    @property
+    def feature_shape(self) -> torch.Size:
+        """Shape of one input."""
+        return self.unit.shape
 
     def normalize(self, gradient: Tensor) -> Tensor:
         """Divide `gradient` row by row by its length over the free features; zero where that is zero."""
@@ -393,15 +405,16 @@ class PerturbationSet:
     def random_direction(self, generator: torch.Generator) -> Tensor:
         """Draw a step of length one, shape (1, *features): uniform on the sphere, or in the cube up to its surface.
 
-        One direction serves all rows, so that a row's result does not depend on the rows beside it.
+        One direction serves all rows, so that a row's result does not depend on the rows beside it. (Where every row
+        has a set of its own, each gets the same draw in its own units: shape (n, *features).)
         """
-        shape = (1, *self.unit.shape)
+        shape = (1, *self.feature_shape)
         if self.norm == 2:
             draw = torch.randn(shape, generator=generator).to(self.unit.device) * (self.unit > 0)
             return draw / _length(draw).clamp_min(torch.finfo(draw.dtype).tiny) * self.unit
         draw = (2 * torch.rand(shape, generator=generator) - 1).to(self.unit.device) * (self.unit > 0)
-        largest = draw.abs().amax().clamp_min(torch.finfo(draw.dtype).tiny)
-        return draw / largest * self.unit
+        largest = draw.abs().amax(dim=tuple(range(1, draw.ndim)), keepdim=True)
+        return draw / largest.clamp_min(torch.finfo(draw.dtype).tiny) * self.unit
 
     def random_point(self, generator: torch.Generator) -> Tensor:
         """Draw one point of the ball for all rows, shape (1, *features), at a radius that is uniform in volume."""
@@ -421,6 +434,28 @@ class PerturbationSet:
             share = torch.rand(len(like), generator=generator, dtype=like.dtype, device=like.device)
             draw = draw * (share ** (1 / self.n_free)).view(-1, *(1,) * (like.ndim - 1))
         return self.epsilon * draw * self.unit
+
+
+@dataclass(frozen=True, eq=False)
+class RowSets(PerturbationSet):
+    """A set of perturbations for every row: `low`, `high` and `unit` have shape (n, *features).
+
+    A set need not hold 0. Features of unit 0 are what `low` and `high` say, both the same, wherever x is: so a category
+    switches. In all other features the ball is around x.
+    """
+
+    def project(self, delta: Tensor, x: Tensor) -> Tensor:
+        """Return a feasible perturbation near `delta`: into the ball of each row, then x + delta into its box."""
+        return self._into_ball(delta).clamp(self.low - x, self.high - x)
+
+    def select(self, rows: Tensor) -> RowSets:
+        """Return the sets of some of the rows."""
+        return replace(self, low=self.low[rows], high=self.high[rows], unit=self.unit[rows])
+
+    @property
+    def feature_shape(self) -> torch.Size:
+        """Shape of one input."""
+        return self.unit.shape[1:]
 
 
 #: Laws of random displacements.

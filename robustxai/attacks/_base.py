@@ -30,7 +30,7 @@ from robustxai.attacks._unexplained import (
 )
 from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softplus_surrogate, stackable
 from robustxai.exceptions import EvaluationWarning
-from robustxai.perturbation import PerturbationSet
+from robustxai.perturbation import PerturbationSet, RowSets
 from robustxai.protocols import Estimator, Ranking, Seed
 from robustxai.ranking import RANKING, clip_k
 from robustxai.training import draw_seed, small_net_threads
@@ -253,7 +253,20 @@ class BaseAttack(AttackTransformer):
         threat, space = self._bind(X)
         if threat.epsilon == 0:
             return X.copy(), Trace.start(len(X), self.max_iter)
-        target, x = self._predicted(X), self._tensor(X)
+        target = self._predicted(X)
+        delta, trace = self._search_in_chunks(self._tensor(X), target, space)
+        X_adv = feasible(X, delta.cpu().numpy(), threat)
+        # x + delta is rounded to the dtype of X: where rounding alone crosses a limit of the prediction, stay at X
+        changed = (self._predicted(X_adv) != target).cpu().numpy()
+        if self.max_probability_change is not None:
+            classes = target.cpu().numpy()
+            change = np.abs(self._probability(X_adv, classes) - self._probability(X, classes))
+            changed |= ~(change <= below_limit(self.max_probability_change, 0.5))
+        X_adv[changed] = X[changed]
+        return X_adv, trace
+
+    def _search_in_chunks(self, x: Tensor, target: Tensor, space: PerturbationSet) -> tuple[Tensor, Trace]:
+        """Return the best perturbation of every row, and the trace of the search."""
         module = channels_last(self._frozen_module(), x)
         surrogate = softplus_surrogate(module) if has_piecewise_linear(module) else None
         deltas, traces = [], []
@@ -266,18 +279,10 @@ class BaseAttack(AttackTransformer):
                 # the same draws for each chunk: rows do not depend on how they are divided
                 generator = torch.Generator().manual_seed(seed)
                 followed = of_rows(module, part)
-                delta, trace = self._search(followed, surrogate, space, generator, x[part], target[part])
+                delta, trace = self._search(followed, surrogate, space.select(part), generator, x[part], target[part])
                 deltas.append(delta)
                 traces.append(trace)
-        X_adv = feasible(X, torch.cat(deltas).cpu().numpy(), threat)
-        # x + delta is rounded to the dtype of X: where rounding alone crosses a limit of the prediction, stay at X
-        changed = (self._predicted(X_adv) != target).cpu().numpy()
-        if self.max_probability_change is not None:
-            classes = target.cpu().numpy()
-            change = np.abs(self._probability(X_adv, classes) - self._probability(X, classes))
-            changed |= ~(change <= below_limit(self.max_probability_change, 0.5))
-        X_adv[changed] = X[changed]
-        return X_adv, Trace.cat(traces)
+        return torch.cat(deltas), Trace.cat(traces)
 
     @stackable
     def _search(
@@ -307,6 +312,11 @@ class BaseAttack(AttackTransformer):
         # where P@k decides, any iterate replaces the clean input; an objective must exceed that of the clean input
         beaten = objective.detach() if selection == "objective" else torch.full_like(objective.detach(), -torch.inf)
         best, best_delta = Best.start(x, self.k_, beaten, trace), torch.zeros_like(x)
+        if isinstance(space, RowSets):  # which need not hold x: the search starts at the nearest point
+            search.delta = space.project(search.delta, x)
+            points, found, search.logits = observe(module, explainer, x + search.delta, target, graph)
+            search.kept = search.keeps_prediction(search.logits)
+            objective = self.objective(found.relative_to(reference.log_scale), reference)
         self.learn(search, 0, points, objective)
 
         for iteration in range(1, self.max_iter + 1):

@@ -160,7 +160,8 @@ class ParetoAttack(BaseAttack):
         The direction is in units of the ball's axes, like its cone of feasible directions.
         """
         points, scores = self._scores(search, rows, graph=True)
-        unit = search.space.unit.flatten()
+        space = search.space.select(rows)
+        unit = space.unit.reshape(-1, space.feature_shape.numel())
         slopes = []
         for number in range(scores.shape[1]):
             weights = torch.zeros_like(scores)
@@ -172,7 +173,7 @@ class ParetoAttack(BaseAttack):
             gradients.gather(1, units[rows][..., None].expand(-1, -1, gradients.shape[2]))
             for units in (reference.inside, reference.outside)
         )
-        cone = _Cone(search.space, search.delta[rows], search.x[rows])
+        cone = _Cone(space, search.delta[rows], search.x[rows])
         direction, _ = min_norm(
             inside,
             outside,
@@ -207,7 +208,7 @@ class _Cone:
 
     def __init__(self, space: PerturbationSet, delta: Tensor, x: Tensor) -> None:
         rows = delta.flatten(start_dim=1)
-        unit, low, high = (part.flatten().to(rows) for part in (space.unit, space.low, space.high))
+        unit, low, high = (part.reshape(-1, rows.shape[1]).to(rows) for part in (space.unit, space.low, space.high))
         at = torch.where(unit > 0, rows / unit.clamp_min(torch.finfo(rows.dtype).tiny), 0.0)
         point = x.flatten(start_dim=1) + rows
         self.at_top, self.at_bottom = point >= high, point <= low

@@ -176,7 +176,7 @@ class Search:
         """Keep some of the rows."""
         for name in ("index", "x", "target", "delta", "logits", "kept", "overlap", "stuck", "probability"):
             setattr(self, name, getattr(self, name)[rows])
-        self.module = of_rows(self.module, rows)
+        self.module, self.space = of_rows(self.module, rows), self.space.select(rows)
         self.reference = self.reference.select(rows)
         self.extra = {name: value[rows] for name, value in self.extra.items()}
 
