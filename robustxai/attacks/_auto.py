@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import Self
 
 from robustxai._all_or_nothing import all_or_nothing
@@ -44,9 +44,11 @@ from robustxai.attacks._radius import Lines, closing_directions
 from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._result import AttackResult, lowest, warn_of_rise, warn_of_sameness, zero_rows
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
+from robustxai.attacks._table import PROMISING, Steps, TableRun, check_table
 from robustxai.attacks._top_k import TopKManipulation
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.attacks._unexplained import Lenient, asked_twice, lenient, unexplained_rows
+from robustxai.columns import TableThreat
 from robustxai.engine import has_piecewise_linear, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
@@ -120,8 +122,11 @@ class AutoExplanationAttack(AttackTransformer):
         Target estimator; it is not trained. Of a Pipeline the last step is attacked, as in :class:`BaseAttack`.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more units than that.
-    threat : ThreatModel, optional
-        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+    threat : ThreatModel or TableThreat, optional
+        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default. Under a
+        :class:`robustxai.columns.TableThreat`, X and what comes back are raw rows, as in :class:`BaseAttack`. The first
+        two attacks search every choice of switches of a row, the others (but with preset="strong") the twelve in which
+        these came furthest.
     ranking : {"magnitude", "signed"}, default="magnitude"
         Ranked scores.
     max_probability_change : float, optional
@@ -201,18 +206,26 @@ class AutoExplanationAttack(AttackTransformer):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
+        """Return the perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it.
+
+        Under a TableThreat, raw rows like X.
+        """
         check_is_fitted(self)
         self._check_params()  # they may have been set since
-        values = self._validate(self._seen(X))
-        if self.k != self.k_:
-            self.k_ = clip_k(self.k, self._n_units(values))
+        table = self._table_threat
+        if table is None:
+            values = self._validate(self._seen(X))
+            if self.k != self.k_:
+                self.k_ = clip_k(self.k, self._n_units(values))
         with own_switches():
-            result, doubts = self._ensemble(self._as_fitted(values), self.resolved_threat())
+            if table is not None:
+                result, doubts = self._on_table(X, table)
+            else:
+                result, doubts = self._ensemble(self._as_fitted(values), self.resolved_threat())
         for doubt in doubts:
             _say(doubt)
         warn_of_sameness(result.attribution, self.k_, self.ranking)
-        return np.asarray(result.X_adv)
+        return np.asarray(result.X_adv) if table is None else result.X_adv
 
     def run(self, X: Any, y: Any = None) -> AttackResult:
         """Attack X of shape (n_samples, *features) and report everything that was found; `y` is ignored.
@@ -221,12 +234,18 @@ class AutoExplanationAttack(AttackTransformer):
         another library, gives DataFrames of its kind.
         """
         self.fit(X)
-        rows = self._seen(X)
+        table = self._table_threat
+        rows = X if table is not None else self._seen(X)
         with own_switches():
-            result, doubts = self._ensemble(rows, self.resolved_threat())
+            if table is not None:
+                result, doubts = self._on_table(X, table)
+            else:
+                result, doubts = self._ensemble(rows, self.resolved_threat())
         for doubt in doubts:
             _say(doubt)
         warn_of_sameness(result.attribution, self.k_, self.ranking)
+        if table is not None:
+            return result
         tables = ("X_adv", "attribution", "attribution_adv")
         return replace(result, **{name: self._given_back(X, rows, getattr(result, name)) for name in tables})
 
@@ -245,7 +264,7 @@ class AutoExplanationAttack(AttackTransformer):
         X : array-like of shape (n_samples, *features)
             Inputs to attack.
         epsilons : sequence of float
-            Radii, in any order; the rest of the threat model stays as it is.
+            Radii, in any order; the rest of the threat model stays as it is. Of a TableThreat, shares of its budgets.
 
         Returns
         -------
@@ -259,7 +278,8 @@ class AutoExplanationAttack(AttackTransformer):
             larger radius than at a smaller one, by more than 0.01 in the mean.
         """
         self._prepare(X, float(max(epsilons)))
-        X = self._seen(X)
+        table = self._table_threat
+        X = self._seen(X) if table is None else X
         alone: dict[float, float] = {}
         doubted: dict[str, list[float]] = {}
         attribution = None
@@ -267,7 +287,10 @@ class AutoExplanationAttack(AttackTransformer):
         def attack_at(radius: float) -> np.ndarray:
             nonlocal attribution
             with own_switches():
-                result, doubts = self._ensemble(X, replace(self.resolved_threat(), epsilon=radius))
+                if table is not None:
+                    result, doubts = self._on_table(X, table.scaled(radius))
+                else:
+                    result, doubts = self._ensemble(X, replace(self.resolved_threat(), epsilon=radius))
             alone[radius], attribution = result.mean_precision, result.attribution
             for doubt in doubts:
                 doubted.setdefault(doubt, []).append(radius)
@@ -294,12 +317,16 @@ class AutoExplanationAttack(AttackTransformer):
         stays changed. The result is an upper bound on the true radius; compare it with
         :func:`robustxai.certificates.certified_radius`.
 
+        Under a TableThreat the radius is the share of the budgets that the numbers need, while categories switch as
+        they may: 0 where a switch alone changes the top set. It is exact for rows with at most 2,000 admissible
+        changes.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, *features)
             Centers.
         max_epsilon : float, optional
-            Radius at which the search begins; that of the threat model by default.
+            Radius at which the search begins; that of the threat model by default, 1 for a TableThreat.
         n_levels : int, default=15
             Number of radii of the ensemble, down to 1/23 of the first.
         keep_prediction : bool, default=True
@@ -313,6 +340,9 @@ class AutoExplanationAttack(AttackTransformer):
             In the units of the threat model; infinite for a row without a change within `max_epsilon`.
         """
         self._prepare(X, max_epsilon)
+        if self._table_threat is not None:
+            most = 1.0 if max_epsilon is None else float(max_epsilon)
+            return self._shortest_on_table(X, self._table_threat, most, n_levels, keep_prediction)
         X = self._seen(X)
         threat = self.resolved_threat().resolve(self._validate(X), getattr(self, "feature_names_in_", None))
         epsilon = threat.epsilon if max_epsilon is None else max_epsilon
@@ -354,6 +384,48 @@ class AutoExplanationAttack(AttackTransformer):
             best = np.minimum(best, lines.along(steps, low, high, threat.epsilon))
         return best
 
+    # ---------------------------------------------------------------- raw tables
+
+    def _on_table(self, X: Any, threat: TableThreat) -> tuple[AttackResult, list[str]]:
+        """Return the lowest result of all attacks for each raw row, and reasons to doubt it."""
+        run = TableRun(self, check_table(X, threat), threat)
+        self.k_ = clip_k(self.k, self._n_units(run.rows.x))
+        without_derivative = self._lacks_derivative_at(run.x, run.target)
+        found = run.search(self._on_boxes(without_derivative), self._n_promising())
+        result, seen, _ = run.result(X, found)
+        stages = [_stage(steps, len(run.x), self.k_) for steps in found.steps[:2]]
+        return result, self._doubts(result, seen, stages, without_derivative)
+
+    def _on_boxes(self, without_derivative: bool) -> list[BaseAttack]:
+        attacks = [self._made(spec) for spec in self._attacks(without_derivative)]
+        for attack in attacks:
+            attack.k_ = self.k_
+        return attacks
+
+    def _n_promising(self) -> int | None:
+        return None if self.preset == "strong" else PROMISING
+
+    def _shortest_on_table(
+        self, X: Any, threat: TableThreat, most: float, n_levels: int, keep_prediction: bool
+    ) -> np.ndarray:
+        """Return the least share of the budgets found at which the top set of each row changes."""
+        frame = check_table(X, threat)
+        run = TableRun(self, frame, threat.scaled(most), keep_prediction=keep_prediction)
+        attacks = self._on_boxes(self._lacks_derivative_at(run.x, run.target))
+        found = run.search(attacks, self._n_promising())
+        best = most * run.shortest(found)
+        # what was missed at the whole budget is looked for at smaller ones, where the attacks begin with shorter steps
+        misses = np.where(found.exhaustive, 2, np.where(np.isinf(best), 1, 0))
+        for level in range(1, n_levels):
+            share = most * 0.8**level
+            rows = np.flatnonzero((misses < 2) & (best > share))
+            if len(rows):
+                run = TableRun(self, frame.iloc[rows], threat.scaled(share), keep_prediction=keep_prediction)
+                shortest = share * run.shortest(run.search(attacks, self._n_promising()))
+                misses[rows] = np.where(np.isinf(shortest), misses[rows] + 1, 0)
+                best[rows] = np.minimum(best[rows], shortest)
+        return best
+
     # ---------------------------------------------------------------- the ensemble
 
     def _attacks(self, without_derivative: bool) -> Iterator[AttackSpec]:
@@ -371,11 +443,29 @@ class AutoExplanationAttack(AttackTransformer):
 
     def _lacks_derivative(self, X: Any) -> bool:
         """Tell if gradient attacks receive no useful gradient, even from the smooth surrogate."""
+        rows = self._validate(take(X, np.arange(min(len(X), N_ASKED))))
+        return self._lacks_derivative_at(self._tensor(rows), self._predicted(rows))
+
+    def _lacks_derivative_at(self, x: Tensor, target: Tensor) -> bool:
         if isinstance(self._target_estimator, BlackBox):
             return False
-        module = self._followed_module()
-        rows = self._validate(take(X, np.arange(min(len(X), N_ASKED))))
-        return lacks_derivative(module, self._target_estimator.explainer_, self._tensor(rows), self._predicted(rows))
+        return lacks_derivative(self._followed_module(), self._target_estimator.explainer_, x, target)
+
+    def _made(self, spec: AttackSpec, threat: ThreatModel | None = None) -> BaseAttack:
+        """Return an attack of the ensemble."""
+        attack, params = spec
+        options = {**params}
+        seed = (self.random_state + options.pop("seed", 0)) % 2**32
+        return attack(
+            self._target_estimator,
+            k=self.k,
+            threat=threat,
+            ranking=self.ranking,
+            max_probability_change=self.max_probability_change,
+            batch_size=self.batch_size,
+            random_state=seed,
+            **options,
+        )
 
     def _ensemble(self, X: Any, threat: ThreatModel) -> tuple[AttackResult, list[str]]:
         """Return the lowest result of all attacks for each row, and reasons to doubt it."""
@@ -383,19 +473,8 @@ class AutoExplanationAttack(AttackTransformer):
         without_derivative = self._lacks_derivative(X)
         resisting = np.arange(len(X))
         results: list[AttackResult] = []
-        for attack, params in self._attacks(without_derivative):
-            options = {**params}
-            seed = (self.random_state + options.pop("seed", 0)) % 2**32
-            one = attack(
-                self._target_estimator,
-                k=self.k,
-                threat=threat,
-                ranking=self.ranking,
-                max_probability_change=self.max_probability_change,
-                batch_size=self.batch_size,
-                random_state=seed,
-                **options,
-            )
+        for spec in self._attacks(without_derivative):
+            one = self._made(spec, threat)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", EvaluationWarning)  # the ensemble warns once
                 with of_one_evaluation(silent=True):
@@ -406,10 +485,15 @@ class AutoExplanationAttack(AttackTransformer):
             if not len(resisting):
                 break
         assert best is not None
-        return best, self._doubts(best, results, without_derivative)
+        return best, self._doubts(best, self._as_fitted(np.asarray(best.X)), results, without_derivative)
 
-    def _doubts(self, best: AttackResult, results: list[AttackResult], without_derivative: bool) -> list[str]:
-        """List reasons why the figure is probably misleading; the first of `results` is the random-search baseline."""
+    def _doubts(
+        self, best: AttackResult, seen: Any, results: list[AttackResult], without_derivative: bool
+    ) -> list[str]:
+        """List reasons why the figure is probably misleading; the first of `results` is the random-search baseline.
+
+        `seen` are the clean rows as the target estimator sees them.
+        """
         known = ~np.isnan(best.precision_at_k)
         attribution = np.asarray(best.attribution, dtype=np.float64).reshape(len(known), -1)[known]
         # divide by the largest entry first, because the squares of a confident row's entries underflow
@@ -424,11 +508,10 @@ class AutoExplanationAttack(AttackTransformer):
             ]
         said = [zero_rows(best.attribution, best.attribution_adv), unexplained_rows(np.isnan(best.precision_at_k))]
         if isinstance(lenient(self._target_estimator.explainer_), Lenient):
-            rows = self._as_fitted(np.asarray(best.X))
             found = np.asarray(best.attribution)
-            said.append(asked_twice(self._target_estimator, rows, best.predicted, found, self.k_, self.ranking))
+            said.append(asked_twice(self._target_estimator, seen, best.predicted, found, self.k_, self.ranking))
         doubts = [one for one in said if one]
-        baseline, *others = results
+        baseline, *others = results or [best]
         if not others or isinstance(self._target_estimator, BlackBox):
             return doubts
         first = others[0]
@@ -454,6 +537,17 @@ class AutoExplanationAttack(AttackTransformer):
                 "preset='strong'; the figure is too high."
             )
         return doubts
+
+
+def _stage(steps: Steps, n_rows: int, k: int) -> AttackResult:
+    """Return what one attack found in the boxes, as far as reasons to doubt it need."""
+    found = steps.by_row(n_rows)
+    precision = 1 - np.ceil(np.maximum(found["value"], 0.0)) / k
+    seen = found["seen"]
+    return AttackResult(
+        None, None, None, precision[seen], found["first_flip"][seen], steps.max_iter,
+        last_gain=found["last_gain"][seen], rejected=found["rejected"][seen],
+    )  # fmt: skip
 
 
 def _say(what: str) -> None:

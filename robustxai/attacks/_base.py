@@ -19,6 +19,7 @@ from robustxai.attacks._feasible import feasible
 from robustxai.attacks._probability_change import CHANGE, below_limit, target_probability
 from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
+from robustxai.attacks._table import TableRun, check_table
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.attacks._unexplained import (
     Lenient,
@@ -28,6 +29,7 @@ from robustxai.attacks._unexplained import (
     precision_where_explained,
     unexplained_rows,
 )
+from robustxai.columns import TableThreat
 from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softplus_surrogate, stackable
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import PerturbationSet, RowSets
@@ -53,8 +55,12 @@ class BaseAttack(AttackTransformer):
         step is attacked, as :class:`AttackTransformer` describes.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more features than that.
-    threat : ThreatModel, optional
-        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+    threat : ThreatModel or TableThreat, optional
+        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default. Under a
+        :class:`robustxai.columns.TableThreat` every choice of switches of a row is searched in a box of its own, with
+        the explanation of the row as the reference. What is found there is rounded to rows that the table can have,
+        and improved among these: by steps in one column, or by trying all where a row has at most 2,000 admissible
+        changes.
     ranking : {"magnitude", "signed"}, default="magnitude"
         Ranked scores.
     max_iter : int, default=100
@@ -182,9 +188,14 @@ class BaseAttack(AttackTransformer):
         self.k_ = clip_k(self.k, self._n_units(X))
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it."""
+        """Return the perturbed inputs, shape and dtype of X; of a Pipeline, of X as its last step sees it.
+
+        Under a TableThreat, raw rows like X.
+        """
         check_is_fitted(self)
         self._check_params()  # they may have been set since
+        if self._table_threat is not None:
+            return self._run_on_table(X, self._table_threat)[0].X_adv
         rows = self._validate(self._seen(X))
         if self.k != self.k_:
             self._adopt(rows)
@@ -197,6 +208,11 @@ class BaseAttack(AttackTransformer):
         A DataFrame, of pandas, polars or another library, gives DataFrames of its kind.
         """
         self.fit(X)
+        if self._table_threat is not None:
+            result, doubts = self._run_on_table(X, self._table_threat)
+            for doubt in doubts:
+                warnings.warn(f"This P@k is probably not what it seems: {doubt}", EvaluationWarning, stacklevel=2)
+            return result
         rows = self._seen(X)
         with own_switches():
             X_adv, trace = self._attack(self._validate(rows))
@@ -235,16 +251,24 @@ class BaseAttack(AttackTransformer):
             **{name: values.cpu().numpy() for name, values in trace.extra.items()},
         )
 
-    def _probabilities(self, points: list[Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return probabilities of the class predicted at the first points, there and at the second points."""
-        if not hasattr(self._target_estimator, "predict_proba"):
-            return None, None
-        before, after = (np.asarray(self._target_estimator.predict_proba(rows)) for rows in points)
-        places = np.arange(len(before)), before.argmax(axis=1)
-        return before[places], after[places]
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "k_")
+
+    def _run_on_table(self, X: Any, threat: TableThreat) -> tuple[AttackResult, list[str]]:
+        """Return the result of an attack on raw rows, and reasons to doubt it."""
+        frame = check_table(X, threat)
+        with own_switches():
+            objective = self.objective if self.selection() == "objective" else None
+            run = TableRun(self, frame, threat, objective=objective)
+            self._adopt(run.rows.x)
+            result, seen, failed = run.result(X, run.search([self], polish=self.selection() != "last"))
+            said = [zero_rows(result.attribution, result.attribution_adv), unexplained_rows(failed)]
+            if isinstance(run.explainer, Lenient):
+                attribution = np.asarray(result.attribution)
+                said.append(
+                    asked_twice(self._target_estimator, seen, result.predicted, attribution, self.k_, self.ranking)
+                )
+        return result, [doubt for doubt in said if doubt]
 
     # ---------------------------------------------------------------- the loop
 

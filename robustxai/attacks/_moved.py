@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from robustxai._frames import column_names
+from robustxai.columns import TableThreat
 from robustxai.perturbation import ThreatModel
 from robustxai.protocols import Ranking
 from robustxai.ranking import as_tensor, count_units, top_k_indices, unit_scores, unit_shape
@@ -52,8 +53,10 @@ def moved_units(
     return left, entered
 
 
-def distances(X: Any, X_adv: Any, threat: ThreatModel | None) -> np.ndarray:
+def distances(X: Any, X_adv: Any, threat: ThreatModel | TableThreat | None) -> np.ndarray:
     """Return the length of each perturbation in the norm and the units of `threat` (l2 without one), shape (n,)."""
+    if isinstance(threat, TableThreat):
+        return threat.lengths(X, X_adv)
     rows = np.asarray(X, dtype=np.float64)
     delta = np.asarray(X_adv, dtype=np.float64) - rows
     threat = ThreatModel() if threat is None else threat

@@ -16,6 +16,7 @@ from robustxai._arguments import Each, Either, Instance, Nothing, Rows, checked
 from robustxai._frames import aligned, like, take
 from robustxai._validation import outside
 from robustxai.attacks._moved import distances, moved_units, unit_names
+from robustxai.columns import TableThreat
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.metrics import between_rows_precision
 from robustxai.perturbation import ThreatModel
@@ -72,12 +73,23 @@ class AttackResult:
         Size of the top sets, after clipping.
     ranking : {"magnitude", "signed"}, or None
         Ranked scores.
-    threat : ThreatModel, or None
+    threat : ThreatModel, TableThreat or None
         Allowed perturbations; None also for the strongest of attacks under different threat models.
     predicted : ndarray of shape (n_samples,), or None
         Class predicted at X, which is kept and explained.
     probability, probability_adv : ndarray of shape (n_samples,), or None
         Its probability at X and at X_adv.
+    switches : ndarray of dict of shape (n_samples,), or None
+        Columns that switch, with their new categories; under a TableThreat only.
+    exhaustive : ndarray of bool of shape (n_samples,), or None
+        Whether all admissible changes of the row were tried, so that its P@k is the lowest that there is; under a
+        TableThreat only.
+
+    Notes
+    -----
+    Under a :class:`robustxai.columns.TableThreat` `X` and `X_adv` are tables of raw rows. ``first_flip`` and
+    ``last_gain`` count the steps of the search in boxes of features; ``first_flip`` is `n_iter` where only the search
+    among raw rows found a change.
     """
 
     X_adv: Any
@@ -95,10 +107,12 @@ class AttackResult:
     X: Any = None
     k: int | None = None
     ranking: Ranking | None = None
-    threat: ThreatModel | None = None
+    threat: ThreatModel | TableThreat | None = None
     predicted: np.ndarray | None = None
     probability: np.ndarray | None = None
     probability_adv: np.ndarray | None = None
+    switches: np.ndarray | None = None
+    exhaustive: np.ndarray | None = None
 
     def __repr__(self) -> str:
         mean, kept = self.mean_precision, int(np.sum(self.precision_at_k == 1))

@@ -53,6 +53,15 @@ class Reference:
         log_scale = None if clean.log_scale is None else clean.log_scale.detach()
         return cls(attribution, scores, top_k_mask(scores, k), k, ranking, log_scale)
 
+    @classmethod
+    def cat(cls, parts: list[Reference]) -> Reference:
+        """Concatenate the rows of several references."""
+        attribution, scores, top = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("attribution", "scores", "top")
+        )
+        scales = [part.log_scale for part in parts if part.log_scale is not None]
+        return cls(attribution, scores, top, parts[0].k, parts[0].ranking, torch.cat(scales) if scales else None)
+
     def rank(self, attribution: Tensor) -> Tensor:
         """Return unit scores of another attribution of the same rows, shape (n, units)."""
         return unit_scores(attribution, self.ranking)

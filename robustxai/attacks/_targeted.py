@@ -79,14 +79,16 @@ class TargetedManipulation(GradientAttack):
         """Return the perturbed inputs, shape and dtype of X."""
         check_is_fitted(self)
         self._check_params()
-        self._adopt(self._validate(self._seen(X)))  # `target_units` may have been set since `fit`
+        if self._table_threat is None:
+            self._adopt(self._validate(self._seen(X)))  # `target_units` may have been set since `fit`
         return super().transform(X)
 
     def _adopt(self, X: np.ndarray) -> None:
         super()._adopt(X)
         self.target_mask_ = None
         if self.target_units is not None:
-            names = list(getattr(self, "feature_names_in_", []))
+            names = self._feature_names()
+            names = [] if names is None else list(names)
             self.target_mask_ = _unit_mask(self.target_units, unit_shape(X.shape[1:]), names, X)
 
     def run(self, X: Any, y: Any = None) -> AttackResult:

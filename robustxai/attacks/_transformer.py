@@ -30,6 +30,8 @@ from robustxai._doubts import spread_of, warn_of_ball
 from robustxai._frames import column_names, in_numbers, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
+from robustxai.attacks._table import check_table, map_of
+from robustxai.columns import TableThreat
 from robustxai.engine import frozen, rows_at_once
 from robustxai.explainers import attribution_shape
 from robustxai.perturbation import PerturbationSet, ThreatModel, as_threat
@@ -55,8 +57,10 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         step is attacked: X comes in the columns that the Pipeline takes. The threat model, the perturbed inputs and the
         attributions are in the features that the last step sees, by the names that
         ``pipe[:-1].get_feature_names_out()`` gives where X has column names. Measure them on ``pipe[-1]``.
-    threat : ThreatModel, optional
-        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+    threat : ThreatModel or TableThreat, optional
+        Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default. Under a
+        :class:`robustxai.columns.TableThreat` X is a DataFrame of raw rows, and so is what comes back: rows that the
+        table can have.
     epsilon, norm : float and {2, inf, "2", "inf"}, optional
         Shorthand for ``threat=ThreatModel(epsilon, norm=norm)``.
     batch_size : int, optional
@@ -66,7 +70,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
         "threat": Either(
-            (Instance(ThreatModel), Nothing()), words="a ThreatModel, for instance ThreatModel(epsilon=0.5)"
+            (Instance(ThreatModel), Instance(TableThreat), Nothing()),
+            words="a ThreatModel, for instance ThreatModel(epsilon=0.5), or a TableThreat",
         ),
         "epsilon": optional(NOT_NEGATIVE),
         "norm": optional(NORM),
@@ -77,7 +82,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         self,
         estimator: Estimator | None = None,
         *,
-        threat: ThreatModel | None = None,
+        threat: ThreatModel | TableThreat | None = None,
         epsilon: float | None = None,
         norm: Norm | None = None,
         batch_size: int | None = None,
@@ -120,6 +125,10 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     def _check_fit(self, X: Any) -> np.ndarray:
         """Check the parameters and return X as an array."""
         self._check_params()
+        if self._table_threat is not None:
+            frame, found = check_table(X, self._table_threat), map_of(self.estimator, self._table_threat)
+            self.n_features_in_, self.feature_names_in_ = frame.shape[1], np.asarray(frame.columns, dtype=object)
+            return found.transform(frame)
         rows = self._seen(X)
         self._check_column_order(rows, getattr(self._target_estimator, "feature_names_in_", None))
         with in_numbers(rows):
@@ -127,6 +136,8 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
 
     def _warn_of_ball(self, X: np.ndarray, epsilon: float | None = None) -> None:
         """Warn where the threat model is tiny or huge beside the data."""
+        if self._table_threat is not None:
+            return
         threat, names = self.resolved_threat(), getattr(self, "feature_names_in_", None)
         unit = threat.units(X[:_LOOKED_AT], names)
         spread = spread_of(self._target_estimator, X)
@@ -181,7 +192,12 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         names = getattr(self._target_estimator, "feature_names_in_", None)
         if names is None:
             return np.asarray(rows)
-        return rows if is_table(rows) else pd.DataFrame(rows, columns=getattr(self, "feature_names_in_", names))
+        return rows if is_table(rows) else pd.DataFrame(rows, columns=self._feature_names())
+
+    def _feature_names(self) -> Any:
+        """Return the names of the features that the target estimator sees, or None."""
+        fitted = getattr(self._target_estimator, "feature_names_in_", None)
+        return fitted if self._table_threat is not None else getattr(self, "feature_names_in_", fitted)
 
     def _given_back(self, X: Any, rows: Any, values: Any) -> Any:
         """Return the array `values`, of the shape of `rows` (X as the estimator sees it), in the container of X."""
@@ -198,8 +214,35 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         return np.asarray(proba, dtype=np.float64)[np.arange(len(X)), target]
 
     def resolved_threat(self) -> ThreatModel:
-        """Return the threat model that `threat`, or the shorthand `epsilon` and `norm`, describes."""
-        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
+        """Return the threat model that `threat`, or the shorthand `epsilon` and `norm`, describes.
+
+        Raises
+        ------
+        TypeError
+            `threat` is a TableThreat, which is no set of features by itself.
+        """
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # type: ignore[arg-type]
+
+    @property
+    def _table_threat(self) -> TableThreat | None:
+        """The threat model where it is one of raw tables."""
+        if not isinstance(self.threat, TableThreat):
+            return None
+        for name, value in (("epsilon", self.epsilon), ("norm", self.norm)):
+            if value is not None:
+                raise ValueError(
+                    f"{name}={value!r} contradicts threat={self.threat!r}, which has budgets and a norm of its own. "
+                    f"Leave {name} out."
+                )
+        return self.threat
+
+    def _probabilities(self, points: list[Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return probabilities of the class predicted at the first points, there and at the second points."""
+        if not hasattr(self._target_estimator, "predict_proba"):
+            return None, None
+        before, after = (np.asarray(self._target_estimator.predict_proba(rows)) for rows in points)
+        places = np.arange(len(before)), before.argmax(axis=1)
+        return before[places], after[places]
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters; a threat model replaces an earlier shorthand by `epsilon` and `norm`."""
@@ -215,6 +258,10 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     def _frozen_module(self) -> nn.Module:
         """Copy the estimator's module, in evaluation mode, in float32 and without gradients of its weights."""
         return frozen(self._target_estimator.module_).float()
+
+    def _n_units(self, X: np.ndarray) -> int:
+        """Return the number of units that the explanation of inputs of shape (n, *features) ranks."""
+        return count_units(X.shape[1:])
 
     def _rows_at_once(self, module: nn.Module, x: Tensor) -> int:
         return rows_at_once(module, x) if self.batch_size is None else int(self.batch_size)

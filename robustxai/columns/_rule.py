@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -96,6 +96,14 @@ class ColumnRule:
         if self.immutable or self.kind != "number":
             return 0.0
         return float(math.floor(self.budget * (1 + _ROUNDING))) if self.integer else self.budget
+
+    def scaled(self, share: float) -> ColumnRule:
+        """Return the rule with a share of its budget."""
+        words = {name: text for name, text in self.words.items() if name not in ("budget", "still")}
+        budget = share * self.budget
+        if self.integer and 0 < budget < 1:
+            words["still"] = f"the budget of {budget:g} is less than one step"
+        return replace(self, budget=budget, words=words)
 
     def check(self, value: Any, what: str) -> None:
         """Raise ValueError or TypeError for a value that the column cannot have."""

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from robustxai._arguments import COUNT, NORM, Either, Instance, Nothing, Number, Rows, Text, checked, optional
+from robustxai._arguments import (
+    COUNT,
+    NORM,
+    NOT_NEGATIVE,
+    Either,
+    Instance,
+    Nothing,
+    Number,
+    Rows,
+    Text,
+    checked,
+    optional,
+)
 from robustxai._frames import as_pandas, is_table
 from robustxai.columns._boxes import FeatureBox, RowChanges, feature_boxes
 from robustxai.columns._feature import is_gap, plain
@@ -19,13 +30,11 @@ from robustxai.columns._frame import as_row, in_kind_of, raw_frame
 from robustxai.columns._make_rules import make_rules
 from robustxai.columns._map import ColumnMap
 from robustxai.columns._rule import ColumnRule, as_dtype, differ, is_number
+from robustxai.columns._switches import LIMIT, count_switches, every_switch
 from robustxai.perturbation import canonical_norm
 from robustxai.protocols import Norm
 
 __all__ = ["Containment", "TableThreat"]
-
-#: More choices of switches than this are refused by default: each is a box to attack and to certify.
-_LIMIT = 10_000
 
 _MAPPING = Instance(Mapping, words="a mapping of columns")
 _NAMES = Rows(words="a sequence of columns, such as ['sex']")
@@ -186,6 +195,59 @@ class TableThreat:
         """Names of the columns, in their order."""
         return tuple(rule.name for rule in self.rules)
 
+    @checked(share=NOT_NEGATIVE)
+    def scaled(self, share: float) -> TableThreat:
+        """Return the threat model with a share of all budgets; bounds, directions and switches stay as they are.
+
+        Parameters
+        ----------
+        share : float
+            0 leaves the switches alone, 1 everything as it is.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> X = pd.DataFrame({"income": [10.5, 20.5]})
+        >>> print(TableThreat.from_frame(X, {"income": 4}).scaled(0.5))
+        column  holds    changes       stays within
+        income  numbers  by at most 2  10.5 to 20.5 (observed)
+        At most 1 column of categories switches. Gaps stay as they are.
+        """
+        rules = tuple(rule if share == 1 else rule.scaled(float(share)) for rule in self.rules)
+        return replace(self, rules=rules)
+
+    @checked(X=Rows(2), changed=Rows(2))
+    def lengths(self, X: Any, changed: Any) -> np.ndarray:
+        """Return how far the numbers of each row move, in budgets: at most 1 where a change is admissible.
+
+        Parameters
+        ----------
+        X, changed : table of shape (n, n_columns)
+            Rows before and after. Switches and immutable columns do not count.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The largest share of a budget; with ``norm=2`` the root of the sum of the squares of the shares.
+        """
+        frames = raw_frame(X, self.columns), raw_frame(changed, self.columns, what="changed")
+        if len(frames[0]) != len(frames[1]):
+            raise ValueError(f"X has {len(frames[0])} rows and changed has {len(frames[1])}. Give the same rows.")
+        moving = [rule for rule in self.rules if rule.kind == "number" and not rule.immutable and rule.budget > 0]
+        shares = np.zeros((len(frames[0]), len(moving)))
+        for j, rule in enumerate(moving):
+            before, after = (frame[rule.name].to_numpy(dtype=float, na_value=np.nan) for frame in frames)
+            shares[:, j] = np.nan_to_num(np.abs(after - before)) / rule.budget
+        if self.norm == 2:
+            return np.asarray(np.sqrt(np.square(shares).sum(axis=1)))
+        return np.asarray(shares.max(axis=1, initial=0.0))
+
+    def in_words(self) -> str:
+        """Describe the set in a few words, for a summary: "budgets of 5 columns, at most 1 switch"."""
+        n_numbers = sum(rule.step > 0 for rule in self.rules)
+        budgets = f"budgets of {n_numbers} column{'s' * (n_numbers != 1)}"
+        return f"{budgets}, at most {self.max_switches} switch{'es' * (self.max_switches != 1)}"
+
     def __repr__(self) -> str:
         return f"TableThreat({len(self.rules)} columns, max_switches={self.max_switches}, norm={self.norm})"
 
@@ -225,10 +287,10 @@ class TableThreat:
         row : table of one row, Series or dict
             Raw row.
         """
-        return _count(self._options(self._row(row)), self.max_switches)
+        return count_switches(self._options(self._row(row)), self.max_switches)
 
     @checked(row=_ROW, limit=COUNT)
-    def choices(self, row: Any, limit: int = _LIMIT) -> tuple[dict[Any, Any], ...]:
+    def choices(self, row: Any, limit: int = LIMIT) -> tuple[dict[Any, Any], ...]:
         """Return every choice of at most `max_switches` switches, the choice of none first.
 
         Parameters
@@ -249,27 +311,10 @@ class TableThreat:
             More choices than `limit`, with their number; a row outside of its bounds; a category never seen; columns
             that are missing, too many or in another order.
         """
-        return self._choices(self._options(self._row(row)), limit)
-
-    def _choices(self, options: dict[Any, tuple[Any, ...]], limit: int) -> tuple[dict[Any, Any], ...]:
-        n_choices = _count(options, self.max_switches)
-        if n_choices > limit:
-            widest = max(options, key=lambda name: len(options[name]))
-            fewer = _count(options, self.max_switches - 1)
-            raise ValueError(
-                f"The row has {n_choices:,} choices of at most {self.max_switches} switches, more than limit={limit:,}."
-                f" Lower max_switches ({self.max_switches - 1} has {fewer:,}), allow fewer categories ({widest!r} has "
-                f"{len(options[widest])}, say which by categories={{{widest!r}: [...]}}), or raise limit."
-            )
-        return tuple(
-            dict(zip(names, values))
-            for n in range(min(self.max_switches, len(options)) + 1)
-            for names in itertools.combinations(options, n)
-            for values in itertools.product(*(options[name] for name in names))
-        )
+        return every_switch(self._options(self._row(row)), self.max_switches, limit)
 
     @checked(row=_ROW, column_map=Instance(ColumnMap), limit=COUNT)
-    def boxes(self, row: Any, column_map: ColumnMap, limit: int = _LIMIT) -> tuple[FeatureBox, ...]:
+    def boxes(self, row: Any, column_map: ColumnMap, limit: int = LIMIT) -> tuple[FeatureBox, ...]:
         """Return what the admissible changes of a row reach in the features of a pipeline, one box per choice.
 
         Every admissible row has its features in one of the boxes. A box holds more than the admissible rows where
@@ -298,7 +343,7 @@ class TableThreat:
         return feature_boxes([self._changes(row, limit)], self.rules, column_map, float(self.norm))[0]
 
     @checked(X=Rows(2), column_map=Instance(ColumnMap), limit=COUNT)
-    def boxes_by_row(self, X: Any, column_map: ColumnMap, limit: int = _LIMIT) -> tuple[tuple[FeatureBox, ...], ...]:
+    def boxes_by_row(self, X: Any, column_map: ColumnMap, limit: int = LIMIT) -> tuple[tuple[FeatureBox, ...], ...]:
         """Return :meth:`boxes` of every row of a table, which is faster than one call for each.
 
         Parameters
@@ -328,7 +373,7 @@ class TableThreat:
         frame = self._row(row, what=what)
         options = self._options(frame)
         values = {rule.name: plain(frame[rule.name].iloc[0]) for rule in self.rules}
-        return RowChanges(values, self._choices(options, limit), options if self.max_switches else {})
+        return RowChanges(values, every_switch(options, self.max_switches, limit), options if self.max_switches else {})
 
     @checked(row=_ROW, changed=Either((_ROW, Rows(2)), words="a table of changed rows, or one as a Series or dict"))
     def round(self, row: Any, changed: Any) -> Any:
@@ -461,12 +506,3 @@ class TableThreat:
             if length > 1 + _ROUNDING:
                 return Containment(False, f"the numbers change by {length:.6g} budgets together, at most 1 is allowed")
         return Containment(True, "")
-
-
-def _count(options: Mapping[Any, Sequence[Any]], most: int) -> int:
-    """Return the sum of the elementary symmetric polynomials of the numbers of options up to a degree."""
-    ways = [1] + [0] * min(max(most, 0), len(options))
-    for values in options.values():
-        for n in range(len(ways) - 1, 0, -1):
-            ways[n] += ways[n - 1] * len(values)
-    return sum(ways)
