@@ -18,7 +18,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-__all__ = ["aligned", "as_pandas", "column_names", "in_numbers", "is_table", "like", "take"]
+__all__ = ["aligned", "as_pandas", "column_names", "in_numbers", "is_table", "like", "stacked", "take"]
 
 #: Largest number of labels in an error message.
 _N_NAMED = 5
@@ -101,6 +101,13 @@ def take(X: Any, rows: Any) -> Any:
         return X.iloc[rows]
     frame = nw.from_native(X, eager_only=True)
     return frame[np.arange(len(frame))[rows].tolist(), :].to_native()
+
+
+def stacked(tables: Sequence[Any]) -> Any:
+    """Return the rows of several tables of one kind as one table."""
+    if isinstance(tables[0], pd.DataFrame):
+        return pd.concat(list(tables))
+    return nw.concat([nw.from_native(table, eager_only=True) for table in tables]).to_native()
 
 
 def aligned(

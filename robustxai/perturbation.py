@@ -294,8 +294,23 @@ def _sides(pair: Any) -> tuple[Any, Any]:
     return (-np.inf if low is None else low), (np.inf if high is None else high)
 
 
+class _OfFeatures(Either):
+    """A threat model of features; one of raw tables is refused by a sentence of its own."""
+
+    def sentence(self, name: str, value: Any) -> str:
+        """Implement `Constraint.sentence`."""
+        said = super().sentence(name, value)
+        if type(value).__name__ != "TableThreat":
+            return said
+        return (
+            f"{said} A TableThreat says how raw rows change and is for attacks on them, such as "
+            "AutoExplanationAttack(pipeline, threat=...). Here a perturbation is one of features: give its size by "
+            "epsilon, and the unit of each feature by scale."
+        )
+
+
 #: Constraint of an argument `threat`.
-THREAT = Either((Instance(ThreatModel), Nothing()), words="a ThreatModel, for instance ThreatModel(epsilon=0.5)")
+THREAT = _OfFeatures((Instance(ThreatModel), Nothing()), words="a ThreatModel, for instance ThreatModel(epsilon=0.5)")
 #: Constraints of `threat` and of the shorthand beside it.
 THREAT_ARGUMENTS: dict[str, Constraint] = {
     "threat": THREAT,

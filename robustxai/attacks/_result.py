@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from robustxai._arguments import Each, Either, Instance, Nothing, Rows, checked
-from robustxai._frames import aligned, like, take
+from robustxai._frames import aligned, as_pandas, is_table, like, stacked, take
 from robustxai._validation import outside
 from robustxai.attacks._moved import distances, moved_units, unit_names
 from robustxai.columns import TableThreat
@@ -146,7 +146,8 @@ class AttackResult:
         DataFrame
             Indexed as X. Columns ``predicted``, ``precision_at_k``; ``left`` and ``entered``, tuples of the names of
             units, the highest score first; ``distance``, the length of the perturbation, in the norm and the units of
-            the threat model; ``first_flip``, missing where the top set never changed; ``probability`` and
+            the threat model (shares of the budgets of a TableThreat); of a TableThreat ``switches`` and ``exhaustive``;
+            ``first_flip``, missing where the top set never changed; ``probability`` and
             ``probability_adv`` of the predicted class; ``targets_in_top_k`` of a targeted attack.
 
         Raises
@@ -166,6 +167,9 @@ class AttackResult:
                 frame[column] = pd.Series([tuple(names[unit] for unit in row) for row in rows], index, dtype=object)
         if self.X is not None:
             frame["distance"] = distances(self.X, self.X_adv, self.threat)
+        for name, values in (("switches", self.switches), ("exhaustive", self.exhaustive)):
+            if values is not None:
+                frame[name] = pd.Series(list(values), index, dtype=object if name == "switches" else bool)
         flips = pd.array(self.first_flip, dtype="Int64")
         flips[np.asarray(self.first_flip) > self.n_iter] = pd.NA
         frame["first_flip"] = flips
@@ -211,7 +215,15 @@ class AttackResult:
             lines.append(f"The top set first changed at step {median} (median of {_count(int(flipped.sum()), 'row')}).")
         if self.X is not None:
             moved = distances(self.X, self.X_adv, self.threat)
-            lines.append(f"Rows were moved by {np.mean(moved):.3g} in the mean, {np.max(moved):.3g} at most.")
+            of = " of their budgets" if isinstance(self.threat, TableThreat) else ""
+            lines.append(f"Rows were moved by {np.mean(moved):.3g}{of} in the mean, {np.max(moved):.3g} at most.")
+        if self.switches is not None:
+            switched = Counter(column for row in self.switches for column in row)
+            n_rows = sum(bool(row) for row in self.switches)
+            most = ", most often " + ", ".join(f"{name} ({n})" for name, n in switched.most_common(3)) if n_rows else ""
+            lines.append(f"Categories switch in {_count(n_rows, 'row')}{most}.")
+        if self.exhaustive is not None and self.exhaustive.any():
+            lines.append(f"All admissible changes of {_count(int(self.exhaustive.sum()), 'row')} were tried.")
         if self.probability is not None and self.probability_adv is not None:
             before, after = float(np.mean(self.probability)), float(np.mean(self.probability_adv))
             lines.append(f"Probability of the predicted class: mean {before:.3f} before, {after:.3f} after.")
@@ -250,6 +262,9 @@ def lowest(results: Sequence[AttackResult]) -> AttackResult:
 
     def pick(name: str) -> Any:
         first = getattr(results[0], name)
+        if isinstance(results[0].threat, TableThreat) and is_table(first):  # of several dtypes
+            rows = np.arange(len(choice)) + len(choice) * choice
+            return take(stacked([aligned(first, getattr(r, name), by_rows=False) for r in results]), rows)
         values = [aligned(first, getattr(r, name), (f"{name} of the first", f"{name} of another")) for r in results]
         return like(first, np.stack([np.asarray(v) for v in values])[choice, np.arange(len(choice))])
 
@@ -267,10 +282,17 @@ def lowest(results: Sequence[AttackResult]) -> AttackResult:
         last_gain=pick("last_gain") if traced else None,
         rejected=pick("rejected") if traced else None,
         unexplained=np.sum(counted, axis=0) if len(counted) == len(results) else None,
+        switches=pick("switches") if all(r.switches is not None for r in results) else None,
+        exhaustive=pick("exhaustive") if all(r.exhaustive is not None for r in results) else None,
         probability_adv=pick("probability_adv") if all(r.probability_adv is not None for r in results) else None,
-        threat=results[0].threat if len({joblib.hash(r.threat) for r in results}) == 1 else None,
+        threat=results[0].threat if _same_threats(results) else None,
         **{name: getattr(results[0], name) for name in ("X", "k", "ranking", "predicted", "probability")},
     )
+
+
+def _same_threats(results: Sequence[AttackResult]) -> bool:
+    first = results[0].threat
+    return all(r.threat is first for r in results) or len({joblib.hash(r.threat) for r in results}) == 1
 
 
 def _check_comparable(first: AttackResult, other: AttackResult) -> None:
@@ -281,7 +303,13 @@ def _check_comparable(first: AttackResult, other: AttackResult) -> None:
         if None not in (here, there) and here != there:
             raise ValueError(f"The results have {name}={here!r} and {name}={there!r}. {cure}")
     pairs = [(first.attribution, other.attribution, 1e-3)]
-    if first.X is not None and other.X is not None:
+    of_tables = [isinstance(result.threat, TableThreat) for result in (first, other)]
+    if of_tables[0] != of_tables[1]:
+        raise ValueError(f"One of the results is of raw rows under a TableThreat, and one of features. {cure}")
+    if first.X is not None and other.X is not None and of_tables[0]:
+        if not as_pandas(first.X).reset_index(drop=True).equals(as_pandas(other.X).reset_index(drop=True)):
+            raise ValueError(f"The results are of different rows. {cure}")
+    elif first.X is not None and other.X is not None:
         pairs.append((first.X, other.X, 0.0))
     for here, there, tolerance in pairs:
         before, after = np.asarray(here), np.asarray(_in_order(here, there))

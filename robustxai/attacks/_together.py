@@ -18,6 +18,7 @@ from robustxai._switches import own_switches
 from robustxai.attacks._base import BaseAttack
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._retarget import retarget
+from robustxai.columns import TableThreat
 from robustxai.engine import MOST_ROWS, StackedMLP, StackRows, declares, has_piecewise_linear, of_rows
 from robustxai.explainers import ExactAttribution
 from robustxai.ranking import as_tensor, count_units
@@ -51,6 +52,8 @@ def run_together(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> l
     """
     if not all(declares(getattr(type(attack), name, None), "stackable") for name in ("_search", "propose")):
         raise NotImplementedError(f"{type(attack).__name__} has a search that cannot be run on a stack")
+    if isinstance(attack.threat, TableThreat):
+        raise NotImplementedError("a TableThreat speaks of the columns of one pipeline")
     if attack.random_state is None or not isinstance(attack.random_state, (int, np.integer)):
         raise NotImplementedError("an attack draws other numbers for every estimator unless random_state is a number")
     with own_switches():

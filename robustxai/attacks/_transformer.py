@@ -259,10 +259,6 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         """Copy the estimator's module, in evaluation mode, in float32 and without gradients of its weights."""
         return frozen(self._target_estimator.module_).float()
 
-    def _n_units(self, X: np.ndarray) -> int:
-        """Return the number of units that the explanation of inputs of shape (n, *features) ranks."""
-        return count_units(X.shape[1:])
-
     def _rows_at_once(self, module: nn.Module, x: Tensor) -> int:
         return rows_at_once(module, x) if self.batch_size is None else int(self.batch_size)
 

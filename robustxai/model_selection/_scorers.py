@@ -43,6 +43,7 @@ from robustxai.attacks import (
     warn_of_sameness,
 )
 from robustxai.certificates import certify_top_k
+from robustxai.columns import TableThreat
 from robustxai.engine import MOST_ROWS
 from robustxai.metrics import (
     adversarial_auc,
@@ -71,6 +72,8 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
     groups: dict[Hashable, dict[float, float]] = {}
     for name, mean in means.items():
         attack = attacks[name]
+        if isinstance(attack.threat, TableThreat):  # which has no radius
+            continue
         params = {
             key: value
             for key, value in attack.get_params(deep=False).items()
@@ -85,6 +88,11 @@ def _by_radius(attacks: Mapping[str, BaseAttack], means: Mapping[str, float]) ->
 def _target_estimator(estimator: Estimator, X: Any) -> tuple[Any, Any]:
     """Return the scored classifier, and X as it sees it."""
     return resolve_model(estimator, X, needs=("predict", *EXPLANATIONS), what="The score")
+
+
+def _attacked(attack: BaseAttack, estimator: Estimator, X: Any) -> tuple[Any, Any]:
+    """Return what is attacked: the scored classifier at X as it sees it, or a whole Pipeline at raw rows."""
+    return (estimator, X) if isinstance(attack.threat, TableThreat) else _target_estimator(estimator, X)
 
 
 def _run_on_all(attack: BaseAttack, estimators: Sequence[tuple[Any, Any]]) -> list[AttackResult]:
@@ -165,7 +173,8 @@ class PrecisionAtKScorer(ScoreRequest):
     Parameters
     ----------
     attack : attack, default=ERAttack()
-        Its `estimator` is replaced by the scored estimator.
+        Its `estimator` is replaced by the scored estimator. Under a :class:`robustxai.columns.TableThreat` that is a
+        Pipeline, and X a DataFrame of raw rows.
 
     Warns
     -----
@@ -210,7 +219,7 @@ class PrecisionAtKScorer(ScoreRequest):
             return self._score_together(estimators, X, check_sample_weight(sample_weight, n_samples(X)))
 
     def _score_together(self, estimators: Sequence[Estimator], X: Any, weights: np.ndarray | None) -> list[float]:
-        results = _run_on_all(self.attack, [_target_estimator(estimator, X) for estimator in estimators])
+        results = _run_on_all(self.attack, [_attacked(self.attack, estimator, X) for estimator in estimators])
         for result in results:
             k = _ranked_k(self.attack.k, result.attribution)
             warn_of_sameness(result.attribution, k, self.attack.ranking)
@@ -378,7 +387,9 @@ class RobustnessScorer(ScoreRequest):
     Parameters
     ----------
     attack : attack or mapping of name to attack, default=ERAttack()
-        Their `estimator` is replaced by the scored estimator.
+        Their `estimator` is replaced by the scored estimator. Under a :class:`robustxai.columns.TableThreat` the scored
+        estimator is a Pipeline and X a DataFrame of raw rows; all attacks of the minimum are then under one, and
+        ``thickness``, which needs a radius, is nan.
     reference : mapping of name to attack, optional
         Attacks that are reported by name but excluded from the minimum, for instance because of another radius.
     n_rows : int, optional
@@ -439,18 +450,25 @@ class RobustnessScorer(ScoreRequest):
         self, estimators: Sequence[Estimator], X: Any, y: Any, weights: np.ndarray | None
     ) -> list[dict[str, float]]:
         explained = [_target_estimator(estimator, X) for estimator in estimators]
-        attacked = [(clf, take(rows, slice(self.n_rows))) for clf, rows in explained]
-        results = {name: _run_on_all(attack, attacked) for name, attack in self._attacks().items()}
-        references = {name: _run_on_all(attack, attacked) for name, attack in self.reference.items()}
+        raw = [(estimator, take(X, slice(self.n_rows))) for estimator in estimators]
+        seen = [(clf, take(rows, slice(self.n_rows))) for clf, rows in explained]
+
+        def run(attacks: Mapping[str, BaseAttack]) -> dict[str, list[AttackResult]]:
+            return {
+                name: _run_on_all(attack, raw if isinstance(attack.threat, TableThreat) else seen)
+                for name, attack in attacks.items()
+            }
+
+        results, references = run(self._attacks()), run(self.reference)
         return [
             self._scores(
-                clf,
-                rows,
+                explained[i],
+                raw[i],
                 y,
                 weights,
                 *({name: r[i] for name, r in group.items()} for group in (results, references)),
             )
-            for i, (clf, rows) in enumerate(explained)
+            for i in range(len(explained))
         ]
 
     def _attacks(self) -> Mapping[str, BaseAttack]:
@@ -458,14 +476,18 @@ class RobustnessScorer(ScoreRequest):
 
     def _scores(
         self,
-        clf: Any,
-        X: Any,
+        explained: tuple[Any, Any],
+        given: tuple[Any, Any],
         y: Any,
         weights: np.ndarray | None,
         results: dict[str, AttackResult],
         references: dict[str, AttackResult],
     ) -> dict[str, float]:
-        """All scores of a classifier, whose first rows have been attacked."""
+        """All scores of a classifier, whose first rows have been attacked.
+
+        `explained` is the classifier with all rows as it sees them, `given` the scored estimator with the first rows.
+        """
+        clf, X = explained
         scores = {
             "roc_auc": _area(roc_auc, clf, X, y, weights),
             "accuracy": float(accuracy_score(y, clf.predict(X), sample_weight=weights)),
@@ -475,7 +497,7 @@ class RobustnessScorer(ScoreRequest):
         attacks = self._attacks()
         worst = strongest(list(results.values()))
         first = next(iter(attacks.values()))
-        threat = first.resolved_threat()
+        of_table = isinstance(first.threat, TableThreat)
         scores["precision_at_k"] = _mean_precision(worst, weights)
         named = {**{name: result for name, result in results.items() if name}, **references}
         means = {name: _mean_precision(result, weights) for name, result in named.items()}
@@ -483,19 +505,22 @@ class RobustnessScorer(ScoreRequest):
         scores |= _individuality(worst, scores["precision_at_k"], first)
         for precision in _by_radius({**attacks, **self.reference}, means):
             warn_of_rise(precision, "Give it more iterations (max_iter), or use AutoExplanationAttack.curve.")
-        thickness = ranking_thickness(
-            clf,
-            X,
-            first.k,
-            epsilon=threat.epsilon,
-            n_draws=self.n_draws,
-            n_points=self.n_points,
-            ranking=first.ranking,
-            random_state=first.random_state,
-        )
+        thickness: Any = np.full(len(worst.precision_at_k), np.nan)
+        if not of_table:
+            thickness = ranking_thickness(
+                clf,
+                X,
+                first.k,
+                epsilon=first.resolved_threat().epsilon,
+                n_draws=self.n_draws,
+                n_points=self.n_points,
+                ranking=first.ranking,
+                random_state=first.random_state,
+            )
+        model, before = given if of_table else (clf, X)
         per_row = {
             "first_flip": next(iter(results.values())).first_flip,
-            "prediction_sensitivity": prediction_sensitivity(clf, X, worst.X_adv),
+            "prediction_sensitivity": prediction_sensitivity(model, before, worst.X_adv),
             "thickness": thickness,
             "comprehensiveness": comprehensiveness(clf, X, worst.attribution, ranking=first.ranking),
             "sufficiency": sufficiency(clf, X, worst.attribution, ranking=first.ranking),
@@ -503,5 +528,5 @@ class RobustnessScorer(ScoreRequest):
         }
         per_row |= {name: metric(worst.attribution, worst.attribution_adv) for name, metric in self.metrics.items()}
         scores |= {name: weighted_mean(values, weights) for name, values in per_row.items()}
-        scores["adversarial_auc"] = _area(adversarial_auc, clf, worst.X_adv, y, weights)
+        scores["adversarial_auc"] = _area(adversarial_auc, model, worst.X_adv, y, weights)
         return scores

@@ -405,7 +405,11 @@ def test_an_explanation_of_zeros_gives_no_nan(attack, X):
         ({"max_iter": 0}, ValueError, "max_iter must be a finite number >= 1"),
         ({"max_iter": 1.5}, TypeError, "max_iter must be an integer"),
         ({"batch_size": 0}, ValueError, "batch_size must be a finite number >= 1"),
-        ({"threat": 0.5}, TypeError, r"threat must be a ThreatModel, for instance ThreatModel\(epsilon=0.5\), got 0.5"),
+        (
+            {"threat": 0.5},
+            TypeError,
+            r"threat must be a ThreatModel, for instance ThreatModel\(epsilon=0.5\), or a TableThreat, got 0.5",
+        ),
     ],
 )
 def test_a_parameter_out_of_its_range_is_refused(attack, victim, X, parameters, error, message):
