@@ -176,7 +176,7 @@ class GradientAttack(BaseAttack):
         if not self.needs_graph:
             return draw
         module = search.module if search.surrogate is None else search.surrogate
-        points, found, _ = observe(module, search.explainer, search.x, search.target, graph=True)
+        points, found, _ = observe(module, search.explainer, search.x + search.delta, search.target, graph=True)
         attribution = found.direction
         rows = attribution.detach().flatten(start_dim=1)
         fixed = torch.nn.functional.normalize(rows, dim=1).reshape(attribution.shape)  # small numbers square to zero
