@@ -219,6 +219,7 @@ class TableRun:
     def values(self, points: Points) -> np.ndarray:
         """Return what is maximized at some points, -infinity where the prediction is not kept; shape (m,)."""
         found = [np.empty(0)]
+        self.rows.learn(points)
         with small_net_threads(self.module):
             for part in np.array_split(np.arange(len(points)), range(self.size, len(points), self.size)):
                 if len(part):

@@ -86,8 +86,8 @@ class Boxes:
 class TableRows:
     """Rows of a table under a threat model, and what a search needs: boxes, points of a lattice, neighbors, features.
 
-    The features of a column depend on it alone. Each value of a column is therefore transformed once, and the features
-    of a changed row are put together from those of its values.
+    The features of a column depend on it alone, so that those of a changed row are put together from those of its
+    values. Where a feature is affine in its column, the map gives it; every other value is transformed once.
 
     Parameters
     ----------
@@ -125,6 +125,11 @@ class TableRows:
         self.x = column_map.transform(frame)
         self._set_numbers()
         self._set_categories(limit)
+        self._affine = {
+            j: found
+            for j, rule in enumerate(self.numbers)
+            if (found := _affine_features(self.groups[rule.name], column_map)) is not None
+        }
         self._known = [(np.empty(0), np.empty((0, len(self.groups[rule.name])))) for rule in self.numbers]
 
     def _set_numbers(self) -> None:
@@ -180,9 +185,15 @@ class TableRows:
         """Return the features of changed rows, shape (m, n_features)."""
         made = self.x[points.row]
         own = self.own.take(points.row)
-        self._learn(points.amounts, points.amounts != own.amounts)
+        self.learn(points)
         for j, rule in enumerate(self.numbers):
             rows = np.flatnonzero(points.amounts[:, j] != own.amounts[:, j])
+            if j in self._affine:
+                for place in self._affine[j]:
+                    feature = self.column_map.records[place]
+                    value = feature.shift + feature.scale * points.amounts[rows, j]
+                    made[rows, place] = np.clip(value, feature.low, feature.high)
+                continue
             values, blocks = self._known[j]
             made[rows[:, None], self.groups[rule.name]] = blocks[np.searchsorted(values, points.amounts[rows, j])]
         for c, rule in enumerate(self.switching):
@@ -190,11 +201,14 @@ class TableRows:
             made[rows[:, None], self.groups[rule.name]] = self._level_blocks[c][points.codes[rows, c]]
         return made
 
-    def _learn(self, amounts: np.ndarray, needed: np.ndarray) -> None:
-        """Transform the amounts of every column that are not known yet."""
+    def learn(self, points: Points) -> None:
+        """Transform the amounts of these points that are neither known nor affine, all together."""
         new = {}
         for j, rule in enumerate(self.numbers):
-            values = np.setdiff1d(amounts[needed[:, j], j], self._known[j][0])
+            if j in self._affine:
+                continue
+            amounts = points.amounts[:, j]
+            values = np.setdiff1d(amounts[amounts != self.own.amounts[points.row, j]], self._known[j][0])
             if len(values):
                 new[rule.name] = values
         if not new:
@@ -458,6 +472,13 @@ class TableRows:
             {self.switching[c].name: self.switching[c].levels[codes[c]] for c in np.flatnonzero(codes != before)}
             for codes, before in zip(points.codes, own)
         ]
+
+
+def _affine_features(group: np.ndarray, column_map: ColumnMap) -> list[int] | None:
+    """Return the features of a column that move with its amount, None where one is not affine in it."""
+    records = [(int(place), column_map.records[place]) for place in group]
+    moving = [place for place, feature in records if feature.kind != "missing"]
+    return moving if all(column_map.records[place].unit is not None for place in moving) else None
 
 
 def first_of(group: np.ndarray, values: np.ndarray) -> np.ndarray:
