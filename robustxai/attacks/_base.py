@@ -344,7 +344,7 @@ class BaseAttack(AttackTransformer):
         self.learn(search, 0, points, objective)
 
         for iteration in range(1, self.max_iter + 1):
-            search.delta = space.project(self.propose(search, iteration), search.x)
+            search.delta = search.space.project(self.propose(search, iteration), search.x)
             points, found, logits = observe(search.module, explainer, search.x + search.delta, search.target, graph)
             search.logits, search.kept = logits, search.keeps_prediction(logits)
             if isinstance(explainer, Lenient):

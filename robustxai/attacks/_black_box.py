@@ -85,6 +85,11 @@ class BlackBox(ClassifierMixin, BaseEstimator):
         return np.asarray(self.estimator.classes_)  # type: ignore[union-attr]
 
     @property
+    def n_features_in_(self) -> int:
+        """Number of features that the model was fitted with, where it knows it."""
+        return int(self.estimator.n_features_in_)  # type: ignore[union-attr]
+
+    @property
     def module_(self) -> nn.Module:
         """Module from inputs to log-probabilities, which have the same argmax and softmax as logits."""
         return _Oracle(self.predict_proba)

@@ -158,12 +158,15 @@ class Found:
         Whether all admissible points were tried.
     steps : tuple of Steps
         What each attack did in the boxes.
+    changed : Points
+        Points at which the search in the boxes, and among the raw rows around, found another top set.
     """
 
     points: Points
     value: np.ndarray
     exhaustive: np.ndarray
     steps: tuple[Steps, ...]
+    changed: Points
 
 
 class TableRun:
@@ -275,7 +278,10 @@ class TableRun:
         for points, values in [*tries, *((pool, values) for pool, values, _ in searched)]:
             best, value = self.rows.better(best, value, points, values)
         steps = [[seen[number] for _, _, seen in searched if number in seen] for number in range(len(attacks))]
-        return Found(best, value, exhaustive, tuple(Steps.cat(parts) for parts in steps if parts))
+        changed = Points.cat(
+            [best.take(np.empty(0, dtype=int)), *(p.take(np.flatnonzero(v > 0)) for p, v, _ in searched)]
+        )
+        return Found(best, value, exhaustive, tuple(Steps.cat(parts) for parts in steps if parts), changed)
 
     def _try_all(self, rows: np.ndarray) -> tuple[Points, np.ndarray]:
         """Return all admissible points of some rows, and their values."""
@@ -359,26 +365,29 @@ class TableRun:
     def shortest(self, found: Found) -> np.ndarray:
         """Return the least share of the budgets found at which the top set of each row changes, or infinity.
 
-        Of a row all of whose points are tried it is the least of all. Elsewhere the way to the point that was found is
-        halved, and the steps among raw rows go on to smaller shares.
+        Of a row all of whose points are tried it is the least of all. Elsewhere all switches are tried alone, the ways
+        to the points that were found are halved, and the steps among raw rows go on to smaller shares.
         """
         best = np.full(len(self.x), np.inf)
         for rows in self.rows.parts(np.flatnonzero(found.exhaustive), self.rows.n_points()):
             points = Points.cat([self.rows.lattice(row) for row in rows])
             lengths = np.where(self.values(points) > 0, self.rows.lengths(points), np.inf)
             np.minimum.at(best, points.row, lengths)
-        rows = np.flatnonzero((found.value > 0) & ~found.exhaustive)
-        if not len(rows):
+        for rows in self.rows.parts(np.flatnonzero(~found.exhaustive), self.rows.n_choices):
+            switched = self.rows.boxes(rows).start
+            alone = self.values(switched) > 0
+            best[switched.row[alone]] = 0.0
+        points = found.changed.take(np.flatnonzero(best[found.changed.row] > 0))
+        if not len(points):
             return best
-        points = found.points.take(rows)
-        low, high = np.zeros(len(rows)), np.ones(len(rows))
+        low, high = np.zeros(len(points)), np.ones(len(points))
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
             changed = self.values(self.rows.shortened(points, middle)) > 0
             low, high = np.where(changed, low, middle), np.where(changed, middle, high)
         points = self.rows.shortened(points, high)
         points, _ = self.climbed(points, self._shortness(points), self._shortness)
-        best[rows] = self.rows.lengths(points)
+        np.minimum.at(best, points.row, self.rows.lengths(points))
         return best
 
     def _shortness(self, points: Points) -> np.ndarray:

@@ -230,7 +230,7 @@ class TableRows:
         rules = {rule.name: rule for rule in self.threat.rules}
         for name, values in columns.items():
             filled = [*values, *[values[-1]] * (length - len(values))]
-            rows[name] = as_dtype(filled, rules[name].dtype, self.frame[name]).array
+            rows[name] = as_dtype(filled, rules[name].dtype, self.frame[name])
         made = self.column_map.transform(rows)
         return [made[: len(columns[name]), self.groups[name]] for name in names]
 
@@ -463,7 +463,7 @@ class TableRows:
         )
         for place, value in zip(np.flatnonzero(changed), new):
             values[place] = value
-        result[rule.name] = as_dtype(values, rule.dtype, self.frame[rule.name]).array
+        result[rule.name] = as_dtype(values, rule.dtype, self.frame[rule.name]).set_axis(result.index)
 
     def switches(self, points: Points) -> list[dict[Any, Any]]:
         """Return for every point the columns that switch and their new categories."""
