@@ -138,6 +138,11 @@ class Trace:
         none = torch.zeros_like(flips)
         return cls(flips, none, torch.zeros(n, dtype=torch.float32, device=device), none.clone())
 
+    def take(self, rows: Tensor) -> Trace:
+        """Return the trace of some of the rows."""
+        extra = {name: value[rows] for name, value in self.extra.items()}
+        return Trace(self.first_flip[rows], self.last_gain[rows], self.rejected[rows], self.unexplained[rows], extra)
+
     @classmethod
     def cat(cls, parts: list[Trace]) -> Trace:
         """Concatenate the rows of several chunks."""

@@ -54,7 +54,7 @@ _FIRST_STEP, _LAST_STEP = 0.25, 0.01
 _N_CLIMBERS = 500
 #: A row starts at the corners of its box too, if it has at most so many.
 _CORNERS = 64
-#: Boxes of a row that the later attacks of an ensemble search: those in which the first ones came furthest.
+#: Boxes of a row that all attacks of an ensemble but the first search: those in which the earlier ones came furthest.
 PROMISING = 12
 #: Halvings of the way to a changed top set.
 _HALVINGS = 12
@@ -110,7 +110,7 @@ class Steps:
     row : ndarray of int of shape (n_boxes,)
         Row of each box.
     value : ndarray of shape (n_boxes,)
-        Value of the raw row next to its best iterate.
+        Value of its best iterate, before that is rounded to a row of the table.
     trace : Trace
         Of the boxes.
     max_iter : int
@@ -121,6 +121,10 @@ class Steps:
     value: np.ndarray
     trace: Trace
     max_iter: int
+
+    def take(self, boxes: np.ndarray) -> Steps:
+        """Return the steps in some of the boxes."""
+        return Steps(self.row[boxes], self.value[boxes], self.trace.take(torch.as_tensor(boxes)), self.max_iter)
 
     @classmethod
     def cat(cls, parts: list[Steps]) -> Steps:
@@ -224,14 +228,15 @@ class TableRun:
         found = [np.empty(0)]
         self.rows.learn(points)
         with small_net_threads(self.module):
-            for part in np.array_split(np.arange(len(points)), range(self.size, len(points), self.size)):
-                if len(part):
-                    found.append(self._values(points.take(part)))
+            for part in _chunks(len(points), self.size):
+                some = points.take(part)
+                found.append(self._values(self.attack._tensor(self.rows.features(some)), some.row))
         return np.concatenate(found)
 
-    def _values(self, points: Points) -> np.ndarray:
-        rows = torch.as_tensor(points.row, device=self.x.device)
-        said, logits, failed = self._observed(self.attack._tensor(self.rows.features(points)), rows)
+    def _values(self, x: Tensor, row: np.ndarray) -> np.ndarray:
+        """Return the values of features of shape (m, n_features) that belong to some rows."""
+        rows = torch.as_tensor(row, device=self.x.device)
+        said, logits, failed = self._observed(x, rows)
         reference = self.reference.select(rows)
         if self.objective is None:
             value = replaced(reference, reference.rank(said.direction.detach()))
@@ -257,7 +262,7 @@ class TableRun:
         attacks : iterable of BaseAttack
             Attacks with `k_` that search the boxes, one after another, each those of the rows that still resist.
         promising : int, optional
-            Number of boxes of a row that the third and later attacks search; all by default.
+            Number of boxes of a row that all attacks but the first, the baseline, search; all by default.
         polish : bool, default=True
             Whether to go on among raw rows, and to try all points of a small lattice.
         """
@@ -295,23 +300,26 @@ class TableRun:
         boxes = self.rows.boxes(rows)
         owner = boxes.start.row
         pool, values = boxes.start, self.values(boxes.start)
-        by_box = values.copy()
+        alone, by_box = values, values.copy()
         seen: dict[int, Steps] = {}
-        moving = (boxes.unit > 0).any(axis=1)
+        moving = np.asarray((boxes.unit > 0).any(axis=1))
         for number, attack in enumerate(attacks):
             chosen = moving.copy()
-            if number >= 2:  # the baseline and the first attack see all boxes, so that they can be compared
-                reached = np.full(len(self.x), -np.inf)
-                np.maximum.at(reached, pool.row, values)
-                chosen &= reached[owner] < self.most
-                if promising is not None:
-                    chosen &= _rank_in_group(owner, by_box) < promising
+            if number and promising is not None:
+                # the first attack by the switches alone, so that the baseline, with which it is compared, has no say
+                reached = np.where(moving, alone if number == 1 else by_box, -np.inf)
+                chosen &= _rank_in_group(owner, reached) < promising
+            if number >= 2:  # the baseline and the first attack see all rows, so that they can be compared
+                highest = np.full(len(self.x), -np.inf)
+                np.maximum.at(highest, pool.row, values)
+                chosen &= highest[owner] < self.most
             which = np.flatnonzero(chosen)
             if not len(which):
                 continue
-            found, found_values, trace = self._relaxed(attack, boxes.take(which))
+            if number == 1 and 0 in seen:  # in the same boxes
+                seen[0] = seen[0].take(np.flatnonzero(chosen[moving]))
+            found, found_values, seen[number] = self._relaxed(attack, boxes.take(which))
             by_box[which] = np.maximum(by_box[which], found_values)
-            seen[number] = Steps(owner[which], found_values, trace, attack.max_iter)
             pool, values = Points.cat([pool, found]), np.concatenate([values, found_values])
             keep = _starts(pool, values, _STARTS)
             pool, values = pool.take(keep), values[keep]
@@ -319,13 +327,17 @@ class TableRun:
             pool, values = self._polished(pool, values)
         return pool, values, seen
 
-    def _relaxed(self, attack: BaseAttack, boxes: Boxes) -> tuple[Points, np.ndarray, Trace]:
-        """Return the raw rows next to what an attack finds in each box, their values, and its trace."""
+    def _relaxed(self, attack: BaseAttack, boxes: Boxes) -> tuple[Points, np.ndarray, Steps]:
+        """Return the raw rows next to what an attack finds in each box, their values, and what it did."""
         rows = torch.as_tensor(boxes.start.row, device=self.x.device)
         space = row_sets(boxes, float(self.threat.norm), self.x.device)
         delta, trace = attack._search_in_chunks(self.x[rows], self.target[rows], space)
-        points = self.rows.nearest(boxes.start, (self.x[rows] + delta).double().cpu().numpy())
-        return points, self.values(points), trace
+        x = self.x[rows] + delta
+        with small_net_threads(self.module):
+            parts = [self._values(x[part], boxes.start.row[part]) for part in _chunks(len(x), self.size)]
+        points = self.rows.nearest(boxes.start, x.double().cpu().numpy())
+        steps = Steps(boxes.start.row, np.concatenate(parts), trace, int(attack.max_iter))
+        return points, self.values(points), steps
 
     def _polished(self, points: Points, values: np.ndarray) -> tuple[Points, np.ndarray]:
         """Return points of higher values near the given ones and the corners of their boxes: steps in one column."""
@@ -522,6 +534,10 @@ def replaced(reference: Reference, scores: Tensor) -> Tensor:
     following = gaps.gather(1, count.clamp_max(most - 1)[:, None]).squeeze(1).clamp_min(0.0)
     size = scores.abs().mean(dim=1).clamp_min(torch.finfo(scores.dtype).tiny)
     return count - torch.where(count < most, following / (following + size), 0.0)
+
+
+def _chunks(n: int, size: int) -> list[np.ndarray]:
+    return np.array_split(np.arange(n), range(size, n, size)) if n else []
 
 
 def _rank_in_group(group: np.ndarray, values: np.ndarray) -> np.ndarray:
