@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from robustxai.benchmark._table import COLUMNS
 from robustxai.datasets import _base
 from robustxai.experiments.bracket import _tables
 from robustxai.experiments.r2et import Study
+from tests.benchmark.test_user_table import write
 
 SMALL = ["--attacks", "random", "--seeds", "1", "--max-iter", "5", "--n-rows", "50"]
 
@@ -70,21 +72,32 @@ def test_help_names_every_data_set_defense_and_attack():
 
 
 def test_the_module_is_a_program_that_resumes(tmp_path):
+    """With a file of letters beyond ASCII beside the data, in a process that is told to know none."""
     out = tmp_path / "results"
-    command = [sys.executable, "-m", "robustxai.cli", "benchmark", "--data", "breast_cancer"]
+    data = f"breast_cancer,{write(tmp_path / 'Größe' / 'Übung.csv')}"
+    command = [sys.executable, "-m", "robustxai.cli", "benchmark", "--data", data, "--k", "2"]
     command += ["--defenses", "logistic_regression,vanilla", *SMALL, "--out", str(out)]
-    first = subprocess.run(command, capture_output=True, text=True)
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    first = subprocess.run(command, capture_output=True, encoding="utf-8", env={**os.environ, **ascii_only})
     assert first.returncode == 0, first.stderr
     assert "logistic_regression" in first.stdout
+    assert "Übung: epsilon 0.5" in first.stdout
     assert "Traceback" not in first.stdout + first.stderr
     before = cell_times(out)
-    assert len(before) == 2
+    assert len(before) == 4
+    for cell in (out / "cells").iterdir():
+        assert json.loads(cell.read_text(encoding="utf-8"))["n_features"] == (4 if "Übung" in cell.name else 30)
+    cells = pd.read_csv(out / "results.csv", dtype={"norm": str}, encoding="utf-8")
+    assert set(cells["data"]) == {"breast_cancer", "Übung"}
+    assert "\n### Übung (4 features" in (out / "results.md").read_text(encoding="utf-8")
+    assert (out / "frontier-Übung.png").exists()
 
-    runner = CliRunner().invoke(cli.app, command[3:])  # the same once more, in this process
+    command[command.index(data)] = "breast_cancer"
+    runner = CliRunner().invoke(cli.app, command[3:])  # once more, in this process
     assert runner.exit_code == 0
     assert cell_times(out) == before
     table, again = (
-        [line.split() for line in text.splitlines() if line.strip().startswith(("logistic", "vanilla"))]
+        [line.split() for line in text.splitlines() if line.strip().startswith(("logistic", "vanilla"))][:2]
         for text in (first.stdout, runner.output)
     )
     assert table == again

@@ -2,12 +2,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import json
 import lzma
-import os
 import shutil
-import subprocess
-import sys
 import warnings
 import zipfile
 from dataclasses import replace
@@ -186,20 +182,3 @@ def test_what_was_seen_names_the_file_where_two_have_one_name(tmp_path):
         run_experiment(Experiment(paths, **FAST), tmp_path / "out")
     semicolons = [str(warning.message) for warning in told if "semicolon" in str(warning.message)]
     assert [message.partition(": ")[0] for message in semicolons] == list(paths)
-
-
-def test_everything_is_utf_8_in_a_locale_of_ascii(tmp_path):
-    """A file with letters beyond ASCII, in a process that is told to know none."""
-    folder = tmp_path / "Größe"
-    write(folder / "Übung.csv")
-    command = [sys.executable, "-m", "robustxai.cli", "benchmark", "--data", str(folder / "Übung.csv")]
-    command += ["--defenses", "logistic_regression", "--attacks", "random", "--seeds", "1", "--n-rows", "5", "--k", "1"]
-    command += ["--max-iter", "2", "--no-certify", "--out", str(tmp_path / "out")]
-    environment = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run(command, capture_output=True, env={**os.environ, **environment})
-    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
-    assert "Übung: epsilon 0.5" in done.stdout.decode("utf-8")
-    assert "Übung" in pd.read_csv(tmp_path / "out" / "results.csv", encoding="utf-8")["data"].tolist()
-    assert "### Übung (" in (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    (cell,) = (tmp_path / "out" / "cells").iterdir()
-    assert json.loads(cell.read_text(encoding="utf-8"))["n_features"] == 4

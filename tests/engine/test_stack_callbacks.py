@@ -51,7 +51,7 @@ from robustxai.model_selection._stacked_fits import begin_fits, train_fits
 from robustxai.training import OneCycle, ResumableCheckpoint
 from tests.engine.test_stack import assert_as_alone
 
-SMALL = {"max_epochs": 10, "batch_size": 32, "module__hidden": (6,)}
+SMALL = {"max_epochs": 10, "batch_size": 64, "module__hidden": (6,)}
 
 
 @pytest.fixture(scope="module")
