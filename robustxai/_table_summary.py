@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
-from robustxai._arguments import Rows, checked
+from robustxai._arguments import Rows, checked, optional
 
 __all__ = ["TableSummary", "filled", "group_names", "one_hot_groups", "typical_row"]
 
@@ -57,21 +57,28 @@ def one_hot_groups(X: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
-@checked(X=Rows(2))
-def typical_row(X: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
+@checked(X=Rows(2), sample_weight=optional(Rows()))
+def typical_row(X: np.ndarray, groups: Sequence[np.ndarray], sample_weight: np.ndarray | None = None) -> np.ndarray:
     """Return the median of every feature, and the most frequent marks of every group of marks; float64, (n_features,).
 
     The median of a scaled amount is the scaled median, so that the row has the medians and modes of the raw columns.
-    Features of one column that are not all marks (an amount and the mark of its gaps) have a median each.
+    Features of one column that are not all marks (an amount and the mark of its gaps) have a median each. A row of
+    weight 2 counts as two rows.
     """
     X = np.asarray(X, dtype=np.float64)
-    place = (len(X) - 1) // 2
-    row = np.array(np.partition(X, place, axis=0)[place])  # a value of the table, and no mean of two
+    if sample_weight is None:
+        place = (len(X) - 1) // 2
+        row = np.array(np.partition(X, place, axis=0)[place])  # a value of the table, and no mean of two
+    else:
+        order = X.argsort(axis=0, kind="stable")
+        below = sample_weight[order].cumsum(axis=0)
+        places = (below >= below[-1] / 2).argmax(axis=0)
+        row = np.take_along_axis(X, np.take_along_axis(order, places[None], axis=0), axis=0)[0]
     for group in groups:
         part = X[:, group]
         if len(group) > 1 and ((part == 0) | (part == 1)).all():
-            kinds, counts = np.unique(part, axis=0, return_counts=True)
-            row[group] = kinds[counts.argmax()]
+            kinds, kind = np.unique(part, axis=0, return_inverse=True)
+            row[group] = kinds[np.bincount(kind.reshape(-1), weights=sample_weight).argmax()]
     return row
 
 
@@ -105,11 +112,11 @@ class TableSummary:
     names: list[str]
 
     @classmethod
-    def of(cls, X: np.ndarray, feature_names: Sequence[str] | None) -> Self:
-        """Return the summary of training inputs of shape (n, n_features)."""
+    def of(cls, X: np.ndarray, feature_names: Sequence[str] | None, sample_weight: np.ndarray | None = None) -> Self:
+        """Return the summary of training inputs of shape (n, n_features), with weights of the rows."""
         groups = one_hot_groups(X)
         names = [f"x{j}" for j in range(X.shape[1])] if feature_names is None else feature_names
-        return cls(typical_row(X, groups), groups, group_names(names, groups))
+        return cls(typical_row(X, groups, sample_weight), groups, group_names(names, groups))
 
     def fill(self, explainer: Any) -> Any:
         """Return the explainer, with what it takes from the training inputs."""
@@ -117,8 +124,10 @@ class TableSummary:
         return explainer if own is None else own(self.baseline, self.groups, self.names)
 
 
-def filled(explainer: Any, X: np.ndarray, feature_names: Sequence[str] | None) -> Any:
+def filled(
+    explainer: Any, X: np.ndarray, feature_names: Sequence[str] | None, sample_weight: np.ndarray | None = None
+) -> Any:
     """Return the explainer with what it takes from training inputs of shape (n, *features)."""
     if X.ndim != 2 or not hasattr(explainer, "filled"):
         return explainer
-    return TableSummary.of(X, feature_names).fill(explainer)
+    return TableSummary.of(X, feature_names, sample_weight).fill(explainer)

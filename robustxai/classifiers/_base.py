@@ -303,9 +303,11 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
             net.check_finite({"logits": net.module_(rows).sum().item()})
         net.sample_weight_ = None
         self.net_, self.classes_, self.device_ = net, classes, device
-        self.feature_means_, self.feature_scales_ = _mean_and_deviation(X, self.__dict__.pop("_input_weight", None))
+        weights = self.__dict__.pop("_input_weight", None)
+        self.feature_means_, self.feature_scales_ = _mean_and_deviation(X, weights)
         self.feature_range_ = np.stack([X.min(axis=0), X.max(axis=0)])
-        self.table_summary_ = TableSummary.of(X, getattr(self, "feature_names_in_", None)) if X.ndim == 2 else None
+        names = getattr(self, "feature_names_in_", None)
+        self.table_summary_ = TableSummary.of(X, names, weights) if X.ndim == 2 else None
         n_units = count_units(attribution_shape(self.explainer_, X.shape[1:]))
         for name in ("k", "ranking"):
             if name in self._get_param_names():

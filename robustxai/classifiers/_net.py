@@ -106,7 +106,8 @@ class NetMixin(DefenseHooks):
         merged.setdefault("iterator_valid__batch_size", chunk_size(X))
         if changes.get("verbose", self.verbose) > 1 and merged.get("callbacks") != "disable":
             merged["callbacks"] = [*(merged.get("callbacks") or []), ("progress", TrainingProgress())]
-        explainer = filled(resolve_explainer(self.explainer), X, getattr(self, "feature_names_in_", None))
+        names, weights = getattr(self, "feature_names_in_", None), getattr(self, "_input_weight", None)
+        explainer = filled(resolve_explainer(self.explainer), X, names, weights)
         own = {
             "terms": self.terms(count_units(attribution_shape(explainer, X.shape[1:]))),
             "explainer": explainer,

@@ -12,6 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch import nn
 from torch.utils.data import DataLoader
 
+from robustxai._table_summary import one_hot_groups, typical_row
 from robustxai.classifiers import (
     ARTClassifier,
     ATEXClassifier,
@@ -29,8 +30,8 @@ from robustxai.classifiers import (
     retrain,
 )
 
-from .conftest import CLASSIFIERS, fitted, iris, small
-from .test_all import states_equal
+from .conftest import CLASSIFIERS, iris, small
+from .test_all import fitted, states_equal
 
 #: Their penalties draw random numbers, one per row, so that repeated rows draw others.
 DRAWS = (
@@ -101,6 +102,22 @@ def test_a_whole_weight_is_as_many_rows(cls, params):
     if cls is not LinearClassifier:
         losses = [epoch["train_loss"] for epoch in clf.history_]
         np.testing.assert_allclose(losses, repeated.history_[:, "train_loss"], rtol=1e-5)
+
+
+def test_the_typical_row_counts_weights():
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.normal(size=(41, 3)), np.eye(3)[rng.integers(0, 3, size=41)]])
+    for counts_ in rng.integers(1, 5, size=(20, 41)):
+        groups = one_hot_groups(X)
+        assert len(groups) == 4
+        weighted_row = typical_row(X, groups, 0.25 * counts_)
+        assert np.array_equal(weighted_row, typical_row(np.repeat(X, counts_, axis=0), groups))
+    y = rng.integers(0, 2, size=41)
+    params = {"explainer": "column_contributions", "hessian": "exact", "k": 2}
+    clf = full_batch(R2ETClassifier, **params).fit(X, y, counts_)
+    repeated = full_batch(R2ETClassifier, **params).fit(np.repeat(X, counts_, axis=0), np.repeat(y, counts_))
+    assert_close(clf, repeated)
+    assert np.array_equal(clf.table_summary_.baseline, repeated.table_summary_.baseline)
 
 
 def test_rows_of_weight_zero_are_left_out_and_classes_multiply(cls):
