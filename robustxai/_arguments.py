@@ -39,6 +39,7 @@ __all__ = [
     "POSITIVE",
     "SEED",
     "SHARE",
+    "WEIGHTS",
     "Choice",
     "Constraint",
     "Each",
@@ -771,6 +772,8 @@ NORM = OneOf((2, "2", math.inf, "inf"), words="2 or inf")
 INTEGER_SEED = Number(0, 2**32 - 1, integer=True, words="an integer from 0 to 2**32 - 1")
 #: Number of processes, as joblib takes it.
 N_JOBS = Either((COUNT, Number(high=-1, integer=True), Nothing()), words="an integer, not 0, or None")
+#: Weights of rows, also in containers that only NumPy can read, as scikit-learn takes them.
+WEIGHTS = Either((Rows(), Has(("__array__",)), Nothing()), words="an array of one number per row of X, or None")
 #: What scikit-learn calls a random state.
 SEED = Either(
     (INTEGER_SEED, Instance(np.random.RandomState), Nothing()),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
-from robustxai._arguments import Rows, checked, optional
+from robustxai._arguments import WEIGHTS, Rows, checked
 
 __all__ = ["TableSummary", "filled", "group_names", "one_hot_groups", "typical_row"]
 
@@ -57,7 +57,7 @@ def one_hot_groups(X: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
-@checked(X=Rows(2), sample_weight=optional(Rows()))
+@checked(X=Rows(2), sample_weight=WEIGHTS)
 def typical_row(X: np.ndarray, groups: Sequence[np.ndarray], sample_weight: np.ndarray | None = None) -> np.ndarray:
     """Return the median of every feature, and the most frequent marks of every group of marks; float64, (n_features,).
 

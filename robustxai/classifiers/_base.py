@@ -21,13 +21,13 @@ from robustxai._arguments import (
     FLAG,
     POSITIVE,
     SEED,
+    WEIGHTS,
     Constraint,
     Either,
     Exactly,
     Flag,
     Instance,
     Number,
-    Rows,
     Text,
     checked,
     optional,
@@ -209,7 +209,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
 
     # ---------------------------------------------------------------- fit
 
-    @checked(sample_weight=optional(Rows()))
+    @checked(sample_weight=WEIGHTS)
     @stackable
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on X of shape (n_samples, *features) and labels y of shape (n_samples,).

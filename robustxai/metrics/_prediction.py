@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from robustxai._arguments import Rows, checked, optional
+from robustxai._arguments import WEIGHTS, Rows, checked
 from robustxai._frames import aligned
 from robustxai._models import check_model, transformed
 from robustxai._validation import check_sample_weight, outside
@@ -18,7 +18,7 @@ from robustxai.metrics._inputs import probabilities
 from robustxai.protocols import FittedClassifier
 
 
-@checked(X=Rows(), y=Rows(), sample_weight=optional(Rows()))
+@checked(X=Rows(), y=Rows(), sample_weight=WEIGHTS)
 def roc_auc(estimator: FittedClassifier, X: Any, y: Any, *, sample_weight: Any = None) -> float:
     """Area under the ROC curve: of the second class for two classes, else the mean of one-against-rest.
 
@@ -71,7 +71,7 @@ def roc_auc(estimator: FittedClassifier, X: Any, y: Any, *, sample_weight: Any =
     return float(np.mean(areas))
 
 
-@checked(X_adv=Rows(), y=Rows(), sample_weight=optional(Rows()))
+@checked(X_adv=Rows(), y=Rows(), sample_weight=WEIGHTS)
 def adversarial_auc(estimator: FittedClassifier, X_adv: Any, y: Any, *, sample_weight: Any = None) -> float:
     """Area under the ROC curve at attacked inputs, against the true labels.
 

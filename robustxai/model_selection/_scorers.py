@@ -15,11 +15,11 @@ from sklearn.metrics import accuracy_score
 from robustxai._arguments import (
     COUNT,
     SEED,
+    WEIGHTS,
     Choice,
     Either,
     Function,
     Named,
-    Rows,
     check_arguments,
     checked,
     optional,
@@ -205,12 +205,12 @@ class PrecisionAtKScorer(ScoreRequest):
     def __post_init__(self) -> None:
         check_arguments(self)
 
-    @checked(sample_weight=optional(Rows()))
+    @checked(sample_weight=WEIGHTS)
     def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score a fitted estimator on X, as the mean over rows with weights `sample_weight`; `y` is not used."""
         return self.score_together([estimator], X, sample_weight=sample_weight)[0]
 
-    @checked(sample_weight=optional(Rows()))
+    @checked(sample_weight=WEIGHTS)
     def score_together(
         self, estimators: Sequence[Estimator], X: Any, y: Any = None, sample_weight: Any = None
     ) -> list[float]:
@@ -266,7 +266,7 @@ class ThicknessScorer(ScoreRequest):
         check_arguments(self)
         as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
-    @checked(sample_weight=optional(Rows()))
+    @checked(sample_weight=WEIGHTS)
     def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score a fitted estimator on X, as the mean over rows with weights `sample_weight`; `y` is not used."""
         weights = check_sample_weight(sample_weight, n_samples(X))
@@ -339,7 +339,7 @@ class CertifiedPrecisionScorer(ScoreRequest):
         check_arguments(self)
         as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
-    @checked(sample_weight=optional(Rows()))
+    @checked(sample_weight=WEIGHTS)
     def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score a fitted estimator on X, as the mean over rows with weights `sample_weight`; `y` is not used."""
         weights = check_sample_weight(sample_weight, n_samples(X))
@@ -433,12 +433,12 @@ class RobustnessScorer(ScoreRequest):
     def __post_init__(self) -> None:
         check_arguments(self)
 
-    @checked(sample_weight=optional(Rows()))
+    @checked(sample_weight=WEIGHTS)
     def __call__(self, estimator: Estimator, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Score a fitted estimator on X and labels y, with weights of the rows in all means, AUC and accuracy."""
         return self.score_together([estimator], X, y, sample_weight)[0]
 
-    @checked(sample_weight=optional(Rows()))
+    @checked(sample_weight=WEIGHTS)
     def score_together(
         self, estimators: Sequence[Estimator], X: Any, y: Any, sample_weight: Any = None
     ) -> list[dict[str, float]]:

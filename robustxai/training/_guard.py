@@ -13,7 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from robustxai._arguments import COUNT, NOT_NEGATIVE, Function, Instance, Number, Rows, checked, optional
+from robustxai._arguments import COUNT, NOT_NEGATIVE, WEIGHTS, Function, Instance, Number, Rows, checked
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import ExactAttribution, Explainer
 from robustxai.metrics import precision_at_k
@@ -72,7 +72,7 @@ class ExplanationGuard(Callback):
         min_precision=NOT_NEGATIVE,
         max_auc_drop=Number(),
         ranking=RANKING,
-        sample_weight=optional(Rows()),
+        sample_weight=WEIGHTS,
     )
     def __init__(
         self,

@@ -26,11 +26,14 @@ from robustxai.classifiers import (
     AttributionContrastClassifier,
     BaseExplainableClassifier,
     CertifiedR2ETClassifier,
+    EstimatedHessianClassifier,
     FARClassifier,
+    IGNormClassifier,
     IGRClassifier,
     LinearClassifier,
     MapDiscrepancyClassifier,
     R2ETClassifier,
+    SSRClassifier,
 )
 from robustxai.explainers import Gradient
 
@@ -71,10 +74,14 @@ ROUNDED = (
     ARTClassifier,
     ATEXClassifier,
     AttributionContrastClassifier,
+    CertifiedR2ETClassifier,
+    EstimatedHessianClassifier,
     FARClassifier,
+    IGNormClassifier,
     IGRClassifier,
     MapDiscrepancyClassifier,
     R2ETClassifier,
+    SSRClassifier,
 )
 
 
