@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from robustxai.perturbation import ThreatModel, as_threat, input_gradient
+from robustxai.perturbation import RowSets, ThreatModel, as_threat, input_gradient
 
 NAMES = ("age", "income", "hours", "debt", "rooms")
 D = len(NAMES)
@@ -431,3 +431,31 @@ def test_gradients_for_several_weights_are_those_for_each(m):
     assert not input_gradient(constant, x, weights, batched=True).any()
     assert not input_gradient(constant + 0 * x.detach().requires_grad_(), x, weights, batched=True).any()
     assert input_gradient(constant, x).shape == x.shape
+
+
+@examples
+@given(cases(), st.integers(0, 1000))
+def test_a_set_for_every_row_is_the_shared_set_where_all_are_alike(case, seed):
+    shared, n = case.space, len(case.x)
+    parts = {name: getattr(shared, name).expand(n, D).clone() for name in ("low", "high", "unit")}
+    # a feature that does not move is where its set says, and here that is the row itself
+    x, delta = (torch.tensor(part, dtype=FLOAT) for part in (case.x, case.delta))
+    own = RowSets(shared.epsilon, shared.norm, shared.n_free, **parts)
+    assert own.feature_shape == shared.feature_shape
+    torch.testing.assert_close(own.project(delta, x), shared.project(delta, x), atol=1e-6, rtol=1e-6)
+    for name in ("normalize", "ascent"):
+        torch.testing.assert_close(getattr(own, name)(delta), getattr(shared, name)(delta))
+    one, other = (space.random_direction(torch.Generator().manual_seed(seed)) for space in (own, shared))
+    torch.testing.assert_close(one, other.expand(n, D))
+    part = own.select(torch.tensor([n - 1]))
+    torch.testing.assert_close(part.project(delta[-1:], x[-1:]), own.project(delta, x)[-1:])
+    assert shared.select(torch.tensor([0])) is shared
+
+
+def test_a_set_that_does_not_hold_the_row_moves_it_there():
+    low, high = torch.tensor([[0.0, 3.0], [0.5, 3.0]]), torch.tensor([[1.0, 3.0], [1.0, 3.0]])
+    unit = torch.tensor([[0.5, 0.0], [0.5, 0.0]])
+    x = torch.tensor([[0.5, -1.0], [0.5, 7.0]])
+    space = RowSets(1.0, math.inf, 1, low, high, unit)
+    moved = x + space.project(torch.tensor([[-9.0, 0.1], [-9.0, 5.0]]), x)
+    torch.testing.assert_close(moved, torch.tensor([[0.0, 3.0], [0.5, 3.0]]))

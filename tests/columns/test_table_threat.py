@@ -526,3 +526,26 @@ def test_tables_of_other_libraries(table):
     assert isinstance(back, polars.DataFrame)
     assert back.schema == given_.schema
     assert back["age"].to_list() == [21] * 4
+
+
+@settings(generated, max_examples=10)
+@given(threats(), st.floats(0, 1), st.integers(0, 10**6))
+def test_a_share_of_the_budgets(made, share, seed):
+    frame, said = made
+    threat, r = TableThreat.from_frame(frame, **said), np.random.default_rng(seed)
+    row = frame.iloc[[r.integers(len(frame))]]
+    rows = threat.scaled(share).round(row, proposals(frame, r))
+    several = row.iloc[np.zeros(len(rows), dtype=int)]
+    lengths = threat.lengths(several, rows)
+    assert (lengths <= share * (1 + 1e-6) + 1e-6).all()
+    for place in range(len(rows)):
+        changed = rows.iloc[[place]]
+        assert threat.contains(row, changed) or frame.dtypes.eq("float32").any()
+        rules, shares = naive_rules(frame, said), [0.0]
+        for name, rule in rules.items():
+            own, new = row[name].iloc[0], changed[name].iloc[0]
+            if rule["kind"] == "number" and name not in said["immutable"] and not pd.isna(own) and rule["budget"]:
+                shares.append(abs(float(new) - float(own)) / rule["budget"])
+        expected = np.linalg.norm(shares) if said["norm"] == 2 else max(shares)
+        np.testing.assert_allclose(lengths[place], expected, rtol=1e-9)
+    assert threat.scaled(1).describe() == threat.describe()
