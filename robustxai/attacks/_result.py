@@ -89,7 +89,7 @@ class AttackResult:
     -----
     Under a :class:`robustxai.columns.TableThreat` `X` and `X_adv` are tables of raw rows. ``first_flip`` and
     ``last_gain`` count the steps of the search in boxes of features; ``first_flip`` is `n_iter` where only the search
-    among raw rows found a change.
+    among raw rows found a change. ``criticality`` and ``first_critical`` are None.
     """
 
     X_adv: Any
@@ -165,7 +165,7 @@ class AttackResult:
             names = unit_names(self.attribution, feature_names)
             for column, rows in zip(("left", "entered"), self._moved()):
                 frame[column] = pd.Series([tuple(names[unit] for unit in row) for row in rows], index, dtype=object)
-        if self.X is not None:
+        if self._has_distances():
             frame["distance"] = distances(self.X, self.X_adv, self.threat)
         for name, values in (("switches", self.switches), ("exhaustive", self.exhaustive)):
             if values is not None:
@@ -213,7 +213,7 @@ class AttackResult:
         if flipped.any():
             median = int(np.median(np.asarray(self.first_flip)[flipped]))
             lines.append(f"The top set first changed at step {median} (median of {_count(int(flipped.sum()), 'row')}).")
-        if self.X is not None:
+        if self._has_distances():
             moved = distances(self.X, self.X_adv, self.threat)
             of = " of their budgets" if isinstance(self.threat, TableThreat) else ""
             lines.append(f"Rows were moved by {np.mean(moved):.3g}{of} in the mean, {np.max(moved):.3g} at most.")
@@ -228,6 +228,10 @@ class AttackResult:
             before, after = float(np.mean(self.probability)), float(np.mean(self.probability_adv))
             lines.append(f"Probability of the predicted class: mean {before:.3f} before, {after:.3f} after.")
         return "\n".join(lines)
+
+    def _has_distances(self) -> bool:
+        """Return whether the perturbations have lengths; raw rows have none where their threat models differ."""
+        return self.X is not None and (self.switches is None or self.threat is not None)
 
     def _moved(self) -> tuple[list[list[int]], list[list[int]]]:
         return moved_units(self.attribution, self.attribution_adv, self.k or 1, self.ranking or "magnitude")

@@ -69,7 +69,10 @@ def check_table(X: Any, threat: TableThreat) -> pd.DataFrame:
             f"X must be a DataFrame, because threat is a TableThreat, which speaks of its columns; got "
             f"{type(X).__name__}. Pass the raw rows, as the Pipeline takes them, or a ThreatModel for features."
         )
-    return raw_frame(X, threat.columns)
+    frame = raw_frame(X, threat.columns)
+    if not len(frame):
+        raise ValueError("X has no rows. Give at least one.")
+    return frame
 
 
 def map_of(estimator: Any, threat: TableThreat) -> ColumnMap:

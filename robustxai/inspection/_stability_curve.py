@@ -164,6 +164,7 @@ class StabilityCurveDisplay:
             The attack alone is weaker at a larger radius than at a smaller one, by more than 0.01.
         """
         attack = AutoExplanationAttack(preset="fast") if attack is None else attack
+        attack.resolved_threat()  # refuses a threat model of raw tables, which has no radius
         radii = _radii(epsilons)
         attacked: dict[str, list[np.ndarray]] = {}
         baselines: dict[str, list[np.ndarray]] = {}

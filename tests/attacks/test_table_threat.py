@@ -197,6 +197,20 @@ def test_the_figures_are_those_of_the_rows_that_come_back(explanation, request, 
         assert switches == {n: changed[n] for n in LEVELS if changed[n] != rows.iloc[place][n]}
 
 
+def test_the_limit_of_the_probability_is_kept(pipe, frame, threat):
+    rows = frame.iloc[:15]
+    free, bound = (
+        BoundaryMarginAttack(pipe, threat=threat, max_probability_change=most, **CHEAP).run(rows)
+        for most in (None, 0.02)
+    )
+    change = np.abs(bound.probability_adv - bound.probability)
+    assert (change <= 0.02).all()
+    assert (np.abs(free.probability_adv - free.probability) > 0.02).any()
+    assert (free.precision_at_k <= bound.precision_at_k).all()
+    proba = pipe.predict_proba(bound.X_adv)[np.arange(15), pipe.predict_proba(rows).argmax(axis=1)]
+    np.testing.assert_allclose(bound.probability_adv, proba)
+
+
 def test_a_row_does_not_depend_on_the_rows_beside_it(pipe, frame, threat, monkeypatch):
     monkeypatch.setattr(_table, "EXHAUSTIVE", 200)
     attack = BoundaryMarginAttack(pipe, threat=threat, **CHEAP)
@@ -332,6 +346,9 @@ def test_the_strongest_result_keeps_the_dtypes(pipe, frame, threat):
     assert best.X_adv.dtypes.eq(rows.dtypes).all()
     np.testing.assert_array_equal(best.precision_at_k, np.minimum(*(r.precision_at_k for r in results)))
     assert "budgets" in best.summary()
+    wider = ERAttack(pipe, threat=threat.scaled(2.0), k=2, max_iter=2).run(rows)
+    assert strongest([*results, wider]).threat is None
+    assert "distance" not in strongest([*results, wider]).to_frame()
     with pytest.raises(ValueError, match="different rows"):
         strongest([results[0], ERAttack(pipe, threat=threat, **CHEAP).run(frame.iloc[10:20])])
 
@@ -357,6 +374,7 @@ def test_scorers_attack_raw_rows(pipe, frame, labels, threat):
 
 def bad_rows(frame):
     return {
+        "none": (frame.head(0), ValueError, "X has no rows"),
         "array": (frame.head(3).to_numpy(), TypeError, "X must be a DataFrame, because threat is a TableThreat"),
         "missing": (frame.drop(columns="b"), ValueError, "X lacks the column 'b'"),
         "extra": (frame.assign(z=1), ValueError, "X has the column 'z' too"),
@@ -367,7 +385,7 @@ def bad_rows(frame):
     }
 
 
-@pytest.mark.parametrize("what", ["array", "missing", "extra", "order", "category", "bounds", "fraction"])
+@pytest.mark.parametrize("what", ["none", "array", "missing", "extra", "order", "category", "bounds", "fraction"])
 def test_rows_that_the_threat_cannot_have_are_refused(what, pipe, frame, threat):
     X, error, words = bad_rows(frame)[what]
     for attack in (ERAttack(pipe, threat=threat, **CHEAP), AutoExplanationAttack(pipe, k=2, threat=threat)):
