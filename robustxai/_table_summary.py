@@ -105,23 +105,27 @@ class TableSummary:
         Features of every column.
     names : list of str
         Names of the columns.
+    means : ndarray of shape (n_features,)
+        Mean of every feature: for marks, how frequent their categories are.
     """
 
     baseline: np.ndarray
     groups: tuple[np.ndarray, ...]
     names: list[str]
+    means: np.ndarray
 
     @classmethod
     def of(cls, X: np.ndarray, feature_names: Sequence[str] | None, sample_weight: np.ndarray | None = None) -> Self:
         """Return the summary of training inputs of shape (n, n_features), with weights of the rows."""
         groups = one_hot_groups(X)
         names = [f"x{j}" for j in range(X.shape[1])] if feature_names is None else feature_names
-        return cls(typical_row(X, groups, sample_weight), groups, group_names(names, groups))
+        means = np.average(X.astype(np.float64), axis=0, weights=sample_weight)
+        return cls(typical_row(X, groups, sample_weight), groups, group_names(names, groups), means)
 
     def fill(self, explainer: Any) -> Any:
         """Return the explainer, with what it takes from the training inputs."""
         own = getattr(explainer, "filled", None)
-        return explainer if own is None else own(self.baseline, self.groups, self.names)
+        return explainer if own is None else own(self)
 
 
 def filled(

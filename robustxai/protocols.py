@@ -50,6 +50,9 @@ __all__ = [
     "BoundMethod",
     "CaptumMethod",
     "CaptumOutput",
+    "ContributionMethod",
+    "ContributionOutput",
+    "ContributionSide",
     "DistillationVariant",
     "Distribution",
     "EncoderName",
@@ -91,6 +94,7 @@ __all__ = [
     "RankBlocks",
     "Ranking",
     "RankingGapForm",
+    "ReasonDirection",
     "Reduction",
     "SSRMethod",
     "Score",
@@ -120,8 +124,8 @@ class Explainer(Protocol):
     * ``up_to_scale``, an explainer whose attribution equals this one up to a positive factor per sample;
     * ``attribution_shape(feature_shape)``, the shape of one attribution where it is not that of an input: one entry per
       column of a table, say. Whatever ranks the attribution then ranks these entries;
-    * ``filled(baseline, groups, names)``, an explainer with what the training data of a classifier tell: its typical
-      row, and the features of each column.
+    * ``filled(summary)``, an explainer with what the training data of a classifier tell: its typical row, the features
+      of each column, and their means (``baseline``, ``groups``, ``names`` and ``means`` of `summary`).
     """
 
     def __call__(
@@ -418,10 +422,17 @@ ExplainerName: TypeAlias = Literal[
     "cross_entropy_gradient",
     "gradient_times_input",
     "integrated_gradients",
+    "centered_gradient",
     "column_contributions",
     "relative_importance",
     "smooth_grad",
 ]
+#: Score that :func:`~robustxai.reasons.explain_columns` explains.
+ContributionOutput: TypeAlias = Literal["log_odds", "probability"]
+#: Direction of the reasons of :func:`~robustxai.reasons.reasons`.
+ReasonDirection: TypeAlias = Literal["adverse", "favorable", "both"]
+#: Side that :class:`~robustxai.explainers.ColumnContributions` takes: what speaks for the class, or against it.
+ContributionSide: TypeAlias = Literal["for", "against"]
 #: Method of :class:`~robustxai.explainers.ColumnContributions`.
 ContributionMethod: TypeAlias = Literal["integrated_gradients", "gradient_times_input"]
 #: Explanations of a cell of an experiment; "own" is the one that the defense has by default.

@@ -84,7 +84,7 @@ DATA = {
         "generator",
         "groups",
     ),
-    *("like", "row", "changed"),
+    *("like", "row", "changed", "baseline", "favorable", "summary"),
     # features by name, index or mask: they are looked up in the data
     *("bounds", "frozen", "scale", "target_units", "space"),
     # of an explainer or a penalty, called by those who have a network and a batch
@@ -93,7 +93,7 @@ DATA = {
 #: What the library makes and hands out; nobody makes one by hand.
 RECORDS = {
     *("AttackResult", "ColumnMap", "Containment", "DenseLayers", "FeatureBox", "FlipCorrelation", "PairFold", "Pairs"),
-    *("PerturbationSet", "Reference", "TableThreat"),
+    *("PerturbationSet", "Reasons", "Reference", "TableThreat"),
     *("ScaledAttribution", "Search", "SmoothedCertificate", "Term", "TopKCertificate"),
 }
 #: Records whose methods users call.

@@ -30,7 +30,7 @@ FOLDERS += [
     "penalties",
     "perturbation",
 ]
-FOLDERS += ["ranking", "training"]
+FOLDERS += ["ranking", "reasons", "training"]
 
 #: Arguments through which data come in, of any type that NumPy, pandas or torch can read, and objects of matplotlib.
 DATA = {
@@ -38,7 +38,7 @@ DATA = {
     *("values_adv", "baseline", "first_flip", "censored", "index", "feature_names", "input_features", "bounds"),
     *("ax", "axes"),
     # features and raw rows of a column map and of a table threat
-    *("x", "like", "row", "changed"),
+    *("x", "like", "row", "changed", "favorable", "summary", "sample_weight", "frequencies"),
     # what skorch hands to the methods of a net and of a callback
     *("batch", "dataset", "dataset_train", "y_pred", "y_true"),
 }

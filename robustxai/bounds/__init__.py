@@ -1,6 +1,7 @@
 """Bound propagation: sets that contain a network's values, gradients and attributions for all inputs of a ball."""
 
-from robustxai.bounds._attribution import bound_attribution, check_explainer
+from robustxai.bounds._attribution import BoundedExplainer as BoundedExplainer
+from robustxai.bounds._attribution import bound_attribution, check_explainer, margin_bounds
 from robustxai.bounds._curvature import CurvatureBounds
 from robustxai.bounds._forms import Ball
 from robustxai.bounds._network import Network, check_reading, read_network
@@ -17,6 +18,7 @@ __all__ = [
     "bound_attribution",
     "check_explainer",
     "check_reading",
+    "margin_bounds",
     "pair_bounds",
     "read_network",
 ]

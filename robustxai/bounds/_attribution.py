@@ -13,10 +13,17 @@ from robustxai.bounds._forms import AffineForm, Ball
 from robustxai.bounds._network import Network
 from robustxai.bounds._propagation import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
 from robustxai.bounds._subspace import basis_axes, subspace_basis
-from robustxai.explainers import ColumnContributions, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+from robustxai.explainers import (
+    CenteredGradient,
+    ColumnContributions,
+    Gradient,
+    GradientTimesInput,
+    IntegratedGradients,
+    SmoothGrad,
+)
 from robustxai.protocols import BoundMethod, Explainer, Output
 
-__all__ = ["GradientBounds", "bound_attribution", "check_explainer", "heads_of", "mixing"]
+__all__ = ["GradientBounds", "bound_attribution", "check_explainer", "heads_of", "margin_bounds", "mixing"]
 
 _SIGMOID = TanhBounds(height=0.5, width=2.0, offset=0.5)
 
@@ -43,12 +50,14 @@ class GradientBounds:
 
 
 #: The explainers with bounds.
-BoundedExplainer: TypeAlias = Gradient | GradientTimesInput | IntegratedGradients | SmoothGrad | ColumnContributions
+BoundedExplainer: TypeAlias = (
+    Gradient | GradientTimesInput | IntegratedGradients | SmoothGrad | ColumnContributions | CenteredGradient
+)
 
 
 def check_explainer(explainer: Explainer, n_classes: int) -> BoundedExplainer:
     """Return the explainer; raise NotImplementedError if it has no bounds."""
-    if isinstance(explainer, ColumnContributions):
+    if isinstance(explainer, (ColumnContributions, CenteredGradient)):
         check_explainer(explainer.of_features, n_classes)
         return explainer
     if isinstance(explainer, (Gradient, GradientTimesInput)):
@@ -56,7 +65,7 @@ def check_explainer(explainer: Explainer, n_classes: int) -> BoundedExplainer:
     if not isinstance(explainer, (IntegratedGradients, SmoothGrad)):
         raise NotImplementedError(
             f"Certificates do not support the explainer {explainer!r}; known are Gradient, GradientTimesInput, "
-            "IntegratedGradients, SmoothGrad and ColumnContributions."
+            "IntegratedGradients, SmoothGrad, ColumnContributions and CenteredGradient."
         )
     if explainer.output != "logit" and n_classes > 2:
         # the factors of the classes vary from point to point, so that no positive factor can be divided out
@@ -106,11 +115,11 @@ def bound_attribution(
         Matrices from delta to the change of x, one for each row, instead of `scale`.
     """
     form, follow = METHODS[method]
-    if isinstance(explainer, ColumnContributions):
+    if isinstance(explainer, (ColumnContributions, CenteredGradient)):
         terms = bound_attribution(network, explainer.of_features, x, target, scale, ball, method, axes)
-        sums = explainer.sums(x).T
+        weights = explainer.weights(x).T
         return [
-            GradientBounds(term.phi.linear(sums), [(weight @ sums.T, e) for weight, e in term.errors], term.mixing)
+            GradientBounds(term.phi.linear(weights), [(unit @ weights.T, e) for unit, e in term.errors], term.mixing)
             for term in terms
         ]
     if scale is not None:
@@ -142,6 +151,33 @@ def bound_attribution(
     if isinstance(explainer, SmoothGrad):
         return [mean]
     return [_times(mean, form.exact(ball, x - _baseline(explainer, x), axes))]
+
+
+def margin_bounds(
+    network: Network, x: Tensor, target: Tensor, ball: Ball, axes: Tensor | None, method: BoundMethod
+) -> tuple[Tensor, Tensor]:
+    """Bound ``z_c - z_j`` for every other class j, from below and above; shape (rows, n_classes - 1) each.
+
+    Parameters
+    ----------
+    network : Network
+        Result of :func:`read_network`.
+    x : Tensor of shape (rows, features)
+        Centers.
+    target : Tensor of shape (rows,)
+        Index of the class c.
+    ball : Ball
+        Range of delta.
+    axes : Tensor of shape (rows, features, d), or None
+        Matrices from delta to the change of x.
+    method : str
+        A key of ``METHODS``.
+    """
+    form, follow = METHODS[method]
+    passed = forward(network, form.exact(ball, x, axes), follow=follow)
+    heads, _ = heads_of(network, "log_odds", target)
+    bounds = [_dot(passed.logits, head).bounds() for head in heads]
+    return torch.cat([low for low, _ in bounds], dim=1), torch.cat([high for _, high in bounds], dim=1)
 
 
 def heads_of(network: Network, output: Output, target: Tensor) -> tuple[list[Tensor], float]:

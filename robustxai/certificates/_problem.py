@@ -31,7 +31,7 @@ from robustxai.perturbation import ThreatModel
 from robustxai.protocols import BoundMethod, Estimator, Ranking
 from robustxai.ranking import clip_k, count_units, top_k_mask, unit_scores
 
-__all__ = ["METHOD", "Problem"]
+__all__ = ["LEAST", "METHOD", "SLACK", "Problem"]
 
 #: Constraint of an argument `method`.
 METHOD = Choice(("best", *METHODS, "curvature"))
@@ -42,10 +42,10 @@ SMOOTHED_WAY = (
 )
 #: A pair counts as proven when its bound exceeds this share of the largest attribution. The rounding of float64, in the
 #: proof and in `explain`, is far below it; that of a float32 evaluation of the same explanation is below it too.
-_SLACK = 1e-6
+SLACK = 1e-6
 #: The bound must also exceed this number, below which float64 loses digits: means of probability gradients get there
 #: for rows of log-odds beyond 600.
-_LEAST = 1e-280
+LEAST = 1e-280
 #: Entries of the largest array of a part of the rows (256 MB in float64).
 _MAX_ENTRIES = 2**25
 #: Cheapest method first: each method sees the pairs that are still unproven.
@@ -200,4 +200,4 @@ class Problem:
         return proven
 
     def _slack(self, size: Tensor) -> Tensor:
-        return (_SLACK * self.channels * size).clamp_min(_LEAST)
+        return (SLACK * self.channels * size).clamp_min(LEAST)

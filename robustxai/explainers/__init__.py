@@ -5,6 +5,7 @@
 ``GradientTimesInput``  "gradient_times_input"   the gradient times the input
 ``SmoothGrad``          "smooth_grad"            the gradient, averaged over fixed noise
 ``IntegratedGradients`` "integrated_gradients"   the mean gradient on the line from a baseline, times the difference
+``CenteredGradient``    "centered_gradient"      the gradient without what one-hot groups leave free
 ``ColumnContributions`` "column_contributions"   contributions summed over the features of each column of a table
 ``RelativeImportance``  "relative_importance"    shares abs(phi) / norm_1(phi) of another explainer
 ``captum_explainer``                             a method of Captum, for explaining and scoring, without a derivative
@@ -13,6 +14,7 @@
 
 from robustxai.engine import Score, score_gradient
 from robustxai.explainers._captum import captum_explainer
+from robustxai.explainers._centered_gradient import CenteredGradient
 from robustxai.explainers._column_contributions import ColumnContributions
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._gradient import log_odds as log_odds
@@ -30,6 +32,7 @@ from robustxai.protocols import Explainer
 
 __all__ = [
     "EXPLAINERS",
+    "CenteredGradient",
     "ColumnContributions",
     "ExactAttribution",
     "Explainer",

@@ -11,20 +11,18 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from robustxai._arguments import COUNT, Choice, Each, Either, Nothing, Number, Numbers, Rows, check_arguments, optional
+from robustxai._arguments import COUNT, Choice, Either, Nothing, Numbers, Rows, check_arguments, optional
 from robustxai._short_repr import short_repr
 from robustxai._switches import differentiable
 from robustxai.explainers._baseline import Baseline, fixed
 from robustxai.explainers._gradient import OUTPUT
 from robustxai.explainers._gradient_times_input import GradientTimesInput
+from robustxai.explainers._groups import GROUPS, check_features, check_table, checked_groups
 from robustxai.explainers._integrated_gradients import IntegratedGradients
 from robustxai.explainers._scaled import ScaledAttribution, UpToScale
-from robustxai.protocols import ContributionMethod, Explainer, Output
+from robustxai.protocols import ContributionMethod, ContributionSide, Explainer, Output
 
 __all__ = ["ColumnContributions"]
-
-_INDEX = Number(0, integer=True)
-_GROUPS = Either((Each(Each(_INDEX, least=1), least=1), Nothing()), words="a sequence of the features of each column")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +57,9 @@ class ColumnContributions(Baseline):
         in its training data: runs of marks of which every row has exactly one.
     names : sequence of str, optional
         Names of the columns, for tables of contributions.
+    side : {"for", "against"}, default="for"
+        "against" gives :math:`-C_j`, what each column takes from the score: the reasons against a class are its largest
+        entries.
 
     References
     ----------
@@ -81,6 +82,7 @@ class ColumnContributions(Baseline):
     baseline: Any = None
     groups: Sequence[Sequence[int]] | Sequence[np.ndarray] | None = None
     names: Sequence[str] | None = None
+    side: ContributionSide = "for"
 
     __repr__ = short_repr
 
@@ -89,8 +91,9 @@ class ColumnContributions(Baseline):
         "output": OUTPUT,
         "n_points": COUNT,
         "baseline": optional(Numbers()),
-        "groups": _GROUPS,
+        "groups": GROUPS,
         "names": Either((Rows(), Nothing()), words="a sequence of names or None"),
+        "side": Choice(get_args(ContributionSide)),
     }
 
     def __post_init__(self) -> None:
@@ -98,60 +101,36 @@ class ColumnContributions(Baseline):
         if self.baseline is not None:
             object.__setattr__(self, "baseline", fixed(self.baseline))
         if self.groups is not None:
-            groups = tuple(tuple(int(j) for j in group) for group in self.groups)
-            members = [j for group in groups for j in group]
-            if sorted(members) != list(range(len(members))):
-                raise ValueError(
-                    "groups must hold every feature exactly once, numbered from 0 on; "
-                    f"got {len(members)} entries, {len(set(members))} of them different, up to {max(members)}."
-                )
-            object.__setattr__(self, "groups", groups)
+            object.__setattr__(self, "groups", checked_groups(self.groups))
         if self.names is not None:
             object.__setattr__(self, "names", tuple(str(name) for name in self.names))
             if self.groups is not None and len(self.names) != len(self.groups):
                 raise ValueError(f"names has {len(self.names)} entries for {len(self.groups)} groups.")
 
-    def filled(
-        self,
-        baseline: np.ndarray,
-        groups: Sequence[Sequence[int]] | Sequence[np.ndarray],
-        names: Sequence[str] | None = None,
-    ) -> Self:
+    def filled(self, summary: Any) -> Self:
         """Return the explainer with a baseline and groups where it has none of its own.
 
         Parameters
         ----------
-        baseline : ndarray of shape (n_features,)
-            Typical row of the training data.
-        groups : sequence of sequences of int
-            Features of every column.
-        names : sequence of str, optional
-            Names of the columns of `groups`.
+        summary : object
+            With ``baseline``, the typical row of the training data, ``groups``, the features of every column, and
+            ``names`` of the columns.
         """
         changed: dict[str, Any] = {}
         if self.baseline is None:
-            changed["baseline"] = baseline
+            changed["baseline"] = summary.baseline
         if self.groups is None:
-            changed["groups"] = groups
+            changed["groups"] = summary.groups
             if self.names is None:
-                changed["names"] = names
+                changed["names"] = summary.names
         return replace(self, **changed) if changed else self
 
     def attribution_shape(self, feature_shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape of one attribution: the number of columns."""
-        if len(feature_shape) != 1:
-            raise ValueError(
-                f"ColumnContributions explains rows of a table; an input has the shape {tuple(feature_shape)}. Use "
-                "another explainer, such as IntegratedGradients."
-            )
+        check_table(self, feature_shape)
         if self.groups is None:
             return tuple(feature_shape)
-        n_features = sum(len(group) for group in self.groups)
-        if n_features != feature_shape[0]:
-            raise ValueError(
-                f"groups holds {n_features} features, and an input has {feature_shape[0]}. Take the groups of the "
-                "pipeline that makes the inputs: column_map(pipeline).groups."
-            )
+        check_features(self.groups, feature_shape)
         return (len(self.groups),)
 
     @property
@@ -167,12 +146,12 @@ class ColumnContributions(Baseline):
             return GradientTimesInput(self.output, self.baseline)
         return IntegratedGradients(self.n_points, self.baseline, self.output)
 
-    def sums(self, like: Tensor) -> Tensor:
-        """Return the matrix that adds up the features of every column, shape (n_features, n_columns)."""
+    def weights(self, like: Tensor) -> Tensor:
+        """Return the matrix that adds up the features of every column, with the sign of the side."""
         groups = self.groups or ()
         matrix = like.new_zeros(sum(len(group) for group in groups), len(groups))
         for column, group in enumerate(groups):
-            matrix[list(group), column] = 1.0
+            matrix[list(group), column] = 1.0 if self.side == "for" else -1.0
         return matrix
 
     @differentiable
@@ -191,7 +170,7 @@ class ColumnContributions(Baseline):
         self.attribution_shape(x.shape[target.ndim :])
         found = of_features.scaled(module, x, target, logits=logits, create_graph=create_graph)
         with torch.set_grad_enabled(create_graph):
-            return ScaledAttribution(found.direction @ self.sums(found.direction), found.log_scale)
+            return ScaledAttribution(found.direction @ self.weights(found.direction), found.log_scale)
 
     @property
     def up_to_scale(self) -> Explainer:

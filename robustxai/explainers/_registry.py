@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from robustxai._arguments import Choice, Either, Function, checked
+from robustxai.explainers._centered_gradient import CenteredGradient
 from robustxai.explainers._column_contributions import ColumnContributions
 from robustxai.explainers._gradient import Gradient
 from robustxai.explainers._gradient_times_input import GradientTimesInput
@@ -24,6 +25,7 @@ EXPLAINERS: dict[str, Explainer] = {
     "cross_entropy_gradient": Gradient("cross_entropy"),
     "gradient_times_input": GradientTimesInput(),
     "integrated_gradients": IntegratedGradients(),
+    "centered_gradient": CenteredGradient(),
     "column_contributions": ColumnContributions(),
     "relative_importance": RelativeImportance(),
     "smooth_grad": SmoothGrad(),

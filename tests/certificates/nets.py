@@ -78,9 +78,10 @@ def in_ball(rng, n, d, epsilon, norm):
 
 
 def explained_around(clf, X, deltas, target):
-    """Explanations of X + delta for every delta, shape (n_deltas, *X.shape)."""
+    """Explanations of X + delta for every delta, shape (n_deltas, n, ...)."""
     points = (X + deltas[:, None]).reshape(-1, *X.shape[1:])
-    return clf.explain(points, np.tile(target, len(deltas))).reshape(len(deltas), *X.shape)
+    found = clf.explain(points, np.tile(target, len(deltas)))
+    return found.reshape(len(deltas), len(X), *found.shape[1:])
 
 
 def curvature_bounds(clf, X, top, rest, ranking, epsilon, norm, channels=1):

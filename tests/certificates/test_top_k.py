@@ -16,7 +16,14 @@ from robustxai.attacks import BoundaryMarginAttack
 from robustxai.bounds import METHODS, Ball, bound_attribution, pair_bounds, read_network
 from robustxai.certificates import certified_radius, certify_top_k
 from robustxai.certificates._top_k import _bisect
-from robustxai.explainers import ColumnContributions, Gradient, GradientTimesInput, IntegratedGradients, SmoothGrad
+from robustxai.explainers import (
+    CenteredGradient,
+    ColumnContributions,
+    Gradient,
+    GradientTimesInput,
+    IntegratedGradients,
+    SmoothGrad,
+)
 from robustxai.metrics import precision_at_k
 from robustxai.perturbation import ThreatModel
 
@@ -64,7 +71,9 @@ def check_soundness(seed, depth, activation, n_classes, norm, ranking, epsilon, 
         assert not (gaps[:, proven] <= 0).any(), "curvature"
     certificate = certify_top_k(clf, X, k=2, epsilon=epsilon, norm=norm, ranking=ranking)
     clean = np.broadcast_to(clf.explain(X), sampled.shape)
-    reached = precision_at_k(clean.reshape(-1, 6), sampled.reshape(-1, 6), 2, ranking=ranking).reshape(n_points, 3)
+    reached = precision_at_k(
+        clean.reshape(-1, sampled.shape[-1]), sampled.reshape(-1, sampled.shape[-1]), 2, ranking=ranking
+    ).reshape(n_points, 3)
     attack = BoundaryMarginAttack(
         clf, k=2, threat=ThreatModel(epsilon, norm=norm), ranking=ranking, max_iter=20, random_state=seed
     )
@@ -123,6 +132,8 @@ EXPLAINERS = [
     (ColumnContributions("gradient_times_input", "log_odds", 4, np.linspace(0, 1, 6), COLUMNS), 2),
     (ColumnContributions("gradient_times_input", "probability", 4, np.linspace(0, 1, 6), COLUMNS), 3),
     (ColumnContributions("integrated_gradients", "log_odds", 4, np.linspace(0, 1, 6), COLUMNS), 2),
+    (CenteredGradient("log_odds", COLUMNS, np.linspace(0.1, 1, 6)), 2),
+    (CenteredGradient("probability", COLUMNS, np.linspace(0.1, 1, 6)), 3),
     (SmoothGrad(n_draws=4), 2),
     (SmoothGrad(n_draws=4, output="cross_entropy"), 2),
     (SmoothGrad(n_draws=4, output="logit"), 3),

@@ -21,7 +21,13 @@ from robustxai import (
 from robustxai._table_summary import group_names, one_hot_groups, typical_row
 from robustxai.attacks import AutoExplanationAttack, BoundaryMarginAttack, MSEAttack, NESAttack, RandomAttack
 from robustxai.certificates import certified_radius, certify_top_k
-from robustxai.explainers import ColumnContributions, Gradient, GradientTimesInput, IntegratedGradients
+from robustxai.explainers import (
+    CenteredGradient,
+    ColumnContributions,
+    Gradient,
+    GradientTimesInput,
+    IntegratedGradients,
+)
 from robustxai.metrics import comprehensiveness, precision_at_k, sufficiency
 from robustxai.perturbation import ThreatModel
 
@@ -130,6 +136,34 @@ def test_the_numbers_of_a_group_shift_change_no_attack_and_no_proof(data, one_po
     radii = [certified_radius(m, X[:30], k=2, threat=threat, max_iter=12) for m in models]
     # the relaxations of the first layer do not depend on the group; the rest is float32 rounding of the weights
     np.testing.assert_allclose(*radii, rtol=0.05, atol=2e-4)
+
+
+def test_centered_gradients_are_a_naive_loop_and_free_of_the_constant(data, clf):
+    """Raw gradients are not: the constant moves the features of the group to the top."""
+    X, _ = data
+    explainer = CenteredGradient("log_odds")
+    raw, found = clf.explain(X[:40], explainer=Gradient("log_odds")), clf.explain(X[:40], explainer=explainer)
+    w = X.mean(axis=0)
+    means = [
+        [sum(w[i] * g[i] for i in group) if len(group) > 1 else 0.0 for group in GROUPS for _ in group] for g in raw
+    ]
+    naive = raw - np.array(means)
+    np.testing.assert_allclose(found, naive, rtol=1e-6, atol=1e-9)
+    other = shifted(clf, GROUPS[3], 25.0)
+    np.testing.assert_allclose(other.explain(X[:40], explainer=explainer), found, atol=2e-4)
+    models = [copy.deepcopy(m).set_params(explainer=explainer) for m in (clf, other)]
+    still = ThreatModel(0.1, "inf", frozen=range(2, 9))
+    attacked = [BoundaryMarginAttack(m, k=3, threat=still, max_iter=15).run(X[:30]).precision_at_k for m in models]
+    assert np.mean(attacked[0] == attacked[1]) >= 0.95
+
+
+def test_training_on_centered_gradients_needs_no_groups(data):
+    X, y = data
+    clf = R2ETClassifier(k=3, explainer="centered_gradient", max_epochs=3).fit(X, y)
+    assert [list(group) for group in clf.explainer_.groups] == GROUPS
+    assert clf.explain(X[:5]).shape == (5, 9)
+    proven = certify_top_k(clf, X[:20], k=3, epsilon=0.05).precision_at_k
+    assert (proven <= BoundaryMarginAttack(clf, k=3, epsilon=0.05, max_iter=15).run(X[:20]).precision_at_k).all()
 
 
 @pytest.mark.parametrize("attack", [BoundaryMarginAttack, MSEAttack, NESAttack, RandomAttack])

@@ -1,0 +1,380 @@
+"""Ranked reasons of decisions, with a proof of how far they hold, or the row of the table that displaces them."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+
+from robustxai._arguments import COUNT, Choice, Either, Instance, Nothing, checked, optional
+from robustxai._switches import own_switches
+from robustxai.attacks import AutoExplanationAttack
+from robustxai.bounds import check_reading, read_network
+from robustxai.certificates import RowBoxes, prove_pairs
+from robustxai.columns import TableRows, TableThreat
+from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
+from robustxai.explainers import ColumnContributions, ExactAttribution
+from robustxai.protocols import AttackPreset, ContributionMethod, Estimator, Ranking, ReasonDirection
+from robustxai.ranking import clip_k
+from robustxai.reasons._contributions import METHOD, seen
+from robustxai.reasons._explained import ExplainedTable
+from robustxai.reasons._result import Reasons
+
+__all__ = ["reasons"]
+
+#: Shares of the budgets within which a reason is proven: the largest that succeeds counts.
+_SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
+
+
+@checked(
+    top=COUNT,
+    direction=Choice(get_args(ReasonDirection)),
+    threat=Either((Instance(TableThreat), Nothing()), words="a TableThreat, TableThreat.from_frame(X_train, ...)"),
+    method=METHOD,
+    n_points=COUNT,
+    attack=optional(Choice(get_args(AttackPreset))),
+)
+def reasons(
+    estimator: Estimator,
+    X: Any,
+    top: int = 4,
+    *,
+    direction: ReasonDirection = "adverse",
+    favorable: Any = None,
+    threat: TableThreat | None = None,
+    baseline: Any = None,
+    method: ContributionMethod = "integrated_gradients",
+    n_points: int = 16,
+    attack: AttackPreset | None = "fast",
+) -> Reasons:
+    r"""Rank the columns of a table as reasons for decisions, and prove how far they stay reasons.
+
+    The reasons of a row are the `top` columns with the largest contributions in a direction, in log-odds of the class
+    `favorable` (:func:`explain_columns`). A reason is *proven* where it stays among the top at every row that
+    the threat model admits and that has the same decision: for each pair of the reason and a column outside, bounds of
+    the contributions over every box of the threat model, one for each choice of switches, show that the order stays.
+    It is *attacked* where an admissible row of the table with the same decision was found at which it does not, and
+    *undecided* otherwise.
+
+    Parameters
+    ----------
+    estimator : fitted Pipeline, classifier or search
+        As for :func:`explain_columns`.
+    X : DataFrame of shape (n, n_columns)
+        Raw rows.
+    top : int, default=4
+        Number of reasons. Four are customary in notices of adverse action.
+    direction : {"adverse", "favorable", "both"}, default="adverse"
+        Columns that count against the class `favorable`, those that count for it, or the largest of either kind. A
+        column of the other sign is no reason: a row may have less than `top`.
+    favorable : label, optional
+        By default the second of two classes. With more classes it is needed, but for "both", which then explains the
+        predicted class.
+    threat : TableThreat, optional
+        How the rows may change. Without it nothing is proven or attacked.
+    baseline : raw row or table of raw rows, optional
+        As for :func:`explain_columns`.
+    method : {"integrated_gradients", "gradient_times_input"}, default="integrated_gradients"
+        As for :func:`explain_columns`.
+    n_points : int, default=16
+        Points of the midpoint rule. Time of the proofs is in proportion.
+    attack : {"fast", "standard", "strong"} or None, default="fast"
+        Preset of the attack on the reasons that are not proven; None for none.
+
+    Returns
+    -------
+    Reasons
+        ``frame`` is the tidy table.
+
+    Raises
+    ------
+    TypeError, ValueError, NotFittedError
+        As :func:`explain_columns`; rows outside of the bounds of the threat model, a category never seen, a threat
+        model of another table.
+    NotImplementedError
+        A network that bounds do not read, by the name of what is not known.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from robustxai import SoftplusClassifier
+    >>> from robustxai.columns import TableThreat
+    >>> from robustxai.datasets import make_preprocessor
+    >>> from robustxai.reasons import reasons
+    >>> r = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"age": r.integers(18, 81, 300), "debt": r.integers(0, 9000, 300), "job": ["yes", "no"] * 150})
+    >>> y = np.where(X["age"] * 100 - X["debt"] > 0, "paid", "defaulted")
+    >>> pipe = make_pipeline(make_preprocessor(X), SoftplusClassifier(max_epochs=20)).fit(X, y)
+    >>> threat = TableThreat.from_frame(X, budgets={"age": 1, "debt": 50}, immutable=["job"])
+    >>> found = reasons(pipe, X[:2], top=1, direction="both", favorable="paid", threat=threat)
+    >>> found.frame[["row", "rank", "column", "value", "direction", "radius", "status"]]
+       row  rank column  value  direction  radius  status
+    0    0     1   debt   1020  favorable     1.0  proven
+    1    1     1   debt     89  favorable     1.0  proven
+    """
+    table = ExplainedTable.of(estimator, X, "reasons")
+    classes = list(table.model.classes_)
+    if favorable is None and len(classes) == 2:
+        favorable = classes[1]
+    if favorable is None and direction != "both":
+        raise ValueError(
+            f"direction={direction!r} needs the class that is favorable: pass favorable=, one of {classes}. "
+            "direction='both' explains the predicted class."
+        )
+    if favorable is not None and favorable not in classes:
+        raise ValueError(f"favorable={favorable!r} is none of the classes {classes}.")
+    n_columns = len(table.columns.columns)
+    k = clip_k(top, n_columns)
+    if not len(table.frame):
+        raise ValueError("X has no row. Pass the raw rows whose reasons are wanted.")
+    with own_switches():
+        b = table.baseline(baseline)
+        predicted = table.model.encode_target(seen(table, table.x)).cpu().numpy()
+        ranked = _Ranked(table, k, direction, favorable, threat is not None)
+        for rows, side, target, ranking in _groups(predicted, classes, favorable, direction):
+            explainer = table.explainer(method, "log_odds", n_points, b, side)
+            ranked.rank(rows, explainer, target, ranking)
+            if threat is not None:
+                _prove(
+                    table,
+                    ranked,
+                    rows,
+                    explainer,
+                    target,
+                    ranking,
+                    threat,
+                    keep=bool((target == predicted[rows]).all()),
+                )
+                if attack is not None and (target == predicted[rows]).all():
+                    _attack(table, ranked, rows, explainer, ranking, threat, attack)
+    return ranked.result()
+
+
+def _groups(
+    predicted: np.ndarray, classes: list[Any], favorable: Any, direction: ReasonDirection
+) -> Iterator[tuple[np.ndarray, Any, np.ndarray, Ranking]]:
+    """Yield rows that are explained alike: their places, the side, the explained classes and the ranking.
+
+    With two classes the predicted one is explained, as attacks do: what counts against one class counts for the other.
+    """
+    everything = np.arange(len(predicted))
+    if favorable is None:
+        yield everything, "for", predicted, "magnitude"
+        return
+    code = classes.index(favorable)
+    if len(classes) > 2:
+        side = "against" if direction == "adverse" else "for"
+        yield everything, side, np.full(len(predicted), code), "magnitude" if direction == "both" else "signed"
+        return
+    if direction == "both":
+        yield everything, "for", predicted, "magnitude"
+        return
+    for value in np.unique(predicted):
+        rows = np.flatnonzero(predicted == value)
+        side = "for" if (value == code) == (direction == "favorable") else "against"
+        yield rows, side, predicted[rows], "signed"
+
+
+@dataclass
+class _Ranked:
+    """Reasons of all rows, filled group by group."""
+
+    table: ExplainedTable
+    k: int
+    direction: ReasonDirection
+    favorable: Any
+    has_threat: bool
+
+    def __post_init__(self) -> None:
+        n, n_columns = len(self.table.frame), len(self.table.columns.columns)
+        self.scores = np.zeros((n, n_columns))
+        self.order = np.zeros((n, n_columns), dtype=int)
+        self.radius = np.zeros((n, self.k))
+        self.pairs = np.zeros((n, self.k, n_columns), dtype=bool)
+        self.sign = np.ones(n)
+        self.displaced = np.zeros((n, self.k), dtype=bool)
+        self.changed: dict[int, pd.Series] = {}
+        self.signed = np.ones(n, dtype=bool)
+
+    def rank(self, rows: np.ndarray, explainer: ColumnContributions, target: np.ndarray, ranking: Ranking) -> None:
+        """Store scores and ranks of some rows."""
+        model, x = self.table.model, self.table.x[rows]
+        labels = np.asarray(model.classes_)[target]
+        found = np.asarray(model.explain(seen(self.table, x), labels, explainer=explainer))  # type: ignore[call-arg]
+        ordered = np.abs(found) if ranking == "magnitude" else found
+        self.scores[rows] = found
+        self.order[rows] = np.argsort(-ordered, axis=1, kind="stable")
+        self.signed[rows] = ranking == "signed"
+        # contributions are given to the log-odds of the favorable class
+        sign = 1.0 if explainer.side == "for" else -1.0
+        code = None if self.favorable is None else list(model.classes_).index(self.favorable)
+        self.sign[rows] = sign if code is None else np.where(target == code, sign, -sign)
+
+    def result(self) -> Reasons:
+        """Return the reasons."""
+        names, frame = list(self.table.columns.columns), self.table.frame
+        lines: dict[str, list[Any]] = {name: [] for name in ("row", "rank", "column", "value", "contribution")}
+        more: dict[str, list[Any]] = {name: [] for name in ("direction", "radius", "status", "changes")}
+        for n in range(len(frame)):
+            for rank, column in enumerate(self.order[n, : self.k]):
+                score = self.scores[n, column]
+                if (self.signed[n] and score <= 0) or score == 0:
+                    continue
+                contribution, name = self.sign[n] * score, names[column]
+                value = frame[name].iloc[n]
+                entries = (frame.index[n], rank + 1, name, getattr(value, "item", lambda v=value: v)(), contribution)
+                for key, entry in zip(lines, entries):
+                    lines[key].append(entry)
+                more["direction"].append("favorable" if contribution > 0 else "adverse")
+                radius, lost = self.radius[n, rank], self.displaced[n, rank]
+                more["radius"].append(radius)
+                more["status"].append("proven" if radius >= 1 else "attacked" if lost else "undecided")
+                more["changes"].append(_changes(frame.iloc[n], self.changed[n]) if lost and radius < 1 else None)
+        table = pd.DataFrame({**lines, **more})
+        if not self.has_threat:
+            return Reasons(table.drop(columns=["radius", "status", "changes"]), self.k, self.favorable)
+        pairs = {
+            frame.index[n]: tuple(
+                (names[self.order[n, r]], names[self.order[n, a]]) for r, a in np.argwhere(self.pairs[n])
+            )
+            for n in range(len(frame))
+        }
+        rows = [self.changed[n] for n in sorted(self.changed)]
+        changed = pd.DataFrame(rows).astype(frame.dtypes.to_dict()) if rows else frame.iloc[:0]
+        return Reasons(table, self.k, self.favorable, changed, pairs)
+
+
+def _changes(row: pd.Series, changed: pd.Series) -> dict[Any, Any]:
+    moved = {name: changed[name] for name in row.index if row[name] != changed[name]}
+    return {
+        name: getattr(value, "item", lambda v=value: v)()
+        for name, value in moved.items()
+        if not (pd.isna(value) and pd.isna(row[name]))
+    }
+
+
+def _prove(
+    table: ExplainedTable,
+    ranked: _Ranked,
+    rows: np.ndarray,
+    explainer: ColumnContributions,
+    target: np.ndarray,
+    ranking: Ranking,
+    threat: TableThreat,
+    keep: bool,
+) -> None:
+    """Prove reasons within the whole budget, and those that fail within shares of it.
+
+    The rows at which categories switch and no number moves are looked at first, without bounds: a reason that one of
+    them displaces holds within no share.
+    """
+    module, k = table.model.module_, ranked.k
+    network = read_network(module, table.x.shape[1:])
+    check_reading(network, module, torch.from_numpy(table.x[rows]), 0.1, torch.ones(table.x.shape[1]).double())
+    frame, order, own = table.frame.iloc[rows], ranked.order[rows], ranked.scores[rows]
+    switches = _boxes(table, frame, threat.scaled(0.0))
+    gaps = _gaps(module, explainer, switches, target, own, order, k, ranking, keep)
+    alive = np.ones((len(rows), k), dtype=bool)
+    np.logical_and.at(alive, switches.row, gaps > 0)
+    for share in _SHARES:
+        places = np.flatnonzero((alive & (ranked.radius[rows] == 0)).any(axis=1))
+        if not len(places):
+            return
+        part = frame.iloc[places]
+        boxes = _boxes(table, part, threat if share == 1 else threat.scaled(share))
+        asked = alive[places] & (ranked.radius[rows[places]] == 0)
+        # first the box of every row in which a reason is closest to its end: most rows that fail, fail there
+        closest = np.where(asked[boxes.row], gaps[np.isin(switches.row, places)], np.inf).min(axis=1)
+        by_row = np.lexsort((closest, boxes.row))
+        first = by_row[np.unique(boxes.row[by_row], return_index=True)[1]]
+        others = np.setdiff1d(np.arange(len(boxes)), first)
+        proven = np.ones((len(places), k, order.shape[1]), dtype=bool)
+        for some in (first, others):
+            some = some[asked[boxes.row[some]].any(axis=1)]
+            needed = np.zeros_like(proven)
+            needed[:, :, k:] = asked[:, :, None]
+            proven &= prove_pairs(
+                network, explainer, boxes.take(some), target[places], own[places], order[places], k, ranking,
+                needed=needed, keep_prediction=keep,
+            )  # fmt: skip
+            asked &= proven[:, :, k:].all(axis=2)
+        ranked.radius[rows[places]] = np.maximum(ranked.radius[rows[places]], np.where(asked, share, 0.0))
+        if share == 1:  # all boxes of these reasons were looked at
+            ranked.pairs[rows[places]] = proven & asked[:, :, None]
+
+
+def _boxes(table: ExplainedTable, frame: pd.DataFrame, threat: TableThreat) -> RowBoxes:
+    """Return the boxes of some rows, around their middles."""
+    rows = TableRows(threat, frame.reset_index(drop=True), table.columns)
+    boxes = rows.boxes(np.arange(len(frame)))
+    if threat.norm == 2:
+        return RowBoxes(boxes.start.row, rows.features(boxes.start), boxes.unit, 2)
+    middle = (boxes.low + boxes.high) / 2
+    return RowBoxes(boxes.start.row, middle, (boxes.high - boxes.low) / 2, "inf")
+
+
+def _gaps(
+    module: torch.nn.Module,
+    explainer: ColumnContributions,
+    boxes: RowBoxes,
+    target: np.ndarray,
+    own: np.ndarray,
+    order: np.ndarray,
+    k: int,
+    ranking: Ranking,
+    keep: bool,
+) -> np.ndarray:
+    """Return how far each reason is ahead of the first column outside at the center of every box, (n_boxes, k).
+
+    Infinite where another class is predicted, if `keep`.
+    """
+    exact, double = ExactAttribution(explainer, module), copy.deepcopy(module).double().cpu()
+    found = []
+    for part in np.array_split(np.arange(len(boxes)), max(1, len(boxes) // 4096)):
+        x, classes = torch.from_numpy(boxes.center[part]), torch.from_numpy(target[boxes.row[part]])
+        scores = exact(x, classes).numpy()
+        scores = np.abs(scores) if ranking == "magnitude" else scores
+        scores = np.take_along_axis(scores, order[boxes.row[part]], axis=1)
+        gaps = scores[:, :k] - scores[:, k:].max(axis=1, keepdims=True)
+        if keep:
+            with torch.no_grad():
+                gaps[(double(x).argmax(dim=1) != classes).numpy()] = np.inf
+        found.append(gaps)
+    return np.concatenate(found)
+
+
+def _attack(
+    table: ExplainedTable,
+    ranked: _Ranked,
+    rows: np.ndarray,
+    explainer: ColumnContributions,
+    ranking: Ranking,
+    threat: TableThreat,
+    preset: AttackPreset,
+) -> None:
+    """Look for admissible rows that displace the reasons that are not proven."""
+    open_rows = rows[(ranked.radius[rows] < 1).any(axis=1)]
+    if not len(open_rows):
+        return
+    view = table.explained_by(explainer)
+    frame = table.frame.iloc[open_rows]
+    attack = AutoExplanationAttack(view, k=ranked.k, threat=threat, ranking=ranking, preset=preset)
+    with warnings.catch_warnings():  # about a mean P@k, which is not reported here
+        warnings.simplefilter("ignore", EvaluationWarning)
+        warnings.simplefilter("ignore", SharedExplanationWarning)
+        result = attack.run(frame)
+    after = np.asarray(result.attribution_adv)
+    scores = np.abs(after) if ranking == "magnitude" else after
+    kth = -np.sort(-scores, axis=1)[:, ranked.k - 1]
+    for place, n in enumerate(open_rows):
+        inside = scores[place, ranked.order[n, : ranked.k]] >= kth[place]
+        ranked.displaced[n] = ~inside & (ranked.radius[n] < 1)
+        if ranked.displaced[n].any():
+            ranked.changed[int(n)] = result.X_adv.iloc[place]
