@@ -33,7 +33,7 @@ SMALL = ThreatModel(epsilon=0.1)
 @pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")  # a handful of rows
 @pytest.mark.filterwarnings("ignore:k=1 is not smaller:UserWarning")  # checks with a single feature
 @parametrize_with_checks(
-    [attack(Victim(), k=1, max_iter=5, threat=SMALL, **CHEAP.get(attack, {})) for attack in ATTACKS]
+    [attack(Victim(), k=1, max_iter=3, threat=SMALL, **CHEAP.get(attack, {})) for attack in ATTACKS]
     + [attack(Victim(), threat=SMALL) for attack in PREDICTION_ATTACKS]
     + [AutoExplanationAttack(Victim(), k=1, threat=SMALL, preset="fast")],
     expected_failed_checks=lambda attack: (
