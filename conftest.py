@@ -20,3 +20,15 @@ def lean_processes():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(LEAN), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture(scope="module")
+def quick_ensemble():
+    """Cut the attacks of the ensemble to 5 iterations each, for tests that do not look at how much they find."""
+    from robustxai.attacks import _auto
+
+    with pytest.MonkeyPatch.context() as patch:
+        for presets in (_auto.PRESETS, _auto._WITHOUT_DERIVATIVE):
+            for name, specs in presets.items():
+                patch.setitem(presets, name, [(kind, {**options, "max_iter": 5}) for kind, options in specs])
+        yield

@@ -37,7 +37,10 @@ from robustxai.metrics import (
 from robustxai.model_selection import BatchedSearchCV, PrecisionAtKScorer
 from tests.victims import ATTACKED, ATTACKS, EXPLAINED, PREDICTED, K, make
 
-pytestmark = pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning"),
+    pytest.mark.usefixtures("quick_ensemble"),
+]
 
 KINDS = {
     "pandas": lambda X: X,

@@ -32,7 +32,10 @@ from robustxai.model_selection import BatchedSearchCV
 from robustxai.perturbation import ThreatModel
 from tests.victims import ATTACKED, DIFFERENTIATED, EXPLAINED, PREDICTED, K
 
-pytestmark = pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning"),
+    pytest.mark.usefixtures("quick_ensemble"),
+]
 
 
 def _small():

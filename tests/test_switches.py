@@ -248,6 +248,7 @@ def test_attacks_on_predictions(cls, norm, switch, data, smooth):
     assert_same(lambda: attack.fit(data[0]).transform(data[0], data[1]), switch)
 
 
+@pytest.mark.usefixtures("quick_ensemble")
 @pytest.mark.parametrize("switch", ["inference_mode", "float64"])
 @pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
 def test_the_ensemble(switch, data, smooth):

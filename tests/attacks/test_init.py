@@ -17,6 +17,8 @@ from robustxai.perturbation import ThreatModel
 
 from .conftest import ATTACKS, CHEAP, PREDICTION_ATTACKS, Victim, every_attack
 
+pytestmark = pytest.mark.usefixtures("quick_ensemble")
+
 
 def test_no_attack_is_forgotten_here():
     public = {getattr(robustxai.attacks, name) for name in robustxai.attacks.__all__}

@@ -88,6 +88,7 @@ def test_images(wine):
     assert (limited.X_adv != images).any()
 
 
+@pytest.mark.usefixtures("quick_ensemble")
 @pytest.mark.parametrize("preset", ["fast", "standard"])
 def test_the_ensemble_keeps_the_limit(preset, fitted, wine):
     X = wine[0][::30]
