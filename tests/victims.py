@@ -3,6 +3,7 @@
 import numpy as np
 
 from robustxai import attacks
+from robustxai._frames import take
 from robustxai.attacks import (
     FGSM,
     PGD,
@@ -79,7 +80,9 @@ ATTACKED = {kind.__name__: (lambda model, X, y, kind=kind: make(kind, model).fit
 #: Functions and objects that look at explanations.
 EXPLAINED = {
     "curve": lambda model, X, y: make(AutoExplanationAttack, model).curve(X, [0.3]),
-    "minimum_radius": lambda model, X, y: make(AutoExplanationAttack, model).minimum_radius(X, n_levels=1),
+    "minimum_radius": lambda model, X, y: make(AutoExplanationAttack, model).minimum_radius(
+        take(X, slice(4)), n_levels=1
+    ),
     "certify_top_k": lambda model, X, y: certify_top_k(model, X, K, epsilon=0.01).precision_at_k,
     "certified_radius": lambda model, X, y: certified_radius(model, X, K, max_iter=2),
     "certify_smoothed_top_k": lambda model, X, y: certify_smoothed_top_k(model, X, K, n_draws=20).radius,
