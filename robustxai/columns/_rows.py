@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,8 @@ class TableRows:
         From raw rows to features.
     limit : int, default=10_000
         More choices of switches of a row are refused.
+    x : ndarray of shape (n, n_features), optional
+        Features of the rows, where they are known.
 
     Attributes
     ----------
@@ -112,7 +115,14 @@ class TableRows:
         Number of choices of switches of every row.
     """
 
-    def __init__(self, threat: TableThreat, frame: pd.DataFrame, column_map: ColumnMap, limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        threat: TableThreat,
+        frame: pd.DataFrame,
+        column_map: ColumnMap,
+        limit: int = LIMIT,
+        x: np.ndarray | None = None,
+    ) -> None:
         self.threat, self.frame, self.column_map = threat, frame, column_map
         self.groups = dict(zip(column_map.columns, column_map.groups))
         self.values = {rule.name: [plain(v) for v in frame[rule.name].astype(object)] for rule in threat.rules}
@@ -122,7 +132,7 @@ class TableRows:
         used = [rule for rule in threat.rules if rule.name in self.groups and not rule.immutable]
         self.numbers = [rule for rule in used if rule.kind == "number" and rule.budget > 0]
         self.switching = [rule for rule in used if rule.kind == "category" and threat.max_switches]
-        self.x = column_map.transform(frame)
+        self.x = column_map.transform(frame) if x is None else x
         self._set_numbers()
         self._set_categories(limit)
         self._affine = {
@@ -131,6 +141,14 @@ class TableRows:
             if (found := _affine_features(self.groups[rule.name], column_map)) is not None
         }
         self._known = [(np.empty(0), np.empty((0, len(self.groups[rule.name])))) for rule in self.numbers]
+
+    def within(self, share: float) -> TableRows:
+        """Return the same rows under a share of all budgets, without another transform."""
+        other = copy.copy(self)
+        other.threat = self.threat.scaled(share)
+        other.numbers = [rule.scaled(share) for rule in self.numbers]
+        other._set_numbers()
+        return other
 
     def _set_numbers(self) -> None:
         shape = (len(self.frame), len(self.numbers))
@@ -321,18 +339,41 @@ class TableRows:
 
     def boxes(self, rows: np.ndarray) -> Boxes:
         """Return the boxes of some rows, one for each choice of switches, in the order of the choices."""
-        changes = [RowChanges({name: values[r] for name, values in self.values.items()}, ({},), {}) for r in rows]
-        found = [box for (box,) in feature_boxes(changes, self.threat.rules, self.column_map, float(self.threat.norm))]
         owner = np.repeat(np.arange(len(rows)), self.n_choices[rows])
         codes = np.concatenate([self._choices[self._kind[r]] for r in rows])
         row = rows[owner]
-        low, high, unit = (np.stack([getattr(box, name) for box in found])[owner] for name in ("low", "high", "scale"))
+        moving = [j for j in range(len(self.numbers)) if (self.high[rows, j] > self.low[rows, j]).any()]
+        plain_ends = self.threat.norm != 2 and all(j in self._affine for j in moving)
+        parts = self._affine_boxes(rows, moving) if plain_ends else self._boxes_by_transform(rows)
+        low, high, unit = (part[owner] for part in parts)
         for c, rule in enumerate(self.switching):
             new = np.flatnonzero(codes[:, c] != self.own.codes[row, c])
             block = self._level_blocks[c][codes[new, c]]
             for part in (low, high):
                 part[new[:, None], self.groups[rule.name]] = block
         return Boxes(Points(row, self.own.amounts[row], codes), low, high, unit)
+
+    def _affine_boxes(self, rows: np.ndarray, moving: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return lowest and highest features and axes of rows whose moving features are affine in their columns."""
+        center = self.x[rows]
+        low, high = center.copy(), center.copy()
+        for j in moving:
+            for place in self._affine[j]:
+                feature = self.column_map.records[place]
+                for ends in (self.low, self.high):
+                    moved = ends[rows, j] != self._amounts[rows, j]
+                    value = np.clip(feature.shift + feature.scale * ends[rows, j], feature.low, feature.high)
+                    value = np.where(moved, value, center[:, place])
+                    low[:, place] = np.minimum(low[:, place], value)
+                    high[:, place] = np.maximum(high[:, place], value)
+        return low, high, np.maximum(high - center, center - low)
+
+    def _boxes_by_transform(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the same of transformed ends."""
+        changes = [RowChanges({name: values[r] for name, values in self.values.items()}, ({},), {}) for r in rows]
+        found = [box for (box,) in feature_boxes(changes, self.threat.rules, self.column_map, float(self.threat.norm))]
+        low, high, scale = (np.stack([getattr(box, name) for box in found]) for name in ("low", "high", "scale"))
+        return low, high, scale
 
     def n_points(self) -> np.ndarray:
         """Return how many admissible points every row has, infinity where numbers are not whole; shape (n,)."""

@@ -278,8 +278,9 @@ def _prove(
     module, k = table.model.module_, ranked.k
     network = read_network(module, table.x.shape[1:])
     check_reading(network, module, torch.from_numpy(table.x[rows]), 0.1, torch.ones(table.x.shape[1]).double())
-    frame, order, own = table.frame.iloc[rows], ranked.order[rows], ranked.scores[rows]
-    switches = _boxes(table, frame, threat.scaled(0.0))
+    order, own = ranked.order[rows], ranked.scores[rows]
+    changes = TableRows(threat, table.frame.iloc[rows].reset_index(drop=True), table.columns, x=table.x[rows])
+    switches = _boxes(changes.within(0.0), np.arange(len(rows)))
     gaps = _gaps(module, explainer, switches, target, own, order, k, ranking, keep)
     alive = np.ones((len(rows), k), dtype=bool)
     np.logical_and.at(alive, switches.row, gaps > 0)
@@ -287,8 +288,7 @@ def _prove(
         places = np.flatnonzero((alive & (ranked.radius[rows] == 0)).any(axis=1))
         if not len(places):
             return
-        part = frame.iloc[places]
-        boxes = _boxes(table, part, threat if share == 1 else threat.scaled(share))
+        boxes = _boxes(changes if share == 1 else changes.within(share), places)
         asked = alive[places] & (ranked.radius[rows[places]] == 0)
         # first the box of every row in which a reason is closest to its end: most rows that fail, fail there
         closest = np.where(asked[boxes.row], gaps[np.isin(switches.row, places)], np.inf).min(axis=1)
@@ -310,14 +310,13 @@ def _prove(
             ranked.pairs[rows[places]] = proven & asked[:, :, None]
 
 
-def _boxes(table: ExplainedTable, frame: pd.DataFrame, threat: TableThreat) -> RowBoxes:
-    """Return the boxes of some rows, around their middles."""
-    rows = TableRows(threat, frame.reset_index(drop=True), table.columns)
-    boxes = rows.boxes(np.arange(len(frame)))
-    if threat.norm == 2:
-        return RowBoxes(boxes.start.row, rows.features(boxes.start), boxes.unit, 2)
-    middle = (boxes.low + boxes.high) / 2
-    return RowBoxes(boxes.start.row, middle, (boxes.high - boxes.low) / 2, "inf")
+def _boxes(rows: TableRows, places: np.ndarray) -> RowBoxes:
+    """Return the boxes of some rows, around their middles; their rows are numbered as in `places`."""
+    boxes = rows.boxes(places)
+    row = np.searchsorted(places, boxes.start.row)
+    if rows.threat.norm == 2:
+        return RowBoxes(row, rows.features(boxes.start), boxes.unit, 2)
+    return RowBoxes(row, (boxes.low + boxes.high) / 2, (boxes.high - boxes.low) / 2, "inf")
 
 
 def _gaps(
