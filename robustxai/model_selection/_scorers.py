@@ -142,6 +142,11 @@ def _individuality(result: AttackResult, precision: float, attack: BaseAttack) -
     }
 
 
+def _given(sample_weight: Any) -> dict[str, Any]:
+    """Return weights as an argument, if there are any: a subclass may score without them."""
+    return {} if sample_weight is None else {"sample_weight": sample_weight}
+
+
 def _mean_precision(result: AttackResult, weights: np.ndarray | None) -> float:
     """Return the weighted mean P@k over the rows that have an explanation; NaN if none has."""
     if weights is None:
@@ -208,7 +213,7 @@ class PrecisionAtKScorer(ScoreRequest):
     @checked(sample_weight=WEIGHTS)
     def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score a fitted estimator on X, as the mean over rows with weights `sample_weight`; `y` is not used."""
-        return self.score_together([estimator], X, sample_weight=sample_weight)[0]
+        return self.score_together([estimator], X, **_given(sample_weight))[0]
 
     @checked(sample_weight=WEIGHTS)
     def score_together(
@@ -436,7 +441,7 @@ class RobustnessScorer(ScoreRequest):
     @checked(sample_weight=WEIGHTS)
     def __call__(self, estimator: Estimator, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Score a fitted estimator on X and labels y, with weights of the rows in all means, AUC and accuracy."""
-        return self.score_together([estimator], X, y, sample_weight)[0]
+        return self.score_together([estimator], X, y, **_given(sample_weight))[0]
 
     @checked(sample_weight=WEIGHTS)
     def score_together(

@@ -31,7 +31,8 @@ def by_hand(clf, X, explainer):
     """The attribution of the predicted class from the explainer alone."""
     x = torch.tensor(X, requires_grad=True)
     target = torch.as_tensor(clf.predict_proba(X).argmax(axis=1))
-    return resolve_explainer(explainer)(clf.module_, x, target).detach().numpy()
+    filled = clf.table_summary_.fill(resolve_explainer(explainer))
+    return filled(clf.module_, x, target).detach().numpy()
 
 
 @pytest.mark.parametrize("explainer", [*EXPLAINERS, Gradient("logit")], ids=str)
