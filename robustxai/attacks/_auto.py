@@ -44,11 +44,11 @@ from robustxai.attacks._radius import Lines, closing_directions
 from robustxai.attacks._random import RandomAttack
 from robustxai.attacks._result import AttackResult, lowest, warn_of_rise, warn_of_sameness, zero_rows
 from robustxai.attacks._soft_overlap import SoftOverlapAttack
-from robustxai.attacks._table import PROMISING, Steps, TableRun, check_table
+from robustxai.attacks._table import PROMISING, Steps, TableRun
 from robustxai.attacks._top_k import TopKManipulation
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.attacks._unexplained import Lenient, asked_twice, lenient, unexplained_rows
-from robustxai.columns import TableThreat
+from robustxai.columns import TableThreat, check_table
 from robustxai.engine import has_piecewise_linear, softplus_surrogate
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel

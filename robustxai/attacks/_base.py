@@ -19,7 +19,7 @@ from robustxai.attacks._feasible import feasible
 from robustxai.attacks._probability_change import CHANGE, below_limit, target_probability
 from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
-from robustxai.attacks._table import TableRun, check_table
+from robustxai.attacks._table import TableRun
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.attacks._unexplained import (
     Lenient,
@@ -29,7 +29,7 @@ from robustxai.attacks._unexplained import (
     precision_where_explained,
     unexplained_rows,
 )
-from robustxai.columns import TableThreat
+from robustxai.columns import TableThreat, check_table
 from robustxai.engine import channels_last, has_piecewise_linear, of_rows, softplus_surrogate, stackable
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import PerturbationSet, RowSets

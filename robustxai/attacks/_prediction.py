@@ -11,9 +11,9 @@ from torch import Tensor
 
 from robustxai._switches import own_switches
 from robustxai.attacks._feasible import feasible
-from robustxai.attacks._table import check_table, map_of, row_sets
+from robustxai.attacks._table import row_sets
 from robustxai.attacks._transformer import AttackTransformer
-from robustxai.columns import Points, TableRows, TableThreat, in_kind_of
+from robustxai.columns import Points, TableRows, TableThreat, check_table, in_kind_of, map_of
 from robustxai.engine import channels_last
 from robustxai.explainers import log_odds
 from robustxai.perturbation import PerturbationSet, ascend

@@ -17,21 +17,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from robustxai._frames import column_names, is_table, like, take
+from robustxai._frames import column_names, like, take
 from robustxai.attacks._probability_change import below_limit, target_probability
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Reference, Trace, observe
 from robustxai.attacks._unexplained import Lenient, explained, lenient, precision_where_explained
 from robustxai.columns import (
     Boxes,
-    ColumnMap,
     Points,
     TableRows,
     TableThreat,
-    column_map,
     first_of,
     in_kind_of,
-    raw_frame,
+    map_of,
 )
 from robustxai.exceptions import EvaluationWarning
 from robustxai.explainers import ScaledAttribution
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
     from robustxai.attacks._base import BaseAttack
     from robustxai.attacks._transformer import AttackTransformer
 
-__all__ = ["PROMISING", "Found", "Steps", "TableRun", "check_table", "map_of", "row_sets"]
+__all__ = ["PROMISING", "Found", "Steps", "TableRun", "row_sets"]
 
 #: Rows with at most so many admissible points are searched by trying all of them.
 EXHAUSTIVE = 2_000
@@ -60,39 +58,6 @@ PROMISING = 12
 _HALVINGS = 12
 #: Gain that counts.
 _GAIN = 1e-6
-
-
-def check_table(X: Any, threat: TableThreat) -> pd.DataFrame:
-    """Return X as a pandas DataFrame with the columns of the threat model, or raise TypeError or ValueError."""
-    if not is_table(X):
-        raise TypeError(
-            f"X must be a DataFrame, because threat is a TableThreat, which speaks of its columns; got "
-            f"{type(X).__name__}. Pass the raw rows, as the Pipeline takes them, or a ThreatModel for features."
-        )
-    frame = raw_frame(X, threat.columns)
-    if not len(frame):
-        raise ValueError("X has no rows. Give at least one.")
-    return frame
-
-
-def map_of(estimator: Any, threat: TableThreat) -> ColumnMap:
-    """Return the column map of a fitted Pipeline or classifier, which must have the columns of the threat model."""
-    found = column_map(estimator)
-    if not found.named and len(found.frame_columns) == len(threat.columns):
-        found = column_map(estimator, feature_names=[str(name) for name in threat.columns])
-        return ColumnMap(found.records, threat.columns, found.transformers, False, found.originals)
-    if found.frame_columns != threat.columns:
-        missing = [name for name in found.frame_columns if name not in threat.columns]
-        extra = [name for name in threat.columns if name not in found.frame_columns]
-        what = "has them in another order"
-        if missing or extra:
-            parts = [f"lacks {missing[0]!r}" if missing else "", f"has {extra[0]!r} too" if extra else ""]
-            what = " and ".join(filter(None, parts))
-        raise ValueError(
-            f"threat was made of another table than the one that the estimator was fitted on: it {what}. Make it of "
-            f"the training table, TableThreat.from_frame(X_train, ...), with the columns {list(found.frame_columns)}."
-        )
-    return found
 
 
 def row_sets(boxes: Boxes, norm: float, device: torch.device | str) -> RowSets:

@@ -30,8 +30,7 @@ from robustxai._doubts import spread_of, warn_of_ball
 from robustxai._frames import column_names, in_numbers, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
-from robustxai.attacks._table import check_table, map_of
-from robustxai.columns import TableThreat
+from robustxai.columns import TableThreat, check_table, map_of
 from robustxai.engine import frozen, rows_at_once
 from robustxai.explainers import attribution_shape
 from robustxai.perturbation import PerturbationSet, ThreatModel, as_threat

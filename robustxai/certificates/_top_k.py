@@ -11,10 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NORM, POSITIVE, Rows, checked, optional
+from robustxai._arguments import COUNT, NORM, POSITIVE, Either, Instance, Nothing, Rows, checked, optional
 from robustxai._switches import own_switches
 from robustxai.certificates._problem import METHOD, Problem
+from robustxai.certificates._table import prove_table
 from robustxai.certificates._words import in_words, mean, of_k
+from robustxai.columns import TableThreat
 from robustxai.perturbation import THREAT, THREAT_ARGUMENTS, ThreatModel, as_threat
 from robustxai.protocols import BoundMethod, Estimator, Norm, Ranking
 from robustxai.ranking import RANKING
@@ -23,6 +25,10 @@ __all__ = ["TopKCertificate", "certified_radius", "certify_top_k"]
 
 #: Ball of `certify_top_k` unless another is given.
 _DEFAULT = ThreatModel(0.25)
+_ANY_THREAT = Either(
+    (Instance(ThreatModel), Instance(TableThreat), Nothing()),
+    words="a ThreatModel, for instance ThreatModel(epsilon=0.5), or a TableThreat",
+)
 #: Radius at which `certified_radius` starts unless a threat model or another radius is given.
 _MAX_EPSILON = 10.0
 #: Largest number of rows that are proven at once to save steps, and of the entries of their largest array.
@@ -55,17 +61,21 @@ class TopKCertificate:
     precision_at_k: np.ndarray
     n_proven_pairs: np.ndarray
     n_pairs: int
-    threat: ThreatModel
+    threat: ThreatModel | TableThreat
     method: BoundMethod
     k: int | None = None
     index: Any = None
 
     def __repr__(self) -> str:
         return (
-            f"TopKCertificate({len(self.precision_at_k)} rows, epsilon={self.threat.epsilon:g}, "
-            f"norm={self.threat.norm}, method={self.method!r}, "
+            f"TopKCertificate({len(self.precision_at_k)} rows, {self._set()}, method={self.method!r}, "
             f"mean proven {of_k(self.k)} {mean(self.precision_at_k):.3f})"
         )
+
+    def _set(self) -> str:
+        if isinstance(self.threat, TableThreat):
+            return self.threat.in_words()
+        return f"epsilon={self.threat.epsilon:g}, norm={self.threat.norm}"
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per sample, indexed as X: ``precision_at_k``, ``n_proven_pairs`` and ``proven_pairs``."""
@@ -83,13 +93,13 @@ class TopKCertificate:
         return f"{what}\nOf the {self.n_pairs} pairs of a row, {share:.1%} keep their order (method {self.method!r})."
 
 
-@checked(X=Rows(), k=COUNT, **THREAT_ARGUMENTS, ranking=RANKING, method=METHOD)
+@checked(X=Rows(), k=COUNT, **{**THREAT_ARGUMENTS, "threat": _ANY_THREAT}, ranking=RANKING, method=METHOD)
 def certify_top_k(
     estimator: Estimator,
     X: Any,
     k: int = 8,
     *,
-    threat: ThreatModel | None = None,
+    threat: ThreatModel | TableThreat | None = None,
     epsilon: float | None = None,
     norm: Norm | None = None,
     ranking: Ranking = "magnitude",
@@ -119,9 +129,11 @@ def certify_top_k(
         Centers of the balls.
     k : int, default=8
         Size of the top set; clipped with a warning when there are not more units than that.
-    threat : ThreatModel, optional
+    threat : ThreatModel or TableThreat, optional
         Perturbations that are covered; ``ThreatModel(0.25)`` by default. Norm, scale and frozen features are used as
-        given; the box is not used.
+        given; the box is not used. Under a :class:`~robustxai.columns.TableThreat`, X is a DataFrame of raw rows, and
+        the proof holds over all admissible rows with the same prediction: over a box of numbers for each choice of
+        switches, where boxes in which another class is provably predicted do not count.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     ranking : {"magnitude", "signed"}, default="magnitude"
@@ -177,6 +189,13 @@ def certify_top_k(
     >>> bool((frozen.n_proven_pairs >= certificate.n_proven_pairs).all())
     True
     """
+    if isinstance(threat, TableThreat):
+        if method == "curvature":
+            raise NotImplementedError("method='curvature' takes no TableThreat; use 'best', 'zonotope' or 'affine'.")
+        with own_switches():
+            members, pairs, k, n_units = prove_table(estimator, X, k, threat, ranking, method)
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        return TopKCertificate(members / k, pairs, k * (n_units - k), threat, method, k, index)
     threat = as_threat(threat, epsilon=epsilon, norm=norm, default=_DEFAULT)
     radius = float(threat.epsilon)
     with own_switches():

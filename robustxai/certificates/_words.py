@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robustxai.columns import TableThreat
 from robustxai.perturbation import ThreatModel
 
 __all__ = ["in_words", "mean", "of_k"]
@@ -19,7 +20,7 @@ def mean(values: np.ndarray) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-def in_words(precision: np.ndarray, k: int | None, threat: ThreatModel) -> str:
+def in_words(precision: np.ndarray, k: int | None, threat: ThreatModel | TableThreat) -> str:
     """Describe the proven P@k of all rows."""
     top = "top set" if k is None else f"top {k}"
     whole, nothing = int((precision == 1).sum()), int((precision == 0).sum())

@@ -8,6 +8,8 @@ from robustxai.columns._boxes import FeatureBox
 from robustxai.columns._frame import in_kind_of as in_kind_of
 from robustxai.columns._frame import raw_frame as raw_frame
 from robustxai.columns._map import ColumnMap, column_map
+from robustxai.columns._matched import check_table as check_table
+from robustxai.columns._matched import map_of as map_of
 from robustxai.columns._rows import Boxes as Boxes
 from robustxai.columns._rows import Points as Points
 from robustxai.columns._rows import TableRows as TableRows

@@ -17,10 +17,10 @@ from robustxai._switches import own_switches
 from robustxai.attacks import AutoExplanationAttack
 from robustxai.bounds import check_reading, read_network
 from robustxai.certificates import RowBoxes, prove_pairs
-from robustxai.columns import TableRows, TableThreat
+from robustxai.columns import TableRows, TableThreat, map_of
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.explainers import ColumnContributions, ExactAttribution
-from robustxai.protocols import AttackPreset, ContributionMethod, Estimator, Ranking, ReasonDirection
+from robustxai.protocols import AttackPreset, BoundMethod, ContributionMethod, Estimator, Ranking, ReasonDirection
 from robustxai.ranking import clip_k
 from robustxai.reasons._contributions import METHOD, seen
 from robustxai.reasons._explained import ExplainedTable
@@ -28,6 +28,8 @@ from robustxai.reasons._result import Reasons
 
 __all__ = ["reasons"]
 
+#: On a network of Adult "zonotope" proved one of 500 reasons more, in twice the time.
+_METHODS: tuple[BoundMethod, ...] = ("affine",)
 #: Shares of the budgets within which a reason is proven: the largest that succeeds counts.
 _SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
 
@@ -120,6 +122,8 @@ def reasons(
     1    1     1   debt     89  favorable     1.0  proven
     """
     table = ExplainedTable.of(estimator, X, "reasons")
+    if threat is not None:
+        map_of(estimator, threat)  # raises where it is of another table
     classes = list(table.model.classes_)
     if favorable is None and len(classes) == 2:
         favorable = classes[1]
@@ -280,7 +284,7 @@ def _prove(
     check_reading(network, module, torch.from_numpy(table.x[rows]), 0.1, torch.ones(table.x.shape[1]).double())
     order, own = ranked.order[rows], ranked.scores[rows]
     changes = TableRows(threat, table.frame.iloc[rows].reset_index(drop=True), table.columns, x=table.x[rows])
-    switches = _boxes(changes.within(0.0), np.arange(len(rows)))
+    switches = RowBoxes.of(changes.within(0.0), np.arange(len(rows)))
     gaps = _gaps(module, explainer, switches, target, own, order, k, ranking, keep)
     alive = np.ones((len(rows), k), dtype=bool)
     np.logical_and.at(alive, switches.row, gaps > 0)
@@ -288,7 +292,7 @@ def _prove(
         places = np.flatnonzero((alive & (ranked.radius[rows] == 0)).any(axis=1))
         if not len(places):
             return
-        boxes = _boxes(changes if share == 1 else changes.within(share), places)
+        boxes = RowBoxes.of(changes if share == 1 else changes.within(share), places)
         asked = alive[places] & (ranked.radius[rows[places]] == 0)
         # first the box of every row in which a reason is closest to its end: most rows that fail, fail there
         closest = np.where(asked[boxes.row], gaps[np.isin(switches.row, places)], np.inf).min(axis=1)
@@ -302,21 +306,12 @@ def _prove(
             needed[:, :, k:] = asked[:, :, None]
             proven &= prove_pairs(
                 network, explainer, boxes.take(some), target[places], own[places], order[places], k, ranking,
-                needed=needed, keep_prediction=keep,
+                needed=needed, keep_prediction=keep, methods=_METHODS,
             )  # fmt: skip
             asked &= proven[:, :, k:].all(axis=2)
         ranked.radius[rows[places]] = np.maximum(ranked.radius[rows[places]], np.where(asked, share, 0.0))
         if share == 1:  # all boxes of these reasons were looked at
             ranked.pairs[rows[places]] = proven & asked[:, :, None]
-
-
-def _boxes(rows: TableRows, places: np.ndarray) -> RowBoxes:
-    """Return the boxes of some rows, around their middles; their rows are numbered as in `places`."""
-    boxes = rows.boxes(places)
-    row = np.searchsorted(places, boxes.start.row)
-    if rows.threat.norm == 2:
-        return RowBoxes(row, rows.features(boxes.start), boxes.unit, 2)
-    return RowBoxes(row, (boxes.low + boxes.high) / 2, (boxes.high - boxes.low) / 2, "inf")
 
 
 def _gaps(

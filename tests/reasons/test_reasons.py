@@ -221,6 +221,8 @@ def test_bad_input_is_said(data, pipe, threat):
         reasons(pipe, X[:2], favorable="payed")
     with pytest.raises(TypeError, match="threat must be a TableThreat"):
         reasons(pipe, X[:2], threat=0.1)
+    with pytest.raises(ValueError, match="made of another table"):
+        reasons(pipe, X[:2], threat=TableThreat.from_frame(X.drop(columns="months")))
     with pytest.raises(ValueError, match="X has no row"):
         reasons(pipe, X[:0])
     with pytest.raises(ValueError, match="castle"):

@@ -1,0 +1,111 @@
+"""Proofs over the admissible rows of a raw table: against every admissible row, and against attacks."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from robustxai import SoftplusClassifier
+from robustxai.attacks import BoundaryMarginAttack
+from robustxai.certificates import certified_radius, certify_top_k
+from robustxai.columns import TableThreat
+from robustxai.datasets import make_preprocessor
+from robustxai.explainers import CenteredGradient, ColumnContributions, Gradient
+from robustxai.metrics import precision_at_k
+
+EXPLAINERS = [
+    (Gradient("log_odds"), "magnitude"),
+    (CenteredGradient("log_odds"), "signed"),
+    (ColumnContributions(n_points=3), "magnitude"),
+    (ColumnContributions("gradient_times_input"), "signed"),
+]
+
+
+@pytest.fixture(scope="module")
+def data():
+    r = np.random.default_rng(5)
+    X = pd.DataFrame({name: r.integers(0, 8, 300) for name in "abc"} | {n: r.choice(list("uvw"), 300) for n in "de"})
+    y = ((X["a"] - X["b"] * (X["d"] == "u") + X["c"] / 2 + (X["e"] == "w")) > 1).astype(int)
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def pipe(data):
+    X, y = data
+    return make_pipeline(make_preprocessor(X), SoftplusClassifier(module__hidden=(10, 6), max_epochs=15)).fit(X, y)
+
+
+def every_row(row, max_switches):
+    """All admissible rows: every number by at most one, none or at most one switch."""
+    steps = itertools.product((-1, 0, 1), repeat=3)
+    still = pd.concat([row.assign(a=row["a"] + i, b=row["b"] + j, c=row["c"] + m) for i, j, m in steps])
+    switched = [still.assign(**{n: v}) for n in "de" for v in "uvw"] if max_switches else []
+    rows = pd.concat([still, *switched], ignore_index=True)
+    return rows[((rows[list("abc")] >= 0) & (rows[list("abc")] <= 7)).all(axis=1)]
+
+
+@pytest.mark.parametrize("max_switches", [0, 1])
+@pytest.mark.parametrize(("explainer", "ranking"), EXPLAINERS, ids=str)
+def test_no_admissible_row_is_below_the_proof(explainer, ranking, max_switches, data, pipe):
+    X, _ = data
+    pipe[-1].set_params(explainer=explainer)
+    threat = TableThreat.from_frame(X, budgets=dict.fromkeys("abc", 1), max_switches=max_switches)
+    rows = X[:12]
+    certificate = certify_top_k(pipe, rows, k=2, threat=threat, ranking=ranking)
+    attacked = BoundaryMarginAttack(pipe, k=2, threat=threat, ranking=ranking, max_iter=10).run(rows)
+    assert (certificate.precision_at_k <= attacked.precision_at_k).all()
+    for place in range(len(rows)):
+        row = rows.iloc[[place]]
+        changed = every_row(row, max_switches)
+        changed = changed[pipe.predict(changed) == pipe.predict(row)[0]]
+        before = pipe[-1].explain(pipe[0].transform(row))
+        after = pipe[-1].explain(pipe[0].transform(changed), pipe.predict(row)[0])
+        before = np.repeat(np.asarray(before), len(changed), axis=0)
+        reached = precision_at_k(before, np.asarray(after), 2, ranking=ranking).min()
+        assert certificate.precision_at_k[place] <= reached
+
+
+def test_proofs_of_a_table_are_not_empty_and_say_what_they_cover(data, pipe):
+    X, _ = data
+    pipe[-1].set_params(explainer=ColumnContributions())
+    X = X.astype(dict.fromkeys("abc", float))
+    free = {"budgets": dict.fromkeys("abc", 0.05), "integer": dict.fromkeys("abc", False)}
+    small = TableThreat.from_frame(X, **free, max_switches=0)
+    found = certify_top_k(pipe, X[:40], k=2, threat=small)
+    assert found.precision_at_k.mean() > 0.7
+    assert "budgets of 3 columns, at most 0 switches" in repr(found)
+    assert "budgets of 3 columns" in found.summary()
+    assert list(found.to_frame().index) == list(X[:40].index)
+    affine = certify_top_k(pipe, X[:40], k=2, threat=small, method="affine")
+    assert (affine.n_proven_pairs <= found.n_proven_pairs).all()
+
+
+def test_without_a_kept_prediction_a_box_proves_nothing_less(data, pipe):
+    """Boxes in which another class is predicted everywhere are left out, and no others."""
+    X, _ = data
+    pipe[-1].set_params(explainer=Gradient("log_odds"))
+    threat = TableThreat.from_frame(X, budgets={}, max_switches=1, immutable=["a", "b", "c"])
+    found = certify_top_k(pipe, X[:25], k=2, threat=threat)
+    for place in range(25):
+        row = X.iloc[[place]]
+        changed = pd.concat([row] + [row.assign(**{n: v}) for n in "de" for v in "uvw"])
+        kept = changed[pipe.predict(changed) == pipe.predict(row)[0]]
+        before = np.repeat(np.asarray(pipe[-1].explain(pipe[0].transform(row))), len(kept), axis=0)
+        after = np.asarray(pipe[-1].explain(pipe[0].transform(kept), pipe.predict(row)[0]))
+        reached = precision_at_k(before, after, 2).min()
+        assert found.precision_at_k[place] <= reached
+        if reached == 1:  # points alone: the bounds are exact, but for pairs that are nearly equal
+            assert found.precision_at_k[place] == 1
+
+
+def test_what_a_table_cannot_have_is_said(data, pipe):
+    X, _ = data
+    threat = TableThreat.from_frame(X)
+    with pytest.raises(NotImplementedError, match="curvature"):
+        certify_top_k(pipe, X[:2], k=2, threat=threat, method="curvature")
+    with pytest.raises(TypeError, match="must be a DataFrame"):
+        certify_top_k(pipe, X[:2].to_numpy(), k=2, threat=threat)
+    with pytest.raises(TypeError, match="ThreatModel"):
+        certified_radius(pipe, X[:2], k=2, threat=threat)
