@@ -25,6 +25,8 @@ from robustxai.protocols import BoundMethod, Explainer, Output
 
 __all__ = ["GradientBounds", "bound_attribution", "check_explainer", "heads_of", "margin_bounds", "mixing"]
 
+#: Rows, one for each point of an explainer, that are bounded at once.
+_ROWS_AT_ONCE = 512
 _SIGMOID = TanhBounds(height=0.5, width=2.0, offset=0.5)
 
 
@@ -140,11 +142,20 @@ def bound_attribution(
     (head,) = heads
     centers, shares = _points(explainer, x)
     total: AffineForm | None = None
-    for center, share in zip(centers, shares):
-        passed = forward(network, form.exact(ball, center, None if axes is None else share * axes), follow=follow)
-        gradient = backward(network, passed, head).gradient
+    at_once = max(1, _ROWS_AT_ONCE // max(len(x), 1))
+    for first in range(0, len(shares), at_once):
+        # several points of all rows in one pass: starting the operations takes longer than a few rows
+        some = shares[first : first + at_once]
+        moved = None
+        if axes is not None:
+            moved = torch.cat([share * axes.expand(len(x), -1, -1) for share in some])
+        point = form.exact(ball.repeated(len(some)), torch.cat(centers[first : first + at_once]), moved)
+        passed = forward(network, point, follow=follow)
+        heads_here = head.repeat(len(some), 1)
+        gradient = backward(network, passed, heads_here).gradient
         if explainer.output in ("probability", "cross_entropy"):
-            gradient = _factor(_dot(passed.logits, head), explainer.output, follow).times(gradient)
+            gradient = _factor(_dot(passed.logits, heads_here), explainer.output, follow).times(gradient)
+        gradient = gradient.summed(len(some), ball)
         total = gradient if total is None else total.plus(gradient)
     assert total is not None
     mean = GradientBounds(total.scaled(torch.full_like(x, 1 / len(shares))), [], _ones(x))

@@ -51,6 +51,10 @@ class Ball:
         """Return the same ball for linear parts in the coordinates of the basis."""
         return self if basis is None else replace(self, basis=basis)
 
+    def repeated(self, n: int) -> Ball:
+        """Return the balls of n copies of all rows, one after the other."""
+        return self if n == 1 else replace(self, radius=self.radius.repeat(n, 1))
+
     def of_rows(self, rows: Tensor, share: float = 1.0) -> Ball:
         """Return the balls of some of the rows, with a share of the radius."""
         return replace(self, radius=share * self.radius[rows])
@@ -133,6 +137,10 @@ class AffineForm:
         """Return ``y * y'``, entry by entry."""
         raise NotImplementedError
 
+    def summed(self, n: int, ball: Ball) -> Self:
+        """Return the sum over n copies of the rows, which follow each other, as a form over the `ball` of one copy."""
+        raise NotImplementedError
+
     def scaled(self, factor: Tensor) -> Self:
         """Return ``factor * y``, entry by entry, for a factor of shape (rows, n) or (rows, 1)."""
         zero = torch.zeros_like(self.c)
@@ -184,6 +192,11 @@ class IntervalRemainderForm(AffineForm):
     def plus(self, other: Self) -> Self:
         return type(self)(self.ball, self.c + other.c, _sum(self.A, other.A), self.e + other.e)
 
+    def summed(self, n: int, ball: Ball) -> Self:
+        if n == 1:
+            return self
+        return type(self)(ball, _over_copies(self.c, n), _linear_over_copies(self.A, n), _over_copies(self.e, n))
+
     def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
         middle, half = (low + high) / 2, (high - low) / 2
         if not follow:
@@ -219,6 +232,15 @@ class ZonotopeForm(AffineForm):
     def plus(self, other: Self) -> Self:
         return type(self)(self.ball, self.c + other.c, _sum(self.A, other.A), _merged(self.blocks, other.blocks))
 
+    def summed(self, n: int, ball: Ball) -> Self:
+        if n == 1:
+            return self
+        # the symbols of the copies are different ones
+        blocks = {
+            next(_names): block.unflatten(0, (n, -1)).permute(1, 2, 0, 3).flatten(2) for block in self.blocks.values()
+        }
+        return type(self)(ball, _over_copies(self.c, n), _linear_over_copies(self.A, n), blocks)
+
     def relaxed(self, slope: Tensor, low: Tensor, high: Tensor, *, follow: bool = True) -> Self:
         middle, half = (low + high) / 2, (high - low) / 2
         if not follow:
@@ -232,6 +254,17 @@ class ZonotopeForm(AffineForm):
         mine = {name: other.c[..., None] * block for name, block in self.blocks.items()}
         theirs = {name: self.c[..., None] * block for name, block in other.blocks.items()}
         return type(self)(self.ball, center, A, _merged(mine, theirs) | _fresh(error))
+
+
+def _over_copies(values: Tensor, n: int) -> Tensor:
+    return values.unflatten(0, (n, -1)).sum(dim=0)
+
+
+def _linear_over_copies(A: Tensor | None, n: int) -> Tensor | None:
+    """Return the sum of the linear parts; one that is the same for all rows counts n times."""
+    if A is None:
+        return None
+    return n * A if len(A) == 1 else _over_copies(A, n)
 
 
 def _fresh(half: Tensor) -> dict[int, Tensor]:

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 
 from robustxai._frames import is_table
 from robustxai._models import GRADIENTS, unwrap
-from robustxai.columns import ColumnMap, column_map, raw_frame
+from robustxai.columns import ColumnMap, TableThreat, column_map, map_of, raw_frame
 from robustxai.explainers import ColumnContributions
 from robustxai.protocols import ContributionMethod, ContributionSide, Estimator, ExplainableClassifier, Output
 
@@ -46,8 +46,8 @@ class ExplainedTable:
     x: np.ndarray
 
     @classmethod
-    def of(cls, pipeline: Estimator, X: Any, what: str) -> ExplainedTable:
-        """Check a pipeline and raw rows.
+    def of(cls, pipeline: Estimator, X: Any, what: str, threat: TableThreat | None = None) -> ExplainedTable:
+        """Check a pipeline and raw rows, and that a threat model is of their table.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class ExplainedTable:
                 f"{what} speaks of columns, and needs a DataFrame of raw rows as the pipeline takes them; got "
                 f"{type(X).__name__}. Pass pd.DataFrame(X, columns=...), and fit the pipeline on such a table."
             )
-        columns = column_map(pipeline)
+        columns = column_map(pipeline) if threat is None else map_of(pipeline, threat)
         frame = raw_frame(X, columns.frame_columns)
         if isinstance(X, pd.DataFrame):
             frame = frame.set_axis(X.index, axis=0)

@@ -17,7 +17,7 @@ from robustxai._switches import own_switches
 from robustxai.attacks import AutoExplanationAttack
 from robustxai.bounds import check_reading, read_network
 from robustxai.certificates import RowBoxes, prove_pairs
-from robustxai.columns import TableRows, TableThreat, map_of
+from robustxai.columns import TableRows, TableThreat
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.explainers import ColumnContributions, ExactAttribution
 from robustxai.protocols import AttackPreset, BoundMethod, ContributionMethod, Estimator, Ranking, ReasonDirection
@@ -121,9 +121,7 @@ def reasons(
     0    0     1   debt   1020  favorable     1.0  proven
     1    1     1   debt     89  favorable     1.0  proven
     """
-    table = ExplainedTable.of(estimator, X, "reasons")
-    if threat is not None:
-        map_of(estimator, threat)  # raises where it is of another table
+    table = ExplainedTable.of(estimator, X, "reasons", threat)
     classes = list(table.model.classes_)
     if favorable is None and len(classes) == 2:
         favorable = classes[1]
