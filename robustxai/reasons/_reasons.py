@@ -362,11 +362,37 @@ def _attack(
         warnings.simplefilter("ignore", EvaluationWarning)
         warnings.simplefilter("ignore", SharedExplanationWarning)
         result = attack.run(frame)
-    after = np.asarray(result.attribution_adv)
-    scores = np.abs(after) if ranking == "magnitude" else after
-    kth = -np.sort(-scores, axis=1)[:, ranked.k - 1]
+    changed = result.X_adv
+    displaced, _ = _displaced(table, ranked, open_rows, changed, explainer, ranking)
+    # a change that is not needed is taken back, column by column: what is left displaces the same reasons
+    for name in table.columns.columns:
+        fewer = changed.copy()
+        fewer[name] = frame[name].array
+        still, kept = _displaced(table, ranked, open_rows, fewer, explainer, ranking)
+        shorter = kept & (still == displaced).all(axis=1)
+        fewer[name] = frame[name].where(shorter, changed[name]).astype(frame[name].dtype).array
+        changed = fewer
+    ranked.displaced[open_rows] = displaced & (ranked.radius[open_rows] < 1)
     for place, n in enumerate(open_rows):
-        inside = scores[place, ranked.order[n, : ranked.k]] >= kth[place]
-        ranked.displaced[n] = ~inside & (ranked.radius[n] < 1)
         if ranked.displaced[n].any():
-            ranked.changed[int(n)] = result.X_adv.iloc[place]
+            ranked.changed[int(n)] = changed.iloc[place]
+
+
+def _displaced(
+    table: ExplainedTable,
+    ranked: _Ranked,
+    rows: np.ndarray,
+    changed: pd.DataFrame,
+    explainer: ColumnContributions,
+    ranking: Ranking,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which reasons are not among the first at changed rows, and which of these rows keep the decision."""
+    model = table.model
+    own = model.encode_target(seen(table, table.x[rows])).cpu().numpy()
+    x = seen(table, table.columns.transform(changed))
+    labels = np.asarray(model.classes_)[own]
+    found = np.asarray(model.explain(x, labels, explainer=explainer))  # type: ignore[call-arg]
+    scores = np.abs(found) if ranking == "magnitude" else found
+    kth = -np.sort(-scores, axis=1)[:, ranked.k - 1]
+    inside = np.take_along_axis(scores, ranked.order[rows][:, : ranked.k], axis=1) >= kth[:, None]
+    return ~inside, model.encode_target(x).cpu().numpy() == own

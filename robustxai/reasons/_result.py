@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reasons"]
 
+#: Columns that are drawn beside each other.
+_MOST_IN_LINE = 4
 #: Largest number of reasons in a letter of adverse action.
 _MOST_CODES = 4
 
@@ -146,20 +148,16 @@ class Reasons:
         import matplotlib.pyplot as plt
 
         edges = self.order(row)
-        level = _levels(edges)
-        ax = ax or plt.subplots(figsize=(6, 1.2 + 0.8 * (max(level.values(), default=0) + 1)), layout="constrained")[1]
-        place = {}
-        for depth in range(max(level.values(), default=0) + 1):
-            names = [name for name in level if level[name] == depth]
-            for number, name in enumerate(names):
-                place[name] = ((number + 0.5) / len(names), -depth)
+        place = _places(edges)
+        lowest = min((y for _, y in place.values()), default=0.0)
+        ax = ax or plt.subplots(figsize=(7, 1.2 - 0.8 * lowest), layout="constrained")[1]
         for higher, lower in edges:
             ax.plot(*zip(place[higher], place[lower]), color="0.6", linewidth=1, zorder=1)
         top = set(self.frame.loc[self.frame["row"] == row, "column"])
         for name, (x, y) in place.items():
             box = {"boxstyle": "round", "facecolor": "#dbe9f6" if name in top else "white", "edgecolor": "0.4"}
             ax.text(x, y, str(name), ha="center", va="center", bbox=box, zorder=2, fontsize=9)
-        ax.set(xlim=(0, 1), ylim=(-max(level.values(), default=0) - 0.5, 0.5))
+        ax.set(xlim=(0, 1), ylim=(lowest - 0.5, 0.5))
         ax.set_title(f"Proven order of the columns of row {row}", fontsize=10)
         ax.axis("off")
         return ax
@@ -169,6 +167,19 @@ def _entry(entry: Any) -> tuple[Any, str]:
     if isinstance(entry, (tuple, list)) and len(entry) == 2:
         return entry[0], str(entry[1])
     return entry, ""
+
+
+def _places(edges: Sequence[tuple[Any, Any]]) -> dict[Any, tuple[float, float]]:
+    """Return where every column is drawn: levels below each other, a wide level on several lines."""
+    level, place, line = _levels(edges), {}, 0
+    for depth in sorted(set(level.values())):
+        names = [name for name in level if level[name] == depth]
+        for first in range(0, len(names), _MOST_IN_LINE):
+            several = names[first : first + _MOST_IN_LINE]
+            for number, name in enumerate(several):
+                place[name] = ((number + 0.5) / len(several), -float(line))
+            line += 1
+    return place
 
 
 def _levels(edges: Sequence[tuple[Any, Any]]) -> dict[Any, int]:

@@ -125,6 +125,12 @@ def test_attacked_rows_displace_and_are_admissible(data, pipe, threat):
         assert pipe.predict(after)[0] == pipe.predict(before)[0]
         score = -explain_columns(pipe, after, y="paid").iloc[0]
         assert line["column"] not in score.sort_values(ascending=False).index[:2]
+        lost = set(attacked.loc[attacked["row"] == line["row"], "column"])
+        for name in line["changes"]:  # none of them is idle
+            fewer = after.assign(**{name: before[name]})
+            score = -explain_columns(pipe, fewer, y="paid").iloc[0]
+            left = lost - set(score.sort_values(ascending=False).index[:2])
+            assert left != lost or pipe.predict(fewer)[0] != pipe.predict(before)[0]
     assert (result.attacked_rows.dtypes == X.dtypes).all()
 
 
