@@ -28,8 +28,10 @@ from robustxai.benchmark._user_table import TABLES as TABLES
 from robustxai.benchmark._user_table import Data as Data
 from robustxai.benchmark._user_table import UserTable
 from robustxai.benchmark._user_table import announce as announce
+from robustxai.benchmark._user_table import identity as identity
 from robustxai.benchmark._user_table import is_file as is_file
 from robustxai.benchmark._user_table import key as key
+from robustxai.benchmark._user_table import load as load
 from robustxai.benchmark._user_table import stem as stem
 
 # "as" marks names for robustxai.experiments and the command line, which are not part of the public interface
