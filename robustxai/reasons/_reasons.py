@@ -18,6 +18,7 @@ from robustxai.attacks import AutoExplanationAttack
 from robustxai.bounds import check_reading, read_network
 from robustxai.certificates import RowBoxes, prove_pairs
 from robustxai.columns import TableRows, TableThreat
+from robustxai.engine import kept
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.explainers import ColumnContributions, ExactAttribution
 from robustxai.protocols import AttackPreset, BoundMethod, ContributionMethod, Estimator, Ranking, ReasonDirection
@@ -136,6 +137,12 @@ def reasons(
     k = clip_k(top, n_columns)
     if not len(table.frame):
         raise ValueError("X has no row. Pass the raw rows whose reasons are wanted.")
+    if not table.frame.index.is_unique:
+        twice = table.frame.index[table.frame.index.duplicated()][0]
+        raise ValueError(
+            f"Two rows of X have the label {str(twice)!r}, and reasons are named by the labels of their rows. Call "
+            "X.reset_index(drop=True)."
+        )
     with own_switches():
         b = table.baseline(baseline)
         predicted = table.model.encode_target(seen(table, table.x)).cpu().numpy()
@@ -144,17 +151,9 @@ def reasons(
             explainer = table.explainer(method, "log_odds", n_points, b, side)
             ranked.rank(rows, explainer, target, ranking)
             if threat is not None:
-                _prove(
-                    table,
-                    ranked,
-                    rows,
-                    explainer,
-                    target,
-                    ranking,
-                    threat,
-                    keep=bool((target == predicted[rows]).all()),
-                )
-                if attack is not None and (target == predicted[rows]).all():
+                own = bool((target == predicted[rows]).all())
+                _prove(table, ranked, rows, explainer, target, ranking, threat, keep=own)
+                if attack is not None and own:  # attacks explain the predicted class
                     _attack(table, ranked, rows, explainer, ranking, threat, attack)
     return ranked.result()
 
@@ -327,7 +326,9 @@ def _gaps(
 
     Infinite where another class is predicted, if `keep`.
     """
-    exact, double = ExactAttribution(explainer, module), copy.deepcopy(module).double().cpu()
+    # on the CPU like the boxes, wherever the module is
+    double = kept(module, "float64 on the CPU", lambda: copy.deepcopy(module).double().cpu())
+    exact = ExactAttribution(explainer, double)
     found = []
     for part in np.array_split(np.arange(len(boxes)), max(1, len(boxes) // 4096)):
         x, classes = torch.from_numpy(boxes.center[part]), torch.from_numpy(target[boxes.row[part]])

@@ -229,6 +229,8 @@ def test_bad_input_is_said(data, pipe, threat):
         reasons(pipe, X[:2], threat=0.1)
     with pytest.raises(ValueError, match="made of another table"):
         reasons(pipe, X[:2], threat=TableThreat.from_frame(X.drop(columns="months")))
+    with pytest.raises(ValueError, match=r"Two rows of X have the label .0., .*reset_index"):
+        reasons(pipe, pd.concat([X[:2], X[:1]]))
     with pytest.raises(ValueError, match="X has no row"):
         reasons(pipe, X[:0])
     with pytest.raises(ValueError, match="castle"):
