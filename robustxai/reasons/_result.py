@@ -57,9 +57,6 @@ class Reasons:
         counts = ", ".join(f"{n} {status}" for status, n in self.summary_counts.items())
         return f"Reasons({self.frame['row'].nunique()} rows, top={self.top}{', ' if counts else ''}{counts})"
 
-    def _repr_html_(self) -> str:
-        return str(self.frame.to_html(index=False, escape=True))
-
     @property
     def summary_counts(self) -> dict[str, int]:
         """Number of reasons of each status, in the order proven, attacked, undecided."""
