@@ -14,12 +14,11 @@ from robustxai.bounds._network import Network
 from robustxai.bounds._propagation import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
 from robustxai.bounds._subspace import basis_axes, subspace_basis
 from robustxai.explainers import (
-    CenteredGradient,
-    ColumnContributions,
     Gradient,
     GradientTimesInput,
     IntegratedGradients,
     SmoothGrad,
+    WeightedFeatures,
 )
 from robustxai.protocols import BoundMethod, Explainer, Output
 
@@ -52,14 +51,12 @@ class GradientBounds:
 
 
 #: The explainers with bounds.
-BoundedExplainer: TypeAlias = (
-    Gradient | GradientTimesInput | IntegratedGradients | SmoothGrad | ColumnContributions | CenteredGradient
-)
+BoundedExplainer: TypeAlias = Gradient | GradientTimesInput | IntegratedGradients | SmoothGrad | WeightedFeatures
 
 
 def check_explainer(explainer: Explainer, n_classes: int) -> BoundedExplainer:
     """Return the explainer; raise NotImplementedError if it has no bounds."""
-    if isinstance(explainer, (ColumnContributions, CenteredGradient)):
+    if isinstance(explainer, WeightedFeatures):
         check_explainer(explainer.of_features, n_classes)
         return explainer
     if isinstance(explainer, (Gradient, GradientTimesInput)):
@@ -117,7 +114,7 @@ def bound_attribution(
         Matrices from delta to the change of x, one for each row, instead of `scale`.
     """
     form, follow = METHODS[method]
-    if isinstance(explainer, (ColumnContributions, CenteredGradient)):
+    if isinstance(explainer, WeightedFeatures):
         terms = bound_attribution(network, explainer.of_features, x, target, scale, ball, method, axes)
         weights = explainer.weights(x).T
         return [

@@ -28,6 +28,7 @@ from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._scaled import ExactAttribution, ScaledAttribution
 from robustxai.explainers._scaled import scaled_attribution as scaled_attribution
 from robustxai.explainers._smooth_grad import SmoothGrad
+from robustxai.explainers._weighted_features import WeightedFeatures as WeightedFeatures
 from robustxai.protocols import Explainer
 
 __all__ = [

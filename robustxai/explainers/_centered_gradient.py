@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Self
 
 from robustxai._arguments import Numbers, check_arguments, optional
 from robustxai._short_repr import short_repr
-from robustxai._switches import differentiable
-from robustxai.explainers._baseline import Baseline, fixed
+from robustxai.explainers._baseline import fixed
 from robustxai.explainers._gradient import OUTPUT, Gradient
-from robustxai.explainers._groups import GROUPS, check_features, check_table, checked_groups
-from robustxai.explainers._scaled import ScaledAttribution, UpToScale
+from robustxai.explainers._groups import GROUPS, checked_groups
+from robustxai.explainers._scaled import UpToScale
+from robustxai.explainers._weighted_features import WeightedFeatures
 from robustxai.protocols import Explainer, Output
 
 __all__ = ["CenteredGradient"]
 
 
 @dataclass(frozen=True, eq=False)
-class CenteredGradient(Baseline):
+class CenteredGradient(WeightedFeatures):
     r"""Gradient of one class, minus its mean over the features of a one-hot group.
 
     .. math:: I(x)_j = \nabla_j f_c(x) - \sum_{l \in G} w_l \nabla_l f_c(x), \qquad j \in G,
@@ -60,6 +60,7 @@ class CenteredGradient(Baseline):
     groups: Sequence[Sequence[int]] | Sequence[np.ndarray] | None = None
     frequencies: Any = None
 
+    _filled: ClassVar[tuple[str, ...]] = ("groups", "frequencies")
     __repr__ = short_repr
 
     _constraints = {"output": OUTPUT, "groups": GROUPS, "frequencies": optional(Numbers(low=0.0))}
@@ -89,12 +90,7 @@ class CenteredGradient(Baseline):
     @property
     def of_features(self) -> Gradient:
         """The gradient that is centered."""
-        if self.groups is None or self.frequencies is None:
-            missing = " and ".join(name for name in ("groups", "frequencies") if getattr(self, name) is None)
-            raise ValueError(
-                f"CenteredGradient has no {missing} yet. Pass what is missing, or give the explainer to a classifier, "
-                "which fills it in from its training data."
-            )
+        self._check_filled()
         return Gradient(self.output)
 
     def weights(self, like: Tensor) -> Tensor:
@@ -110,25 +106,6 @@ class CenteredGradient(Baseline):
             share = share / total if total > 0 else torch.full_like(share, 1 / len(group))
             matrix[np.ix_(places, places)] -= share[:, None]
         return matrix
-
-    @differentiable
-    def __call__(
-        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
-    ) -> Tensor:
-        """Attribution of class `target` at `x` of shape (*batch, n_features), shaped like x."""
-        with torch.set_grad_enabled(create_graph):
-            return self.scaled(module, x, target, logits=logits, create_graph=create_graph).multiplied_out()
-
-    def scaled(
-        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
-    ) -> ScaledAttribution:
-        """Attribution of class `target` at `x` as direction and scale, neither of which can vanish."""
-        of_features = self.of_features
-        check_table(self, x.shape[target.ndim :])
-        check_features(self.groups or (), x.shape[target.ndim :])
-        found = of_features.scaled(module, x, target, logits=logits, create_graph=create_graph)
-        with torch.set_grad_enabled(create_graph):
-            return ScaledAttribution(found.direction @ self.weights(found.direction), found.log_scale)
 
     @property
     def up_to_scale(self) -> Explainer:

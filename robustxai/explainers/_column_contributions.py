@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Self
 
 from robustxai._arguments import COUNT, Choice, Either, Nothing, Numbers, Rows, check_arguments, optional
 from robustxai._short_repr import short_repr
-from robustxai._switches import differentiable
-from robustxai.explainers._baseline import Baseline, fixed
+from robustxai.explainers._baseline import fixed
 from robustxai.explainers._gradient import OUTPUT
 from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._groups import GROUPS, check_features, check_table, checked_groups
 from robustxai.explainers._integrated_gradients import IntegratedGradients
-from robustxai.explainers._scaled import ScaledAttribution, UpToScale
+from robustxai.explainers._scaled import UpToScale
+from robustxai.explainers._weighted_features import WeightedFeatures
 from robustxai.protocols import ContributionMethod, ContributionSide, Explainer, Output
 
 __all__ = ["ColumnContributions"]
 
 
 @dataclass(frozen=True, eq=False)
-class ColumnContributions(Baseline):
+class ColumnContributions(WeightedFeatures):
     r"""Contributions of the columns of a table to the score of one class c, beside a baseline row b.
 
     .. math:: C_j(x) = \sum_{i \in G_j} (x_i - b_i)\, \bar g_i(x), \qquad
@@ -84,6 +83,7 @@ class ColumnContributions(Baseline):
     names: Sequence[str] | None = None
     side: ContributionSide = "for"
 
+    _filled: ClassVar[tuple[str, ...]] = ("baseline", "groups")
     __repr__ = short_repr
 
     _constraints = {
@@ -136,12 +136,7 @@ class ColumnContributions(Baseline):
     @property
     def of_features(self) -> GradientTimesInput | IntegratedGradients:
         """The explainer of the features, whose attributions are summed."""
-        if self.baseline is None or self.groups is None:
-            missing = " and ".join(name for name in ("baseline", "groups") if getattr(self, name) is None)
-            raise ValueError(
-                f"ColumnContributions has no {missing} yet. Pass what is missing, or give the explainer to a "
-                "classifier, which fills it in from its training data."
-            )
+        self._check_filled()
         if self.method == "gradient_times_input":
             return GradientTimesInput(self.output, self.baseline)
         return IntegratedGradients(self.n_points, self.baseline, self.output)
@@ -153,24 +148,6 @@ class ColumnContributions(Baseline):
         for column, group in enumerate(groups):
             matrix[list(group), column] = 1.0 if self.side == "for" else -1.0
         return matrix
-
-    @differentiable
-    def __call__(
-        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
-    ) -> Tensor:
-        """Attribution of class `target` at `x` of shape (*batch, n_features), shape (*batch, n_columns)."""
-        with torch.set_grad_enabled(create_graph):
-            return self.scaled(module, x, target, logits=logits, create_graph=create_graph).multiplied_out()
-
-    def scaled(
-        self, module: nn.Module, x: Tensor, target: Tensor, *, logits: Tensor | None = None, create_graph: bool = False
-    ) -> ScaledAttribution:
-        """Attribution of class `target` at `x` as direction and scale, neither of which can vanish."""
-        of_features = self.of_features
-        self.attribution_shape(x.shape[target.ndim :])
-        found = of_features.scaled(module, x, target, logits=logits, create_graph=create_graph)
-        with torch.set_grad_enabled(create_graph):
-            return ScaledAttribution(found.direction @ self.weights(found.direction), found.log_scale)
 
     @property
     def up_to_scale(self) -> Explainer:

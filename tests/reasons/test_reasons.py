@@ -57,25 +57,24 @@ def check_soundness(pipe, X, threat, direction, method, rng, n_points=60):
     return result, n_checked
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_no_admissible_row_breaks_a_proof(seed, data, pipe, threat):
-    X, _ = data
-    rng = np.random.default_rng(seed)
+def check_random_net(seed, X, pipe, threat, n_rows, n_points):
+    """Check the proofs of a network of random weights; direction, method and switches go with the seed."""
     direction = ["adverse", "favorable", "both"][seed % 3]
     method = ["integrated_gradients", "gradient_times_input"][seed % 2]
     few = TableThreat(threat.rules, seed % 3, threat.norm)
-    check_soundness(random_weights(pipe, seed), X.sample(3, random_state=seed), few, direction, method, rng, 40)
+    rows, rng = X.sample(n_rows, random_state=seed), np.random.default_rng(seed)
+    check_soundness(random_weights(pipe, seed), rows, few, direction, method, rng, n_points)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_admissible_row_breaks_a_proof(seed, data, pipe, threat):
+    check_random_net(seed, data[0], pipe, threat, n_rows=3, n_points=40)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1000, 1200))
 def test_no_admissible_row_breaks_a_proof_at_length(seed, data, pipe, threat):
-    X, _ = data
-    rng = np.random.default_rng(seed)
-    direction = ["adverse", "favorable", "both"][seed % 3]
-    method = ["integrated_gradients", "gradient_times_input"][seed % 2]
-    few = TableThreat(threat.rules, seed % 3, threat.norm)
-    check_soundness(random_weights(pipe, seed), X.sample(4, random_state=seed), few, direction, method, rng, 200)
+    check_random_net(seed, data[0], pipe, threat, n_rows=4, n_points=200)
 
 
 def test_proofs_are_not_empty(data, pipe, threat):
