@@ -192,6 +192,8 @@ def certify_top_k(
     if isinstance(threat, TableThreat):
         if method == "curvature":
             raise NotImplementedError("method='curvature' takes no TableThreat; use 'best', 'zonotope' or 'affine'.")
+        if epsilon is not None or norm is not None:
+            raise ValueError("A TableThreat has budgets and a norm of its own: leave epsilon and norm out.")
         with own_switches():
             members, pairs, k, n_units = prove_table(estimator, X, k, threat, ranking, method)
         index = X.index if isinstance(X, pd.DataFrame) else None

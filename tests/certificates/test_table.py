@@ -105,6 +105,9 @@ def test_what_a_table_cannot_have_is_said(data, pipe):
     threat = TableThreat.from_frame(X)
     with pytest.raises(NotImplementedError, match="curvature"):
         certify_top_k(pipe, X[:2], k=2, threat=threat, method="curvature")
+    for shorthand in ({"epsilon": 0.1}, {"norm": 2}):
+        with pytest.raises(ValueError, match="leave epsilon and norm out"):
+            certify_top_k(pipe, X[:2], k=2, threat=threat, **shorthand)
     with pytest.raises(TypeError, match="must be a DataFrame"):
         certify_top_k(pipe, X[:2].to_numpy(), k=2, threat=threat)
     with pytest.raises(TypeError, match="ThreatModel"):
