@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 from skorch import NeuralNet
 from skorch.history import History
 from torch import nn
@@ -33,19 +33,19 @@ from robustxai._arguments import (
     optional,
 )
 from robustxai._doubts import warn_of_ball
-from robustxai._frames import as_pandas, in_numbers, like
+from robustxai._frames import as_pandas, in_numbers
 from robustxai._switches import own_switches
 from robustxai._table_summary import TableSummary
 from robustxai._validation import check_sample_weight
-from robustxai.classifiers._chunks import chunk_size, in_chunks
+from robustxai.classifiers._chunks import chunk_size
 from robustxai.classifiers._epochs import EpochsMixin
+from robustxai.classifiers._explaining import ExplainingMixin, contiguous
 from robustxai.classifiers._net import load_weights, unwrapped
 from robustxai.classifiers._persistence import PersistenceMixin
 from robustxai.classifiers._weights import CLASS_WEIGHT, objective_weights
 from robustxai.engine import stackable
 from robustxai.exceptions import MismatchWarning
-from robustxai.explainers import EXPLAINER, ExactAttribution, attribution_shape, resolve_explainer
-from robustxai.nets import check_shape
+from robustxai.explainers import EXPLAINER, attribution_shape
 from robustxai.protocols import Estimator, Explainer, ExplainerName, Seed
 from robustxai.ranking import count_units
 from robustxai.training import ObjectiveNet, Schedule, small_net_threads
@@ -56,7 +56,7 @@ __all__ = ["BaseExplainableClassifier"]
 _ROWS = "an integer number of rows >= 1, or -1 for all"
 
 
-class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, BaseEstimator):
+class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ExplainingMixin, ClassifierMixin, BaseEstimator):
     r"""Base of the classifiers: a scikit-learn estimator that owns a skorch net.
 
     .. math:: \min_w \; \frac{\sum_i s_i c_{y_i} \bigl[ \mathrm{CE}(z(x_i), y_i) + \sum_t \lambda_t P_t(x_i) \bigr]}{
@@ -275,7 +275,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
                 cure="another epsilon",
                 category=MismatchWarning,
             )
-        return _contiguous(X), codes.astype(np.int64), classes, weights
+        return contiguous(X), codes.astype(np.int64), classes, weights
 
     def _weigh(
         self, X: np.ndarray, codes: np.ndarray, classes: np.ndarray, sample_weight: Any
@@ -331,18 +331,6 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         return module
 
     @property
-    def explainer_(self) -> Explainer:
-        """Explainer of the parameter `explainer`; attacks, certificates and metrics use it."""
-        check_is_fitted(self)
-        return self._with_summary(self.explainer)
-
-    def _with_summary(self, explainer: ExplainerName | Explainer) -> Explainer:
-        """Return an explainer with what it takes from the training inputs."""
-        found = resolve_explainer(explainer)
-        summary: TableSummary | None = getattr(self, "table_summary_", None)
-        return found if summary is None else summary.fill(found)
-
-    @property
     def schedule_(self) -> Schedule:
         """Number of epochs and weight decay of the training."""
         return Schedule(self.net_.max_epochs, float(self.net_.optimizer_.param_groups[0].get("weight_decay", 0.0)))
@@ -352,95 +340,6 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ClassifierMixin, 
         """Training history, one entry per epoch."""
         return self.net_.history
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return class probabilities, shape (n_samples, n_classes), columns as in `classes_`.
-
-        A row's result depends on the other rows by a relative 1e-6 at most, because these change the order of float32
-        sums.
-        """
-        logits = self._forward(self._validate_inputs(X))
-        # float64, so that the rows of very confident predictions still sum to one
-        return logits.double().softmax(dim=-1).cpu().numpy()
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return predicted labels, shape (n_samples,)."""
-        logits = self._forward(self._validate_inputs(X))
-        return self.classes_[logits.argmax(dim=-1).cpu().numpy()]
-
-    @checked(explainer=optional(EXPLAINER))
-    @stackable
-    def explain(self, X: Any, y: Any = None, *, explainer: ExplainerName | Explainer | None = None) -> Any:
-        """Return the signed attribution of every feature to the predicted class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, *features)
-            Inputs, as in `fit`.
-        y : array-like of shape (n_samples,) or a single label, optional
-            Explain these classes instead of the predicted ones.
-        explainer : str or Explainer, optional
-            Explainer of this call; by default that of the parameter `explainer`. A defense makes only the explanations
-            stable that it was trained with.
-
-        Returns
-        -------
-        ndarray or DataFrame of the shape of X
-            float64, in units of the explained output per unit of X; of shape (n_samples, n_columns) for an explainer of
-            columns, in units of the output. If X is a DataFrame (pandas, polars, ...), the result is one of the same
-            kind, with its columns and its index. The result is exact for the network's weights up to the rounding of
-            float64, at X as given (`predict` rounds X to float32). Confident rows do not underflow; see
-            :class:`robustxai.explainers.ExactAttribution`.
-        """
-        with own_switches():
-            inputs = self._validate_inputs(X, dtype=[np.float64, np.float32])
-            with np.errstate(over="ignore"):
-                rounded = inputs.astype(np.float32)  # as the network takes it
-            if not np.isfinite(rounded).all():
-                self._validate_inputs(X)  # raises for entries beyond float32
-            target = self._forward(rounded).argmax(dim=-1) if y is None else self.encode_target(rounded, y)
-            inputs = rounded if self.device_.type == "mps" else inputs  # which has no float64
-            chosen = self._with_summary(self.explainer if explainer is None else explainer)
-            attribution = self._in_chunks(ExactAttribution(chosen, self.module_), inputs, target)
-        names = None
-        if hasattr(chosen, "attribution_shape"):
-            names = getattr(chosen, "names", None) or [f"column{j}" for j in range(attribution.shape[1])]
-        return like(X, attribution.cpu().numpy(), names)
-
-    def encode_target(self, X: Any, y: Any = None) -> torch.Tensor:
-        """Return class indices of labels `y` (predicted ones by default), shape (n_samples,), on `device_`."""
-        if y is None:
-            return self._forward(self._validate_inputs(X)).argmax(dim=-1)
-        labels = np.asarray(y)
-        if labels.ndim:
-            check_consistent_length(X, labels)
-        matches = np.broadcast_to(labels, (len(X),))[:, None] == self.classes_
-        unknown = ~matches.any(axis=1)
-        if unknown.any():
-            label = np.broadcast_to(labels, (len(X),))[unknown].tolist()[0]
-            raise ValueError(f"y holds {label!r}, which is none of the classes {self.classes_.tolist()}.")
-        with own_switches():
-            return torch.as_tensor(matches.argmax(axis=1), device=self.device_)
-
-    def _validate_inputs(self, X: Any, dtype: Any = np.float32) -> np.ndarray:
-        check_is_fitted(self)
-        X, module = as_pandas(X), unwrapped(self.module_)
-        with in_numbers(X):
-            if self.feature_means_.ndim > 1:  # scikit-learn looks at axis 1 alone, and calls channels features
-                check_shape(module, check_array(X, dtype=dtype, allow_nd=True, input_name="X").shape)
-            X = validate_data(self, X, reset=False, dtype=dtype, allow_nd=True)
-        check_shape(module, X.shape)
-        return _contiguous(X)
-
-    def _forward(self, X: np.ndarray) -> torch.Tensor:
-        module = self.module_
-        dtype = next((w.dtype for w in module.parameters() if w.is_floating_point()), torch.float32)
-        with own_switches(), torch.no_grad():
-            return self._in_chunks(lambda rows: module(rows.to(dtype)), X)
-
-    def _in_chunks(self, function: Callable[..., torch.Tensor], X: np.ndarray, *others: torch.Tensor) -> torch.Tensor:
-        with small_net_threads(self.module_):
-            return in_chunks(function, X, *others, device=self.device_)
-
 
 def _mean_and_deviation(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     # float64, because the mean of many float32 values loses digits
@@ -449,8 +348,3 @@ def _mean_and_deviation(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.n
     shares = weights / weights.max() / (weights / weights.max()).sum()
     mean = np.tensordot(shares, X.astype(np.float64), axes=1)
     return mean, np.sqrt(np.tensordot(shares, np.square(X - mean), axes=1))
-
-
-def _contiguous(X: np.ndarray) -> np.ndarray:
-    """Return a copy for torch, which refuses negative strides and warns of read-only memory."""
-    return np.array(X, order="C")
