@@ -10,6 +10,8 @@
 ``RelativeImportance``  "relative_importance"    shares abs(phi) / norm_1(phi) of another explainer
 ``captum_explainer``                             a method of Captum, for explaining and scoring, without a derivative
 ======================= ======================== ====================================================================
+
+``TreeShap`` explains gradient-boosted trees of scikit-learn, in a :class:`robustxai.attacks.BlackBox`.
 """
 
 from robustxai.engine import Score, score_gradient
@@ -28,6 +30,7 @@ from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._scaled import ExactAttribution, ScaledAttribution
 from robustxai.explainers._scaled import scaled_attribution as scaled_attribution
 from robustxai.explainers._smooth_grad import SmoothGrad
+from robustxai.explainers._tree_shap import TreeShap
 from robustxai.explainers._weighted_features import WeightedFeatures as WeightedFeatures
 from robustxai.protocols import Explainer
 
@@ -44,6 +47,7 @@ __all__ = [
     "ScaledAttribution",
     "Score",
     "SmoothGrad",
+    "TreeShap",
     "captum_explainer",
     "score_gradient",
 ]
