@@ -71,7 +71,8 @@ def stacked(rates=(0.01, 0.02)):
     """Two classifiers that were trained as a stack, as a search does. (Its tasks are pickled, which "meta" is not.)"""
     classifiers = [robustxai.SoftplusClassifier(**params("SoftplusClassifier"), lr=rate) for rate in rates]
     checked = [clf._check_fit(X, y)[:3] for clf in classifiers]
-    members = [StackMember(clf._start(rows, len(c))[0], rows=0) for clf, (rows, _, c) in zip(classifiers, checked)]
+    nets = [clf._start(rows, codes, len(c))[0] for clf, (rows, codes, c) in zip(classifiers, checked)]
+    members = [StackMember(net, rows=0) for net in nets]
     train_together(members, {0: checked[0][:2]})
     return [clf._finish(m.net, rows, c) for clf, m, (rows, _, c) in zip(classifiers, members, checked)]
 

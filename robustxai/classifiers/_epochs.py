@@ -63,7 +63,7 @@ class EpochsMixin(NetMixin):
         make_net = partial(self._make_net, X, n_classes, resolve_device(self.device), verbose=0)
         if not self._watches_itself(len(X)):
             make_net = partial(make_net, terms=[], adversary=None)
-        return watch_held_out(make_net, X, codes, self._schedules(len(X)), weights)
+        return watch_held_out(make_net, X, codes, self._schedules(len(X)), weights, self._targets(codes))
 
     def _schedules(self, n_rows: int) -> list[Schedule]:
         """Return the candidates, the shortest first."""
@@ -97,7 +97,7 @@ class EpochsMixin(NetMixin):
         own = (self.device, self.lr, self.batch_size, self.mixed_precision, self.internal_batch_size)
         asked = [params, self.module_params(), self.optimizer_params()]
         if self._watches_itself(n_rows):
-            asked.append(self.get_params() | {"random_state": None, "type": type(self).__name__})
+            asked.append(self.get_params(deep=False) | {"random_state": None, "type": type(self).__name__})
         if not type(self).__module__.startswith("robustxai."):  # a user's class may make another net
             asked.append({"type": type(self)})
         return content_key(type(self).net_defaults["module"], own, *(sorted(names.items()) for names in asked))

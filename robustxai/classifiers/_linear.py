@@ -49,7 +49,12 @@ class LinearClassifier(BaseExplainableClassifier):
         return {"hidden": ()}
 
     def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
-        model = LogisticRegression(C=self.C, max_iter=1000).fit(X.astype(np.float64), codes, net.sample_weight_)
+        rows, weights, soft = X.astype(np.float64), net.sample_weight_, net.soft_labels_
+        if soft is not None:  # a row with probabilities is one row of each class, with these weights
+            weights = (soft if weights is None else soft * weights[:, None]).ravel()
+            rows, codes = np.repeat(rows, soft.shape[1], axis=0), np.tile(np.arange(soft.shape[1]), len(soft))
+            rows, codes, weights = rows[weights > 0], codes[weights > 0], weights[weights > 0]
+        model = LogisticRegression(C=self.C, max_iter=1000).fit(rows, codes, weights)
         weight, bias = model.coef_, model.intercept_
         if len(weight) == 1:  # two classes: scikit-learn stores the difference of the logits
             weight, bias = np.vstack([-weight / 2, weight / 2]), np.hstack([-bias / 2, bias / 2])

@@ -21,9 +21,10 @@ from robustxai.classifiers._chunks import chunk_size
 from robustxai.classifiers._copy import copy_with_modules
 from robustxai.classifiers._device import resolve_device
 from robustxai.classifiers._hooks import DefenseHooks
+from robustxai.classifiers._teacher import TeacherMixin
 from robustxai.explainers import attribution_shape, resolve_explainer
 from robustxai.nets import NETS, accepted_arguments, check_inputs, choose_net
-from robustxai.protocols import Estimator, Explainer, ExplainerName, Seed
+from robustxai.protocols import Estimator, Explainer, ExplainerName
 from robustxai.ranking import count_units
 from robustxai.training import HeldOut, ObjectiveNet, TensorBatches, TrainingProgress, check_module, draw_seed
 
@@ -33,12 +34,11 @@ __all__ = ["AUTO_STEPS", "NetMixin", "load_weights", "unwrapped"]
 AUTO_STEPS = 2000
 
 
-class NetMixin(DefenseHooks):
+class NetMixin(TeacherMixin, DefenseHooks):
     """Build nets from the parameters and the hooks of a classifier."""
 
     explainer: ExplainerName | Explainer
     device: str | torch.device
-    random_state: Seed
     max_epochs: int | Literal["auto"]
     lr: float
     batch_size: int
@@ -50,7 +50,12 @@ class NetMixin(DefenseHooks):
     internal_batch_size: int | None
 
     def _start(
-        self, X: np.ndarray, n_classes: int, watched: HeldOut | None = None, weights: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        codes: np.ndarray,
+        n_classes: int,
+        watched: HeldOut | None = None,
+        weights: np.ndarray | None = None,
     ) -> list[ObjectiveNet]:
         """Return initialized nets, to be trained in this order, each from the weights of the one before."""
         device = resolve_device(self.device)
@@ -58,8 +63,11 @@ class NetMixin(DefenseHooks):
         changes = {} if watched is None else watched.schedule.changes
         net = self._make_net(X, n_classes, device, streams=streams, **changes)
         net.held_out_ = watched
-        net.sample_weight_ = weights
+        targets = self._targets(codes)
+        net.sample_weight_, net.soft_labels_ = weights, targets
         net.initialize()
+        if targets is not None:
+            net.check_soft_labels()
         with net.own_draws():
             check_inputs(unwrapped(net.module_), X)
         if not type(unwrapped(net.module_)).__module__.startswith("robustxai."):
@@ -74,7 +82,7 @@ class NetMixin(DefenseHooks):
         plain = self._make_net(X, n_classes, device, terms=[], adversary=None, streams=unused, **changes)
         plain.initialize()
         plain.streams = streams
-        plain.sample_weight_ = weights
+        plain.sample_weight_, plain.soft_labels_ = weights, targets
         load_weights(plain.module_, net.module_)
         return [plain, net]
 

@@ -174,7 +174,7 @@ def retrain(
         max_auc_drop=max_auc_drop,
         sample_weight=valid_weights,
     )
-    params = {name: value for name, value in estimator.get_params().items() if not name.startswith("module")}
+    params = {name: value for name, value in estimator.get_params(deep=False).items() if not name.startswith("module")}
     callbacks = [*(params.pop("callbacks", None) or []), ("explanation_guard", guard)]
     params |= {"module": start, "max_epochs": max_epochs, "callbacks": callbacks, "init": start}
     retrained = type(estimator)(**params).fit(X, y, weights)

@@ -10,7 +10,7 @@ import numpy as np
 from robustxai._arguments import Choice, Either, Instance, Nothing
 from robustxai._validation import check_weights
 
-__all__ = ["CLASS_WEIGHT", "objective_weights"]
+__all__ = ["CLASS_WEIGHT", "class_factors", "objective_weights"]
 
 CLASS_WEIGHT = Either(
     (Choice(("balanced",)), Instance(Mapping), Nothing()), words="a dict of label to weight, 'balanced' or None"
@@ -43,16 +43,28 @@ def objective_weights(
         rows all have weight zero.
     """
     weights = np.ones(len(codes)) if sample_weight is None else sample_weight
-    if class_weight is not None:
-        totals = np.bincount(codes, weights=weights, minlength=len(classes))
-        _check_classes(totals, classes, "sample_weight")
-        if isinstance(class_weight, Mapping):
-            of_class = _of_mapping(class_weight, classes)
-        else:
-            of_class = totals.sum() / (len(classes) * totals)
+    of_class = class_factors(codes, classes, sample_weight, class_weight)
+    if of_class is not None:
         weights = weights * of_class[codes]
     _check_classes(np.bincount(codes, weights=weights, minlength=len(classes)), classes, "sample_weight, class_weight")
     return None if (weights == 1).all() else weights
+
+
+def class_factors(
+    codes: np.ndarray,
+    classes: np.ndarray,
+    sample_weight: np.ndarray | None,
+    class_weight: Mapping[Any, float] | str | None,
+) -> np.ndarray | None:
+    """Return the weight of each class, shape (n_classes,); None without `class_weight`. As `objective_weights`."""
+    if class_weight is None:
+        return None
+    totals = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+    _check_classes(totals, classes, "sample_weight")
+    if isinstance(class_weight, Mapping):
+        return _of_mapping(class_weight, classes)
+    factors: np.ndarray = totals.sum() / (len(classes) * totals)
+    return factors
 
 
 def _of_mapping(class_weight: Mapping[Any, float], classes: np.ndarray) -> np.ndarray:

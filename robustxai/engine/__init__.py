@@ -37,6 +37,7 @@ from robustxai.engine._surrogate import is_piecewise_linear as is_piecewise_line
 from robustxai.engine._tensor_batches import TensorBatches as TensorBatches
 from robustxai.engine._tensor_batches import WeightedBatch as WeightedBatch
 from robustxai.engine._tensor_batches import batch_size_of as batch_size_of
+from robustxai.engine._tensor_batches import set_soft_labels as set_soft_labels
 from robustxai.engine._tensor_batches import set_weights as set_weights
 
 # "as" marks names for other folders of the library, which are not part of the public interface

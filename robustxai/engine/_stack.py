@@ -23,7 +23,7 @@ from robustxai.engine._stack_key import active_terms, stack_key
 from robustxai.engine._stacked_adam import StackedAdam
 from robustxai.engine._stacked_batch import StackedBatch
 from robustxai.engine._stacked_mlp import StackedMLP
-from robustxai.engine._tensor_batches import batch_size_of, tensors_of, weights_of
+from robustxai.engine._tensor_batches import batch_size_of, soft_labels_of, tensors_of, weights_of
 from robustxai.protocols import Penalty
 
 __all__ = ["StackMember", "Stop", "TrainingRows", "train_together"]
@@ -159,6 +159,7 @@ class _Stack:
         self.data = data
         self.splits = [m.split or net.get_split_datasets(*data[m.rows]) for net, m in zip(nets, members)]
         self.weights = [weights_of(train) for train, _ in self.splits]
+        self.soft_labels = [soft_labels_of(train) for train, _ in self.splits]  # of all members, or of none
         # the device holds every data set once, one after the other; `first` is the position of a training's first row
         parts: dict[Hashable, tuple[Tensor, Tensor]] = {}
         starts: dict[Hashable, int] = {}
@@ -216,21 +217,29 @@ class _Stack:
         width = int(n_rows.max())
         orders = torch.zeros(n_members, width, dtype=torch.long)
         weights = None if all(own is None for own in self.weights) else torch.ones(n_members, width)
+        first = self.soft_labels[0]
+        soft = None if first is None else torch.zeros(n_members, width, first.shape[1])
         for s, stream in enumerate(self.orders):
             order = torch.randperm(self.n_rows[s], generator=stream)
             orders[s, : self.n_rows[s]] = order + self.first[s]
-            own = self.weights[s]
+            own, labels = self.weights[s], self.soft_labels[s]
             if weights is not None and own is not None:
                 weights[s, : self.n_rows[s]] = own[order]
+            if soft is not None and labels is not None:
+                soft[s, : self.n_rows[s]] = labels[order]
         orders = orders.to(self.device)
         weights = None if weights is None else weights.to(self.device)
+        soft = None if soft is None else soft.to(self.device)
         n_batches = -(-n_rows // size)
         rates = self._rates(n_batches.tolist())
         sums: dict[str, Tensor] = {}
         for number, rows in enumerate(orders.split(size, dim=1)):
             counts = (n_rows - number * size).clamp(0, size)
-            own = None if weights is None else weights[:, number * size : number * size + rows.shape[1]]
-            for name, values in self._step(rows, counts, rates[number], number / float(n_batches.max()), own).items():
+            part = slice(number * size, number * size + rows.shape[1])
+            own = None if weights is None else weights[:, part]
+            labels = None if soft is None else soft[:, part]
+            share = number / float(n_batches.max())
+            for name, values in self._step(rows, counts, rates[number], share, own, labels).items():
                 sums[name] = sums.get(name, 0.0) + values.double() * counts.to(values.device)
         means = {name: (total.cpu() / n_rows).tolist() for name, total in sums.items()}
         return means, n_batches.tolist()
@@ -253,7 +262,13 @@ class _Stack:
         return rates
 
     def _step(
-        self, rows: Tensor, counts: Tensor, rate: Tensor, share: float, sample_weight: Tensor | None = None
+        self,
+        rows: Tensor,
+        counts: Tensor,
+        rate: Tensor,
+        share: float,
+        sample_weight: Tensor | None = None,
+        soft_labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
         x, y = self.x[rows], self.y[rows]
         terms = [active_terms(member.net) for member in self.members]
@@ -271,7 +286,9 @@ class _Stack:
         full = bool((counts == rows.shape[1]).all())
         weights = _row_weights(counts, rows.shape[1]).to(self.device)
         weights = weights if sample_weight is None else weights * sample_weight
-        losses = nn.functional.cross_entropy(batch.logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y)
+        labels = y if soft_labels is None else soft_labels
+        losses = nn.functional.cross_entropy(batch.logits.flatten(0, 1), labels.flatten(0, 1), reduction="none")
+        losses = losses.view_as(y)
         loss = (losses * weights).sum(dim=1)
         values = {"cross_entropy": loss.detach()}
         for number, term in enumerate(terms[0]):
@@ -301,7 +318,7 @@ class _Stack:
                 X, y = self.data[member.rows]
                 member.notify("on_train_end", X=X, y=y)
         stay = [s for s in range(len(self.members)) if s not in gone]
-        for name in ("members", "orders", "streams", "splits", "weights", "first", "n_rows"):
+        for name in ("members", "orders", "streams", "splits", "weights", "soft_labels", "first", "n_rows"):
             setattr(self, name, [getattr(self, name)[s] for s in stay])
         if stay:
             index = torch.tensor(stay, dtype=torch.long)

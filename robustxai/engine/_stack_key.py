@@ -71,7 +71,7 @@ def stack_key(net: NeuralNet) -> Hashable:
             raise NotImplementedError(reason)
     shapes = tuple(tuple(p.shape) for p in net.module_.parameters())
     penalties = tuple((t.name, type(t.penalty) if declares(t.penalty, "mixes_in_stacks") else t.penalty) for t in terms)
-    schedule = (net.max_epochs, batch_size_of(net), len(net.history))
+    schedule = (net.max_epochs, batch_size_of(net), len(net.history), net.soft_labels_ is not None)
     return (kind, shapes, net.explainer, penalties, schedule, StackedAdam.key(net.optimizer_), str(net.device))
 
 

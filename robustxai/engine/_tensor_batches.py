@@ -15,18 +15,39 @@ from torch.utils.data import Dataset, Subset
 
 from robustxai._arguments import COUNT, FLAG, Either, Instance, Text, checked, optional
 
-__all__ = ["TensorBatches", "WeightedBatch", "batch_size_of", "set_weights", "tensors_of", "weights_of"]
+__all__ = [
+    "TensorBatches",
+    "WeightedBatch",
+    "batch_size_of",
+    "set_soft_labels",
+    "set_weights",
+    "soft_labels_of",
+    "tensors_of",
+    "weights_of",
+]
 
 
 class WeightedBatch(tuple[Tensor, Tensor]):
-    """Inputs and labels of a batch, and the weights of its rows, with mean 1 over all rows of the pass."""
+    """Inputs and labels of a batch, with the weights and the soft labels of its rows.
 
-    sample_weight: Tensor
+    Attributes
+    ----------
+    sample_weight : Tensor of shape (n_rows,) or None
+        Weights, with mean 1 over all rows of the pass; None if all are 1.
+    soft_labels : Tensor of shape (n_rows, n_classes) or None
+        Targets of the cross-entropy; None if they are the labels.
+    """
 
-    def __new__(cls, x: Tensor, y: Tensor, sample_weight: Tensor) -> WeightedBatch:
+    sample_weight: Tensor | None
+    soft_labels: Tensor | None
+
+    def __new__(
+        cls, x: Tensor, y: Tensor, sample_weight: Tensor | None, soft_labels: Tensor | None = None
+    ) -> WeightedBatch:
         """Return a pair, which skorch and its callbacks unpack."""
         batch = super().__new__(cls, (x, y))
         batch.sample_weight = sample_weight
+        batch.soft_labels = soft_labels
         return batch
 
 
@@ -39,8 +60,8 @@ class TensorBatches:
     Parameters
     ----------
     dataset : skorch Dataset, or a Subset of one
-        Data set with array attributes ``X`` and ``y`` (y may be None). If it has weights of rows (`sample_weight`), the
-        batches are `WeightedBatch`.
+        Data set with array attributes ``X`` and ``y`` (y may be None). If it has weights of rows (`sample_weight`) or
+        `soft_labels`, the batches are `WeightedBatch`.
     batch_size : int, default=256
         Rows of a batch; the last batch may be smaller.
     shuffle : bool, default=False
@@ -73,26 +94,26 @@ class TensorBatches:
         self.shuffle = shuffle
         self.generator = generator
         self.X, self.y = (part.to(device) for part in tensors_of(dataset))
-        weights = weights_of(dataset)
+        weights, soft = weights_of(dataset), soft_labels_of(dataset)
         self.sample_weight = None if weights is None else weights.to(device)
+        self.soft_labels = None if soft is None else soft.to(device)
 
     def __len__(self) -> int:
         return -(-len(self.X) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        more = (self.sample_weight, self.soft_labels)
+        plain = all(values is None for values in more)
         if not self.shuffle:
-            parts = zip(self.X.split(self.batch_size), self.y.split(self.batch_size))
-            if self.sample_weight is None:
-                yield from parts
-            else:
-                yield from (
-                    WeightedBatch(*part, w) for part, w in zip(parts, self.sample_weight.split(self.batch_size))
-                )
+            for start in range(0, len(self.X), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                pair = self.X[part], self.y[part]
+                yield pair if plain else WeightedBatch(*pair, *(v if v is None else v[part] for v in more))
             return
         order = torch.randperm(len(self.X), generator=self.generator).to(self.X.device)
         for rows in order.split(self.batch_size):
-            part = self.X.index_select(0, rows), self.y.index_select(0, rows)
-            yield part if self.sample_weight is None else WeightedBatch(*part, self.sample_weight.index_select(0, rows))
+            pair = self.X.index_select(0, rows), self.y.index_select(0, rows)
+            yield pair if plain else WeightedBatch(*pair, *(v if v is None else v.index_select(0, rows) for v in more))
 
 
 def tensors_of(dataset: Any) -> tuple[Tensor, Tensor]:
@@ -111,19 +132,29 @@ def tensors_of(dataset: Any) -> tuple[Tensor, Tensor]:
 
 def set_weights(dataset: Any, sample_weight: np.ndarray) -> None:
     """Set the weights of all rows of a data set, or of the data set of which `dataset` is a subset."""
+    _whole(dataset, "sample_weight", len(sample_weight)).sample_weight = sample_weight
+
+
+def set_soft_labels(dataset: Any, soft_labels: np.ndarray) -> None:
+    """Set the soft labels of all rows of a data set, or of the data set of which `dataset` is a subset."""
+    _whole(dataset, "soft_labels", len(soft_labels)).soft_labels = soft_labels
+
+
+def _whole(dataset: Any, name: str, n_rows: int) -> Any:
+    """Return the data set of which `dataset` is a subset; raise NotImplementedError unless it has `n_rows` rows."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
-    if len(dataset) != len(sample_weight):
+    if len(dataset) != n_rows:
         raise NotImplementedError(
-            f"The data set for training has {len(dataset)} rows and sample_weight {len(sample_weight)}: weights need a "
-            "train_split that returns torch Subsets of the rows of X."
+            f"The data set for training has {len(dataset)} rows and {name} {n_rows}: {name} needs a train_split that "
+            "returns torch Subsets of the rows of X."
         )
-    dataset.sample_weight = sample_weight
+    return dataset
 
 
 def weights_of(dataset: Any) -> Tensor | None:
     """Return the weights of the rows of a data set or subset, scaled to mean 1; None without, or if all are 1."""
-    weights = _raw_weights(dataset)
+    weights = _values_of(dataset, "sample_weight")
     if weights is None:
         return None
     weights = weights / weights.max()  # their sum might overflow
@@ -131,11 +162,18 @@ def weights_of(dataset: Any) -> Tensor | None:
     return None if bool((scaled == 1).all()) else scaled
 
 
-def _raw_weights(dataset: Any) -> np.ndarray | None:
+def soft_labels_of(dataset: Any) -> Tensor | None:
+    """Return the soft labels of the rows of a data set or subset; None without."""
+    soft = _values_of(dataset, "soft_labels")
+    return None if soft is None else torch.from_numpy(soft.astype(np.float32))
+
+
+def _values_of(dataset: Any, name: str) -> np.ndarray | None:
+    """Return the values of the rows of a data set or subset under an attribute of the whole data set."""
     if not isinstance(dataset, Subset):
-        return getattr(dataset, "sample_weight", None)
-    weights = _raw_weights(dataset.dataset)
-    return None if weights is None else weights[np.asarray(dataset.indices)]
+        return getattr(dataset, name, None)
+    values = _values_of(dataset.dataset, name)
+    return None if values is None else values[np.asarray(dataset.indices)]
 
 
 def batch_size_of(net: NeuralNet) -> int:

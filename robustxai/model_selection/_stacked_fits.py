@@ -20,7 +20,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object, process_routi
 from robustxai._fingerprint import digest
 from robustxai._switches import own_switches
 from robustxai.engine import StackMember, TrainingRows, batch_size_of, declares, stack_key, train_together
-from robustxai.training import HeldOut, ObjectiveNet
+from robustxai.training import ObjectiveNet
 
 __all__ = ["Part", "StackedFit", "begin_fits", "portions", "train_fits"]
 
@@ -107,7 +107,7 @@ class StackedFit:
 def begin_fits(
     candidates: Iterable[tuple[Any, int]],
     parts: Sequence[tuple[Any, ...]],
-    watched: dict[Hashable, HeldOut | None] | None = None,
+    watched: dict[Hashable, Any] | None = None,
 ) -> tuple[list[StackedFit], dict[Hashable, TrainingRows]]:
     """Check and initialize all fits.
 
@@ -118,8 +118,9 @@ def begin_fits(
     parts : sequence of (X, y) or (X, y, dict)
         Parts of the data, in the form that the estimators take, with parameters of their ``fit``.
     watched : dict, optional
-        Results on held-out rows of earlier calls with the same parts; new results are added. Estimators that differ
-        only in their penalties, weights and seeds share one result.
+        Results on held-out rows, and soft labels of teachers, of earlier calls with the same parts; new results are
+        added. Estimators that differ only in their penalties, weights and seeds share one result on held-out rows;
+        those of one teacher and seed share its soft labels.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def _begin(
     fit: StackedFit,
     part: Part,
     data: dict[Hashable, TrainingRows],
-    watched: dict[Hashable, HeldOut | None],
+    watched: dict[Hashable, Any],
 ) -> None:
     X, y, params = part
     if isinstance(fit.estimator, Pipeline) and type(fit.estimator) is not Pipeline:
@@ -159,7 +160,7 @@ def _begin(
     if not declares(type(classifier).fit, "stackable"):
         raise NotImplementedError(f"{type(classifier).__name__} has its own fit")
     of_steps, own = _by_step(fit.estimator, params) if params else ({}, {})
-    if own.keys() - {"sample_weight"}:
+    if own.keys() - {"sample_weight", "soft_labels"}:
         raise NotImplementedError("fit has parameters of its own")
     if isinstance(fit.estimator, Pipeline) and len(fit.estimator) > 1:
         if fit.estimator.memory is not None:
@@ -170,11 +171,12 @@ def _begin(
     rows, codes, fit.classes, weights = classifier._check_fit(X, y, **own)
     fit.rows = _content(rows, codes)
     data.setdefault(fit.rows, (rows, codes))
-    weighed = None if weights is None else digest(weights.tobytes())
-    key = (fit.rows, weighed, classifier._watch_key(len(rows)))
+    classifier._teach(rows, codes, fit.classes, watched)
+    values = (weights, classifier._targets(codes))
+    key = (fit.rows, *(None if v is None else digest(v.tobytes()) for v in values), classifier._watch_key(len(rows)))
     if key not in watched:
         watched[key] = classifier._watch(rows, codes, len(fit.classes), weights)
-    nets = classifier._start(rows, len(fit.classes), watched[key], weights)
+    nets = classifier._start(rows, codes, len(fit.classes), watched[key], weights)
     fit.key = tuple(stack_key(net) for net in nets)
     hash(fit.key)  # raises here, so that the error belongs to this fit only
     fit.members = [StackMember(net, fit.rows) for net in nets]

@@ -85,6 +85,7 @@ def watch_held_out(
     codes: np.ndarray,
     schedules: Sequence[Schedule],
     sample_weight: np.ndarray | None = None,
+    soft_labels: np.ndarray | None = None,
 ) -> HeldOut | None:
     """Train by one schedule after the other until one overfits, and return the longest one with nearly the least loss.
 
@@ -99,6 +100,8 @@ def watch_held_out(
         would overfit more and are not tried.
     sample_weight : array of shape (n,), optional
         Weights of the rows, in the trainings and in the held-out losses.
+    soft_labels : array of shape (n, n_classes), optional
+        Targets of the trainings. The held-out losses are those of the labels.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def watch_held_out(
     tried: list[HeldOut] = []
     for schedule in schedules:
         net = make_net(streams=RandomStreams(_SEED), **options, **schedule.changes).initialize()
-        net.sample_weight_ = sample_weight
+        net.sample_weight_, net.soft_labels_ = sample_weight, soft_labels
         try:
             with small_net_threads(net.module_):
                 net.notify("on_train_begin", X=X, y=codes)

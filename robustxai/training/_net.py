@@ -33,6 +33,7 @@ from robustxai.engine import (
     choose_differentiation,
     declares,
     lookahead_of,
+    set_soft_labels,
     set_weights,
 )
 from robustxai.exceptions import DivergedError
@@ -137,6 +138,9 @@ class ObjectiveNet(NeuralNetClassifier):
     ----------
     sample_weight_ : ndarray of shape (n_samples,), optional
         Weights of the rows of the training that begins; a classifier sets it before the training and removes it after.
+    soft_labels_ : ndarray of shape (n_samples, n_classes), optional
+        Targets of the cross-entropy in place of the labels, each row with the sum 1; set and removed in the same way.
+        Losses of validation rows are those of the labels.
 
     Notes
     -----
@@ -149,6 +153,7 @@ class ObjectiveNet(NeuralNetClassifier):
     #: Completed share of the training, which penalties read from their batch.
     progress_: float = 1.0
     sample_weight_: np.ndarray | None = None
+    soft_labels_: np.ndarray | None = None
     #: Constants of the running epoch.
     _plan: _Plan | None = None
 
@@ -222,6 +227,8 @@ class ObjectiveNet(NeuralNetClassifier):
             train, valid = super().get_split_datasets(X, y, **fit_params)
         if self.sample_weight_ is not None:
             set_weights(train, self.sample_weight_)  # rows for validation are a subset of the same data set
+        if self.soft_labels_ is not None:
+            set_soft_labels(train, self.soft_labels_)
         return train, valid
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
@@ -230,8 +237,9 @@ class ObjectiveNet(NeuralNetClassifier):
             iterator = super().get_iterator(dataset, training=training)
         if declares(iterator, "on_device") and iterator.generator is None and self.streams is not None:
             iterator.generator = self.streams.of("cpu")
-        if self.sample_weight_ is not None and not hasattr(iterator, "sample_weight"):
-            _refuse_weights(f"the iterator {type(iterator).__name__} does not carry them. Use TensorBatches")
+        for name, refuse in _REFUSALS.items():
+            if getattr(self, f"{name}_") is not None and not hasattr(iterator, name):
+                refuse(f"the iterator {type(iterator).__name__} does not carry them. Use TensorBatches")
         return iterator
 
     def fit_loop(self, X: Any, y: Any = None, epochs: int | None = None, **kwargs: Any) -> ObjectiveNet:
@@ -258,6 +266,16 @@ class ObjectiveNet(NeuralNetClassifier):
             if method_name != "on_epoch_end":
                 raise
             raise Stop from None
+
+    def check_soft_labels(self) -> None:
+        """Raise NotImplementedError if the criterion does not take soft labels: it is not the plain cross-entropy."""
+        criterion = self.criterion_
+        if type(criterion) is not CrossEntropyLoss:
+            _refuse_soft_labels(f"{type(criterion).__name__} takes labels only. Leave out criterion")
+        if criterion.weight is not None:
+            _refuse_soft_labels("criterion__weight weighs labels. Use class_weight")
+        if criterion.ignore_index >= 0:
+            _refuse_soft_labels("criterion__ignore_index is about labels. Give these rows the sample_weight 0")
 
     def initialize_callbacks(self) -> ObjectiveNet:
         """Create the callbacks; raise ValueError for an unknown ``callbacks__name``, which skorch would ignore."""
@@ -334,10 +352,10 @@ class ObjectiveNet(NeuralNetClassifier):
         if not declares(self.iterator_train, "on_device"):
             x, y = to_device((x, y), self.device)
         size = self.internal_batch_size or len(x)
-        weights = getattr(batch, "sample_weight", None)
+        weights, soft = getattr(batch, "sample_weight", None), getattr(batch, "soft_labels", None)
         if len(x) <= size:
-            return self._add_gradient(x, y, weights)
-        return self._add_gradient_in_parts(x, y, weights, size)
+            return self._add_gradient(x, y, weights, soft)
+        return self._add_gradient_in_parts(x, y, weights, soft, size)
 
     def validation_step(self, batch: tuple[Any, Any], **fit_params: Any) -> dict[str, Any]:
         """Return predictions and loss of a batch, in which rows have their weights."""
@@ -348,7 +366,9 @@ class ObjectiveNet(NeuralNetClassifier):
                 step["loss"] = self._weighted_criterion(step["y_pred"], batch[1], batch[0], weights, training=False)
         return step
 
-    def _add_gradient_in_parts(self, x: Tensor, y: Tensor, weights: Tensor | None, size: int) -> dict[str, Any]:
+    def _add_gradient_in_parts(
+        self, x: Tensor, y: Tensor, weights: Tensor | None, soft: Tensor | None, size: int
+    ) -> dict[str, Any]:
         """Call `_add_gradient` for `size` rows at a time; penalties draw the same numbers as for the whole batch."""
         generator = (self._plan or self._make_plan()).generator
         before = torch.empty(0) if generator is None else generator.get_state()
@@ -361,15 +381,20 @@ class ObjectiveNet(NeuralNetClassifier):
                 generator.set_state(before)
             rows = slice(number * size, number * size + len(labels[number]))
             part = _Part(rows.start, len(x), share, divisor)
-            steps.append(self._add_gradient(x[rows], y[rows], own[number], part))
+            steps.append(self._add_gradient(x[rows], y[rows], own[number], None if soft is None else soft[rows], part))
         total = {name: sum(step["terms"][name] for step in steps) for name in steps[0]["terms"]}
         logits = torch.cat([step["y_pred"] for step in steps])
-        if weights is None:  # the criterion of every row counts by itself otherwise
+        if weights is None and soft is None:  # the criterion of every row counts by itself otherwise
             check_sum(self.criterion_, logits, y, total["cross_entropy"])
         return {"loss": sum(step["loss"] for step in steps), "y_pred": logits, "terms": total}
 
     def _add_gradient(
-        self, x: Tensor, y: Tensor, weights: Tensor | None = None, part: _Part | None = None
+        self,
+        x: Tensor,
+        y: Tensor,
+        weights: Tensor | None = None,
+        soft: Tensor | None = None,
+        part: _Part | None = None,
     ) -> dict[str, Any]:
         """Add the gradient of the loss, or of a part's share in the loss of its batch, to that of the weights."""
         plan = self._plan or self._make_plan()
@@ -388,7 +413,7 @@ class ObjectiveNet(NeuralNetClassifier):
             if self.adversary is not None:
                 explained.attacked = self.adversary(explained).detach()
             logits = explained.logits if self.adversary is None else self.module_(explained.attacked)
-            loss = self._criterion_of(logits, y, x, weights, part)
+            loss = self._criterion_of(logits, y if soft is None else soft.to(logits.dtype), x, weights, part)
             values = {"cross_entropy": loss.detach()}
             if self.criterion_weight != 1:
                 loss = self.criterion_weight * loss if self.criterion_weight else torch.zeros_like(loss)
@@ -480,15 +505,16 @@ class ObjectiveNet(NeuralNetClassifier):
         at_begin, at_end = self.listeners("on_batch_begin"), self.listeners("on_batch_end")
         if at_end or any(not declares(listener.__self__, "ignores_batch_record") for listener in at_begin):
             at_begin.insert(0, super().on_batch_begin)  # a callback may read skorch's record of the batch
-        weighted = getattr(iterator, "sample_weight", None) is not None
+        carried = [name for name in _REFUSALS if getattr(iterator, name, None) is not None]
         self.__dict__["_plan"] = self._make_plan()
         try:
             for number, batch in enumerate(self._batches(iterator)):
                 self.__dict__["progress_"] = min((before + min(number / n_batches, 1.0)) / self.max_epochs, 1.0)
                 for listener in at_begin:
                     self._call(listener, batch=batch, training=True)
-                if weighted and not isinstance(batch, WeightedBatch):
-                    _refuse_weights(f"the batches of {type(iterator).__name__} do not carry them. Use TensorBatches")
+                if carried and not isinstance(batch, WeightedBatch):
+                    refuse = _REFUSALS[carried[0]]
+                    refuse(f"the batches of {type(iterator).__name__} do not carry them. Use TensorBatches")
                 step = step_fn(batch, **fit_params)
                 for name, value in {"train_loss": step["loss"], **step["terms"]}.items():
                     losses.setdefault(name, []).append(value)
@@ -524,6 +550,17 @@ class ObjectiveNet(NeuralNetClassifier):
 
 def _refuse_weights(reason: str) -> NoReturn:
     raise NotImplementedError(f"Rows cannot have weights (sample_weight, class_weight) here, because {reason}.")
+
+
+def _refuse_soft_labels(reason: str) -> NoReturn:
+    raise NotImplementedError(f"A teacher or soft_labels cannot be used here, because {reason}.")
+
+
+#: What the batches of a training may carry beside inputs and labels, and the error of those that do not.
+_REFUSALS: dict[str, Callable[[str], NoReturn]] = {
+    "sample_weight": _refuse_weights,
+    "soft_labels": _refuse_soft_labels,
+}
 
 
 @contextmanager
