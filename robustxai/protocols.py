@@ -6,6 +6,7 @@ checks that the attributes are present, not their signatures.
 ========================= ============================================================================================
 ``Explainer``             differentiable attribution of one class
 ``FittedClassifier``      labels and probabilities
+``Teacher``               classifier that can be fitted and has probabilities
 ``ExplainingClassifier``  the same, and explanations of single inputs
 ``ExplainableClassifier`` the same, and a torch module whose attribution can be differentiated
 ``Estimator``             an explaining classifier, or a Pipeline, search or ``FrozenEstimator`` around one
@@ -103,6 +104,7 @@ __all__ = [
     "SmoothedForm",
     "Splits",
     "Subset",
+    "Teacher",
     "ThicknessBoundForm",
     "ThicknessKind",
     "TrainingExplainer",
@@ -176,6 +178,22 @@ class FittedClassifier(Protocol):
         ...
 
     def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities, shape (n_samples, n_classes)."""
+        ...
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """A classifier of any library that can be fitted and returns probabilities.
+
+    Copies of it are fitted: by scikit-learn's ``clone`` if it has ``get_params``, else by ``copy.deepcopy``.
+    """
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Learn from rows and class indices; may take ``sample_weight``."""
+        ...
+
+    def predict_proba(self, X: Any) -> Any:
         """Return probabilities, shape (n_samples, n_classes)."""
         ...
 

@@ -38,7 +38,7 @@ DATA = {
     *("values_adv", "baseline", "first_flip", "censored", "index", "feature_names", "input_features", "bounds"),
     *("ax", "axes"),
     # features and raw rows of a column map and of a table threat
-    *("x", "like", "row", "changed", "favorable", "summary", "sample_weight", "frequencies"),
+    *("x", "like", "row", "changed", "favorable", "summary", "sample_weight", "soft_labels", "frequencies"),
     # what skorch hands to the methods of a net and of a callback
     *("batch", "dataset", "dataset_train", "y_pred", "y_true"),
 }

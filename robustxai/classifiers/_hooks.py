@@ -95,7 +95,8 @@ class DefenseHooks(NetParamsMixin):
         ----------
         net : ObjectiveNet
             With `terms` and `adversary`, or without both in the epochs of `warm_up_epochs`. ``net.sample_weight_`` are
-            the weights of the rows in the objective, of shape (n_samples,), or None; `fit_loop` reads them.
+            the weights of the rows in the objective, of shape (n_samples,), or None; ``net.soft_labels_`` the targets
+            of the cross-entropy, of shape (n_samples, n_classes), or None for the labels. `fit_loop` reads both.
         X : ndarray of float32 of shape (n_samples, *features)
             Inputs.
         codes : ndarray of int64 of shape (n_samples,)

@@ -23,7 +23,7 @@ from robustxai._frames import as_pandas
 from robustxai._validation import outside
 from robustxai.classifiers._params import NetParamsMixin
 from robustxai.exceptions import MismatchWarning
-from robustxai.protocols import Seed
+from robustxai.protocols import Seed, Teacher
 from robustxai.training import draw_seed, seeded
 
 __all__ = ["SOFT_LABELS", "TEACHER", "TeacherMixin", "Teaching"]
@@ -66,7 +66,7 @@ class Teaching(NamedTuple):
 class TeacherMixin(NetParamsMixin):
     """Make soft labels of the parameters `teacher` and `teacher_weight`, or of the soft labels that `fit` was given."""
 
-    teacher: Any
+    teacher: Teacher | None
     teacher_weight: float
     random_state: Seed
     #: Given soft labels of the rows of the running fit.
@@ -82,8 +82,9 @@ class TeacherMixin(NetParamsMixin):
         The parameters of `init` are left out.
         """
         params = super().get_params(deep)
-        if deep and hasattr(self.teacher, "get_params") and not isinstance(self.teacher, type):
-            params |= {f"teacher__{name}": value for name, value in self.teacher.get_params(deep=True).items()}
+        own = None if isinstance(self.teacher, type) else getattr(self.teacher, "get_params", None)
+        if deep and own is not None:
+            params |= {f"teacher__{name}": value for name, value in own(deep=True).items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
@@ -91,9 +92,10 @@ class TeacherMixin(NetParamsMixin):
         of_teacher = {name: value for name, value in params.items() if name.startswith("teacher__")}
         super().set_params(**{name: value for name, value in params.items() if name not in of_teacher})
         if of_teacher:
-            if not hasattr(self.teacher, "set_params"):
+            set_params = getattr(self.teacher, "set_params", None)
+            if set_params is None:
                 raise ValueError(f"{next(iter(of_teacher))} needs a teacher with set_params, got {self.teacher!r}.")
-            self.teacher.set_params(**{name.removeprefix("teacher__"): value for name, value in of_teacher.items()})
+            set_params(**{name.removeprefix("teacher__"): value for name, value in of_teacher.items()})
         return self
 
     def _teach(
@@ -110,23 +112,23 @@ class TeacherMixin(NetParamsMixin):
         known : dict, optional
             Results of other classifiers on the same rows; a new result is added.
         """
-        given = self.__dict__.pop("_given", None)
+        given, teacher, weights = self.__dict__.pop("_given", None), self.teacher, self._input_weight
         self._teaching = None
-        if self.teacher_weight == 0 or (given is None and self.teacher is None):
+        if self.teacher_weight == 0:
             return
-        weights = self._input_weight
         if given is not None:
             self._teaching = _judged(given, codes, weights)
-        else:
+        elif teacher is not None:
             seed = draw_seed(self.random_state)
-            key = None if known is None else ("teacher", seed, _content(self.teacher, X, codes, weights))
+            key = None if known is None else ("teacher", seed, _content(teacher, X, codes, weights))
             self._teaching = None if known is None else known.get(key)
             if self._teaching is None:
-                soft = _out_of_fold(self.teacher, X, codes, classes, weights, seed)
+                soft = _out_of_fold(teacher, X, codes, classes, weights, seed)
                 self._teaching = _judged(soft, codes, weights)
             if known is not None:
                 known[key] = self._teaching
-        self._warn_of_teaching(self._teaching, codes, given is not None)
+        if self._teaching is not None:
+            self._warn_of_teaching(self._teaching, codes, given is not None)
 
     def _warn_of_teaching(self, teaching: Teaching, codes: np.ndarray, given: bool) -> None:
         shares = np.bincount(codes, self._input_weight)
@@ -211,14 +213,14 @@ def _judged(soft: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> 
     return Teaching(soft, float(np.mean(areas)), float(np.average(losses, weights=weights)))
 
 
-def _content(teacher: Any, X: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> Hashable:
+def _content(teacher: Teacher, X: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> Hashable:
     """Return a key that is equal for equal teachers on equal rows."""
     arrays = (X, codes) if weights is None else (X, codes, weights)
     return (content_key(teacher), X.shape, digest(*(array.tobytes() for array in arrays)))
 
 
 def _out_of_fold(
-    teacher: Any, X: np.ndarray, codes: np.ndarray, classes: np.ndarray, weights: np.ndarray | None, seed: int
+    teacher: Teacher, X: np.ndarray, codes: np.ndarray, classes: np.ndarray, weights: np.ndarray | None, seed: int
 ) -> np.ndarray:
     """Return the probabilities of each row by a teacher that was fitted without it, shape (n, n_classes)."""
     name = type(teacher).__name__
@@ -258,7 +260,7 @@ def _out_of_fold(
     return check_soft_labels(soft, len(X), classes, f"predict_proba of {name}, the teacher,")
 
 
-def _copy(teacher: Any, seed: int) -> Any:
+def _copy(teacher: Teacher, seed: int) -> Any:
     """Return an unfitted copy, whose open random states are `seed`."""
     model = clone(teacher, safe=False)
     if hasattr(model, "get_params") and hasattr(model, "set_params"):
