@@ -54,6 +54,13 @@ from robustxai.experiments.atex import (
     image_curves,
 )
 from robustxai.experiments.bracket import Bracket, BracketDisplay, bracket_markdown
+from robustxai.experiments.columns import (
+    MODELS,
+    ColumnsStudy,
+    columns_comparison,
+    columns_markdown,
+    columns_protocol,
+)
 from robustxai.experiments.r2et import (
     SHAPES,
     CandidatesDisplay,
@@ -66,7 +73,7 @@ from robustxai.experiments.r2et import (
 )
 from robustxai.explainers import EXPLAINERS
 from robustxai.inspection import StabilityCurveDisplay
-from robustxai.protocols import ExperimentSize, MeasuredExplainer, Norm
+from robustxai.protocols import ExperimentSize, MeasuredExplainer
 
 __all__ = ["app", "main"]
 
@@ -168,6 +175,7 @@ def demo(
 
 @app.command()
 def benchmark(
+    context: typer.Context,
     data: Annotated[
         list[str],
         typer.Option(help=f"Tables, separated by commas: {', '.join(DATA)} or FILE.csv (last column = label)."),
@@ -176,9 +184,16 @@ def benchmark(
         list[str],
         typer.Option(
             help=f"Any of {', '.join(DEFENSES)}, separated by commas, or 'all'; {len(STANDARD_DEFENSES)} of them by "
-            "default."
+            f"default. With --units columns any of {', '.join(MODELS)}; all by default."
         ),
     ] = [],  # noqa: B006
+    units: Annotated[
+        str,
+        typer.Option(
+            help="What is ranked: features, or columns, the contributions of raw columns under budgets in the units of "
+            "the table."
+        ),
+    ] = "features",
     attacks: Annotated[
         list[str],
         typer.Option(
@@ -186,11 +201,24 @@ def benchmark(
         ),
     ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Seeds, each with its own split.")] = 5,
-    k: Annotated[int, typer.Option(help="Size of the top set.")] = 8,
+    k: Annotated[
+        int | None, typer.Option(help=f"Size of the top set: {Experiment.k}, or {ColumnsStudy.k} columns.")
+    ] = None,
+    share: Annotated[
+        float, typer.Option(help="With --units columns: budget of every number, as a share of its column's range.")
+    ] = ColumnsStudy.share,
+    max_switches: Annotated[
+        int, typer.Option("--max-switches", help="With --units columns: most columns of categories that switch.")
+    ] = ColumnsStudy.max_switches,
     epsilon: Annotated[float, typer.Option(help="Attack radius; features are scaled to [0, 1].")] = 0.5,
     norm: Annotated[str, typer.Option(help="Norm of the attack radius: 2 or inf.")] = "2",
     max_iter: Annotated[int, typer.Option(help="Maximum number of iterations of each attack.")] = 100,
-    n_rows: Annotated[int, typer.Option("--n-rows", help="Test rows that are attacked.")] = 1000,
+    n_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--n-rows", help=f"Test rows that are attacked: {Experiment.n_rows}, or {ColumnsStudy.n_rows} for columns."
+        ),
+    ] = None,
     explainer: _Explainers = [],  # noqa: B006
     training_explainer: Annotated[
         list[str],
@@ -217,17 +245,66 @@ def benchmark(
     ),
 ) -> None:
     """Run defenses against attacks on real tables. Options with several values take a,b or are repeated."""
+    Choice(_FOREIGN, kind="unit").check("units", units)
+    _refuse_foreign(context, units)
+    tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
+    sizes: dict[str, Any] = {name: value for name, value in (("k", k), ("n_rows", n_rows)) if value is not None}
+    if units == "columns":
+        models = _names(defenses, ColumnsStudy.defenses, tuple(MODELS))
+        sizes |= {"share": share, "max_switches": max_switches}
+        _columns(ColumnsStudy(tables, models, seeds, **sizes), out, n_jobs, scheduler)
+        return
     defense_names, attack_names = (
         _names(defenses, STANDARD_DEFENSES, tuple(DEFENSES)),
         _names(attacks, STANDARD_ATTACKS),
     )
     explainers = _names(explainer, Experiment.explainers, STANDARD_EXPLAINERS)
     trained_on = _names(training_explainer, Experiment.training_explainers)
-    tables = _tables(_names(data), target, drop, na_values, sep, encoding, drop_unlabeled)
-    ball = epsilon, cast(Norm, norm)
+    attacked: dict[str, Any] = {"epsilon": epsilon, "norm": norm, "max_iter": max_iter, "certify": certify}
     options: dict[str, Any] = {"explainers": explainers, "training_explainers": trained_on, "n_train": n_train}
-    experiment = Experiment(tables, defense_names, attack_names, seeds, k, *ball, max_iter, n_rows, certify, **options)
+    experiment = Experiment(tables, defense_names, attack_names, seeds, **sizes, **attacked, **options)
     _run(experiment, out, n_jobs, fresh=False, scheduler=scheduler)
+
+
+#: Options of ``benchmark`` that belong to the other kind of unit, and what holds instead.
+_FOREIGN = {
+    "features": dict.fromkeys(("share", "max_switches"), "it is for --units columns"),
+    "columns": {
+        "attacks": "the ensemble attacks contributions of columns",
+        "epsilon": "numbers have budgets by --share",
+        "norm": "every number has a budget of its own, by --share",
+        "max_iter": "the ensemble sets its own steps",
+        "explainer": "contributions of columns are ranked",
+        "training_explainer": "the models that train for an explanation train for contributions of columns",
+        "n_train": "all training rows are used",
+        "certify": "all models but trees are certified",
+    },
+}
+
+
+def _refuse_foreign(context: typer.Context, units: str) -> None:
+    """Raise where an option is given that has no meaning for the units."""
+    for name, reason in _FOREIGN[units].items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            option = "no_certify" if context.params[name] is False else name
+            option = f"--{option.replace('_', '-')}"
+            raise ValueError(f"{option} has no meaning with --units {units}: {reason}. Leave it out.")
+
+
+def _columns(study: ColumnsStudy, out: Path, n_jobs: int, scheduler: str | None) -> None:
+    with _stoppable(fresh=False), _progress() as progress, _notes():
+        results, failed = _finished(
+            lambda: study.run(out, n_jobs=n_jobs, scheduler=scheduler, progress=_reporter(progress))
+        )
+    if len(results):
+        table = columns_markdown(results)
+        parts = [columns_protocol(results), table, columns_comparison(results)]
+        written = _results(results, "\n\n".join(filter(None, parts)), out, "results")
+        console.print(table, markup=False, highlight=False, no_wrap=True, overflow="ignore", crop=False)
+        console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
+    if failed:
+        raise failed
 
 
 @app.command()

@@ -321,6 +321,63 @@ def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, me
     assert not list(tmp_path.glob("cells/*"))
 
 
+def test_contributions_of_columns_have_options_of_their_own(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(cli.ColumnsStudy, "run", lambda self, out, **options: seen.append((self, options)) or 1 / 0)
+    columns = ["benchmark", "--units", "columns", "--data", "adult", "--out", str(tmp_path)]
+    CliRunner().invoke(cli.app, columns)
+    more = ["--defenses", "r2et,vanilla", "--seeds", "2", "--k", "3", "--share", "0.1", "--max-switches", "0"]
+    CliRunner().invoke(cli.app, [*columns, *more, "--n-rows", "9", "--n-jobs", "2"])
+    (first, _), (second, options) = seen
+    assert first == cli.ColumnsStudy(("adult",))
+    assert second == cli.ColumnsStudy(("adult",), ("r2et", "vanilla"), 2, k=3, share=0.1, max_switches=0, n_rows=9)
+    assert options["n_jobs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epsilon", "0.5"], "--epsilon has no meaning with --units columns: numbers have budgets by --share."),
+        (["--attacks", "er"], "--attacks has no meaning with --units columns"),
+        (["--no-certify"], "--no-certify has no meaning with --units columns"),
+        (["--training-explainer", "own"], "--training-explainer has no meaning with --units columns"),
+        (["--units", "features", "--share", "0.05"], "--share has no meaning with --units features"),
+        (["--units", "feature"], "There is no unit 'feature'. Did you mean 'features'?"),
+        (["--defenses", "r2te"], "There is no defense 'r2te'. Did you mean 'r2et'?"),
+        (["--share", "2"], "share must be"),
+    ],
+)
+def test_bad_input_to_columns_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, message):
+    code, text = main("benchmark", "--units", "columns", "--data", "adult", *arguments, "--out", tmp_path)
+    assert code == 2
+    assert one_sentence(text).startswith(message)
+    assert not list(tmp_path.glob("cells/*"))
+
+
+def test_contributions_of_the_columns_of_a_file_are_run_written_and_resumed(monkeypatch, capsys, tmp_path):
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": r.integers(18, 80, 200), "home": r.choice(list("abc"), 200)})
+    frame = frame.assign(debt=r.integers(0, 40, 200), t=(frame["age"] > 40).astype(int))
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    small = ["--defenses", "logistic_regression,gradient_boosting", "--seeds", "1", "--k", "1", "--n-rows", "5"]
+    arguments = ["--units", "columns", "--data", tmp_path / "mine.csv", *small, "--out", tmp_path / "out"]
+    monkeypatch.setattr(sys, "argv", ["robustxai", "benchmark", *map(str, arguments)])
+    cli.app(standalone_mode=False)
+    printed = capsys.readouterr().out
+    times, rows = cell_times(tmp_path / "out"), pd.read_csv(tmp_path / "out" / "results.csv")
+    assert rows["data"].tolist() == ["mine"] * 2
+    assert rows.set_index("defense")["certified_precision_at_k"].isna().to_dict() == {
+        "logistic_regression": False,
+        "gradient_boosting": True,
+    }
+    text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "| mine | gradient boosting |" in text
+    assert "| mine | gradient boosting |" in printed
+    cli.app(standalone_mode=False)
+    assert cell_times(tmp_path / "out") == times
+    assert (tmp_path / "out" / "results.md").read_text(encoding="utf-8") == text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

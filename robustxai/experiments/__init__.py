@@ -4,7 +4,7 @@
 ``r2et``            *Robust ranking explanations* (Chen et al., 2023): tables, images, pairs, graphs
 ``atex``            *Defense against explanation manipulation* (Tang et al., 2021): tables, images
 ``bracket``         certified P@k <= true P@k <= attacked P@k, on real tables
-``columns``         contributions of raw columns; ``python -m robustxai.experiments.columns``
+``columns``         contributions of raw columns; ``robustxai benchmark --units columns``
 ``attack_strength`` the ensemble against a search per pair; ``python -m robustxai.experiments.attack_strength``
 ``default_epochs``  evidence for ``max_epochs="auto"``; ``python -m robustxai.experiments.default_epochs``
 =================== ==================================================================================

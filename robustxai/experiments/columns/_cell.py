@@ -23,9 +23,9 @@ from robustxai import (
     SoftplusClassifier,
     VanillaClassifier,
 )
-from robustxai._arguments import COUNT, INTEGER_SEED, SHARE, Choice, Instance, Number, Text, checked
+from robustxai._arguments import COUNT, INTEGER_SEED, SHARE, Choice, Instance, Number, checked
 from robustxai.attacks import AutoExplanationAttack, BlackBox
-from robustxai.benchmark import BaseCell, identity, load
+from robustxai.benchmark import BaseCell, Data, UserTable, identity, load, stem
 from robustxai.certificates import certify_top_k
 from robustxai.columns import TableThreat, column_map
 from robustxai.datasets import make_preprocessor
@@ -69,8 +69,8 @@ class ColumnsCell(BaseCell):
 
     Parameters
     ----------
-    data : str
-        Table of the benchmark.
+    data : str or UserTable
+        Name of a table, or a user's file.
     defense : str
         Key of ``MODELS``.
     seed : int
@@ -88,7 +88,7 @@ class ColumnsCell(BaseCell):
         Test rows that are attacked.
     """
 
-    data: str
+    data: Data
     defense: str
     seed: int
     k: int = 4
@@ -98,7 +98,7 @@ class ColumnsCell(BaseCell):
     n_rows: int = 200
 
     _constraints = {
-        "data": Text(),
+        "data": Instance((str, UserTable)),
         "defense": Choice(MODELS),
         "seed": INTEGER_SEED,
         "k": COUNT,
@@ -110,7 +110,7 @@ class ColumnsCell(BaseCell):
 
     def label(self) -> str:
         """As `BaseCell.label`."""
-        return f"columns-{self.data}-{self.defense}-{self.seed}"
+        return f"columns-{stem(self.data)}-{self.defense}-{self.seed}"
 
     def depends_on(self) -> Any:
         """As `BaseCell.depends_on`."""
@@ -156,6 +156,7 @@ def run_columns_cell(cell: ColumnsCell) -> dict[str, Any]:
     removed = np.asarray(pipe[:-1].transform(_typical(X_train)))[0]
     return {
         **asdict(cell),
+        "data": stem(cell.data),
         "n_rows": len(rows),
         "n_columns": contributions.shape[1],
         "n_features": len(column_map(pipe).records),

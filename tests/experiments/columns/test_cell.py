@@ -1,7 +1,5 @@
-"""Contributions of columns: a cell in small, its name, its table and its command."""
+"""Contributions of columns: a cell in small, trees, and the name of a cell."""
 
-import runpy
-import sys
 from dataclasses import replace
 from itertools import product
 
@@ -13,7 +11,7 @@ import shap
 from robustxai.attacks import AutoExplanationAttack
 from robustxai.benchmark import DATA, BaseCell
 from robustxai.columns import TableThreat
-from robustxai.experiments.columns import MODELS, ColumnsCell, _cell, columns_markdown, run_columns_cell
+from robustxai.experiments.columns import MODELS, ColumnsCell, _cell, run_columns_cell
 from robustxai.metrics import precision_at_k
 
 
@@ -105,25 +103,3 @@ def test_the_name_has_every_field(registered):
     names = {CELL.name, *(replace(CELL, **{name: value}).name for name, value in changes.items())}
     assert len(names) == len(changes) + 1
     assert isinstance(CELL, BaseCell)
-
-
-def test_the_command_runs_every_model_on_every_table(monkeypatch, tmp_path, capsys):
-    seen = []
-    columns = ["roc_auc", "precision_at_k", "certified_precision_at_k", "between_rows_precision"]
-    row = dict.fromkeys([*columns, "comprehensiveness", "sufficiency"], 0.25)
-
-    def run(cells, out, run, n_jobs):
-        seen.extend((cell.data, cell.defense, cell.seed, cell.max_switches) for cell in cells)
-        return pd.DataFrame([{"data": "adult", "defense": "logistic_regression", "k": 4, **row}] * 2)
-
-    monkeypatch.setattr("robustxai.benchmark.run_cells", run)
-    monkeypatch.setattr(
-        sys, "argv", ["x", str(tmp_path), "--data", "adult,bank", "--seeds", "2", "--max-switches", "0"]
-    )
-    runpy.run_module("robustxai.experiments.columns", run_name="__main__")
-    assert set(seen) == {(data, name, seed, 0) for data in ("adult", "bank") for name in MODELS for seed in range(2)}
-    assert (tmp_path / "columns.csv").exists()
-    printed = capsys.readouterr().out
-    assert "P@4 certified" in printed
-    assert "| adult | logistic regression | 2 | 0.2500 |" in printed
-    assert columns_markdown(pd.read_csv(tmp_path / "columns.csv")) in printed
