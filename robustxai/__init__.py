@@ -25,6 +25,7 @@ from robustxai.classifiers import (
     WeightDecayClassifier,
     retrain,
 )
+from robustxai.conversion import as_explainable
 
 __version__ = "0.1.0"
 
@@ -52,5 +53,6 @@ __all__ = [
     "VanillaClassifier",
     "WeightDecayClassifier",
     "__version__",
+    "as_explainable",
     "retrain",
 ]

@@ -7,7 +7,8 @@ Attacks, certificates, metrics, displays and scorers all resolve estimators here
 * A fitted search (``GridSearchCV``, ``BatchedSearchCV``, ...): its ``best_estimator_``.
 * A ``FrozenEstimator``: the estimator inside.
 
-These may be nested in any order. Everything else has to explain itself. Estimators around others that compute another
+These may be nested in any order. A linear classifier or an ``MLPClassifier`` of scikit-learn is converted to a network
+(:mod:`robustxai.conversion`). Everything else has to explain itself. Estimators around others that compute another
 probability or another prediction (calibration, thresholds, ensembles) are refused, with the expression that reaches the
 classifier inside.
 """
@@ -15,7 +16,7 @@ classifier inside.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ __all__ = [
     "EXPLANATIONS",
     "GRADIENTS",
     "check_model",
+    "convert_by",
+    "inside",
     "module_of",
     "named_rows",
     "resolve_model",
@@ -52,6 +55,16 @@ _BLACK_BOX = (
     "NESAttack, RandomAttack and AutoExplanationAttack attack it."
 )
 _FIRST = "Pass one, for instance VanillaClassifier().fit(X, y)."
+
+
+#: What makes a classifier that explains itself of one of another library, and None of what it does not know. The
+#: folder that converts stands above those that resolve models, hence the list.
+_CONVERTERS: list[Callable[[Any], Any]] = []
+
+
+def convert_by(function: Callable[[Any], Any]) -> None:
+    """Let `function` convert fitted classifiers that do not explain themselves."""
+    _CONVERTERS.append(function)
 
 
 def resolve_model(
@@ -132,11 +145,12 @@ def unwrap(
                 )
             model, path = model[-1], f"{path}[-1]"
             continue
-        inside = _inside(model, what, role)
-        if inside is None:
+        found = inside(model, what, role)
+        if found is None:
             break
-        model, path = inside, f"{path}.{'estimator' if isinstance(model, FrozenEstimator) else 'best_estimator_'}"
+        model, path = found, f"{path}.{'estimator' if isinstance(model, FrozenEstimator) else 'best_estimator_'}"
     needed = tuple(needs)
+    model = _converted(model, what, role)
     if "explain" in needed or "explainer_" in needed or "gradient" in needed:
         _check_explains(model, what, way, path, role)
     return _checked(model, needed, what, way, role), before
@@ -146,7 +160,7 @@ def check_model(estimator: FittedClassifier | None, *, needs: Iterable[str], wha
     """Return `estimator`, any fitted classifier or Pipeline, after a check that it has the needed attributes."""
     _check_object(estimator, what)
     if isinstance(estimator, BaseSearchCV):
-        _inside(estimator, what)
+        inside(estimator, what)
     return _checked(estimator, tuple(needs), what, "")
 
 
@@ -202,8 +216,9 @@ def _check_object(model: Any, what: str) -> None:
     if isinstance(model, nn.Module):
         raise TypeError(
             f"{what} needs a fitted classifier, got the torch module {_name(model)}, which has no classes and no "
-            "explanation. VanillaClassifier(module=module, init=module).fit(X, y), or any other classifier of "
-            "robustxai, goes on from its weights."
+            "explanation. robustxai.as_explainable(module, X, classes=classes) gives it both. "
+            "VanillaClassifier(module=module, init=module).fit(X, y), or any other classifier of robustxai, goes on "
+            "from its weights."
         )
     if isinstance(model, (np.ndarray, list, tuple, dict, set)) or is_table(model):
         raise TypeError(f"{what} needs a fitted classifier, got a {type(model).__name__}. {_FIRST}")
@@ -220,7 +235,7 @@ def _check_object(model: Any, what: str) -> None:
         raise TypeError(f"{what} needs a fitted classifier, and {_name(model)} is none. {_FIRST}")
 
 
-def _inside(model: Any, what: str, role: str = "") -> Any:
+def inside(model: Any, what: str, role: str = "") -> Any:
     """Return the estimator inside of a search or FrozenEstimator, None for any other object."""
     if hasattr(model, "best_estimator_"):
         return model.best_estimator_
@@ -257,6 +272,7 @@ def _check_explains(model: Any, what: str, way: str, path: str, role: str) -> No
     if any(base.__module__.startswith("skorch") for base in type(model).__mro__):
         raise TypeError(
             f"{what} needs a classifier that explains itself, got the skorch net {name}. "
+            "robustxai.as_explainable(net, X) explains it as it is. "
             "VanillaClassifier(module=net.module, init=net).fit(X, y), or any other classifier of robustxai, goes on "
             "from its weights."
         )
@@ -268,8 +284,33 @@ def _check_explains(model: Any, what: str, way: str, path: str, role: str) -> No
     if not hasattr(model, "predict_proba"):
         way = f"CalibratedClassifierCV({name}(...)) gives it the probabilities that are needed. {way}"
     if hasattr(model, "coef_"):
-        way = f"robustxai.LinearClassifier is logistic regression that explains itself. {way}"
+        way = (
+            "LogisticRegression, or any linear classifier with probabilities, is taken as it is, and "
+            f"robustxai.LinearClassifier is logistic regression too. {way}"
+        )
     raise TypeError(f"{opening} {way}")
+
+
+def _converted(model: Any, what: str, role: str) -> Any:
+    """Return a classifier of scikit-learn as a network where there is one, anything else as it is."""
+    if not isinstance(model, BaseEstimator) or hasattr(model, "explain"):
+        return model
+    _check_fitted(model, role)
+    for function in _CONVERTERS:
+        try:
+            found = function(model)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{what} needs a classifier that explains itself. {error}") from error
+        if found is not None:
+            return found
+    return model
+
+
+def _is_converted(model: Any) -> bool:
+    try:
+        return any(function(model) is not None for function in _CONVERTERS)
+    except (TypeError, ValueError):  # it is known, and has no network
+        return False
 
 
 def _why(model: Any) -> str:
@@ -301,7 +342,7 @@ def _explains(model: Any) -> bool:
         elif isinstance(model, FrozenEstimator):
             model = model.estimator
         else:
-            return hasattr(model, "explain") and hasattr(model, "classes_")
+            return _is_converted(model) or (hasattr(model, "explain") and hasattr(model, "classes_"))
 
 
 def _names_out(steps: Any, shape: tuple[int, ...]) -> list[str] | None:

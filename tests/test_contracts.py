@@ -19,8 +19,9 @@ from robustxai.metrics import cosine_similarity, precision_at_k
 from robustxai.penalties import RankingGap
 
 #: Folders that users import from; what `engine`, `bounds` and `cli` offer is plumbing.
-FOLDERS = ["activations", "attacks", "benchmark", "certificates", "classifiers", "columns", "datasets"]
+FOLDERS = ["activations", "attacks", "benchmark", "certificates", "classifiers", "columns", "conversion"]
 FOLDERS += [
+    "datasets",
     "experiments",
     "explainers",
     "inspection",
@@ -38,7 +39,7 @@ DATA = {
     *("values_adv", "baseline", "first_flip", "censored", "index", "feature_names", "input_features", "bounds"),
     *("ax", "axes"),
     # features and raw rows of a column map and of a table threat
-    *("x", "like", "row", "changed", "favorable", "summary", "sample_weight", "soft_labels", "frequencies"),
+    *("x", "like", "row", "changed", "favorable", "summary", "sample_weight", "soft_labels", "frequencies", "classes"),
     # what skorch hands to the methods of a net and of a callback
     *("batch", "dataset", "dataset_train", "y_pred", "y_true"),
 }

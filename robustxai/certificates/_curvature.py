@@ -62,7 +62,9 @@ def curvature_bound(estimator: Estimator) -> float:
     module, explainer = model.module_, model.explainer_
     if not isinstance(explainer, Gradient) or explainer.output not in ("probability", "logit"):
         raise NotImplementedError(f"curvature_bound knows the probability's and the logit's gradient, not {explainer}.")
-    means = model.feature_means_  # type: ignore[attr-defined]  # GRADIENTS excludes BlackBox, which has none
+    means = getattr(model, "feature_means_", None)
+    if means is None:  # a converted model without rows
+        means = np.zeros(model.n_features_in_)  # type: ignore[attr-defined]
     center = torch.from_numpy(np.asarray(means, dtype=np.float64))
     network = read_network(module, center.shape)
     check_reading(network, module, center[None], 1.0, torch.ones(center.numel(), dtype=torch.float64))

@@ -27,18 +27,16 @@ from robustxai._arguments import (
     Either,
     Exactly,
     Flag,
-    Instance,
     Number,
-    Text,
     checked,
     optional,
 )
 from robustxai._doubts import warn_of_ball
 from robustxai._frames import as_pandas, in_numbers
 from robustxai._switches import own_switches
-from robustxai._table_summary import TableSummary
 from robustxai._validation import check_sample_weight
 from robustxai.classifiers._chunks import chunk_size
+from robustxai.classifiers._device import DEVICE
 from robustxai.classifiers._epochs import EpochsMixin
 from robustxai.classifiers._explaining import ExplainingMixin, contiguous
 from robustxai.classifiers._net import load_weights, unwrapped
@@ -184,7 +182,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ExplainingMixin, 
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
         "explainer": EXPLAINER,
-        "device": Either((Text(), Instance(torch.device)), words="'auto' or the name of a torch device"),
+        "device": DEVICE,
         "random_state": SEED,
         "max_epochs": Either((COUNT, Exactly("auto"))),
         "lr": POSITIVE,
@@ -348,10 +346,7 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ExplainingMixin, 
         self._store_teaching()
         self.net_, self.classes_, self.device_ = net, classes, device
         weights = self.__dict__.pop("_input_weight", None)
-        self.feature_means_, self.feature_scales_ = _mean_and_deviation(X, weights)
-        self.feature_range_ = np.stack([X.min(axis=0), X.max(axis=0)])
-        names = getattr(self, "feature_names_in_", None)
-        self.table_summary_ = TableSummary.of(X, names, weights) if X.ndim == 2 else None
+        self._remember(X, weights)
         n_units = count_units(attribution_shape(self.explainer_, X.shape[1:]))
         for name in ("k", "ranking"):
             if name in self._get_param_names():
@@ -383,12 +378,3 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ExplainingMixin, 
     def history_(self) -> History:
         """Training history, one entry per epoch."""
         return self.net_.history
-
-
-def _mean_and_deviation(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    # float64, because the mean of many float32 values loses digits
-    if weights is None:
-        return X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
-    shares = weights / weights.max() / (weights / weights.max()).sum()
-    mean = np.tensordot(shares, X.astype(np.float64), axes=1)
-    return mean, np.sqrt(np.tensordot(shares, np.square(X - mean), axes=1))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["resolve_device"]
+from robustxai._arguments import Either, Instance, Text
+
+__all__ = ["DEVICE", "resolve_device"]
+
+#: Constraint on `device`.
+DEVICE = Either((Text(), Instance(torch.device)), words="'auto' or the name of a torch device")
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

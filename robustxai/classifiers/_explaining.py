@@ -52,6 +52,13 @@ class ExplainingMixin:
         """Type in which the network takes its inputs."""
         return np.float32
 
+    def _remember(self, X: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Store what is used of the training inputs, of shape (n, *features), with weights of rows or None."""
+        self.feature_means_, self.feature_scales_ = _mean_and_deviation(X, weights)
+        self.feature_range_ = np.stack([X.min(axis=0), X.max(axis=0)])
+        names = getattr(self, "feature_names_in_", None)
+        self.table_summary_ = TableSummary.of(X, names, weights) if X.ndim == 2 else None
+
     @property
     def explainer_(self) -> Explainer:
         """Explainer of the parameter `explainer`; attacks, certificates and metrics use it."""
@@ -160,3 +167,12 @@ class ExplainingMixin:
 def contiguous(X: np.ndarray) -> np.ndarray:
     """Return a copy for torch, which refuses negative strides and warns of read-only memory."""
     return np.array(X, order="C")
+
+
+def _mean_and_deviation(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    # float64, because the mean of many float32 values loses digits
+    if weights is None:
+        return X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+    shares = weights / weights.max() / (weights / weights.max()).sum()
+    mean = np.tensordot(shares, X.astype(np.float64), axes=1)
+    return mean, np.sqrt(np.tensordot(shares, np.square(X - mean), axes=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.multiclass import check_classification_targets
@@ -141,6 +142,8 @@ def retrain(
     """
     module, before = module_of(init, "init")
     X = as_pandas(transformed(X, before))
+    if any(weight.dtype == torch.float64 for weight in module.parameters()):  # a training is in float32
+        module = copy_with_modules(module).float()
     with own_switches():
         start = copy_with_modules(module) if beta is None else fix_beta(softplus_surrogate(module, beta))
     with in_numbers(X):
