@@ -46,8 +46,8 @@ def as_explainable(
     asked for; ``as_explainable`` is for another explainer, for rows to check and to start from, and for networks.
 
     * Linear classifiers with probabilities (``LogisticRegression``, ``SGDClassifier(loss="log_loss")``,
-      ``LinearDiscriminantAnalysis``) become a network without hidden layers. The log-odds z of the second of two classes
-      become the logits (-z / 2, z / 2). One class against the rest has the logits :math:`\log \sigma(z_c)`.
+      ``LinearDiscriminantAnalysis``) become a network without hidden layers. The log-odds z of the second of two
+      classes become the logits (-z / 2, z / 2). One class against the rest has the logits :math:`\log \sigma(z_c)`.
     * ``MLPClassifier`` becomes the :class:`~robustxai.nets.MLP` of its layers.
     * A skorch net becomes its module, with logits where the module returns log-odds or probabilities.
     * A torch module is copied. It returns logits.
