@@ -5,6 +5,7 @@ first, and shows the row of the table that displaces one.
 """
 
 from robustxai.reasons._contributions import explain_columns
+from robustxai.reasons._explained import ExplainedTable as ExplainedTable
 from robustxai.reasons._reasons import reasons
 from robustxai.reasons._result import Reasons
 

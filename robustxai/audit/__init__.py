@@ -1,0 +1,11 @@
+"""Audit of the explanations of a model that people already have: one call, one report, and a letter for one decision.
+
+``audit`` measures how stable and faithful explanations are, for whom, and beside which simpler models;
+``AuditResult.to_html`` writes the report. ``reason_letter`` makes a page of the reasons of one row.
+"""
+
+from robustxai.audit._audit import audit
+from robustxai.audit._figure import AuditFigure
+from robustxai.audit._result import AuditResult
+
+__all__ = ["AuditFigure", "AuditResult", "audit"]

@@ -1,0 +1,450 @@
+"""One call that audits the explanations of a model on the rows of a table."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+
+from robustxai._arguments import (
+    COUNT,
+    FLAG,
+    INTEGER_SEED,
+    Choice,
+    Each,
+    Either,
+    Instance,
+    Nothing,
+    Number,
+    checked,
+)
+from robustxai._frames import as_pandas, is_table
+from robustxai._models import named_rows, unwrap
+from robustxai._short_repr import short
+from robustxai._switches import own_switches
+from robustxai.audit._examples import Examples, member_masks, unit_table
+from robustxai.audit._intervals import auc_interval, share_interval
+from robustxai.audit._measures import Effort, Measured, faithfulness, measure, quiet
+from robustxai.audit._result import AuditResult
+from robustxai.audit._rivals import line_of, plan, rivals
+from robustxai.audit._subgroups import as_groups, compare_groups
+from robustxai.audit._target import Target, is_raw, with_explainer
+from robustxai.audit._words import about_doubts, about_figures, about_gaps, about_rivals
+from robustxai.columns import TableThreat
+from robustxai.metrics import between_rows_precision, chance_corrected_precision
+from robustxai.perturbation import ThreatModel
+from robustxai.protocols import AttackPreset, Estimator, Ranking
+from robustxai.ranking import RANKING
+
+__all__ = ["audit"]
+
+_THREAT = Either(
+    (Instance(ThreatModel), Instance(TableThreat), Nothing()),
+    words="a TableThreat, a ThreatModel, or None",
+)
+#: Largest number of rows whose probabilities are computed for AUC.
+_MOST_LABELED = 20_000
+_PAPERS = ("random", "papers", "strongest", "certified")
+
+
+@checked(
+    k=COUNT,
+    threat=_THREAT,
+    ranking=RANKING,
+    n_rows=COUNT,
+    shares=Each(Number(0, 1), least=1),
+    n_compared=Number(0, integer=True),
+    n_train=Number(20, integer=True),
+    n_examples=COUNT,
+    n_draws=COUNT,
+    preset=Choice(get_args(AttackPreset)),
+    certify=FLAG,
+    random_state=INTEGER_SEED,
+)
+def audit(
+    estimator: Estimator,
+    X: Any,
+    y: Any = None,
+    *,
+    k: int = 4,
+    threat: ThreatModel | TableThreat | None = None,
+    explainer: Any = None,
+    groups: Any = None,
+    ranking: Ranking = "magnitude",
+    n_rows: int = 500,
+    shares: Sequence[float] = (0.25, 0.5),
+    n_compared: int = 200,
+    n_train: int = 5000,
+    n_examples: int = 8,
+    n_draws: int = 20,
+    preset: AttackPreset = "fast",
+    certify: bool = True,
+    random_state: int = 0,
+) -> AuditResult:
+    """Audit the explanations of a fitted model: how stable, how faithful, for whom, and beside which simpler models.
+
+    Parameters
+    ----------
+    estimator : fitted classifier, Pipeline, BlackBox or search
+        A classifier of the library, alone or in a Pipeline, or a :class:`~robustxai.attacks.BlackBox`, which a fitted
+        classifier of another library with a callable `explainer` becomes.
+    X : DataFrame or array of shape (n, n_columns)
+        Rows as `estimator` takes them, best rows that it was not trained on. `n_rows` of them are audited; all serve for
+        AUC and the comparison.
+    y : array-like of shape (n,), optional
+        Labels: for AUC, and for the comparison with other models, which are trained on X and y.
+    k : int, default=4
+        Number of reasons. Four are customary in notices of adverse action.
+    threat : TableThreat or ThreatModel, optional
+        How rows may change. With a TableThreat X is a raw table and its columns are ranked. By default
+        ``TableThreat.from_frame(X)`` for a DataFrame and a Pipeline that does not mix its columns, and ``ThreatModel()``
+        for features otherwise.
+    explainer : explainer, name or callable, optional
+        What is audited. By default the model's own explanation; of a raw table, contributions of columns by integrated
+        gradients with 8 points, unless the model explains columns. A callable (features to attributions of the
+        predicted class) makes a black box of a model of another library.
+    groups : column, sequence of columns, array, or mapping of name to array, optional
+        Subgroups whose AUC and stability are compared. Numbers are cut into quarters.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        Ranked scores.
+    n_rows : int, default=500
+        Rows that are audited, drawn at random.
+    shares : sequence of float, default=(0.25, 0.5)
+        Shares of the threat model at which P@k is also looked at, on `n_compared` rows; 1 is always among them, and 0
+        (switches alone) where categories switch.
+    n_compared : int, default=200
+        Audited rows for the smaller shares and the comparison; 0 leaves both out.
+    n_train : int, default=5000
+        Largest number of rows that train the compared models.
+    n_examples : int, default=8
+        Least stable rows and columns that are shown.
+    n_draws : int, default=20
+        Random admissible changes of each row.
+    preset : {"fast", "standard", "strong"}, default="fast"
+        Budget of the ensemble of attacks. With "fast" a black box is looked at by random admissible rows alone.
+    certify : bool, default=True
+        Whether to prove.
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    AuditResult
+
+    Raises
+    ------
+    TypeError, ValueError, NotFittedError
+        A model that does not explain itself, rows or labels that do not fit together, a threat model of another table.
+
+    Notes
+    -----
+    The strongest P@k is an upper bound of the true one and the certified P@k a lower bound, row by row. Under a
+    TableThreat rows with at most 2,000 admissible changes are tried out, so that both attacks have the true value there.
+
+    Thickness is the share of the pairs (reason, other column) that keep their order at random admissible rows with the
+    same decision: ``ranking_thickness`` without the path to the neighbor, which raw rows do not have.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from robustxai import SoftplusClassifier
+    >>> from robustxai.audit import audit
+    >>> from robustxai.datasets import make_preprocessor
+    >>> r = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"age": r.integers(18, 81, 200), "debt": r.integers(0, 9000, 200), "job": ["yes", "no"] * 100})
+    >>> y = np.where(X["age"] * 100 - X["debt"] > 0, "paid", "defaulted")
+    >>> pipe = make_pipeline(make_preprocessor(X), SoftplusClassifier(max_epochs=20)).fit(X, y)
+    >>> found = audit(pipe, X, k=1, n_rows=20, n_compared=0)
+    >>> found.frame["status"].isin(["proven", "attacked", "undecided"]).all()
+    np.True_
+    """
+    start = time.perf_counter()
+    estimator = with_explainer(estimator, explainer)
+    X = as_pandas(X) if is_table(X) else np.asarray(X)
+    if np.ndim(X) != 2:
+        raise ValueError(f"audit is about tables, with one row per sample; X has the shape {np.shape(X)}.")
+    if not len(X):
+        raise ValueError("X has no rows. Give the rows whose explanations are audited.")
+    labels = None if y is None else np.asarray(y)
+    if labels is not None and labels.shape != (len(X),):
+        raise ValueError(f"y has the shape {labels.shape}, but X has {len(X)} rows. Give one label per row.")
+    levels = as_groups(X, groups)
+    if threat is None:
+        threat = TableThreat.from_frame(X) if is_raw(estimator, X) else ThreatModel()
+    X, before = _as_features(estimator, X, threat)
+    places, n_dropped = _chosen(X, threat, n_rows, random_state)
+    effort = Effort(preset, n_draws, certify, random_state)
+    with own_switches(), quiet() as said:
+        rows = X.iloc[places] if isinstance(X, pd.DataFrame) else X[places]
+        target = Target.of(before, rows, threat, explainer, k, ranking)
+        codes = target.predicted(target.x)
+        whole = measure(target, 1.0, effort)
+        judged = np.arange(min(n_compared, len(places)))
+        curves = _curves(target, whole, judged, shares, effort)
+        frame = _frame(target, whole, codes, None if labels is None else labels[places])
+        units = unit_table(target, whole)
+        examples, changed_rows = Examples(target, whole, codes).frame(units, n_examples)
+        between = between_rows_precision(whole.attribution, target.k, ranking=ranking)
+        scores, positive, area = _scores(before, X, labels, random_state)
+        subgroups = compare_groups(levels, places, whole.strongest, target.k, scores, positive)
+        comparison, verdict, plan_words, more = _comparison(
+            before, X, labels, target, threat, whole, places, judged, n_train, effort
+        )
+    summary = _summary(frame, between, target.k, area)
+    warnings = [
+        *about_figures(frame, between, target.k, len(target.units), area, n_dropped),
+        *about_gaps(subgroups),
+        *more,
+        *about_doubts([*said, *whole.doubts]),
+    ]
+    settings = {
+        "model": _short(target.model),
+        "explanation": _explained_by(target),
+        "rows": f"{len(places):,} of {len(X):,}, drawn at random",
+        "columns": f"{target.frame.shape[1]}, of which {len(target.units)} are ranked",
+        "top set": f"the {target.k} columns of the largest {'magnitude' if ranking == 'magnitude' else 'value'}",
+        "threat model": threat.in_words(),
+        "threat rules": [rule.in_words() for rule in threat.rules] if isinstance(threat, TableThreat) else [],
+        "attacks": _attacks(target, preset, n_draws),
+        "proofs": "bounds over all admissible changes" if certify and not target.is_black_box else "none",
+        "comparison": plan_words,
+        "seed": str(random_state),
+        "seconds": f"{time.perf_counter() - start:.0f}",
+        "made": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    }
+    return AuditResult(
+        frame, summary, warnings, curves, units, examples, changed_rows, subgroups, comparison, verdict, settings,
+        target.k, ranking,
+    )  # fmt: skip
+
+
+def _as_features(estimator: Any, X: Any, threat: ThreatModel | TableThreat) -> tuple[Any, Any]:
+    """Return X and the model on it: under a ThreatModel the features that the last step of a Pipeline sees."""
+    if isinstance(threat, TableThreat):
+        if not isinstance(X, pd.DataFrame):
+            raise TypeError("threat is a TableThreat, which speaks of the columns of a DataFrame; X is an array.")
+        return X, estimator
+    model, before = unwrap(estimator, needs=("predict_proba", "explain"), what="audit")
+    return named_rows(X, before), model
+
+
+def _chosen(X: Any, threat: ThreatModel | TableThreat, n_rows: int, random_state: int) -> tuple[np.ndarray, int]:
+    """Return the places of the audited rows, in their order, and how many were left out on the way."""
+    order = np.random.default_rng(random_state).permutation(len(X))
+    if not isinstance(threat, TableThreat):
+        return np.sort(order[:n_rows]), 0
+    places, n_dropped = [], 0
+    for place in order:
+        try:
+            threat.count(X.iloc[[place]])
+        except ValueError as error:
+            first = error
+            n_dropped += 1
+            continue
+        places.append(place)
+        if len(places) == n_rows:
+            break
+    if not places:
+        raise ValueError(f"No row of X is admissible under the threat model. The first reason: {first}") from first
+    return np.sort(np.array(places)), n_dropped
+
+
+def _curves(
+    target: Target, whole: Measured, judged: np.ndarray, shares: Sequence[float], effort: Effort
+) -> pd.DataFrame:
+    """Return mean P@k by share; what is found within a smaller share counts within every larger one."""
+    part = target.of_rows(judged)
+    asked = set(map(float, shares)) - {1.0} if len(judged) else set()
+    threat = target.threat
+    if asked and isinstance(threat, TableThreat) and threat.max_switches:
+        asked.add(0.0)
+    found = [(share, measure(part, share, effort)) for share in sorted(asked)]
+    own = judged if len(judged) else np.arange(len(target))
+    lines, lowest = [], {name: np.ones(len(own)) for name in _PAPERS[:3]}
+    for share, one in [*found, (1.0, None)]:
+        line: dict[str, Any] = {"share": share, "n_rows": len(own)}
+        for name in _PAPERS:
+            values = getattr(whole, name)[own] if one is None else getattr(one, name)
+            if name != "certified":
+                lowest[name] = values = np.minimum(lowest[name], values)
+            line[name] = float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _frame(target: Target, found: Measured, codes: np.ndarray, labels: np.ndarray | None) -> pd.DataFrame:
+    own, other = member_masks(target, found)
+    order = np.argsort(-target.scores(found.attribution), axis=1, kind="stable")[:, : target.k]
+    other_order = np.argsort(-target.scores(found.attribution_adv), axis=1, kind="stable")[:, : target.k]
+    comp, suff = faithfulness(target, codes)
+    proba = np.asarray(target.model.predict_proba(target.seen(target.x)))
+    index = target.frame.index
+    frame = pd.DataFrame({"predicted": np.asarray(target.model.classes_)[codes]}, index=index)
+    frame["probability"] = proba[np.arange(len(codes)), codes]
+    if labels is not None:
+        frame["y"] = labels
+    frame["reasons"] = _names(target, order)
+    for name in _PAPERS:
+        frame[f"precision_{name}"] = getattr(found, name)
+    proven = np.nan_to_num(found.certified) >= 1
+    frame["status"] = np.where(found.strongest < 1, "attacked", np.where(proven, "proven", "undecided"))
+    frame["left"] = _names(target, order, ~np.take_along_axis(other, order, axis=1))
+    frame["entered"] = _names(target, other_order, ~np.take_along_axis(own, other_order, axis=1))
+    frame["typical"], frame["thickness"] = found.typical, found.thickness
+    frame["comprehensiveness"], frame["sufficiency"] = comp, suff
+    frame["exhaustive"] = found.exhaustive
+    # all admissible changes of a row with an exact value were tried: what is left is proven by that
+    exact = found.exhaustive & (found.strongest >= 1)
+    frame.loc[exact, "status"] = "proven"
+    return frame
+
+
+def _names(target: Target, order: np.ndarray, kept: np.ndarray | None = None) -> list[tuple[Any, ...]]:
+    kept = np.ones(order.shape, dtype=bool) if kept is None else kept
+    return [tuple(target.units[j] for j in row[flags]) for row, flags in zip(order, kept)]
+
+
+def _scores(
+    model: Any, X: Any, labels: np.ndarray | None, random_state: int
+) -> tuple[np.ndarray | None, np.ndarray | None, tuple[float, float, float]]:
+    """Return probabilities and truth of the second of two classes, and the area under the ROC curve."""
+    nothing = (math.nan,) * 3
+    classes = np.asarray(unwrap(model, needs=("classes_",), what="audit")[0].classes_)
+    if labels is None or len(classes) != 2:
+        return None, None, nothing
+    strangers = np.setdiff1d(np.unique(labels), classes)
+    if len(strangers):
+        raise ValueError(f"y has labels that the model was not fitted with: {strangers.tolist()}.")
+    n = len(labels)
+    if n > _MOST_LABELED:  # the rest has no score and does not count
+        some = np.random.default_rng(random_state).choice(n, _MOST_LABELED, replace=False)
+    else:
+        some = np.arange(n)
+    scores = np.full(n, np.nan)
+    given = X.iloc[some] if isinstance(X, pd.DataFrame) else X[some]
+    scores[some] = np.asarray(model.predict_proba(given))[:, 1]
+    positive = labels == classes[1]
+    return scores, positive, auc_interval(scores[some], positive[some])
+
+
+def _comparison(
+    model: Any,
+    X: Any,
+    labels: np.ndarray | None,
+    target: Target,
+    threat: ThreatModel | TableThreat,
+    whole: Measured,
+    places: np.ndarray,
+    judged: np.ndarray,
+    n_train: int,
+    effort: Effort,
+) -> tuple[pd.DataFrame, str, str, list[str]]:
+    if labels is None or not len(judged):
+        why = "none: it needs y" if labels is None else "none: n_compared=0"
+        return pd.DataFrame(), "", why, []
+    counts = np.unique(labels, return_counts=True)[1]
+    if len(counts) < 2 or counts.min() < 4:
+        return pd.DataFrame(), "", "none: a class has fewer than four rows", []
+    how = plan(labels, places[judged], n_train, effort.random_state)
+    data = X if isinstance(threat, TableThreat) else np.asarray(X, dtype=np.float64)
+    lines = rivals(data, labels, target, target.threat, how, effort)
+    part = _part(whole, judged)
+    rows = X.iloc[places[judged]] if isinstance(X, pd.DataFrame) else X[places[judged]]
+    proba = np.asarray(model.predict_proba(rows))
+    classes = np.asarray(target.model.classes_)
+    name = "audited model"
+    own = line_of([part], target.k, target.ranking, proba, labels[places[judged]], classes)
+    lines = {name: own, **lines}
+    verdict, said = about_rivals(lines, name)
+    words = (
+        f"{how.words} They have the library's defaults and are explained and attacked like the audited model. Whether "
+        "the audited model saw these rows in its own training is not known here; if it did, its figures flatter it."
+    )
+    table = pd.DataFrame([{"model": one, **line} for one, line in lines.items()])
+    return table, verdict, words, said
+
+
+def _part(found: Measured, places: np.ndarray) -> Measured:
+    values = {
+        name: value[places] if isinstance(value, np.ndarray) else value
+        for name, value in vars(found).items()
+        if name not in ("changed", "doubts")
+    }
+    return Measured(changed=found.changed.iloc[places], **values)
+
+
+def _summary(
+    frame: pd.DataFrame,
+    between: float,
+    k: int,
+    area: tuple[float, float, float],
+) -> pd.DataFrame:
+    lines: list[tuple[str, float, float, float, str]] = []
+
+    def add(name: str, interval: tuple[float, float, float], meaning: str) -> None:
+        lines.append((name, *interval, meaning))
+
+    meanings = {
+        "random": ("P@k, random changes", "lowest share of the reasons that stay, over random admissible changes"),
+        "papers": ("P@k, papers' attack", "the same under the attack of the R2ET and ATEX papers (ER)"),
+        "strongest": ("P@k, strongest attack", "the same under everything that was tried; the true figure is not higher"),
+        "certified": ("P@k, proven", "no admissible change can do worse; the true figure is not lower"),
+    }
+    for name, (measure_name, meaning) in meanings.items():
+        add(measure_name, share_interval(frame[f"precision_{name}"].to_numpy(), k), meaning)
+    for status, meaning in {
+        "proven": "rows whose reasons no admissible change displaces",
+        "attacked": "rows of which an admissible change displaces a reason",
+        "undecided": "rows of which neither is known",
+    }.items():
+        add(f"rows {status}", share_interval((frame["status"] == status).to_numpy(dtype=float)), meaning)
+    nothing = (math.nan, math.nan)
+    add("P@k, typical", share_interval(frame["typical"].to_numpy(), k), "mean over random admissible changes")
+    add("similarity of rows", (between, *nothing), "share of the reasons that two different rows have in common")
+    strongest = share_interval(frame["precision_strongest"].to_numpy(), k)
+    corrected = tuple(float(chance_corrected_precision(v, between)) for v in strongest)
+    add(
+        "P@k, chance-corrected",
+        (corrected[0], corrected[1], corrected[2]),
+        "strongest attack on a scale on which the reasons of another row score 0",
+    )
+    add("thickness", _mean(frame["thickness"]), "pairs of a reason and another column that keep their order")
+    add("comprehensiveness", _mean(frame["comprehensiveness"]), "change of the probability without the first reasons")
+    add("sufficiency", _mean(frame["sufficiency"]), "change of the probability with the first reasons only; low is good")
+    if not math.isnan(area[0]):
+        add("ROC AUC", area, "on all labeled rows of X; too high if the model was trained on them")
+    return pd.DataFrame(lines, columns=["measure", "value", "low", "high", "meaning"])
+
+
+def _mean(values: pd.Series) -> tuple[float, float, float]:
+    return share_interval(np.clip(values.to_numpy(dtype=float), 0, 1), 10)
+
+
+def _short(model: Any) -> str:
+    name = type(model).__name__
+    inner = getattr(model, "estimator", None)
+    return f"{name}({type(inner).__name__})" if inner is not None else short(model)
+
+
+def _explained_by(target: Target) -> str:
+    if target.is_black_box:
+        function = getattr(target.model, "explainer", None)
+        name = getattr(function, "__name__", type(function).__name__)
+        return f"{name}, as a black box"
+    explainer = target.model.explainer_
+    name = getattr(explainer, "__name__", type(explainer).__name__)
+    method = getattr(explainer, "method", None)
+    return f"{name} by {str(method).replace('_', ' ')}" if method else str(name)
+
+
+def _attacks(target: Target, preset: AttackPreset, n_draws: int) -> str:
+    random = f"{n_draws} random admissible changes of each row"
+    if target.is_black_box:
+        return random if preset == "fast" else f"{random}, attacks without gradients (preset {preset!r})"
+    return f"{random}, the papers' ER attack, and an ensemble (preset {preset!r})"

@@ -1,0 +1,187 @@
+"""How logistic regression and a default R2ET do on the same rows, trained on rows that they are not judged by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+
+from robustxai.audit._intervals import auc_interval, share_interval
+from robustxai.audit._measures import Effort, Measured, measure
+from robustxai.audit._target import N_POINTS, Target
+from robustxai.classifiers import LinearClassifier, R2ETClassifier
+from robustxai.columns import TableThreat, column_map
+from robustxai.datasets import make_preprocessor
+from robustxai.explainers import ColumnContributions
+from robustxai.metrics import between_rows_precision, chance_corrected_precision
+from robustxai.perturbation import ThreatModel
+from robustxai.protocols import Ranking
+
+__all__ = ["NAMES", "Plan", "line_of", "plan", "rivals"]
+
+#: Rivals by name.
+RIVALS: dict[str, Callable[[int, Any, Ranking, int], Any]] = {
+    "logistic regression": lambda k, explainer, ranking, seed: LinearClassifier(explainer=explainer, random_state=seed),
+    "R2ET, defaults": lambda k, explainer, ranking, seed: R2ETClassifier(
+        k, ranking=ranking, explainer=explainer, random_state=seed
+    ),
+}
+#: Names of the rivals.
+NAMES = tuple(RIVALS)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rows train and which judge.
+
+    Attributes
+    ----------
+    folds : list of (ndarray, ndarray)
+        Training rows and judged rows, places in X.
+    judged : ndarray of int
+        All judged rows.
+    words : str
+        The plan in a sentence.
+    """
+
+    folds: list[tuple[np.ndarray, np.ndarray]]
+    judged: np.ndarray
+    words: str
+
+
+def plan(y: np.ndarray, judged: np.ndarray, n_train: int, random_state: int) -> Plan:
+    """Hold the judged rows out where enough others are there, else cross-fit in two folds.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Labels of all rows.
+    judged : ndarray of int of shape (m,)
+        Places of the rows that judge.
+    n_train : int
+        Largest number of rows that train.
+    random_state : int
+        Seed.
+    """
+    generator = np.random.default_rng(random_state)
+    others = np.setdiff1d(np.arange(len(y)), judged)
+    if len(others) >= 2 * len(judged) and len(np.unique(y[others])) == len(np.unique(y)):
+        train = np.sort(generator.choice(others, min(n_train, len(others)), replace=False))
+        words = f"They were trained on {len(train):,} other rows of X; the {len(judged):,} judged rows were held out."
+        return Plan([(train, judged)], judged, words)
+    folds = []
+    splits = StratifiedKFold(2, shuffle=True, random_state=random_state).split(np.zeros(len(y)), y)
+    for train, test in splits:
+        if len(train) > n_train:
+            train = np.sort(generator.choice(train, n_train, replace=False))
+        folds.append((train, np.intersect1d(test, judged)))
+    words = (
+        f"They were cross-fitted: each half of the {len(y):,} rows of X trained a model that was judged on rows of the "
+        "other half."
+    )
+    return Plan(folds, judged, words)
+
+
+def rivals(
+    X: Any,
+    y: np.ndarray,
+    target: Target,
+    threat: ThreatModel | TableThreat,
+    how: Plan,
+    effort: Effort,
+) -> dict[str, dict[str, Any]]:
+    """Train and measure the rivals; return a line of figures for each.
+
+    Parameters
+    ----------
+    X : DataFrame of raw rows, or ndarray of features
+        All rows.
+    y : ndarray
+        Labels.
+    target : Target
+        What is audited.
+    threat : ThreatModel or TableThreat
+        Of the audit.
+    how : Plan
+        Which rows train.
+    effort : Effort
+        Of attacks and proofs.
+    """
+    lines = {}
+    for name, made in RIVALS.items():
+        parts: list[Measured] = []
+        scores, truth = [], []
+        for train, test in how.folds:
+            if not len(test):
+                continue
+            model = _fitted(made, X, y, train, target, effort.random_state)
+            rows = X.iloc[test] if isinstance(X, pd.DataFrame) else X[test]
+            other = Target.of(model, rows, threat, None, target.k, target.ranking)
+            parts.append(measure(other, 1.0, effort))
+            scores.append(np.asarray(model.predict_proba(rows)))
+            truth.append(y[test])
+        classes = np.unique(y)
+        lines[name] = line_of(parts, target.k, target.ranking, np.concatenate(scores), np.concatenate(truth), classes)
+    return lines
+
+
+def _fitted(
+    made: Callable[[int, Any, Ranking, int], Any],
+    X: Any,
+    y: np.ndarray,
+    train: np.ndarray,
+    target: Target,
+    seed: int,
+) -> Any:
+    if target.columns is None:
+        own = getattr(target.model, "explainer", None)
+        explainer: Any = "integrated_gradients" if target.is_black_box or own is None else own
+        return made(target.k, explainer, target.ranking, seed).fit(X[train], y[train])
+    rows = X.iloc[train]
+    preprocessor = make_preprocessor(rows).fit(rows)
+    columns = column_map(preprocessor)
+    groups, names = [group.tolist() for group in columns.groups], [str(name) for name in columns.columns]
+    own = getattr(target.model, "explainer_", None)
+    method, n_points = "integrated_gradients", N_POINTS
+    if isinstance(own, ColumnContributions):
+        method, n_points = own.method, own.n_points
+    explainer = ColumnContributions(method, n_points=n_points, groups=groups, names=names)  # type: ignore[arg-type]
+    return make_pipeline(preprocessor, made(target.k, explainer, target.ranking, seed)).fit(rows, y[train])
+
+
+def line_of(
+    parts: list[Measured], k: int, ranking: Ranking, scores: np.ndarray, truth: np.ndarray, classes: np.ndarray
+) -> dict[str, Any]:
+    """Return the figures of one model: AUC, P@k attacked and proven, similarity of rows, corrected P@k."""
+    strongest, papers, certified, random = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("strongest", "papers", "certified", "random")
+    )
+    # similarity within what one model explains; models of two folds are not compared with each other
+    sizes = np.array([len(part.strongest) for part in parts], dtype=float)
+    similar = [between_rows_precision(part.attribution, k, ranking=ranking) for part in parts]
+    between = float(np.average(similar, weights=sizes)) if all(map(math.isfinite, similar)) else math.nan
+    area = (math.nan,) * 3
+    if len(classes) == 2:
+        area = auc_interval(scores[:, 1], truth == classes[1])
+    mean = share_interval(strongest, k)
+    return {
+        "n_rows": len(strongest),
+        "roc_auc": area[0],
+        "roc_auc_low": area[1],
+        "roc_auc_high": area[2],
+        "random": float(np.nanmean(random)),
+        "papers": float(np.nanmean(papers)) if np.isfinite(papers).any() else math.nan,
+        "strongest": mean[0],
+        "strongest_low": mean[1],
+        "strongest_high": mean[2],
+        "certified": float(np.nanmean(certified)) if np.isfinite(certified).any() else math.nan,
+        "between_rows": between,
+        "corrected": float(chance_corrected_precision(mean[0], between)),
+    }
