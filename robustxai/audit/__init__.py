@@ -6,6 +6,7 @@
 
 from robustxai.audit._audit import audit
 from robustxai.audit._figure import AuditFigure
+from robustxai.audit._letter import ReasonLetter, reason_letter
 from robustxai.audit._result import AuditResult
 
-__all__ = ["AuditFigure", "AuditResult", "audit"]
+__all__ = ["AuditFigure", "AuditResult", "ReasonLetter", "audit", "reason_letter"]

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from robustxai._arguments import (
     COUNT,
@@ -94,16 +95,16 @@ def audit(
         A classifier of the library, alone or in a Pipeline, or a :class:`~robustxai.attacks.BlackBox`, which a fitted
         classifier of another library with a callable `explainer` becomes.
     X : DataFrame or array of shape (n, n_columns)
-        Rows as `estimator` takes them, best rows that it was not trained on. `n_rows` of them are audited; all serve for
-        AUC and the comparison.
+        Rows as `estimator` takes them, best rows that it was not trained on. `n_rows` of them are audited; all serve
+        for AUC and the comparison.
     y : array-like of shape (n,), optional
         Labels: for AUC, and for the comparison with other models, which are trained on X and y.
     k : int, default=4
         Number of reasons. Four are customary in notices of adverse action.
     threat : TableThreat or ThreatModel, optional
         How rows may change. With a TableThreat X is a raw table and its columns are ranked. By default
-        ``TableThreat.from_frame(X)`` for a DataFrame and a Pipeline that does not mix its columns, and ``ThreatModel()``
-        for features otherwise.
+        ``TableThreat.from_frame(X)`` for a DataFrame and a Pipeline that does not mix its columns, and
+        ``ThreatModel()`` for features otherwise.
     explainer : explainer, name or callable, optional
         What is audited. By default the model's own explanation; of a raw table, contributions of columns by integrated
         gradients with 8 points, unless the model explains columns. A callable (features to attributions of the
@@ -144,7 +145,7 @@ def audit(
     Notes
     -----
     The strongest P@k is an upper bound of the true one and the certified P@k a lower bound, row by row. Under a
-    TableThreat rows with at most 2,000 admissible changes are tried out, so that both attacks have the true value there.
+    TableThreat all changes of a row are tried where it has at most 2,000, so that the attacks have the true value.
 
     Thickness is the share of the pairs (reason, other column) that keep their order at random admissible rows with the
     same decision: ``ranking_thickness`` without the path to the neighbor, which raw rows do not have.
@@ -198,13 +199,13 @@ def audit(
         )
     summary = _summary(frame, between, target.k, area)
     warnings = [
-        *about_figures(frame, between, target.k, len(target.units), area, n_dropped),
+        *about_figures(frame, between, target.k, len(target.units), area, n_dropped, target.is_black_box),
         *about_gaps(subgroups),
         *more,
         *about_doubts([*said, *whole.doubts]),
     ]
     settings = {
-        "model": _short(target.model),
+        "model": _short(unwrap(before, needs=(), what="audit")[0]),
         "explanation": _explained_by(target),
         "rows": f"{len(places):,} of {len(X):,}, drawn at random",
         "columns": f"{target.frame.shape[1]}, of which {len(target.units)} are ranked",
@@ -232,6 +233,12 @@ def _as_features(estimator: Any, X: Any, threat: ThreatModel | TableThreat) -> t
         return X, estimator
     model, before = unwrap(estimator, needs=("predict_proba", "explain"), what="audit")
     return named_rows(X, before), model
+
+
+def _probabilities(model: Any, rows: Any) -> np.ndarray:
+    """Return probabilities of rows of X, without names where a classifier was fitted without."""
+    named = isinstance(model, Pipeline) or hasattr(model, "feature_names_in_")
+    return np.asarray(model.predict_proba(rows if named else np.asarray(rows)))
 
 
 def _chosen(X: Any, threat: ThreatModel | TableThreat, n_rows: int, random_state: int) -> tuple[np.ndarray, int]:
@@ -328,7 +335,7 @@ def _scores(
         some = np.arange(n)
     scores = np.full(n, np.nan)
     given = X.iloc[some] if isinstance(X, pd.DataFrame) else X[some]
-    scores[some] = np.asarray(model.predict_proba(given))[:, 1]
+    scores[some] = _probabilities(model, given)[:, 1]
     positive = labels == classes[1]
     return scores, positive, auc_interval(scores[some], positive[some])
 
@@ -356,7 +363,7 @@ def _comparison(
     lines = rivals(data, labels, target, target.threat, how, effort)
     part = _part(whole, judged)
     rows = X.iloc[places[judged]] if isinstance(X, pd.DataFrame) else X[places[judged]]
-    proba = np.asarray(model.predict_proba(rows))
+    proba = _probabilities(model, rows)
     classes = np.asarray(target.model.classes_)
     name = "audited model"
     own = line_of([part], target.k, target.ranking, proba, labels[places[judged]], classes)
@@ -393,7 +400,10 @@ def _summary(
     meanings = {
         "random": ("P@k, random changes", "lowest share of the reasons that stay, over random admissible changes"),
         "papers": ("P@k, papers' attack", "the same under the attack of the R2ET and ATEX papers (ER)"),
-        "strongest": ("P@k, strongest attack", "the same under everything that was tried; the true figure is not higher"),
+        "strongest": (
+            "P@k, strongest attack",
+            "the same under all that was tried; the true figure is not higher",
+        ),
         "certified": ("P@k, proven", "no admissible change can do worse; the true figure is not lower"),
     }
     for name, (measure_name, meaning) in meanings.items():
@@ -416,7 +426,7 @@ def _summary(
     )
     add("thickness", _mean(frame["thickness"]), "pairs of a reason and another column that keep their order")
     add("comprehensiveness", _mean(frame["comprehensiveness"]), "change of the probability without the first reasons")
-    add("sufficiency", _mean(frame["sufficiency"]), "change of the probability with the first reasons only; low is good")
+    add("sufficiency", _mean(frame["sufficiency"]), "change with the first reasons only; lower is better")
     if not math.isnan(area[0]):
         add("ROC AUC", area, "on all labeled rows of X; too high if the model was trained on them")
     return pd.DataFrame(lines, columns=["measure", "value", "low", "high", "meaning"])

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 from robustxai.audit._figure import AuditFigure
 
-__all__ = ["Block", "Callout", "Cell", "Document", "Facts", "Picture", "Section", "Table", "Text"]
+__all__ = ["Block", "Callout", "Cell", "Document", "Facts", "Number", "Picture", "Section", "Table", "Text"]
 
-#: A text, or a number with its text: (sorting value, text).
-Cell: TypeAlias = str | tuple[float, str]
+
+class Number(NamedTuple):
+    """A number by which rows are sorted, and its text."""
+
+    value: float
+    text: str
+
+
+Cell: TypeAlias = str | Number
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Table:
 
     def is_number(self, place: int) -> bool:
         """Return whether a column holds numbers."""
-        return bool(self.rows) and all(isinstance(row[place], tuple) for row in self.rows)
+        return bool(self.rows) and all(isinstance(row[place], Number) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -79,4 +86,3 @@ class Document:
     lead: Sequence[Block]
     sections: Sequence[Section]
     footer: str
-    extra: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The least stable rows and columns, each with an admissible row that displaces a reason and changes no more than needed."""
+"""The least stable rows and columns, each with an admissible row that displaces a reason, in few changes."""
 
 from __future__ import annotations
 

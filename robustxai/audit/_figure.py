@@ -11,7 +11,7 @@ import pandas as pd
 
 from robustxai._arguments import PathName, checked
 from robustxai._files import write_text
-from robustxai.audit._html import Html, html_text, tag
+from robustxai.audit._html import Html, tag
 
 __all__ = ["COLORS", "AuditFigure", "Series", "histogram", "intervals", "lines", "scatter"]
 
@@ -238,9 +238,7 @@ def intervals(
             parts.append(_mark(left + inner * min(max(value, 0.0), 1.0), y, 0, color))
             parts.append(_text(left + inner + 10, y + 4, f"{value:.2f}"))
         y += row
-    table = pd.DataFrame(
-        [entry[:5] for entry in entries], columns=["group", "label", "value", "low", "high"]
-    )
+    table = pd.DataFrame([entry[:5] for entry in entries], columns=["group", "label", "value", "low", "high"])
     return AuditFigure(name, title, description, _canvas(name, title, description, width, height, *parts), table)
 
 
@@ -273,12 +271,12 @@ def scatter(
     parts.append(_text(left + inner / 2, height - 6, x_name, "middle"))
     parts.append(_text(14, top + tall / 2, y_name, "middle", transform=f"rotate(-90 14 {_n(top + tall / 2)})"))
     taken = -math.inf
-    for place, (label, x, y, color) in sorted(enumerate(points), key=lambda one: -one[1][2][0]):
-        if math.isnan(x[0]) or math.isnan(y[0]):
+    for place, (label, one, other, color) in sorted(enumerate(points), key=lambda entry: -entry[1][2][0]):
+        if math.isnan(one[0]) or math.isnan(other[0]):
             continue
-        a, b = at(x[0], y[0])
-        parts.append(_line(at(x[1], 0)[0], b, at(x[2], 0)[0], b, f"s-{color}"))
-        parts.append(_line(a, at(0, y[1])[1], a, at(0, y[2])[1], f"s-{color}"))
+        a, b = at(one[0], other[0])
+        parts.append(_line(at(one[1], 0)[0], b, at(one[2], 0)[0], b, f"s-{color}"))
+        parts.append(_line(a, at(0, other[1])[1], a, at(0, other[2])[1], f"s-{color}"))
         parts.append(_mark(a, b, place % 4, color))
         taken = max(b, taken + 18)
         parts.append(_mark(left + inner + 16, taken, place % 4, color))
@@ -287,17 +285,3 @@ def scatter(
     names = ["model", "x", "x_low", "x_high", "y", "y_low", "y_high"]
     table = pd.DataFrame(rows, columns=names)
     return AuditFigure(name, title, description, _canvas(name, title, description, width, height, *parts), table)
-
-
-def bar(share: float, color: str, title: str) -> Html:
-    """Return a bar in a track, for a letter; `share` of its length is filled."""
-    inside = 300 * min(max(share, 0.0), 1.0)
-    return tag(
-        "svg",
-        tag("title", title),
-        tag("rect", x="0.5", y="0.5", width="299", height="13", class_="track", rx="3"),
-        tag("rect", x="0", y="0", width=_n(inside), height="14", class_=f"f-{color}", rx="3"),
-        viewBox="0 0 300 14",
-        role="img",
-        aria_label=html_text(title),
-    )

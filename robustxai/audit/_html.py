@@ -43,11 +43,11 @@ def plain_text(value: Any) -> str:
 
 
 def html_text(value: Any) -> Html:
-    """Return a value as HTML or SVG that shows its text, in elements and in quoted attributes: the one escape there is."""
+    """Return a value as HTML or SVG that shows its text, in elements and in quoted attributes; the only escape."""
     return value if isinstance(value, Html) else Html(html.escape(plain_text(value), quote=True))
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Html:
+def tag(name: str, /, *children: Any, **attributes: Any) -> Html:
     """Return an element; children and values of attributes that are not `Html` are escaped.
 
     Parameters

@@ -39,7 +39,7 @@ def share_interval(values: np.ndarray, k: int = 1, level: float = 0.95) -> Inter
         NaN without values.
     """
     values = values[~np.isnan(values)]
-    n = len(values)
+    n = float(len(values))
     if not n:
         return math.nan, math.nan, math.nan
     p = float(values.mean())
@@ -77,6 +77,7 @@ def auc_interval(scores: np.ndarray, positive: np.ndarray, level: float = 0.95) 
     scores : ndarray of shape (n,)
         NaN does not count.
     positive : ndarray of bool of shape (n,)
+        Whether a row is of the second class.
     level : float, default=0.95
         Confidence level.
 

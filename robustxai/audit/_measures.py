@@ -76,7 +76,7 @@ class Measured:
     doubts: list[str] = field(default_factory=list)
 
 
-class quiet(warnings.catch_warnings):  # type: ignore[type-arg]
+class quiet(warnings.catch_warnings):
     """Context that keeps the library's warnings about figures in the list that it returns; others are issued."""
 
     def __init__(self) -> None:

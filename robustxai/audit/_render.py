@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 
-from robustxai.audit._document import Block, Callout, Cell, Document, Facts, Picture, Section, Table, Text
+from robustxai.audit._document import Block, Callout, Cell, Document, Facts, Number, Picture, Section, Table, Text
 from robustxai.audit._figure import STYLE, variables
 from robustxai.audit._html import Html, html_text, tag
 from robustxai.audit._markdown import Markdown, markdown_table, markdown_text
@@ -22,7 +22,7 @@ STYLE_OF_PAGE = (
     "*{box-sizing:border-box}"
     "body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,'Segoe UI',"
     "Roboto,'Helvetica Neue',Arial,sans-serif}"
-    "main,header,nav,footer{max-width:62rem;margin:0 auto;padding:0 1.25rem}"
+    "main,header,nav,footer{max-width:68rem;margin:0 auto;padding:0 1.25rem}"
     "header{padding-top:2.2rem}h1{font-size:1.9rem;line-height:1.2;margin:0 0 .6rem}"
     "h2{font-size:1.3rem;margin:2.6rem 0 .6rem;padding-top:.4rem;border-top:1px solid var(--grid)}"
     "p{margin:.6rem 0;max-width:46rem;overflow-wrap:anywhere}"
@@ -37,22 +37,24 @@ STYLE_OF_PAGE = (
     "dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere}"
     ".scroll{overflow-x:auto;margin:1rem 0}"
     "table{border-collapse:collapse;font-size:.92rem;min-width:100%}"
-    "caption{text-align:left;color:var(--muted);padding:.2rem 0 .4rem}"
-    "td,th{mso-number-format:\"\\@\"}.n{mso-number-format:General}"
+    "caption{text-align:left;color:var(--muted);padding:.2rem 0 .4rem;break-after:avoid}thead .n{white-space:normal}"
+    'td,th{mso-number-format:"\\@"}.n{mso-number-format:General}'
     "th,td{padding:.32rem .7rem .32rem 0;border-bottom:1px solid var(--grid);text-align:left;vertical-align:top;"
-    "overflow-wrap:anywhere}"
-    "tbody th{font-weight:600;min-width:8rem}thead th{border-bottom:2px solid var(--muted);white-space:nowrap}"
-    ".n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.w{min-width:14rem}"
+    "overflow-wrap:break-word}"
+    "tbody th{font-weight:600;max-width:18rem}thead th{border-bottom:2px solid var(--muted);vertical-align:bottom}"
+    ".n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.w{min-width:13rem}td{max-width:26rem}"
     "th button{all:unset;cursor:pointer;font-weight:600}th button:focus-visible{outline:3px solid var(--blue)}"
-    'th button::after{content:" \\2195";color:var(--muted)}th[aria-sort=ascending] button::after{content:" \\2191"}'
-    'th[aria-sort=descending] button::after{content:" \\2193"}'
+    'th button::after{content:"\\a0\\2195";color:var(--muted)}'
+    'th[aria-sort=ascending] button::after{content:"\\a0\\2191"}'
+    'th[aria-sort=descending] button::after{content:"\\a0\\2193"}'
     "figure{margin:1.2rem 0;max-width:46rem}figure svg{width:100%;height:auto;display:block}"
     "figcaption{font-weight:600;margin-bottom:.3rem}"
     f"{STYLE}"
     ".track{fill:var(--panel);stroke:var(--muted)}"
     "@media(max-width:40rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}"
     f"@media print{{:root{{color-scheme:light;{variables(0)}}}body{{font-size:10.5pt}}nav,.skip{{display:none}}"
-    "h2{break-after:avoid}figure,.callout,tr{break-inside:avoid}th button::after{content:none!important}"
+    "h2,figcaption{break-after:avoid}thead{display:table-header-group}"
+    "figure,.callout,tr{break-inside:avoid}th button::after{content:none!important}"
     ".scroll{overflow:visible}main,header,footer{max-width:none;padding-left:0;padding-right:0}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}@page{margin:16mm}}"
 )
@@ -64,7 +66,7 @@ _SCRIPT = (
     'd=h.getAttribute("aria-sort")==="ascending"?-1:1;'
     'Array.prototype.forEach.call(r.children,function(o){o.removeAttribute("aria-sort")});'
     'h.setAttribute("aria-sort",d>0?"ascending":"descending");'
-    "function key(w){var c=w.children[i],v=c.getAttribute(\"data-v\");return v===null?c.textContent:parseFloat(v)}"
+    'function key(w){var c=w.children[i],v=c.getAttribute("data-v");return v===null?c.textContent:parseFloat(v)}'
     "Array.prototype.slice.call(t.rows).sort(function(p,q){var a=key(p),c=key(q);"
     'if(typeof a==="string")return d*a.localeCompare(c,undefined,{numeric:true});'
     "if(isNaN(a))return isNaN(c)?0:1;if(isNaN(c))return -1;return d*(a-c)}).forEach(function(w){t.appendChild(w)})})});"
@@ -140,8 +142,8 @@ def _table(block: Table, sortable: bool) -> Html:
 
 
 def _cell(cell: Cell, is_name: bool) -> Html:
-    if isinstance(cell, tuple):
-        return tag("td", cell[1], class_="n", data_v=f"{cell[0]:.6g}")
+    if isinstance(cell, Number):
+        return tag("td", cell.text, class_="n", data_v=f"{cell.value:.6g}")
     if is_name:
         return tag("th", cell, scope="row")
     return tag("td", cell, class_="w" if len(cell) > 30 else None)
@@ -165,6 +167,6 @@ def block_markdown(block: Block) -> Markdown:
         return Markdown("\n".join(f"* **{markdown_text(term)}**: {markdown_text(said)}" for term, said in block.pairs))
     if isinstance(block, Picture):
         return Markdown(f"*{markdown_text(block.figure.title)}.* {markdown_text(block.figure.description)}")
-    rows = [[cell[1] if isinstance(cell, tuple) else cell for cell in row] for row in block.rows]
+    rows = [[cell.text if isinstance(cell, Number) else cell for cell in row] for row in block.rows]
     right = [block.is_number(place) for place in range(len(block.names))]
     return Markdown(f"{markdown_text(block.caption)}\n\n{markdown_table(block.names, rows, right)}")

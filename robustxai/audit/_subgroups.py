@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ _MOST_NUMBERS = 8
 _MOST_LEVELS = 12
 
 
-def as_groups(X: Any, groups: Any) -> dict[str, np.ndarray]:
-    """Return the level of every row, as text, by the name of the grouping.
+def as_groups(X: Any, groups: Any) -> dict[str, pd.Categorical]:
+    """Return the level of every row, as text in an order, by the name of the grouping.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def as_groups(X: Any, groups: Any) -> dict[str, np.ndarray]:
     elif isinstance(groups, Sequence) and all(_is_column(name, columns) for name in groups):
         given = dict.fromkeys(groups)
     elif isinstance(groups, (Sequence, np.ndarray, pd.Series)) and len(groups) == len(X):
-        given = {"group" if getattr(groups, "name", None) is None else groups.name: groups}
+        given = {getattr(groups, "name", None) or "group": groups}
     elif isinstance(groups, Sequence) and all(isinstance(name, str) for name in groups):
         given = dict.fromkeys(groups)
     else:
@@ -73,28 +74,32 @@ def _is_column(name: Any, columns: list[Any]) -> bool:
         return False
 
 
-def _levels(values: pd.Series) -> np.ndarray:
+def _levels(values: pd.Series) -> pd.Categorical:
     """Return levels as text: quarters of numbers, the rarest of many categories together."""
     numbers = pd.to_numeric(values, errors="coerce")
     is_number = not pd.api.types.is_bool_dtype(values) and bool((numbers.notna() | values.isna()).all())
     if is_number and numbers.nunique() > _MOST_NUMBERS:
         ends = np.unique(np.quantile(numbers.dropna(), [0.25, 0.5, 0.75]))
         names = [f"up to {ends[0]:g}"]
-        names += [f"above {low:g} up to {high:g}" for low, high in zip(ends, ends[1:])]
+        names += [f"above {low:g} up to {high:g}" for low, high in pairwise(ends)]
         names += [f"above {ends[-1]:g}"]
         places = np.searchsorted(ends, numbers.fillna(ends[0]).to_numpy(dtype=float), side="left")
-        text = np.array(names, dtype=object)[places]
+        text, order = np.array(names, dtype=object)[places], names
     else:
         text = values.astype(object).map(lambda value: "" if pd.isna(value) else str(value)).to_numpy(dtype=object)
+        known = values[values.notna()].unique()
+        order = [str(value) for value in (sorted(known) if is_number else sorted(known, key=str))]
+    text = text.copy()
     text[values.isna().to_numpy()] = "missing"
     counts = pd.Series(text).value_counts()
     if len(counts) > _MOST_LEVELS:
-        text[np.isin(text, counts.index[_MOST_LEVELS - 1 :].to_numpy(dtype=object))] = "all others"
-    return text
+        text[pd.Series(text).isin(counts.index[_MOST_LEVELS - 1 :]).to_numpy()] = "all others"
+    order = list(dict.fromkeys([*order, "all others", "missing"]))
+    return pd.Categorical(text, categories=[level for level in order if level in set(text)])
 
 
 def compare_groups(
-    groups: Mapping[str, np.ndarray],
+    groups: Mapping[str, pd.Categorical],
     places: np.ndarray,
     precision: np.ndarray,
     k: int,
@@ -105,7 +110,7 @@ def compare_groups(
 
     Parameters
     ----------
-    groups : mapping of str to ndarray of shape (n,)
+    groups : mapping of str to Categorical of shape (n,)
         Levels of all rows.
     places : ndarray of int of shape (m,)
         Rows whose explanations were attacked.
@@ -125,12 +130,13 @@ def compare_groups(
         rows of all other levels) with its ends, ``gap_is_clear`` (the interval at the level of all gaps together is on
         one side of 0), and the same for ``roc_auc``.
     """
-    n_gaps = sum(len(np.unique(levels[places])) for levels in groups.values())
+    n_gaps = sum(len(levels.categories) for levels in groups.values())
     strict = 1 - 0.05 / max(n_gaps, 1)
     lines = []
     for name, levels in groups.items():
-        for level in sorted(set(levels.tolist())):
-            inside, inside_all = levels[places] == level, levels == level
+        for level in levels.categories:
+            inside_all = np.asarray(levels == level)
+            inside = inside_all[places]
             line: dict[str, Any] = {"group": name, "level": level, "n_rows": int(inside.sum())}
             parts = (precision[inside], precision[~inside])
             own = share_interval(parts[0], k)

@@ -235,7 +235,7 @@ def _column_explainer(table: ExplainedTable, explainer: Any) -> Any:
     if explainer is None and own is not None and len(own) == len(table.columns.columns):
         return None
     if explainer is None or explainer in get_args(ContributionMethod):
-        method = "integrated_gradients" if explainer is None else explainer
+        method: ContributionMethod = "integrated_gradients" if explainer is None else explainer
         return table.explainer(method, "log_odds", N_POINTS, table.baseline(None))
     if isinstance(explainer, ColumnContributions) and explainer.groups is None:
         groups = [group.tolist() for group in table.columns.groups]
@@ -253,7 +253,7 @@ def _of_features(
         raise ValueError(f"audit is about tables, with one row per sample; X has the shape {np.shape(rows)}.")
     if explainer is not None:
         if isinstance(model, BlackBox):
-            model = BlackBox(model.estimator, explainer)  # type: ignore[assignment]
+            model = BlackBox(model.estimator, explainer)
         else:
             model = copy.copy(model)
             model.set_params(explainer=explainer)  # type: ignore[attr-defined]

@@ -44,10 +44,21 @@ def about_doubts(doubts: Iterable[str]) -> list[str]:
 
 
 def about_figures(
-    rows: pd.DataFrame, between: float, k: int, n_units: int, area: tuple[float, float, float], n_dropped: int
+    rows: pd.DataFrame,
+    between: float,
+    k: int,
+    n_units: int,
+    area: tuple[float, float, float],
+    n_dropped: int,
+    is_black_box: bool,
 ) -> list[str]:
     """Return warnings about the figures of the audited model."""
     said = []
+    if is_black_box:
+        said.append(
+            "The model gives no gradients: nothing could be proven, and the search for changes was a weaker one. The "
+            "true figures may be lower than those of the attacks."
+        )
     n = len(rows)
     attacked, proven = (rows["status"] == "attacked").mean(), (rows["status"] == "proven").mean()
     if n < _FEW:
@@ -63,7 +74,7 @@ def about_figures(
             f"least one of the top {k} reasons. Do not hand these reasons out as the only ones."
         )
     undecided = 1 - attacked - proven
-    if undecided > _MANY:
+    if undecided > _MANY and not is_black_box:
         said.append(
             f"In {percent(undecided)} of the rows no change was found that displaces a reason, and none was excluded: "
             "what was not found is not proven. preset='strong' looks harder and proves more."
@@ -85,7 +96,7 @@ def about_figures(
             "says nothing can have very stable reasons."
         )
     blind = (rows["precision_random"] < 1).to_numpy() & (rows["precision_strongest"] >= rows["precision_random"])
-    if blind.sum() > 0.1 * n and not rows["exhaustive"].any():
+    if not is_black_box and blind.sum() > 0.1 * n and not rows["exhaustive"].any():
         said.append(
             f"In {percent(float(blind.mean()))} of the rows a random change is as bad as the best attack: the attack "
             "is weak here, and the true figure may be lower."
