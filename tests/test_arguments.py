@@ -92,7 +92,8 @@ DATA = {
 }
 #: What the library makes and hands out; nobody makes one by hand.
 RECORDS = {
-    *("AttackResult", "ColumnMap", "Containment", "DenseLayers", "FeatureBox", "FlipCorrelation", "PairFold", "Pairs"),
+    *("AttackResult", "AuditFigure", "AuditResult", "ReasonLetter"),
+    *("ColumnMap", "Containment", "DenseLayers", "FeatureBox", "FlipCorrelation", "PairFold", "Pairs"),
     *("PerturbationSet", "Reasons", "Reference", "TableThreat"),
     *("ScaledAttribution", "Search", "SmoothedCertificate", "Term", "TopKCertificate"),
 }

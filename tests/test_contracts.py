@@ -19,7 +19,7 @@ from robustxai.metrics import cosine_similarity, precision_at_k
 from robustxai.penalties import RankingGap
 
 #: Folders that users import from; what `engine`, `bounds` and `cli` offer is plumbing.
-FOLDERS = ["activations", "attacks", "benchmark", "certificates", "classifiers", "columns", "conversion"]
+FOLDERS = ["activations", "attacks", "audit", "benchmark", "certificates", "classifiers", "columns", "conversion"]
 FOLDERS += [
     "datasets",
     "experiments",
@@ -37,7 +37,7 @@ FOLDERS += ["ranking", "reasons", "training"]
 DATA = {
     *("X", "y", "X_adv", "attribution", "attribution_adv", "reference", "predicted", "predicted_adv", "values"),
     *("values_adv", "baseline", "first_flip", "censored", "index", "feature_names", "input_features", "bounds"),
-    *("ax", "axes"),
+    *("ax", "axes", "groups"),
     # features and raw rows of a column map and of a table threat
     *("x", "like", "row", "changed", "favorable", "summary", "sample_weight", "soft_labels", "frequencies", "classes"),
     # what skorch hands to the methods of a net and of a callback

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -37,9 +37,10 @@ from robustxai.audit._subgroups import as_groups, compare_groups
 from robustxai.audit._target import Target, is_raw, with_explainer
 from robustxai.audit._words import about_doubts, about_figures, about_gaps, about_rivals
 from robustxai.columns import TableThreat
+from robustxai.explainers import EXPLAINER
 from robustxai.metrics import between_rows_precision, chance_corrected_precision
 from robustxai.perturbation import ThreatModel
-from robustxai.protocols import AttackPreset, Estimator, Ranking
+from robustxai.protocols import AttackPreset, Estimator, Explainer, ExplainerName, Ranking
 from robustxai.ranking import RANKING
 
 __all__ = ["audit"]
@@ -56,6 +57,7 @@ _PAPERS = ("random", "papers", "strongest", "certified")
 @checked(
     k=COUNT,
     threat=_THREAT,
+    explainer=Either((EXPLAINER, Nothing()), words="a name, a callable, or None"),
     ranking=RANKING,
     n_rows=COUNT,
     shares=Each(Number(0, 1), least=1),
@@ -74,7 +76,7 @@ def audit(
     *,
     k: int = 4,
     threat: ThreatModel | TableThreat | None = None,
-    explainer: Any = None,
+    explainer: ExplainerName | Explainer | Callable[[np.ndarray], np.ndarray] | None = None,
     groups: Any = None,
     ranking: Ranking = "magnitude",
     n_rows: int = 500,

@@ -104,13 +104,14 @@ class Series:
 def _canvas(name: str, title: str, description: str, width: int, height: int, *parts: Html) -> str:
     return tag(
         "svg",
-        tag("title", title, id=f"{name}-title"),
+        tag("title", title),
         tag("desc", description, id=f"{name}-desc"),
         *parts,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {width} {height}",
         role="img",
-        aria_labelledby=f"{name}-title {name}-desc",
+        aria_label=title,
+        aria_describedby=f"{name}-desc",
     )
 
 
@@ -192,7 +193,7 @@ def lines(
 def histogram(
     name: str, title: str, description: str, counts: Sequence[tuple[str, int, str]], x_name: str
 ) -> AuditFigure:
-    """Draw bars of counts: (label, count, color)."""
+    """Draw bars of counts: (name, count, color)."""
     width, height, left, top, bottom = 640, 240, 20, 22, 46
     tall, most = height - top - bottom, max((n for _, n, _ in counts), default=1) or 1
     step = (width - 2 * left) / max(len(counts), 1)
@@ -215,7 +216,7 @@ def intervals(
     entries: Sequence[tuple[str, str, float, float, float, str]],
     x_name: str,
 ) -> AuditFigure:
-    """Draw values with intervals, one under the other: (group, label, value, low, high, color)."""
+    """Draw values with intervals, one under the other: (group, name, value, low, high, color)."""
     row, left, right, top, bottom = 24, 230, 52, 8, 42
     n_groups = len(dict.fromkeys(group for group, *_ in entries if group))
     width, height = 640, top + bottom + row * (len(entries) + n_groups)

@@ -10,10 +10,12 @@ from robustxai.audit._html import plain_text
 
 __all__ = ["Markdown", "markdown_table", "markdown_text"]
 
-#: Signs that mean something inside of a line. A colon and an "@" make links of addresses.
-_INLINE = re.compile(r"([\\`*_{}\[\]<>&|~$#!:@^=])")
-#: Signs that mean something at the start of a line.
-_AT_START = re.compile(r"^([-+])")
+#: Signs that mean something inside of a line; an "@" names a person.
+_INLINE = re.compile(r"([\\`*_{}\[\]<>&|~$#!@^])")
+#: Starts of addresses, of which GitHub makes links.
+_ADDRESS = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp):")
+#: Signs that mean something at the start of a line; "=" starts a formula where a table is pasted.
+_AT_START = re.compile(r"^([-+=])")
 _NUMBERED = re.compile(r"^(\d+)([.)])")
 
 
@@ -30,7 +32,7 @@ def markdown_text(value: Any) -> Markdown:
     text = re.sub(" +", " ", plain_text(value)).strip()
     text = _INLINE.sub(r"\\\1", text)
     text = _NUMBERED.sub(r"\1\\\2", _AT_START.sub(r"\\\1", text))
-    return Markdown(re.sub(r"(?i)\b(www)\.", r"\1\\.", text))
+    return Markdown(_ADDRESS.sub(r"\1\\:", re.sub(r"(?i)\b(www)\.", r"\1\\.", text)))
 
 
 def markdown_table(names: Sequence[Any], rows: Sequence[Sequence[Any]], right: Sequence[bool]) -> Markdown:

@@ -107,10 +107,8 @@ def to_html(document: Document) -> str:
 
 
 def _section(part: Section, name: str) -> Html:
-    heading = tag("h2", part.title, id=f"{name}-title")
-    return tag(
-        "section", heading, *(block_html(block) for block in part.blocks), id=name, aria_labelledby=f"{name}-title"
-    )
+    blocks = [block_html(block) for block in part.blocks]
+    return tag("section", tag("h2", part.title), *blocks, id=name, aria_label=part.title)
 
 
 def block_html(block: Block, sortable: bool = True) -> Html:

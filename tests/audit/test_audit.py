@@ -215,6 +215,8 @@ def test_a_collapsed_model_is_warned_of(data):
     X, y = data
     shuffled = np.random.default_rng(1).permutation(y)
     model = VanillaClassifier(module__hidden=(2,), max_epochs=1).fit(X[["age", "debts"]] / 100, shuffled)
-    found = audit(model, X[["age", "debts"]] / 100, y, k=1, threat=ThreatModel(0.01), n_draws=2, n_compared=0, certify=False, n_rows=20)
+    found = audit(
+        model, X[["age", "debts"]] / 100, y, k=1, threat=ThreatModel(0.01), certify=False, **{**CHEAP, "n_rows": 20}
+    )
     assert any("hardly better than chance" in text or "in common" in text for text in found.warnings)
     assert repr(found).startswith("AuditResult(20 rows, P@1")

@@ -35,9 +35,9 @@ def test_it_is_well_formed_and_every_figure_has_a_description(html):
     figures = list(tree.iter(f"{svg}svg"))
     assert len(figures) == 5
     for figure in figures:
-        for name in figure.get("aria-labelledby").split():
-            (named,) = [element for element in figure.iter() if element.get("id") == name]
-            assert named.text
+        (described,) = [element for element in figure.iter() if element.get("id") == figure.get("aria-describedby")]
+        assert figure.get("aria-label") == figure.find(f"{svg}title").text
+        assert len(described.text) > 40
     for table in tree.iter("table"):
         assert table.find("caption").text
         assert all(head.get("scope") == "col" for head in table.find("thead").iter("th"))
