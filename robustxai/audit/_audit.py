@@ -94,8 +94,8 @@ def audit(
     Parameters
     ----------
     estimator : fitted classifier, Pipeline, BlackBox or search
-        A classifier of the library, alone or in a Pipeline, or a :class:`~robustxai.attacks.BlackBox`, which a fitted
-        classifier of another library with a callable `explainer` becomes.
+        A classifier of the library, alone or in a Pipeline; a linear model or ``MLPClassifier`` of scikit-learn; or a
+        :class:`~robustxai.attacks.BlackBox`, which any other fitted classifier with a callable `explainer` becomes.
     X : DataFrame or array of shape (n, n_columns)
         Rows as `estimator` takes them, best rows that it was not trained on. `n_rows` of them are audited; all serve
         for AUC and the comparison.
@@ -109,7 +109,8 @@ def audit(
         ``ThreatModel()`` for features otherwise.
     explainer : explainer, name or callable, optional
         What is audited. By default the model's own explanation; of a raw table, contributions of columns by integrated
-        gradients with 8 points, unless the model explains columns. A callable (features to attributions of the
+        gradients with 8 points from the typical row of the training data (of the audited rows, for a model that has not
+        kept one), unless the model explains columns. A callable (features to attributions of the
         predicted class) makes a black box of a model of another library.
     groups : column, sequence of columns, array, or mapping of name to array, optional
         Subgroups whose AUC and stability are compared. Numbers are cut into quarters.

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from robustxai._frames import as_pandas, is_table
 from robustxai._models import named_rows, unwrap
+from robustxai._table_summary import typical_row
 from robustxai.attacks import BlackBox
 from robustxai.audit._black_box import ColumnBlackBox
 from robustxai.columns import ColumnMap, Points, TableRows, TableThreat, column_map, map_of
@@ -236,11 +237,18 @@ def _column_explainer(table: ExplainedTable, explainer: Any) -> Any:
         return None
     if explainer is None or explainer in get_args(ContributionMethod):
         method: ContributionMethod = "integrated_gradients" if explainer is None else explainer
-        return table.explainer(method, "log_odds", N_POINTS, table.baseline(None))
+        return table.explainer(method, "log_odds", N_POINTS, _baseline(table))
     if isinstance(explainer, ColumnContributions) and explainer.groups is None:
         groups = [group.tolist() for group in table.columns.groups]
         return replace(explainer, groups=groups, names=[str(name) for name in table.columns.columns])
     return explainer
+
+
+def _baseline(table: ExplainedTable) -> np.ndarray:
+    """Return the typical row of the training data, or of the audited rows where the model has not kept one."""
+    if getattr(table.model, "table_summary_", None) is None:
+        return typical_row(table.x, table.columns.groups)
+    return table.baseline(None)
 
 
 def _of_features(

@@ -1,10 +1,14 @@
 """The audit beside what is computed by other ways: explain_columns, contains, predict, the certificate."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -149,8 +153,20 @@ def test_a_foreign_model_and_its_explanation_become_a_black_box(data):
     np.testing.assert_array_equal(found.frame["precision_strongest"], found.frame["precision_random"])
     assert "explainer, as a black box" in found.settings["explanation"]
     assert any("gives no gradients" in text for text in found.warnings)
-    with pytest.raises(TypeError, match="explain"):
-        audit(model, values)
+    with pytest.raises(TypeError, match="BlackBox"):
+        audit(HistGradientBoostingClassifier(max_iter=2).fit(values, y), values)
+
+
+def test_models_of_scikit_learn_are_converted(data, threat):
+    X, y = data
+    net = MLPClassifier((4,), activation="tanh", max_iter=20, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        pipe = make_pipeline(make_preprocessor(X), net).fit(X, y)
+    found = audit(pipe, X, k=2, threat=threat, **CHEAP)
+    np.testing.assert_array_equal(found.frame["predicted"], pipe.predict(X.loc[found.frame.index]))
+    assert (found.frame["precision_certified"] <= found.frame["precision_strongest"]).all()
+    assert set(found.columns["column"]) == set(X.columns)
 
 
 def test_attributions_of_a_black_box_are_summed_by_column(data):
