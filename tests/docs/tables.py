@@ -17,6 +17,7 @@ from robustxai.benchmark import (
 from robustxai.experiments.atex import atex_images_markdown, atex_images_summary, efficacy_markdown
 from robustxai.experiments.attack_strength import strength_markdown
 from robustxai.experiments.bracket import bracket_markdown, bracket_summary
+from robustxai.experiments.columns import columns_comparison, columns_markdown, columns_protocol
 from robustxai.experiments.default_epochs import epochs_markdown
 from robustxai.experiments.r2et import (
     Study,
@@ -139,6 +140,13 @@ def default_epochs() -> str:
 def bracket_page() -> str:
     """P@k and radii of the bracket."""
     return bracket_markdown(csv("bracket"))
+
+
+def columns() -> str:
+    """Contributions of raw columns: the protocol, a line per table and model, differences from logistic regression."""
+    found = csv("columns")
+    comparison = columns_comparison(found) or "Without logistic regression there are no paired differences."
+    return "\n\n".join([columns_protocol(found), columns_markdown(found, LABELS), comparison])
 
 
 def individuality_page() -> str:
@@ -264,6 +272,11 @@ def version_default_epochs() -> str:
 def version_bracket() -> str:
     """First line of bracket.md: the version and the day of its tables."""
     return version_line("bracket")
+
+
+def version_columns() -> str:
+    """First line of columns.md: the version and the day of its tables."""
+    return version_line("columns")
 
 
 def version_r2et() -> str:

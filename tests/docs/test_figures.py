@@ -39,7 +39,16 @@ def test_every_table_is_used_and_every_page_of_an_older_version_says_so_in_its_f
     assert used == public
     lines = pd.read_csv(versions.VERSIONS).set_index("name")["state"]
     pages_of = {"README": "results", "r2et-paper": "r2et-tests"}
-    for page in ("README", "bracket", "r2et-paper", "r2et-shapes", "atex-images", "atex-efficacy", "all-defenses"):
+    for page in (
+        "README",
+        "bracket",
+        "r2et-paper",
+        "r2et-shapes",
+        "atex-images",
+        "atex-efficacy",
+        "all-defenses",
+        "columns",
+    ):
         csv = pages_of.get(page, page)
         title, first, *_ = (
             line for line in text[f"docs/results/{page}.md"].splitlines() if line and not line.startswith("<!--")
