@@ -142,9 +142,10 @@ class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ExplainingMixin, 
         Any skorch parameter by its skorch name: ``module``, ``module__hidden``, ``optimizer__weight_decay``,
         ``callbacks``, ``callbacks__lr_schedule=None``, ``train_split``, ``iterator_train``, ... ``module="auto"``, the
         default, chooses by the shape of X (:func:`robustxai.nets.choose_net`): MLP for tables, ConvNet for images,
-        GraphNet for adjacency matrices, Siamese for pairs; "mlp", "conv", "resnet9", "graph" and "siamese" choose by
-        name. The constructor of a module class gets those of ``n_features``, ``in_shape``, ``n_classes`` and the
-        parameters of the defense (``activation``, ``beta``) that it names. The methods ``check_inputs(X)`` and
+        GraphNet for adjacency matrices, Siamese for pairs; "mlp", "additive" (a sum of functions of single columns),
+        "conv", "resnet9", "graph" and "siamese" choose by name. The constructor of a module class gets those of
+        ``n_features``, ``in_shape``, ``n_classes``, ``groups`` (features of every column of a table) and the parameters
+        of the defense (``activation``, ``beta``) that it names. The methods ``check_inputs(X)`` and
         ``check_shape(shape)`` of a module, if present, refuse data with a ValueError before training and in use.
         ``compile=True`` (and ``compile__mode`` etc.) trains through ``torch.compile`` if no penalty needs second
         derivatives; the fitted module is not compiled.

@@ -15,7 +15,7 @@ from torch import nn
 from robustxai._compat import uncompiled
 from robustxai._models import module_of
 from robustxai._random import RandomStreams
-from robustxai._table_summary import filled
+from robustxai._table_summary import filled, one_hot_groups
 from robustxai._validation import nearest_name
 from robustxai.classifiers._chunks import chunk_size
 from robustxai.classifiers._copy import copy_with_modules
@@ -88,6 +88,8 @@ class NetMixin(TeacherMixin, DefenseHooks):
 
     def _make_net(self, X: np.ndarray, n_classes: int, device: torch.device, **changes: Any) -> ObjectiveNet:
         """Build the net that trains; `changes` override its arguments."""
+        names, weights = getattr(self, "feature_names_in_", None), getattr(self, "_input_weight", None)
+        explainer = filled(resolve_explainer(self.explainer), X, names, weights)
         params = self._net_params()
         module = params.pop("module", self.net_defaults["module"])
         if isinstance(module, str):
@@ -100,6 +102,9 @@ class NetMixin(TeacherMixin, DefenseHooks):
             defaults = {name: value for name, value in defaults.items() if not name.startswith("callbacks__")}
         if inspect.isclass(module):
             wanted = {"n_features": int(np.prod(X.shape[1:])), "in_shape": X.shape[1:], "n_classes": n_classes}
+            if X.ndim == 2 and "groups" in inspect.signature(module.__init__).parameters:
+                groups = getattr(explainer, "groups", None)
+                wanted["groups"] = [list(map(int, group)) for group in groups or one_hot_groups(X)]
             arguments = accepted_arguments(module, {**wanted, **self.module_params()})
             defaults |= {f"module__{name}": value for name, value in arguments.items()}
         defaults |= {f"optimizer__{name}": value for name, value in self.optimizer_params().items()}
@@ -114,8 +119,6 @@ class NetMixin(TeacherMixin, DefenseHooks):
         merged.setdefault("iterator_valid__batch_size", chunk_size(X))
         if changes.get("verbose", self.verbose) > 1 and merged.get("callbacks") != "disable":
             merged["callbacks"] = [*(merged.get("callbacks") or []), ("progress", TrainingProgress())]
-        names, weights = getattr(self, "feature_names_in_", None), getattr(self, "_input_weight", None)
-        explainer = filled(resolve_explainer(self.explainer), X, names, weights)
         own = {
             "terms": self.terms(count_units(attribution_shape(explainer, X.shape[1:]))),
             "explainer": explainer,

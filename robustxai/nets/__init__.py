@@ -1,5 +1,6 @@
 """Networks: plain ``torch.nn.Module`` classes that map a tensor to logits."""
 
+from robustxai.nets._additive import AdditiveNet
 from robustxai.nets._auto import AUTO_NETS as AUTO_NETS
 from robustxai.nets._auto import NETS as NETS
 from robustxai.nets._auto import choose_net
@@ -15,6 +16,7 @@ from robustxai.nets._siamese import Siamese
 # "as" marks names for other folders of the library, which are not part of the public interface
 __all__ = [
     "MLP",
+    "AdditiveNet",
     "ConvNet",
     "DenseLayers",
     "GraphNet",

@@ -6,6 +6,7 @@ import numpy as np
 from torch import nn
 
 from robustxai._arguments import Instance, checked
+from robustxai.nets._additive import AdditiveNet
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._graph import GraphNet, check_adjacency
 from robustxai.nets._mlp import MLP
@@ -17,6 +18,7 @@ __all__ = ["AUTO_NETS", "NETS", "choose_net"]
 #: Networks by name.
 NETS: dict[str, type[nn.Module]] = {
     "mlp": MLP,
+    "additive": AdditiveNet,
     "conv": ConvNet,
     "resnet9": ResNet9,
     "graph": GraphNet,
