@@ -230,9 +230,9 @@ def intervals(
     y, last = top + row / 2, ""
     for group, label, value, low, high, color in entries:
         if group and group != last:
-            parts.append(_text(8, y + 4, shortened(group, 34), kind="t", font_weight="600"))
+            parts.append(_text(8, y + 4, shortened(group, 30), kind="t", font_weight="600"))
             y, last = y + row, group
-        parts.append(_text(left - 12, y + 4, shortened(label, 32), "end", "t"))
+        parts.append(_text(left - 12, y + 4, shortened(label, 28), "end", "t"))
         if not math.isnan(value):
             ends = [left + inner * min(max(v, 0.0), 1.0) for v in (low, high)]
             parts.append(_line(ends[0], y, ends[1], y, f"s-{color}"))

@@ -30,9 +30,11 @@ _TONES = {
     "undecided": "undecided: neither is known",
 }
 _STYLE = (
-    "main{max-width:46rem}ol{padding-left:1.4rem;margin:1.4rem 0}ol li{margin:0 0 1.3rem;break-inside:avoid}"
+    "main{max-width:46rem;padding-top:2.2rem}ol{padding-left:1.4rem;margin:1.4rem 0}"
+    "ol li{margin:0 0 1.3rem;break-inside:avoid}"
     "li p{margin:.15rem 0}li svg{width:100%;max-width:30rem;height:1rem;display:block;margin:.35rem 0}"
-    ".key{list-style:none;padding:0;color:var(--muted);font-size:.9rem}.key svg{width:1.6rem;height:.8rem;"
+    ".key{list-style:none;padding:0;color:var(--muted);font-size:.9rem}"
+    ".key svg{display:inline-block;width:1.6rem;height:.8rem;margin:0;"
     "margin-right:.5rem;vertical-align:-.05rem}h1{font-size:1.6rem}"
 )
 

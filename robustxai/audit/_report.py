@@ -10,7 +10,7 @@ import pandas as pd
 
 from robustxai import __version__
 from robustxai.audit._document import Block, Callout, Cell, Document, Facts, Number, Picture, Section, Table, Text
-from robustxai.audit._figure import AuditFigure, Series, histogram, intervals, lines, scatter
+from robustxai.audit._figure import AuditFigure, Series, histogram, intervals, lines, scatter, shortened
 from robustxai.audit._html import Html, tag
 from robustxai.audit._render import STYLE_OF_PAGE, block_html
 from robustxai.audit._result import AuditResult
@@ -31,7 +31,9 @@ def value_in_words(value: Any) -> str:
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, float):
-        return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:,.4g}"
+        if not 1e3 <= abs(value) < 1e15:
+            return f"{value:.6g}"
+        return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -116,7 +118,7 @@ def _columns(result: AuditResult) -> AuditFigure:
     entries = [
         (
             "",
-            f"{line['column']} ({line['n_reasons']})",
+            f"{shortened(str(line['column']), 20)} ({line['n_reasons']})",
             line["displaced"],
             line["displaced_low"],
             line["displaced_high"],
@@ -139,7 +141,7 @@ def _subgroups(result: AuditResult) -> AuditFigure:
     entries = [
         (
             line["group"],
-            f"{line['level']} ({line['n_rows']})",
+            f"{shortened(line['level'], 20)} ({line['n_rows']})",
             line["precision_at_k"],
             line["precision_at_k_low"],
             line["precision_at_k_high"],
