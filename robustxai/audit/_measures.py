@@ -27,12 +27,13 @@ _AT_ONCE = 20_000
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard is looked: attacks, random draws, proofs, and the seed."""
+    """How hard is looked: attacks, random draws, proofs, the seed, and whether attacks run at all."""
 
     preset: AttackPreset
     n_draws: int
     certify: bool
     random_state: int
+    attacks: bool = True
 
     @property
     def method(self) -> BoundMethod:
@@ -116,7 +117,7 @@ def measure(target: Target, share: float, effort: Effort) -> Measured:
     )
     _at_random(target, share, effort, codes, found)
     with of_one_evaluation():
-        if not target.is_black_box or effort.preset != "fast":
+        if effort.attacks and (not target.is_black_box or effort.preset != "fast"):
             _attacked(target, share, effort, found)
         if effort.certify and not target.is_black_box:
             _proven(target, share, effort, found)

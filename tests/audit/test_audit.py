@@ -147,12 +147,14 @@ def test_a_foreign_model_and_its_explanation_become_a_black_box(data):
     def explainer(points):
         return model.coef_[0] * (np.asarray(points) - values.mean(axis=0))
 
-    found = audit(model, values, y, k=1, explainer=explainer, threat=ThreatModel(3.0), **CHEAP)
+    found = audit(model, values, y, k=1, explainer=explainer, threat=ThreatModel(3.0), **{**CHEAP, "n_compared": 4})
     assert found.frame["precision_certified"].isna().all()
     assert found.frame["precision_papers"].isna().all()
     np.testing.assert_array_equal(found.frame["precision_strongest"], found.frame["precision_random"])
     assert "explainer, as a black box" in found.settings["explanation"]
     assert any("gives no gradients" in text for text in found.warnings)
+    table = found.comparison  # no model is attacked where one of them cannot be
+    np.testing.assert_array_equal(table["strongest"], table["random"])
     with pytest.raises(TypeError, match="BlackBox"):
         audit(HistGradientBoostingClassifier(max_iter=2).fit(values, y), values)
 
