@@ -23,6 +23,7 @@ from robustxai._short_repr import short
 from robustxai.columns._feature import Feature
 from robustxai.columns._frame import raw_frame
 from robustxai.columns._inverse import raw_values
+from robustxai.columns._kept import kept_features
 from robustxai.columns._names import features_by_name
 from robustxai.columns._walk import walk
 from robustxai.protocols import Estimator
@@ -335,9 +336,14 @@ def column_map(
         raise ValueError(
             f"feature_names differs from the columns of the fit, {list(labels)[:6]}. Leave it out: they are known."
         )
-    features = [Feature(name=str(name), column=place) for place, name in enumerate(labels)]
-    for step, transformer in transformers:
-        features = walk(step, transformer, features)
+
+    def followed() -> list[Feature]:
+        features = [Feature(name=str(name), column=place) for place, name in enumerate(labels)]
+        for step, transformer in transformers:
+            features = walk(step, transformer, features)
+        return features
+
+    features = kept_features(transformers, labels, followed)
     made = ColumnMap(tuple(features), tuple(labels), tuple(t for _, t in transformers), named)
     if X is not None:
         frame = raw_frame(X, made.frame_columns)
