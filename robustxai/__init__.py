@@ -26,6 +26,7 @@ from robustxai.classifiers import (
     retrain,
 )
 from robustxai.conversion import as_explainable
+from robustxai.saving import load, save
 
 __version__ = "0.1.0"
 
@@ -54,5 +55,7 @@ __all__ = [
     "WeightDecayClassifier",
     "__version__",
     "as_explainable",
+    "load",
     "retrain",
+    "save",
 ]

@@ -17,11 +17,34 @@ __all__ = [
     "OverfittingWarning",
     "SharedExplanationWarning",
     "TableError",
+    "UntrustedTypeError",
 ]
 
 
 class AlteredFileError(ValueError):
     """A file that the library wrote was altered, cut, or belongs to something else; nothing is taken from it."""
+
+
+class UntrustedTypeError(TypeError):
+    """A file of a model names classes or functions that the library does not know; nothing of it was executed.
+
+    Attributes
+    ----------
+    names : list of str
+        The modules and names of the classes and functions.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+        several = ", ".join(name[:200] for name in self.names[:10])
+        last = self.names[0].rpartition(".")[2][:80]
+        super().__init__(
+            f"The file names {several}, which the library does not know. If these are yours, or you trust them, "
+            f"pass trusted=[{last}{', ...' if len(self.names) > 1 else ''}]."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.names,)
 
 
 class DataNotFoundError(OSError):

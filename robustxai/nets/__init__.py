@@ -7,6 +7,7 @@ from robustxai.nets._auto import choose_net
 from robustxai.nets._conv import ConvNet
 from robustxai.nets._graph import GraphNet
 from robustxai.nets._mlp import MLP, DenseLayers
+from robustxai.nets._recorded import arguments_of as arguments_of
 from robustxai.nets._resnet9 import ResNet9
 from robustxai.nets._shaped import accepted_arguments as accepted_arguments
 from robustxai.nets._shaped import check_inputs as check_inputs

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, FLAG, POSITIVE, Each, checked
 from robustxai.activations import ACTIVATION, make_activation
+from robustxai.nets._recorded import RecordedNet
 from robustxai.protocols import ActivationName
 
 __all__ = ["MLP", "DenseLayers"]
@@ -34,7 +35,7 @@ class DenseLayers(NamedTuple):
     skip: nn.Linear | None
 
 
-class MLP(nn.Module):
+class MLP(RecordedNet):
     r"""Multi-layer perceptron with an optional linear path around the hidden layers.
 
     .. math:: z(x) = W_{L+1}\,\sigma(W_L \cdots \sigma(W_1 x + b_1) \cdots + b_L) + b_{L+1} \;[\, + W_0 x \,]

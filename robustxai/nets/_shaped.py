@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from robustxai._arguments import COUNT, Each, Instance, checked
+from robustxai.nets._recorded import RecordedNet
 
 __all__ = ["ShapedNet", "accepted_arguments", "check_inputs", "check_shape"]
 
@@ -18,7 +19,7 @@ SHAPE = Each(COUNT, least=1)
 _MODULE = Instance(nn.Module)
 
 
-class ShapedNet(nn.Module):
+class ShapedNet(RecordedNet):
     """Base class of networks that are built for samples of one shape and raise an error for other shapes.
 
     Parameters
