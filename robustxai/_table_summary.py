@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from robustxai._arguments import WEIGHTS, Rows, checked
 
-__all__ = ["TableSummary", "filled", "group_names", "one_hot_groups", "typical_row"]
+__all__ = ["TableSummary", "fill", "filled", "group_names", "one_hot_groups", "typical_row"]
 
 
 @checked(X=Rows(2))
@@ -122,16 +122,19 @@ class TableSummary:
         means = np.average(X.astype(np.float64), axis=0, weights=sample_weight)
         return cls(typical_row(X, groups, sample_weight), groups, group_names(names, groups), means)
 
-    def fill(self, explainer: Any) -> Any:
-        """Return the explainer, with what it takes from the training inputs."""
-        own = getattr(explainer, "filled", None)
-        return explainer if own is None else own(self)
-
 
 def filled(
     explainer: Any, X: np.ndarray, feature_names: Sequence[str] | None, sample_weight: np.ndarray | None = None
 ) -> Any:
     """Return the explainer with what it takes from training inputs of shape (n, *features)."""
-    if X.ndim != 2 or not hasattr(explainer, "filled"):
+    if not hasattr(explainer, "filled"):
         return explainer
-    return TableSummary.of(X, feature_names, sample_weight).fill(explainer)
+    return fill(explainer, TableSummary.of(X, feature_names, sample_weight) if X.ndim == 2 else None)
+
+
+def fill(explainer: Any, summary: TableSummary | None) -> Any:
+    """Return the explainer with what it takes from the training inputs; None stands for inputs that are no table."""
+    own = getattr(explainer, "filled", None)
+    if own is None or (summary is None and not getattr(explainer, "fills_without_table", False)):
+        return explainer
+    return own(summary)

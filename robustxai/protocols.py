@@ -127,7 +127,8 @@ class Explainer(Protocol):
     * ``attribution_shape(feature_shape)``, the shape of one attribution where it is not that of an input: one entry per
       column of a table, say. Whatever ranks the attribution then ranks these entries;
     * ``filled(summary)``, an explainer with what the training data of a classifier tell: its typical row, the features
-      of each column, and their means (``baseline``, ``groups``, ``names`` and ``means`` of `summary`).
+      of each column, and their means (``baseline``, ``groups``, ``names`` and ``means`` of `summary`). An explainer
+      that declares ``fills_without_table = True`` gets None where the training data are no table.
     """
 
     def __call__(
@@ -434,6 +435,7 @@ Splits: TypeAlias = int | BaseCrossValidator | Iterable[tuple[Any, Any]] | None
 Output: TypeAlias = Literal["probability", "log_odds", "logit", "cross_entropy"]
 #: Explainers that a classifier's ``explainer=`` takes by name.
 ExplainerName: TypeAlias = Literal[
+    "auto",
     "gradient",
     "log_odds_gradient",
     "logit_gradient",

@@ -25,10 +25,14 @@ __all__ = ["TopKCertificate", "certified_radius", "certify_top_k"]
 
 #: Ball of `certify_top_k` unless another is given.
 _DEFAULT = ThreatModel(0.25)
-_ANY_THREAT = Either(
-    (Instance(ThreatModel), Instance(TableThreat), Nothing()),
-    words="a ThreatModel, for instance ThreatModel(epsilon=0.5), or a TableThreat",
-)
+#: Arguments of `certify_top_k` that say what may change.
+CERTIFIED_THREAT = {
+    **THREAT_ARGUMENTS,
+    "threat": Either(
+        (Instance(ThreatModel), Instance(TableThreat), Nothing()),
+        words="a ThreatModel, for instance ThreatModel(epsilon=0.5), or a TableThreat",
+    ),
+}
 #: Radius at which `certified_radius` starts unless a threat model or another radius is given.
 _MAX_EPSILON = 10.0
 #: Largest number of rows that are proven at once to save steps, and of the entries of their largest array.
@@ -93,7 +97,20 @@ class TopKCertificate:
         return f"{what}\nOf the {self.n_pairs} pairs of a row, {share:.1%} keep their order (method {self.method!r})."
 
 
-@checked(X=Rows(), k=COUNT, **{**THREAT_ARGUMENTS, "threat": _ANY_THREAT}, ranking=RANKING, method=METHOD)
+def certified_threat(
+    threat: ThreatModel | TableThreat | None, epsilon: float | None, norm: Norm | None, method: BoundMethod
+) -> ThreatModel | TableThreat:
+    """Return what may change, or raise ValueError or NotImplementedError where the arguments contradict each other."""
+    if not isinstance(threat, TableThreat):
+        return as_threat(threat, epsilon=epsilon, norm=norm, default=_DEFAULT)
+    if method == "curvature":
+        raise NotImplementedError("method='curvature' takes no TableThreat; use 'best', 'zonotope' or 'affine'.")
+    if epsilon is not None or norm is not None:
+        raise ValueError("A TableThreat has budgets and a norm of its own: leave epsilon and norm out.")
+    return threat
+
+
+@checked(X=Rows(), k=COUNT, **CERTIFIED_THREAT, ranking=RANKING, method=METHOD)
 def certify_top_k(
     estimator: Estimator,
     X: Any,
@@ -189,16 +206,12 @@ def certify_top_k(
     >>> bool((frozen.n_proven_pairs >= certificate.n_proven_pairs).all())
     True
     """
+    threat = certified_threat(threat, epsilon, norm, method)
     if isinstance(threat, TableThreat):
-        if method == "curvature":
-            raise NotImplementedError("method='curvature' takes no TableThreat; use 'best', 'zonotope' or 'affine'.")
-        if epsilon is not None or norm is not None:
-            raise ValueError("A TableThreat has budgets and a norm of its own: leave epsilon and norm out.")
         with own_switches():
             members, pairs, k, n_units = prove_table(estimator, X, k, threat, ranking, method)
         index = X.index if isinstance(X, pd.DataFrame) else None
         return TopKCertificate(members / k, pairs, k * (n_units - k), threat, method, k, index)
-    threat = as_threat(threat, epsilon=epsilon, norm=norm, default=_DEFAULT)
     radius = float(threat.epsilon)
     with own_switches():
         problem = Problem(estimator, X, k, threat, ranking, method)

@@ -14,7 +14,7 @@ from torch import nn
 from robustxai._arguments import checked, optional
 from robustxai._frames import as_pandas, in_numbers, like
 from robustxai._switches import own_switches
-from robustxai._table_summary import TableSummary
+from robustxai._table_summary import TableSummary, fill
 from robustxai.classifiers._chunks import in_chunks
 from robustxai.classifiers._net import unwrapped
 from robustxai.engine import stackable
@@ -67,9 +67,7 @@ class ExplainingMixin:
 
     def _with_summary(self, explainer: ExplainerName | Explainer) -> Explainer:
         """Return an explainer with what it takes from the training inputs."""
-        found = resolve_explainer(explainer)
-        summary: TableSummary | None = getattr(self, "table_summary_", None)
-        return found if summary is None else summary.fill(found)
+        return fill(resolve_explainer(explainer), getattr(self, "table_summary_", None))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities, shape (n_samples, n_classes), columns as in `classes_`.

@@ -13,6 +13,8 @@ from robustxai.classifiers._base import BaseExplainableClassifier
 from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, RankingGap, RelativeHessian
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
 from robustxai.protocols import (
+    Explainer,
+    ExplainerName,
     GapForm,
     GapPairs,
     GapReduction,
@@ -55,9 +57,10 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     Large gaps and a small Hessian together make the ranking stable (the paper's Prop. 3.4).
 
-    The defaults differ from Eq. 6 in six ways: the gap is divided by the attribution's mean magnitude; the Hessian norm
+    The defaults differ from Eq. 6 in seven ways: the gap is divided by the attribution's mean magnitude; the Hessian norm
     is relative and along a random direction; four pairs at the boundary count instead of all; their mean is taken
-    instead of their sum; features are ranked by magnitude; and the network is softplus instead of ReLU.
+    instead of their sum; features are ranked by magnitude; gradients of one-hot groups are centered; and the network is
+    softplus instead of ReLU.
 
     Parameters
     ----------
@@ -101,6 +104,10 @@ class R2ETClassifier(BaseExplainableClassifier):
     kappa : float, optional
         Step of the finite difference; 0.3 for "relative" and 0.01 for "estimated" by default. "exact" and "spectral"
         use none.
+    explainer : str or Explainer, default="auto"
+        What is ranked and what `explain` returns: the gradient, and on a table with one-hot groups the centered
+        gradient (:class:`robustxai.explainers.AutoGradient`), because a constant shift of a group's weights fakes any
+        ranking of raw gradients.
     **params
         Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 3: sharp
         enough for nonlinear boundaries, and smooth enough for the penalties to be effective.
@@ -149,9 +156,10 @@ class R2ETClassifier(BaseExplainableClassifier):
         ranking: Ranking = "magnitude",
         hessian: HessianForm = "relative",
         kappa: float | None = None,
+        explainer: ExplainerName | Explainer = "auto",
         **params: Any,
     ) -> None:
-        super().__init__(**params)
+        super().__init__(explainer=explainer, **params)
         self.k = k
         self.lambda_gap = lambda_gap
         self.lambda_hessian = lambda_hessian
@@ -245,6 +253,7 @@ class R2ETClassifier(BaseExplainableClassifier):
             "reduction": "sum",
             "ranking": ranking,
             "hessian": _PAPER_HESSIANS[hessian],
+            "explainer": "gradient",
             "lr": 1e-2,
             "module__activation": "relu",
         }

@@ -6,6 +6,7 @@
 ``SmoothGrad``          "smooth_grad"            the gradient, averaged over fixed noise
 ``IntegratedGradients`` "integrated_gradients"   the mean gradient on the line from a baseline, times the difference
 ``CenteredGradient``    "centered_gradient"      the gradient without what one-hot groups leave free
+``AutoGradient``        "auto"                   the gradient; on a table with one-hot groups the centered gradient
 ``ColumnContributions`` "column_contributions"   contributions summed over the features of each column of a table
 ``RelativeImportance``  "relative_importance"    shares abs(phi) / norm_1(phi) of another explainer
 ``captum_explainer``                             a method of Captum, for explaining and scoring, without a derivative
@@ -15,6 +16,7 @@
 """
 
 from robustxai.engine import Score, score_gradient
+from robustxai.explainers._auto_gradient import AutoGradient
 from robustxai.explainers._captum import captum_explainer
 from robustxai.explainers._centered_gradient import CenteredGradient
 from robustxai.explainers._column_contributions import ColumnContributions
@@ -36,6 +38,7 @@ from robustxai.protocols import Explainer
 
 __all__ = [
     "EXPLAINERS",
+    "AutoGradient",
     "CenteredGradient",
     "ColumnContributions",
     "ExactAttribution",

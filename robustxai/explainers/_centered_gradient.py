@@ -60,6 +60,9 @@ class CenteredGradient(WeightedFeatures):
     groups: Sequence[Sequence[int]] | Sequence[np.ndarray] | None = None
     frequencies: Any = None
 
+    #: A fixed matrix times one input gradient, so that trainings may write the gradient out.
+    single_gradient: ClassVar[bool] = True
+
     _filled: ClassVar[tuple[str, ...]] = ("groups", "frequencies")
     __repr__ = short_repr
 

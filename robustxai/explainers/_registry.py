@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from robustxai._arguments import Choice, Either, Function, checked
+from robustxai.explainers._auto_gradient import AutoGradient
 from robustxai.explainers._centered_gradient import CenteredGradient
 from robustxai.explainers._column_contributions import ColumnContributions
 from robustxai.explainers._gradient import Gradient
@@ -19,6 +20,7 @@ __all__ = ["EXPLAINER", "EXPLAINERS", "attribution_shape", "resolve_explainer"]
 
 #: Explainers by the name that the estimators' ``explainer=`` takes.
 EXPLAINERS: dict[str, Explainer] = {
+    "auto": AutoGradient(),
     "gradient": Gradient("probability"),
     "log_odds_gradient": Gradient("log_odds"),
     "logit_gradient": Gradient("logit"),

@@ -42,7 +42,7 @@ from robustxai.attacks import (
     warn_of_rise,
     warn_of_sameness,
 )
-from robustxai.certificates import certify_top_k
+from robustxai.certificates import CERTIFIED_THREAT, certified_threat, certify_top_k
 from robustxai.columns import TableThreat
 from robustxai.engine import MOST_ROWS
 from robustxai.metrics import (
@@ -301,7 +301,8 @@ class CertifiedPrecisionScorer(ScoreRequest):
     Parameters
     ----------
     k, threat, epsilon, norm, ranking, method
-        As in :func:`robustxai.certificates.certify_top_k`.
+        As in :func:`robustxai.certificates.certify_top_k`. Under a :class:`robustxai.columns.TableThreat` the scored
+        estimator is a Pipeline from raw rows, or a classifier of raw rows, and X a DataFrame of them.
     n_rows : int, optional
         Certify only the first rows.
 
@@ -323,7 +324,7 @@ class CertifiedPrecisionScorer(ScoreRequest):
     """
 
     k: int = 8
-    threat: ThreatModel | None = None
+    threat: ThreatModel | TableThreat | None = None
     epsilon: float | None = None
     norm: Norm | None = None
     ranking: Ranking = "magnitude"
@@ -334,7 +335,7 @@ class CertifiedPrecisionScorer(ScoreRequest):
 
     _constraints = {
         "k": COUNT,
-        **THREAT_ARGUMENTS,
+        **CERTIFIED_THREAT,
         "ranking": RANKING,
         "method": Choice(get_args(BoundMethod)),
         "n_rows": optional(COUNT),
@@ -342,7 +343,7 @@ class CertifiedPrecisionScorer(ScoreRequest):
 
     def __post_init__(self) -> None:
         check_arguments(self)
-        as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
+        certified_threat(self.threat, self.epsilon, self.norm, self.method)  # refuses what contradicts each other
 
     @checked(sample_weight=WEIGHTS)
     def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:

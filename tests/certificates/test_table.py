@@ -14,6 +14,7 @@ from robustxai.columns import TableThreat
 from robustxai.datasets import make_preprocessor
 from robustxai.explainers import CenteredGradient, ColumnContributions, Gradient
 from robustxai.metrics import precision_at_k
+from robustxai.model_selection import CertifiedPrecisionScorer
 
 EXPLAINERS = [
     (Gradient("log_odds"), "magnitude"),
@@ -112,3 +113,19 @@ def test_what_a_table_cannot_have_is_said(data, pipe):
         certify_top_k(pipe, X[:2].to_numpy(), k=2, threat=threat)
     with pytest.raises(TypeError, match="ThreatModel"):
         certified_radius(pipe, X[:2], k=2, threat=threat)
+
+
+def test_the_scorer_is_the_mean_of_the_proofs(data, pipe):
+    X, y = data
+    threat = TableThreat.from_frame(X, budgets={"a": 1}, max_switches=1)
+    pipe[-1].set_params(explainer=ColumnContributions(n_points=2))
+    scorer = CertifiedPrecisionScorer(k=2, threat=threat, method="affine", n_rows=10)
+    expected = certify_top_k(pipe, X[:10], k=2, threat=threat, method="affine").precision_at_k
+    assert scorer(pipe, X, y) == pytest.approx(expected.mean())
+    weights = np.arange(len(X), dtype=float)
+    weighted = np.average(expected, weights=weights[:10])
+    assert scorer(pipe, X, y, sample_weight=weights) == pytest.approx(weighted)
+    with pytest.raises(ValueError, match="leave epsilon and norm out"):
+        CertifiedPrecisionScorer(k=2, threat=threat, epsilon=0.1)
+    with pytest.raises(NotImplementedError, match="curvature"):
+        CertifiedPrecisionScorer(k=2, threat=threat, method="curvature")

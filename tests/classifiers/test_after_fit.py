@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from robustxai._table_summary import fill
 from robustxai.attacks import BoundaryMarginAttack
 from robustxai.certificates import certify_top_k
 from robustxai.classifiers import SoftplusClassifier
@@ -31,7 +32,7 @@ def by_hand(clf, X, explainer):
     """The attribution of the predicted class from the explainer alone."""
     x = torch.tensor(X, requires_grad=True)
     target = torch.as_tensor(clf.predict_proba(X).argmax(axis=1))
-    filled = clf.table_summary_.fill(resolve_explainer(explainer))
+    filled = fill(resolve_explainer(explainer), clf.table_summary_)
     return filled(clf.module_, x, target).detach().numpy()
 
 
