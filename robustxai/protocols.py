@@ -444,6 +444,7 @@ ExplainerName: TypeAlias = Literal[
     "integrated_gradients",
     "centered_gradient",
     "column_contributions",
+    "switch_effects",
     "relative_importance",
     "smooth_grad",
 ]

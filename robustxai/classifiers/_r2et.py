@@ -57,8 +57,8 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     Large gaps and a small Hessian together make the ranking stable (the paper's Prop. 3.4).
 
-    The defaults differ from Eq. 6 in seven ways: the gap is divided by the attribution's mean magnitude; the Hessian norm
-    is relative and along a random direction; four pairs at the boundary count instead of all; their mean is taken
+    The defaults differ from Eq. 6 in seven ways: the gap is divided by the attribution's mean magnitude; the Hessian
+    norm is relative and along a random direction; four pairs at the boundary count instead of all; their mean is taken
     instead of their sum; features are ranked by magnitude; gradients of one-hot groups are centered; and the network is
     softplus instead of ReLU.
 

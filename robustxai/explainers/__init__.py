@@ -8,6 +8,7 @@
 ``CenteredGradient``    "centered_gradient"      the gradient without what one-hot groups leave free
 ``AutoGradient``        "auto"                   the gradient; on a table with one-hot groups the centered gradient
 ``ColumnContributions`` "column_contributions"   contributions summed over the features of each column of a table
+``SwitchEffects``       "switch_effects"         the largest change by a switch of each column's category
 ``RelativeImportance``  "relative_importance"    shares abs(phi) / norm_1(phi) of another explainer
 ``captum_explainer``                             a method of Captum, for explaining and scoring, without a derivative
 ======================= ======================== ====================================================================
@@ -32,6 +33,7 @@ from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._scaled import ExactAttribution, ScaledAttribution
 from robustxai.explainers._scaled import scaled_attribution as scaled_attribution
 from robustxai.explainers._smooth_grad import SmoothGrad
+from robustxai.explainers._switch_effects import SwitchEffects
 from robustxai.explainers._tree_shap import TreeShap
 from robustxai.explainers._weighted_features import WeightedFeatures as WeightedFeatures
 from robustxai.protocols import Explainer
@@ -50,6 +52,7 @@ __all__ = [
     "ScaledAttribution",
     "Score",
     "SmoothGrad",
+    "SwitchEffects",
     "TreeShap",
     "captum_explainer",
     "score_gradient",

@@ -14,6 +14,7 @@ from robustxai.explainers._gradient_times_input import GradientTimesInput
 from robustxai.explainers._integrated_gradients import IntegratedGradients
 from robustxai.explainers._relative_importance import RelativeImportance
 from robustxai.explainers._smooth_grad import SmoothGrad
+from robustxai.explainers._switch_effects import SwitchEffects
 from robustxai.protocols import Explainer, ExplainerName
 
 __all__ = ["EXPLAINER", "EXPLAINERS", "attribution_shape", "resolve_explainer"]
@@ -29,6 +30,7 @@ EXPLAINERS: dict[str, Explainer] = {
     "integrated_gradients": IntegratedGradients(),
     "centered_gradient": CenteredGradient(),
     "column_contributions": ColumnContributions(),
+    "switch_effects": SwitchEffects(),
     "relative_importance": RelativeImportance(),
     "smooth_grad": SmoothGrad(),
 }
