@@ -16,6 +16,7 @@ from robustxai.classifiers import BaseExplainableClassifier
 from robustxai.conversion import ConvertedClassifier, LogProbabilities, TwoLogits
 from robustxai.exceptions import UntrustedTypeError
 from robustxai.explainers import (
+    AutoGradient,
     CenteredGradient,
     ColumnContributions,
     Gradient,
@@ -23,6 +24,7 @@ from robustxai.explainers import (
     IntegratedGradients,
     RelativeImportance,
     SmoothGrad,
+    SwitchEffects,
 )
 from robustxai.perturbation import ThreatModel
 
@@ -56,8 +58,8 @@ def _known() -> dict[str, Any]:
                 found[f"{folder.__name__}.{name}"] = kind
     # not those of captum, which look methods up by name
     for kind in (
-        *(CenteredGradient, ColumnContributions, Gradient, GradientTimesInput, IntegratedGradients),
-        *(RelativeImportance, SmoothGrad),
+        *(AutoGradient, CenteredGradient, ColumnContributions, Gradient, GradientTimesInput, IntegratedGradients),
+        *(RelativeImportance, SmoothGrad, SwitchEffects),
     ):
         found[f"robustxai.explainers.{kind.__name__}"] = kind
     for kind in (ConvertedClassifier, LogProbabilities, TwoLogits):

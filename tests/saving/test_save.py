@@ -35,7 +35,7 @@ from robustxai.attacks import ERAttack
 from robustxai.certificates import certify_top_k
 from robustxai.columns import TableThreat
 from robustxai.exceptions import UntrustedTypeError
-from robustxai.explainers import ColumnContributions, IntegratedGradients
+from robustxai.explainers import EXPLAINERS, ColumnContributions, IntegratedGradients
 from robustxai.perturbation import ThreatModel
 from robustxai.reasons import reasons
 from tests.classifiers.conftest import CLASSIFIERS, small
@@ -189,6 +189,16 @@ def test_parameters_of_every_kind_are_kept(again):
     for name in ("class_weight", "batch_size", "optimizer", "optimizer__momentum", "module__hidden", "device"):
         assert found[name] == params[name]
         assert type(found[name]) is type(params[name])
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return SoftplusClassifier(max_epochs=1).fit(X, Y)
+
+
+@pytest.mark.parametrize("explainer", EXPLAINERS.values(), ids=EXPLAINERS)
+def test_every_explainer_of_the_library_is_known_to_files(explainer, fitted, again):
+    same(fitted.set_params(explainer=explainer), again(fitted))
 
 
 def test_contributions_of_columns_and_names_are_kept(again):
