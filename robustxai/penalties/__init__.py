@@ -1,6 +1,10 @@
 """Regularizers, one per file: functions of an explained batch that return one value per sample, to be minimized."""
 
 from robustxai.engine import BasePenalty, ExplainedBatch
+from robustxai.penalties._adversarial_hinge import AdversarialHinge
+from robustxai.penalties._adversarial_hinge import boundary_gaps as boundary_gaps
+from robustxai.penalties._adversarial_hinge import displaced as displaced
+from robustxai.penalties._adversarial_hinge import scores_of as scores_of
 from robustxai.penalties._attribution_change import AttributionChange
 from robustxai.penalties._certified_gap import CertifiedGap
 from robustxai.penalties._class_contrast import ClassContrast
@@ -22,6 +26,7 @@ from robustxai.penalties._worst import ASCENT_ARGUMENTS as ASCENT_ARGUMENTS
 __all__ = [
     "SSR",
     "TRADES",
+    "AdversarialHinge",
     "AttributionChange",
     "BasePenalty",
     "CertifiedGap",

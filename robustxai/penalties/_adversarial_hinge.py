@@ -1,0 +1,242 @@
+"""Hinge on the gaps at the boundary of the top-k set, at the point near x where they are smallest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robustxai._arguments import COUNT, POSITIVE, check_arguments, optional
+from robustxai.engine import BasePenalty, ExplainedBatch
+from robustxai.penalties._ranking_gap import boundary_pairs, mean_magnitude
+from robustxai.perturbation import THREAT_ARGUMENTS, PerturbationSet, ThreatModel, as_threat, input_gradient
+from robustxai.protocols import Explainer, Norm, Ranking
+from robustxai.ranking import RANKING, top_k_mask, unit_scores
+
+__all__ = ["AdversarialHinge", "boundary_gaps", "displaced", "scores_of"]
+
+#: Distance of a random start from x, in units of epsilon.
+_START = 0.7
+#: A step that changes the prediction is halved so often, then not taken.
+_HALVINGS = 2
+
+
+@dataclass(frozen=True)
+class AdversarialHinge(BasePenalty):
+    r"""Mean hinge on the k' gaps at the boundary of the clean top-k set, at the point near x that closes them.
+
+    .. math::
+        \frac{1}{k'} \sum_{r=1}^{k'} \max\Bigl(0,\; \mu - \frac{l_r(x^*) - h_r(x^*)}{\bar s(x^*)}\Bigr), \qquad
+        x^* \approx \arg\max_{x + \delta \in S} \sum_{r=1}^{k'} h_r(x + \delta) - l_r(x + \delta)
+
+    with T the top-k set at x, :math:`l_r` the r-th lowest score of T, :math:`h_r` the r-th highest score of the other
+    units, and :math:`\bar s` the mean magnitude of all scores. S are the perturbations of the threat model that keep
+    the prediction. The gradient in the weights goes through the explanation at :math:`x^*`, which is held constant.
+
+    Large gaps at x say nothing about the ball; this penalty trains the ranking where an attack would look.
+
+    Parameters
+    ----------
+    k : int
+        Size of the top set; the caller clips it below the number of units.
+    n_pairs : int or None, default=3
+        k', at most k and the number of other units; None for k.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        Scores that are ranked.
+    margin : float, default=0.1
+        :math:`\mu`, in units of the attribution's mean magnitude: a gap just above zero may be lost in the next step.
+    threat : ThreatModel, optional
+        The perturbations; ``ThreatModel()`` (l2, epsilon 0.5) by default.
+    epsilon, norm : optional
+        Shorthand for ``threat=ThreatModel(epsilon, norm)``.
+    max_iter : int, default=3
+        Steps of the search, each of which costs a gradient and a product with the Hessian. The first has the length
+        epsilon, later ones from 0.65 epsilon down. Half of the rows, at random, start at a random direction of length
+        0.7 epsilon instead of at x.
+    n_rows : int or None, default=64
+        Rows of each batch that are attacked; None for all.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An unknown norm or ranking, a number out of its range, a shorthand that contradicts `threat`.
+
+    Examples
+    --------
+    The explanation of a linear model is the same everywhere, so that its gaps are those at x:
+
+    >>> import torch
+    >>> from robustxai.explainers import Gradient
+    >>> net = torch.nn.Linear(3, 2, bias=False)
+    >>> _ = net.weight.data.copy_(torch.tensor([[0.0, 0.0, 0.0], [3.0, 2.0, 1.0]]))
+    >>> AdversarialHinge(k=1, margin=1.0)(ExplainedBatch(net, torch.ones(1, 3), Gradient()))
+    tensor([0.5000], grad_fn=...)
+    """
+
+    k: int
+    n_pairs: int | None = 3
+    ranking: Ranking = "magnitude"
+    margin: float = 0.1
+    epsilon: float | None = None
+    norm: Norm | None = None
+    max_iter: int = 3
+    n_rows: int | None = 64
+    threat: ThreatModel | None = field(default=None, kw_only=True)
+
+    _constraints = {
+        "k": COUNT,
+        "n_pairs": optional(COUNT),
+        "ranking": RANKING,
+        "margin": POSITIVE,
+        **THREAT_ARGUMENTS,
+        "max_iter": COUNT,
+        "n_rows": optional(COUNT),
+    }
+
+    def __post_init__(self) -> None:
+        check_arguments(self)
+        self._threat()
+
+    def _threat(self) -> ThreatModel:
+        return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
+
+    def __call__(self, batch: ExplainedBatch) -> Tensor:
+        """Compute the penalty of the first `n_rows` samples, shape (n_rows,)."""
+        n = batch.among_first(self.n_rows)
+        x, target = batch.x[:n].detach(), batch.target[:n]
+        if not n:
+            return x.new_zeros(0)
+        top = top_k_mask(scores_of(batch.module, x, batch.explainer, target, self.ranking).detach(), self.k)
+        points = self.worst(batch, top).requires_grad_()
+        scores = scores_of(batch.module, points, batch.explainer, target, self.ranking)
+        gaps = boundary_gaps(scores, top, boundary_pairs(self.k, self.n_pairs, scores.shape[-1]))
+        return (self.margin - gaps / mean_magnitude(scores)).clamp_min(0.0).mean(dim=-1)
+
+    def worst(self, batch: ExplainedBatch, top: Tensor | None = None) -> Tensor:
+        """Return :math:`x^*` of the first `n_rows` samples, without a graph.
+
+        Parameters
+        ----------
+        batch : ExplainedBatch
+            Inputs of shape (batch, *features), and the source of the random numbers.
+        top : bool Tensor of shape (n_rows, units), optional
+            The clean top-k set, which is computed by default.
+        """
+        n = batch.among_first(self.n_rows)
+        x, target = batch.x[:n].detach(), batch.target[:n]
+        if top is None:
+            top = top_k_mask(scores_of(batch.module, x, batch.explainer, target, self.ranking).detach(), self.k)
+        # bound to no rows, because the check of rows against the bounds copies them from the device in every step
+        space = self._threat().bind(np.empty((0, *x.shape[1:]), np.float32), device=x.device)
+        # a part of a batch draws for all rows of the batch
+        whole = batch.draw(lambda shape, generator: _starts(space, x.new_empty(shape), generator), batch.x.shape)
+        return x + displaced(
+            batch.module,
+            batch.explainer,
+            x,
+            target,
+            top,
+            space,
+            ranking=self.ranking,
+            n_pairs=boundary_pairs(self.k, self.n_pairs, top.shape[-1]),
+            max_iter=self.max_iter,
+            start=whole[:n],
+        )
+
+
+def displaced(
+    module: nn.Module,
+    explainer: Explainer,
+    x: Tensor,
+    target: Tensor,
+    top: Tensor,
+    space: PerturbationSet,
+    *,
+    ranking: Ranking,
+    n_pairs: int,
+    max_iter: int,
+    start: Tensor | None = None,
+) -> Tensor:
+    """Return perturbations that keep the prediction and close the gaps at the boundary of a top-k set.
+
+    Parameters
+    ----------
+    module, explainer : nn.Module and Explainer
+        Inputs to logits, and the explanation whose units are ranked.
+    x, target : Tensor of shape (n, *features) and (n,)
+        Inputs without a graph, and their predicted classes.
+    top : bool Tensor of shape (n, units)
+        Top-k set of each input.
+    space : PerturbationSet
+        Perturbations that are allowed.
+    ranking : {"magnitude", "signed"}
+        Scores that are ranked.
+    n_pairs : int
+        Number of the lowest scores inside and of the highest outside that are exchanged.
+    max_iter : int
+        Number of steps.
+    start : Tensor of the shape of `x`, optional
+        First perturbations; 0 by default.
+
+    Returns
+    -------
+    Tensor of the shape of `x`
+        The best of the perturbations seen, without a graph; 0 where nothing is allowed but x.
+    """
+    best = torch.zeros_like(x)
+    delta = best if start is None else _feasible(module, x, space.project(start, x), best, target)
+    lowest = torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device)
+    for step in range(max_iter + 1):
+        points = (x + delta).requires_grad_()
+        with torch.enable_grad():
+            scores = scores_of(module, points, explainer, target, ranking)
+            gaps = boundary_gaps(scores, top, n_pairs)
+            # the direction is that of the gaps themselves: most of a change of their quotient is one of its divisor
+            slope = input_gradient(-gaps.sum(dim=-1), points) if step < max_iter else None
+        reached = (gaps.sum(dim=-1) / mean_magnitude(scores).squeeze(-1)).detach()
+        better = reached < lowest
+        lowest = torch.where(better, reached, lowest)
+        best = torch.where(better.view(-1, *(1,) * (x.ndim - 1)), delta, best)
+        if slope is None:
+            break
+        outward = ((slope > 0) & (points >= space.high)) | ((slope < 0) & (points <= space.low))
+        slope = torch.where(outward.detach(), 0.0, slope.detach())
+        length = space.epsilon * (1.0 if step == 0 else 0.6 * (1 - step / max_iter) + 0.05)
+        delta = _feasible(module, x, space.project(delta + length * space.ascent(slope), x), delta, target)
+    return best
+
+
+def scores_of(module: nn.Module, x: Tensor, explainer: Explainer, target: Tensor, ranking: Ranking) -> Tensor:
+    """Return the scores of the units at `x`, up to a positive factor per row, differentiable, shape (n, units)."""
+    points = x if x.requires_grad else x.detach().requires_grad_()
+    return unit_scores(ExplainedBatch(module, points, explainer, target=target).direction, ranking)
+
+
+def boundary_gaps(scores: Tensor, top: Tensor, n_pairs: int) -> Tensor:
+    """Return the r-th lowest score of a set minus the r-th highest of the others, r = 1, ..., shape (n, n_pairs)."""
+    inside = torch.where(top, -scores, -torch.inf).topk(n_pairs, dim=-1).values
+    outside = torch.where(top, -torch.inf, scores).topk(n_pairs, dim=-1).values
+    return -inside - outside
+
+
+def _feasible(module: nn.Module, x: Tensor, delta: Tensor, before: Tensor, target: Tensor) -> Tensor:
+    """Return `delta`, halved where it changes the prediction; `before` where that does not help."""
+    shape = (-1, *(1,) * (x.ndim - 1))
+    with torch.no_grad():
+        for halving in range(_HALVINGS + 1):
+            changed = module(x + delta).argmax(dim=-1) != target
+            if not bool(changed.any()):
+                return delta
+            smaller = before if halving == _HALVINGS else 0.5 * delta
+            delta = torch.where(changed.view(shape), smaller, delta)
+    return delta
+
+
+def _starts(space: PerturbationSet, like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw the first perturbation of each row: 0, or a random direction."""
+    draw = space.random_points(like, generator)
+    coin = torch.rand(len(like), generator=generator, dtype=like.dtype, device=like.device) < 0.5
+    far = _START * space.epsilon * space.ascent(draw)
+    return torch.where(coin.view(-1, *(1,) * (like.ndim - 1)), far, 0.0)
