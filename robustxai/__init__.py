@@ -1,5 +1,6 @@
 """Classifiers whose top-k explanations stay put: train them, attack them, measure them, prove them."""
 
+from robustxai._ensemble import attacked_precision as _attacked_precision
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
     ARTClassifier,
@@ -25,8 +26,11 @@ from robustxai.classifiers import (
     WeightDecayClassifier,
     retrain,
 )
+from robustxai.classifiers import measure_with as _measure_with
 from robustxai.conversion import as_explainable
 from robustxai.saving import load, save
+
+_measure_with(_attacked_precision)
 
 __version__ = "0.1.0"
 

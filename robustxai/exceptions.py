@@ -16,6 +16,7 @@ __all__ = [
     "MismatchWarning",
     "OverfittingWarning",
     "SharedExplanationWarning",
+    "ShortfallWarning",
     "TableError",
     "UntrustedTypeError",
 ]
@@ -102,6 +103,10 @@ class SharedExplanationWarning(EvaluationWarning):
     A kind of its own, because it is a property of model and data, which small tables often have: who knows of it can
     silence it alone.
     """
+
+
+class ShortfallWarning(UserWarning):
+    """A training did not reach the stability that was asked of it; the message gives figures and a cure."""
 
 
 class OverfittingWarning(UserWarning):

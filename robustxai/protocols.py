@@ -498,7 +498,7 @@ RankingGapForm: TypeAlias = Literal["normalized", "linear", "exponential", "hing
 #: Reduction over the pairs in :class:`~robustxai.penalties.RankingGap`.
 GapReduction: TypeAlias = Literal["mean", "sum"]
 #: Form of the gap in :class:`~robustxai.R2ETClassifier`.
-GapForm: TypeAlias = Literal["normalized", "linear", "exponential", "hinge", "distance"]
+GapForm: TypeAlias = Literal["normalized", "linear", "exponential", "hinge", "distance", "adversarial"]
 #: Term for the Hessian in :class:`~robustxai.R2ETClassifier`.
 HessianForm: TypeAlias = Literal["relative", "estimated", "exact", "spectral"]
 #: Form of Eq. 6 in :meth:`~robustxai.R2ETClassifier.paper`, and its Hessian term.

@@ -21,6 +21,7 @@ from robustxai.classifiers._large_step import LargeStepClassifier
 from robustxai.classifiers._linear import LinearClassifier
 from robustxai.classifiers._map_discrepancy import MapDiscrepancyClassifier
 from robustxai.classifiers._mart import MARTClassifier
+from robustxai.classifiers._measurement import measure_with as measure_with
 from robustxai.classifiers._net import unwrapped as unwrapped
 from robustxai.classifiers._r2et import R2ETClassifier
 from robustxai.classifiers._retrain import retrain

@@ -74,11 +74,12 @@ class NetMixin(TeacherMixin, DefenseHooks):
             check_module(unwrapped(net.module_), X, n_classes)
         if self.init is not None:
             load_weights(net.module_, self.init)
-        if not self.warm_up_epochs:
+        n_warm_up = self._n_warm_up(net.max_epochs)
+        if not n_warm_up:
             return [net]
         # its random weights are replaced, and cost no draws: they come from separate streams
         unused = RandomStreams(streams.seed)
-        changes |= {"max_epochs": self.warm_up_epochs}
+        changes |= {"max_epochs": n_warm_up}
         plain = self._make_net(X, n_classes, device, terms=[], adversary=None, streams=unused, **changes)
         plain.initialize()
         plain.streams = streams
@@ -132,6 +133,10 @@ class NetMixin(TeacherMixin, DefenseHooks):
             "internal_batch_size": self.internal_batch_size,
         }
         return self.net_class(module, **{**own, **merged, **changes})
+
+    def _n_warm_up(self, max_epochs: int) -> int:
+        """Return the number of epochs of the warm-up, before `max_epochs` others."""
+        return self.warm_up_epochs
 
     def _n_epochs(self, n_rows: int) -> int:
         if self.max_epochs != "auto":

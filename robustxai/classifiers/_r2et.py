@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
 
+import numpy as np
 from typing_extensions import Self
 
-from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, POSITIVE, Choice, Either, checked, optional
+from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, POSITIVE, Choice, Either, Number, checked, optional
+from robustxai._validation import outside
 from robustxai.classifiers._base import BaseExplainableClassifier
-from robustxai.penalties import CrossLipschitz, EstimatedHessian, ExactHessian, RankingGap, RelativeHessian
+from robustxai.classifiers._measurement import interval_of, lowest_precision
+from robustxai.engine import stackable
+from robustxai.exceptions import ShortfallWarning
+from robustxai.penalties import (
+    AdversarialHinge,
+    CrossLipschitz,
+    EstimatedHessian,
+    ExactHessian,
+    RankingGap,
+    RelativeHessian,
+)
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
 from robustxai.protocols import (
     Explainer,
@@ -26,10 +39,12 @@ from robustxai.protocols import (
     Ranking,
 )
 from robustxai.ranking import RANKING, clip_k
-from robustxai.training import Term
+from robustxai.training import ObjectiveNet, PrecisionController, Term, goal_of, held_out_for_target, train_to_target
 
 __all__ = ["R2ETClassifier"]
 
+#: Fewer rows leave too few to be measured.
+_LEAST_ROWS = 100
 _HESSIANS: dict[str, Callable[..., Penalty]] = {
     "relative": RelativeHessian,
     "estimated": EstimatedHessian,
@@ -76,20 +91,32 @@ class R2ETClassifier(BaseExplainableClassifier):
         :class:`robustxai.penalties.RankingGap`.
     n_pairs : int or None, default=4
         k' of the minimal and anchored forms, at most k; None for k, as in the paper.
-    gap : {"normalized", "linear", "exponential", "hinge", "distance"}, default="normalized"
+    gap : {"normalized", "linear", "exponential", "hinge", "distance", "adversarial"}, default="normalized"
         "linear" is Eq. 6 as printed, which a network can minimize by increasing its gradient. "exponential" and "hinge"
         replace minus the gap h by exp(-h) and max(0, margin - h), on normalized scores; see the penalty's page.
         "distance" is the first-order distance at which the gap is zero, :math:`h / \\|\\nabla h\\|_2`, the least over
         the minimal pairs and without gradient for pairs that are farther than the epsilon of `threat`
         (:class:`robustxai.penalties.CrossLipschitz`, the loss of Hein and Andriushchenko, which the paper uses for
         retraining). Use it with ``warm_up_epochs`` or `init`, a weight of about 0.1 and ``lambda_hessian=0``.
-    margin : float, default=1.0
-        Margin of "hinge", in units of the attribution's mean magnitude.
+        "adversarial" is the hinge at the point within `threat` where an attack closes the gaps
+        (:class:`robustxai.penalties.AdversarialHinge`); it needs a warm-up too, weights of 0.1 to 10, and
+        ``lambda_hessian=0``, and is what `target_precision` trains.
+    margin : float, optional
+        Margin of "hinge" and "adversarial", in units of the attribution's mean magnitude; 1 for the first, 0.1 for the
+        second by default.
     reduction : {"mean", "sum"}, default="mean"
         Reduction over the pairs; "sum" is Eq. 6 as printed, whose weight depends on k and the number of features.
         "distance" takes the least pair and has no reduction.
+    target_precision : float, optional
+        Train until this share of the top k stays, in the mean, under attacks within `threat`, instead of with given
+        weights: of the networks that are so stable it is to be the most accurate one. `gap` is then "adversarial", and
+        a controller (:class:`robustxai.training.PrecisionController`) finds its weight in the one fit; `lambda_gap` and
+        `lambda_hessian` are not used. The warm-up has at least half as many epochs as the training. A fifth of the
+        rows, at most 1,256, is held out: 256 of them (a fifth) for the controller; the others are attacked at the end
+        by :class:`robustxai.attacks.AutoExplanationAttack`, which gives `precision_`. A shortfall is announced by a
+        warning with a cure. See docs/targets.md.
     threat : ThreatModel, optional
-        For "distance": the perturbations under which the ranking is to be stable; ``ThreatModel()`` (l2, epsilon 0.5)
+        For "distance", "adversarial" and `target_precision`: the perturbations under which the ranking is to be stable; ``ThreatModel()`` (l2, epsilon 0.5)
         by default. See :class:`robustxai.penalties.CrossLipschitz`.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
@@ -111,6 +138,19 @@ class R2ETClassifier(BaseExplainableClassifier):
     **params
         Common parameters of :class:`BaseExplainableClassifier`. The default network is softplus with beta 3: sharp
         enough for nonlinear boundaries, and smooth enough for the penalties to be effective.
+
+    Attributes
+    ----------
+    precision_ : float, only with `target_precision`
+        Mean P@k of the held-out rows that neither the weights nor the controller have seen, under the ensemble of the
+        library's attacks with the `k`, `threat` and `ranking` of the training.
+    precision_interval_ : PrecisionInterval, only with `target_precision`
+        95 % confidence interval of `precision_` over rows (``low``, ``high``) and their number (``n_rows``).
+
+    Warns
+    -----
+    ShortfallWarning
+        `precision_` is below `target_precision`.
 
     References
     ----------
@@ -135,6 +175,8 @@ class R2ETClassifier(BaseExplainableClassifier):
         "lambda_gap": NOT_NEGATIVE,
         "lambda_hessian": NOT_NEGATIVE,
         **THREAT_ARGUMENTS,
+        "margin": optional(POSITIVE),
+        "target_precision": optional(Number(0, 1, above=True, below=True)),
         "hessian": Choice(_HESSIANS),
         "kappa": optional(POSITIVE),
     }
@@ -148,8 +190,9 @@ class R2ETClassifier(BaseExplainableClassifier):
         pairs: GapPairs = "minimal",
         n_pairs: int | None = 4,
         gap: GapForm = "normalized",
-        margin: float = 1.0,
+        margin: float | None = None,
         reduction: GapReduction = "mean",
+        target_precision: float | None = None,
         threat: ThreatModel | None = None,
         epsilon: float | None = None,
         norm: Norm | None = None,
@@ -168,6 +211,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         self.gap = gap
         self.margin = margin
         self.reduction = reduction
+        self.target_precision = target_precision
         self.threat = threat
         self.epsilon = epsilon
         self.norm = norm
@@ -264,7 +308,10 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     def training_threat(self) -> ThreatModel | None:
         threat = as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)
-        return threat if self.gap == "distance" else None
+        return threat if self._form() in ("distance", "adversarial") else None
+
+    def _form(self) -> GapForm:
+        return self.gap if self.target_precision is None else "adversarial"
 
     def check_params(self) -> None:
         super().check_params()
@@ -273,18 +320,97 @@ class R2ETClassifier(BaseExplainableClassifier):
                 f"kappa={self.kappa!r} is the step of a finite difference; hessian={self.hessian!r} does not use it. "
                 "Leave kappa out, or use hessian='relative' or 'estimated'."
             )
+        if self.target_precision is not None:
+            self._check_target()
         if self.gap == "distance" and self.pairs != "minimal":
             raise ValueError(
                 f"gap='distance' is defined for the pairs at the boundary: use pairs='minimal', not {self.pairs!r}."
             )
 
+    def _check_target(self) -> None:
+        """Refuse parameters that contradict `target_precision`."""
+        if self.gap not in ("normalized", "adversarial"):
+            raise ValueError(
+                f"target_precision trains gap='adversarial', not {self.gap!r}. Leave out gap or target_precision."
+            )
+        params = self._net_params()
+        if params.get("train_split") is not None:
+            raise ValueError("target_precision holds out rows itself. Leave out train_split.")
+        if params.get("callbacks") == "disable":
+            raise ValueError("target_precision needs callbacks, by which it controls the training; leave them on.")
+
+    def check_data(self, X: np.ndarray) -> None:
+        if self._form() == "adversarial":
+            # refuses rows outside the bounds
+            self.training_threat().bind(X, getattr(self, "feature_names_in_", None))  # type: ignore[union-attr]
+        if self.target_precision is not None and len(X) < _LEAST_ROWS:
+            raise ValueError(
+                f"target_precision needs at least {_LEAST_ROWS} rows, because a fifth is held out to be measured; X has "
+                f"{len(X)}. Choose lambda_gap by cross-validation instead."
+            )
+
+    def _n_warm_up(self, max_epochs: int) -> int:
+        if self.target_precision is None or self.init is not None:
+            return self.warm_up_epochs
+        return max(self.warm_up_epochs, -(-max_epochs // 2))  # the ranking is to come from the data
+
+    @stackable
+    def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
+        if self.target_precision is None:
+            super().train_net(net, X, codes)
+            return
+        rows = held_out_for_target(codes)
+        controller = None
+        if net.terms:  # not in the warm-up
+            controller = PrecisionController(
+                X[rows.controlled],
+                k=net.terms[0].penalty.k,  # type: ignore[attr-defined]
+                goal=goal_of(self.target_precision),
+                threat=self.resolved_threat(),
+                explainer=net.explainer,
+                ranking=self.ranking,
+            )
+        train_to_target(net, X, codes, rows, controller)
+        self._measured = rows.measured
+
+    def _finish(self, net: ObjectiveNet, X: np.ndarray, classes: np.ndarray) -> Self:
+        measured = self.__dict__.pop("_measured", None)
+        for name in ("precision_", "precision_interval_"):
+            self.__dict__.pop(name, None)
+        super()._finish(net, X, classes)
+        if measured is not None:
+            self._measure(X[measured])
+        return self
+
+    def _measure(self, X: np.ndarray) -> None:
+        """Attack held-out rows, and warn of a shortfall."""
+        options = {"k": self.k_, "ranking": self.ranking, "threat": self.resolved_threat()}
+        precision = lowest_precision(self, X, **options)
+        self.precision_, self.precision_interval_ = float(precision.mean()), interval_of(precision)
+        target, (low, high, n_rows) = self.target_precision, self.precision_interval_
+        if target is not None and self.precision_ < target:
+            warnings.warn(
+                f"{type(self).__name__} keeps a P@{self.k_} of {self.precision_:.3f} under attack ({low:.3f} to "
+                f"{high:.3f}, {n_rows} held-out rows), which is less than target_precision={target:g}. Train longer "
+                f"(max_epochs={2 * self.net_.max_epochs}), take a smoother network (module__beta=2), a smaller k or "
+                "epsilon, or aim higher than what you need.",
+                ShortfallWarning,
+                stacklevel=outside(),
+            )
+
     def terms(self, n_units: int) -> list[Term]:
-        k = clip_k(self.k, n_units)
-        gap: Penalty = (
-            CrossLipschitz(k, self.n_pairs, "min", self.ranking, threat=self.resolved_threat())
-            if self.gap == "distance"
-            else RankingGap(k, self.pairs, self.n_pairs, self.gap, self.ranking, self.margin, self.reduction)
-        )
+        k, form = clip_k(self.k, n_units), self._form()
+        gap: Penalty
+        if form == "adversarial":
+            margin = 0.1 if self.margin is None else self.margin
+            gap = AdversarialHinge(k, self.n_pairs, self.ranking, margin, threat=self.resolved_threat())
+        elif form == "distance":
+            gap = CrossLipschitz(k, self.n_pairs, "min", self.ranking, threat=self.resolved_threat())
+        else:
+            margin = 1.0 if self.margin is None else self.margin
+            gap = RankingGap(k, self.pairs, self.n_pairs, form, self.ranking, margin, self.reduction)
+        if self.target_precision is not None:
+            return [Term("gap", 1.0, gap)]  # the controller sets the weight
         hessian = _HESSIANS[self.hessian]
         return [
             Term("gap", self.lambda_gap, gap),

@@ -9,6 +9,10 @@ from robustxai.training._held_out import Schedule as Schedule
 from robustxai.training._held_out import watch_held_out as watch_held_out
 from robustxai.training._module_check import check_module as check_module
 from robustxai.training._net import ObjectiveNet, Term
+from robustxai.training._precision_target import PrecisionController
+from robustxai.training._precision_target import goal_of as goal_of
+from robustxai.training._precision_target import held_out_for_target as held_out_for_target
+from robustxai.training._precision_target import train_to_target as train_to_target
 from robustxai.training._progress import TrainingProgress
 from robustxai.training._schedule import OneCycle, StepDecay
 from robustxai.training._seeding import draw_seed as draw_seed
@@ -23,6 +27,7 @@ __all__ = [
     "LossAdversary",
     "ObjectiveNet",
     "OneCycle",
+    "PrecisionController",
     "ResumableCheckpoint",
     "StepDecay",
     "TensorBatches",

@@ -267,6 +267,12 @@ class ObjectiveNet(NeuralNetClassifier):
                 raise
             raise Stop from None
 
+    def reweigh(self, name: str, weight: float) -> None:
+        """Set the weight of a term, other than 0, from the next step on."""
+        self.terms = [term._replace(weight=weight) if term.name == name else term for term in self.terms]
+        if self._plan is not None:  # of the running epoch
+            self.__dict__["_plan"] = self._plan._replace(terms=[term for term in self.terms if term.weight != 0])
+
     def check_soft_labels(self) -> None:
         """Raise NotImplementedError if the criterion does not take soft labels: it is not the plain cross-entropy."""
         criterion = self.criterion_
