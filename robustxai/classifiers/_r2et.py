@@ -112,12 +112,13 @@ class R2ETClassifier(BaseExplainableClassifier):
         weights: of the networks that are so stable it is to be the most accurate one. `gap` is then "adversarial", and
         a controller (:class:`robustxai.training.PrecisionController`) finds its weight in the one fit; `lambda_gap` and
         `lambda_hessian` are not used. The warm-up has at least half as many epochs as the training. A fifth of the
-        rows, at most 1,256, is held out: 256 of them (a fifth) for the controller; the others are attacked at the end
-        by :class:`robustxai.attacks.AutoExplanationAttack`, which gives `precision_`. A shortfall is announced by a
-        warning with a cure. See docs/targets.md.
+        rows, at most 1,256, is held out: a fifth of them, at most 256, for the controller; the others are attacked at
+        the end by :class:`robustxai.attacks.AutoExplanationAttack`, which gives `precision_`. A shortfall is announced
+        by a warning with a cure. docs/teachers.md has an example.
     threat : ThreatModel, optional
-        For "distance", "adversarial" and `target_precision`: the perturbations under which the ranking is to be stable; ``ThreatModel()`` (l2, epsilon 0.5)
-        by default. See :class:`robustxai.penalties.CrossLipschitz`.
+        For "distance", "adversarial" and `target_precision`: the perturbations under which the ranking is to be stable;
+        ``ThreatModel()`` (l2, epsilon 0.5) by default. See :class:`robustxai.penalties.CrossLipschitz` and
+        :class:`robustxai.penalties.AdversarialHinge`.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     ranking : {"magnitude", "signed"}, default="magnitude"
@@ -142,7 +143,7 @@ class R2ETClassifier(BaseExplainableClassifier):
     Attributes
     ----------
     precision_ : float, only with `target_precision`
-        Mean P@k of the held-out rows that neither the weights nor the controller have seen, under the ensemble of the
+        Mean P@k of the held-out rows whose explanations no choice of the training has seen, under the ensemble of the
         library's attacks with the `k`, `threat` and `ranking` of the training.
     precision_interval_ : PrecisionInterval, only with `target_precision`
         95 % confidence interval of `precision_` over rows (``low``, ``high``) and their number (``n_rows``).
@@ -345,7 +346,7 @@ class R2ETClassifier(BaseExplainableClassifier):
             self.training_threat().bind(X, getattr(self, "feature_names_in_", None))  # type: ignore[union-attr]
         if self.target_precision is not None and len(X) < _LEAST_ROWS:
             raise ValueError(
-                f"target_precision needs at least {_LEAST_ROWS} rows, because a fifth is held out to be measured; X has "
+                f"target_precision needs at least {_LEAST_ROWS} rows, because a fifth is held out and measured; X has "
                 f"{len(X)}. Choose lambda_gap by cross-validation instead."
             )
 

@@ -51,7 +51,8 @@ class HeldOutRows(NamedTuple):
 def held_out_for_target(codes: np.ndarray) -> HeldOutRows:
     """Split rows: a fifth of each class is held out, at most 1,256 rows in all.
 
-    A fifth of the held-out rows, at most 256, control the training. The others, which no choice has seen, are measured.
+    A fifth of the held-out rows, at most 256, control the training. The others are measured: no choice has seen their
+    explanations.
     """
     draws = np.random.RandomState(1).permutation(len(codes))
     order = np.lexsort((draws, codes))
