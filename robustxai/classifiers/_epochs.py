@@ -80,7 +80,7 @@ class EpochsMixin(NetMixin):
 
     def _watches_itself(self, n_rows: int) -> bool:
         """Return True if the defense's own training is evaluated: with few rows it tolerates less decay."""
-        return n_rows < _OWN_ROWS and not self._n_warm_up(1)
+        return n_rows < _OWN_ROWS and not self._phases(1)[0]
 
     def _watch_key(self, n_rows: int) -> Hashable:
         """Return a key that is equal for estimators with the same held-out losses on the same rows.

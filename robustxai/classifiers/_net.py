@@ -74,7 +74,7 @@ class NetMixin(TeacherMixin, DefenseHooks):
             check_module(unwrapped(net.module_), X, n_classes)
         if self.init is not None:
             load_weights(net.module_, self.init)
-        n_warm_up = self._n_warm_up(net.max_epochs)
+        n_warm_up, net.max_epochs = self._phases(net.max_epochs)
         if not n_warm_up:
             return [net]
         # its random weights are replaced, and cost no draws: they come from separate streams
@@ -134,9 +134,9 @@ class NetMixin(TeacherMixin, DefenseHooks):
         }
         return self.net_class(module, **{**own, **merged, **changes})
 
-    def _n_warm_up(self, max_epochs: int) -> int:
-        """Return the number of epochs of the warm-up, before `max_epochs` others."""
-        return self.warm_up_epochs
+    def _phases(self, max_epochs: int) -> tuple[int, int]:
+        """Return the number of epochs of the warm-up, and of the training after it."""
+        return self.warm_up_epochs, max_epochs
 
     def _n_epochs(self, n_rows: int) -> int:
         if self.max_epochs != "auto":

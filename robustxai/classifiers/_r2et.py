@@ -111,7 +111,8 @@ class R2ETClassifier(BaseExplainableClassifier):
         Train until this share of the top k stays, in the mean, under attacks within `threat`, instead of with given
         weights: of the networks that are so stable it is to be the most accurate one. `gap` is then "adversarial", and
         a controller (:class:`robustxai.training.PrecisionController`) finds its weight in the one fit; `lambda_gap` and
-        `lambda_hessian` are not used. The warm-up has at least half as many epochs as the training. A fifth of the
+        `lambda_hessian` are not used. The warm-up has at least half as many epochs as `max_epochs`; of "auto" both have
+        half. A fifth of the
         rows, at most 1,256, is held out: a fifth of them, at most 256, for the controller; the others are attacked at
         the end by :class:`robustxai.attacks.AutoExplanationAttack`, which gives `precision_`. A shortfall is announced
         by a warning with a cure. docs/teachers.md has an example.
@@ -350,10 +351,11 @@ class R2ETClassifier(BaseExplainableClassifier):
                 f"{len(X)}. Choose lambda_gap by cross-validation instead."
             )
 
-    def _n_warm_up(self, max_epochs: int) -> int:
+    def _phases(self, max_epochs: int) -> tuple[int, int]:
         if self.target_precision is None or self.init is not None:
-            return self.warm_up_epochs
-        return max(self.warm_up_epochs, -(-max_epochs // 2))  # the ranking is to come from the data
+            return super()._phases(max_epochs)
+        half = -(-max_epochs // 2)  # the ranking is to come from the data before it is held
+        return max(self.warm_up_epochs, half), half if self.max_epochs == "auto" else max_epochs
 
     @stackable
     def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:

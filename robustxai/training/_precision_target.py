@@ -150,7 +150,7 @@ class PrecisionController(Callback):
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Dataset[Any] | None = None, **kwargs: Any) -> None:
         """Compute the number of steps between two measurements."""
         n_steps = net.max_epochs * -(-len(dataset_train) // batch_size_of(net))  # type: ignore[arg-type]
-        self._every = max(n_steps // self.n_updates, 1)
+        self._every = -(-n_steps // self.n_updates)
 
     def on_batch_begin(self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
         """Measure, and set the weight."""

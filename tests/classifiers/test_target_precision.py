@@ -16,12 +16,12 @@ from robustxai.classifiers._measurement import interval_of
 from robustxai.exceptions import EvaluationWarning, ShortfallWarning
 from robustxai.model_selection._stacked_fits import begin_fits
 from robustxai.perturbation import ThreatModel
-from robustxai.training import held_out_for_target
+from robustxai.training import _precision_target, held_out_for_target
 
 from .test_all import states_equal
 
 OPTIONS = {
-    "k": 2, "max_epochs": 4, "batch_size": 32, "module__hidden": (8,), "lr": 0.02, "explainer": "gradient_times_input",
+    "k": 2, "max_epochs": 2, "batch_size": 64, "module__hidden": (8,), "lr": 0.02, "explainer": "gradient_times_input",
 }  # fmt: skip
 
 
@@ -34,6 +34,8 @@ def cheap(estimator, X, **options):
 def without_the_ensemble(monkeypatch):
     assert _measurement._measure is attacked_precision
     monkeypatch.setattr(_measurement, "_measure", cheap)
+    monkeypatch.setattr(_precision_target, "_STEPS", 4)  # of a round of the landing
+    monkeypatch.setattr(_precision_target, "_DIRECTIONS", 2)
 
 
 @functools.cache
@@ -91,12 +93,11 @@ def test_no_measured_row_is_learned_from():
     assert states_equal(first, second)
 
 
-def test_a_higher_target_gives_more():
-    X, y = rows(400)
-    options = {**OPTIONS, "max_epochs": 10, "epsilon": 0.3}
-    found = [quiet(R2ETClassifier(target_precision=p, **options), X, y) for p in (0.05, 0.95)]
-    assert found[0].precision_ < found[1].precision_ - 0.02
-    assert found[0].history_[-1]["gap_weight"] < found[1].history_[-1]["gap_weight"]
+def test_a_higher_target_weighs_more_and_closes_the_hinge():
+    options = {**OPTIONS, "max_epochs": 6, "epsilon": 0.3}
+    low, high = (quiet(R2ETClassifier(target_precision=p, **options)).history_[5] for p in (0.05, 0.95))
+    assert low["gap_weight"] < 0.1 < high["gap_weight"]
+    assert high["gap"] < low["gap"]
 
 
 def test_a_shortfall_is_announced():
@@ -121,7 +122,7 @@ def test_a_shortfall_is_announced():
     ids=str,
 )
 def test_explanations_threats_and_the_rest(options):
-    options = {**OPTIONS, "max_epochs": 2, "target_precision": 0.1, **options}
+    options = {**OPTIONS, "target_precision": 0.1, **options}
     clf = quiet(R2ETClassifier(**options), *rows(), sample_weight=np.arange(160) % 3 + 1)
     assert 0 < clf.precision_ <= 1
     assert hasattr(clf, "teacher_auc_") == ("teacher" in options)
@@ -145,10 +146,21 @@ def test_the_adversarial_gap_with_a_weight_of_its_own():
 
 
 def test_a_target_is_not_stacked():
-    (fit,), _ = begin_fits([(R2ETClassifier(target_precision=0.9, **OPTIONS), 0)], [rows()])
-    assert "AdversarialHinge" in fit.why_not
-    (fit,), _ = begin_fits([(R2ETClassifier(**OPTIONS), 0)], [rows()])
-    assert fit.why_not == ""
+    options = {**OPTIONS, "explainer": "gradient"}
+    fits, _ = begin_fits([(R2ETClassifier(target_precision=p, **options), 0) for p in (0.9, None)], [rows()])
+    assert "AdversarialHinge" in fits[0].why_not
+    assert fits[1].why_not == ""
+
+
+def test_the_epochs_are_halved_only_if_they_are_chosen():
+    for options, phases in (
+        ({"max_epochs": 30}, (15, 30)),
+        ({"max_epochs": 30, "warm_up_epochs": 20}, (20, 30)),
+        ({"max_epochs": 30, "init": fitted()}, (0, 30)),
+        ({}, (15, 15)),
+        ({"target_precision": None}, (0, 30)),
+    ):
+        assert R2ETClassifier(**{"target_precision": 0.9, **options})._phases(30) == phases
 
 
 @pytest.mark.parametrize(
