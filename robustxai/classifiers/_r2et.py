@@ -115,7 +115,7 @@ class R2ETClassifier(BaseExplainableClassifier):
         half. A fifth of the
         rows, at most 1,256, is held out: a fifth of them, at most 256, for the controller; the others are attacked at
         the end by :class:`robustxai.attacks.AutoExplanationAttack`, which gives `precision_`. A shortfall is announced
-        by a warning with a cure. docs/teachers.md has an example.
+        by a warning with a cure. docs/targets.md has an example.
     threat : ThreatModel, optional
         For "distance", "adversarial" and `target_precision`: the perturbations under which the ranking is to be stable;
         ``ThreatModel()`` (l2, epsilon 0.5) by default. See :class:`robustxai.penalties.CrossLipschitz` and
