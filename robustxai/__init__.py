@@ -28,6 +28,7 @@ from robustxai.classifiers import (
 )
 from robustxai.classifiers import measure_with as _measure_with
 from robustxai.conversion import as_explainable
+from robustxai.exporting import export_onnx
 from robustxai.saving import load, save
 
 _measure_with(_attacked_precision)
@@ -59,6 +60,7 @@ __all__ = [
     "WeightDecayClassifier",
     "__version__",
     "as_explainable",
+    "export_onnx",
     "load",
     "retrain",
     "save",

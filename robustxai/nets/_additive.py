@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, POSITIVE, Each, Number, checked, optional
 from robustxai.activations import ACTIVATION, make_activation
-from robustxai.nets._shaped import ShapedNet
+from robustxai.nets._shaped import SHAPE, ShapedNet
 from robustxai.protocols import ActivationName
 
 __all__ = ["AdditiveNet"]
@@ -70,6 +70,7 @@ class AdditiveNet(ShapedNet):
     mask: Tensor
 
     @checked(
+        in_shape=SHAPE,
         n_classes=COUNT,
         groups=optional(Each(Each(Number(0, integer=True)), least=1)),
         n_units=COUNT,
