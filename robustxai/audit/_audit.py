@@ -23,6 +23,7 @@ from robustxai._arguments import (
     Nothing,
     Number,
     checked,
+    optional,
 )
 from robustxai._frames import as_pandas, is_table
 from robustxai._models import named_rows, unwrap
@@ -49,6 +50,8 @@ _THREAT = Either(
     (Instance(ThreatModel), Instance(TableThreat), Nothing()),
     words="a TableThreat, a ThreatModel, or None",
 )
+#: Rows that are audited by default, their choices of switches together, and the rows that are audited in any case.
+_ROWS, _CHOICES, _LEAST = 500, 25_000, 100
 #: Largest number of rows whose probabilities are computed for AUC.
 _MOST_LABELED = 20_000
 _PAPERS = ("random", "papers", "strongest", "certified")
@@ -59,9 +62,9 @@ _PAPERS = ("random", "papers", "strongest", "certified")
     threat=_THREAT,
     explainer=Either((EXPLAINER, Nothing()), words="a name, a callable, or None"),
     ranking=RANKING,
-    n_rows=COUNT,
-    shares=Each(Number(0, 1), least=1),
-    n_compared=Number(0, integer=True),
+    n_rows=optional(COUNT),
+    shares=Either((Each(Number(0, 1)), Nothing()), words="a sequence of numbers from 0 to 1, or None"),
+    n_compared=optional(Number(0, integer=True)),
     n_train=Number(20, integer=True),
     n_examples=COUNT,
     n_draws=COUNT,
@@ -79,9 +82,9 @@ def audit(
     explainer: ExplainerName | Explainer | Callable[[np.ndarray], np.ndarray] | None = None,
     groups: Any = None,
     ranking: Ranking = "magnitude",
-    n_rows: int = 500,
-    shares: Sequence[float] = (0.25, 0.5),
-    n_compared: int = 200,
+    n_rows: int | None = None,
+    shares: Sequence[float] | None = None,
+    n_compared: int | None = None,
     n_train: int = 5000,
     n_examples: int = 8,
     n_draws: int = 20,
@@ -116,13 +119,15 @@ def audit(
         Subgroups whose AUC and stability are compared. Numbers are cut into quarters.
     ranking : {"magnitude", "signed"}, default="magnitude"
         Ranked scores.
-    n_rows : int, default=500
-        Rows that are audited, drawn at random.
-    shares : sequence of float, default=(0.25, 0.5)
-        Shares of the threat model at which P@k is also looked at, on `n_compared` rows; 1 is always among them, and 0
-        (switches alone) where categories switch.
-    n_compared : int, default=200
-        Audited rows for the smaller shares and the comparison; 0 leaves both out.
+    n_rows : int, optional
+        Rows that are audited, drawn at random. By default 500; fewer where a row has many choices of switches, each of
+        which is searched and proven by itself: 25,000 divided by their mean number, at least 100.
+    shares : sequence of float, optional
+        Shares of the threat model at which P@k is also looked at, on `n_compared` rows: (0.5,) by default for a
+        TableThreat, (0.25, 0.5) for a ThreatModel. 1 is always among them, and 0 (switches alone) where categories
+        switch.
+    n_compared : int, optional
+        Audited rows for the smaller shares and the comparison: two fifths of `n_rows` by default; 0 leaves both out.
     n_train : int, default=5000
         Largest number of rows that train the compared models.
     n_examples : int, default=8
@@ -183,6 +188,10 @@ def audit(
         threat = TableThreat.from_frame(X) if is_raw(estimator, X) else ThreatModel()
     X, before = _as_features(estimator, X, threat)
     places, n_dropped = _chosen(X, threat, n_rows, random_state)
+    if shares is None:
+        shares = (0.5,) if isinstance(threat, TableThreat) else (0.25, 0.5)
+    if n_compared is None:
+        n_compared = -(-2 * len(places) // 5)
     effort = Effort(preset, n_draws, certify, random_state)
     with own_switches(), quiet() as said:
         rows = X.iloc[places] if isinstance(X, pd.DataFrame) else X[places]
@@ -244,21 +253,25 @@ def _probabilities(model: Any, rows: Any) -> np.ndarray:
     return np.asarray(model.predict_proba(rows if named else np.asarray(rows)))
 
 
-def _chosen(X: Any, threat: ThreatModel | TableThreat, n_rows: int, random_state: int) -> tuple[np.ndarray, int]:
+def _chosen(X: Any, threat: ThreatModel | TableThreat, n_rows: int | None, random_state: int) -> tuple[np.ndarray, int]:
     """Return the places of the audited rows, in their order, and how many were left out on the way."""
     order = np.random.default_rng(random_state).permutation(len(X))
+    most = _ROWS if n_rows is None else n_rows
     if not isinstance(threat, TableThreat):
-        return np.sort(order[:n_rows]), 0
-    places, n_dropped = [], 0
+        return np.sort(order[:most]), 0
+    places: list[int] = []
+    n_dropped = n_choices = 0
     for place in order:
         try:
-            threat.count(X.iloc[[place]])
+            n_choices += threat.count(X.iloc[[place]])
         except ValueError as error:
             first = error
             n_dropped += 1
             continue
-        places.append(place)
-        if len(places) == n_rows:
+        places.append(int(place))
+        if n_rows is None and len(places) >= _LEAST and n_choices >= _CHOICES:
+            break
+        if len(places) == most:
             break
     if not places:
         raise ValueError(f"No row of X is admissible under the threat model. The first reason: {first}") from first
@@ -460,4 +473,5 @@ def _attacks(target: Target, preset: AttackPreset, n_draws: int) -> str:
     random = f"{n_draws} random admissible changes of each row"
     if target.is_black_box:
         return random if preset == "fast" else f"{random}, attacks without gradients (preset {preset!r})"
-    return f"{random}, the papers' ER attack, and an ensemble (preset {preset!r})"
+    steps = Effort(preset, n_draws, True, 0).papers_steps(isinstance(target.threat, TableThreat))
+    return f"{random}, the papers' ER attack ({steps} steps), and an ensemble (preset {preset!r})"

@@ -95,12 +95,6 @@ def about_figures(
             f"The area under the ROC curve is {area[0]:.2f}: the model is hardly better than chance, and a model that "
             "says nothing can have very stable reasons."
         )
-    blind = (rows["precision_random"] < 1).to_numpy() & (rows["precision_strongest"] >= rows["precision_random"])
-    if not is_black_box and blind.sum() > 0.1 * n and not rows["exhaustive"].any():
-        said.append(
-            f"In {percent(float(blind.mean()))} of the rows a random change is as bad as the best attack: the attack "
-            "is weak here, and the true figure may be lower."
-        )
     return said
 
 
