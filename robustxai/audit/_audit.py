@@ -44,9 +44,10 @@ from robustxai.perturbation import ThreatModel
 from robustxai.protocols import AttackPreset, Estimator, Explainer, ExplainerName, Ranking
 from robustxai.ranking import RANKING
 
-__all__ = ["audit"]
+__all__ = ["ANY_THREAT", "audit", "chosen_rows"]
 
-_THREAT = Either(
+#: Constraint on `threat`.
+ANY_THREAT = Either(
     (Instance(ThreatModel), Instance(TableThreat), Nothing()),
     words="a TableThreat, a ThreatModel, or None",
 )
@@ -59,7 +60,7 @@ _PAPERS = ("random", "papers", "strongest", "certified")
 
 @checked(
     k=COUNT,
-    threat=_THREAT,
+    threat=ANY_THREAT,
     explainer=Either((EXPLAINER, Nothing()), words="a name, a callable, or None"),
     ranking=RANKING,
     n_rows=optional(COUNT),
@@ -187,7 +188,7 @@ def audit(
     if threat is None:
         threat = TableThreat.from_frame(X) if is_raw(estimator, X) else ThreatModel()
     X, before = _as_features(estimator, X, threat)
-    places, n_dropped = _chosen(X, threat, n_rows, random_state)
+    places, n_dropped = chosen_rows(X, threat, n_rows, random_state)
     if shares is None:
         shares = (0.5,) if isinstance(threat, TableThreat) else (0.25, 0.5)
     if n_compared is None:
@@ -240,8 +241,6 @@ def audit(
 def _as_features(estimator: Any, X: Any, threat: ThreatModel | TableThreat) -> tuple[Any, Any]:
     """Return X and the model on it: under a ThreatModel the features that the last step of a Pipeline sees."""
     if isinstance(threat, TableThreat):
-        if not isinstance(X, pd.DataFrame):
-            raise TypeError("threat is a TableThreat, which speaks of the columns of a DataFrame; X is an array.")
         return X, estimator
     model, before = unwrap(estimator, needs=("predict_proba", "explain"), what="audit")
     return named_rows(X, before), model
@@ -253,12 +252,16 @@ def _probabilities(model: Any, rows: Any) -> np.ndarray:
     return np.asarray(model.predict_proba(rows if named else np.asarray(rows)))
 
 
-def _chosen(X: Any, threat: ThreatModel | TableThreat, n_rows: int | None, random_state: int) -> tuple[np.ndarray, int]:
+def chosen_rows(
+    X: Any, threat: ThreatModel | TableThreat, n_rows: int | None, random_state: int
+) -> tuple[np.ndarray, int]:
     """Return the places of the audited rows, in their order, and how many were left out on the way."""
     order = np.random.default_rng(random_state).permutation(len(X))
     most = _ROWS if n_rows is None else n_rows
     if not isinstance(threat, TableThreat):
         return np.sort(order[:most]), 0
+    if not isinstance(X, pd.DataFrame):
+        raise TypeError("threat is a TableThreat, which speaks of the columns of a DataFrame; X is an array.")
     places: list[int] = []
     n_dropped = n_choices = 0
     for place in order:
