@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from robustxai import SoftplusClassifier, VanillaClassifier
 from robustxai.attacks import BlackBox
 from robustxai.audit import audit
+from robustxai.audit._audit import chosen_rows
 from robustxai.audit._words import about_rivals
 from robustxai.columns import TableThreat
 from robustxai.datasets import make_preprocessor
@@ -227,6 +228,15 @@ def test_what_does_not_fit_is_refused(data, pipe, change, message):
         given["y"] = None
     with pytest.raises((ValueError, TypeError), match=message):
         audit(pipe, given.pop("X"), given.pop("y"), **given, **CHEAP)
+
+
+def test_fewer_rows_are_audited_where_a_row_takes_long(data):
+    X = pd.concat([data[0].drop(columns="income")] * 5, ignore_index=True)
+    few = TableThreat.from_frame(X, 1, immutable=["home"])
+    many = TableThreat.from_frame(X.astype({"age": float}), {"age": 5}, integer={"age": False})
+    assert len(chosen_rows(X, few, None, 0)[0]) == 500
+    assert 100 <= len(chosen_rows(X, many, None, 0)[0]) <= 170
+    assert len(chosen_rows(X, many, 300, 0)[0]) == 300
 
 
 def test_a_collapsed_model_is_warned_of(data):
