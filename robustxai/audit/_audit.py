@@ -30,7 +30,7 @@ from robustxai._models import named_rows, unwrap
 from robustxai._short_repr import short
 from robustxai._switches import own_switches
 from robustxai.audit._examples import Examples, member_masks, unit_table
-from robustxai.audit._intervals import auc_interval, share_interval
+from robustxai.audit._intervals import area_interval, share_interval
 from robustxai.audit._measures import Effort, Measured, faithfulness, measure, quiet
 from robustxai.audit._result import AuditResult
 from robustxai.audit._rivals import line_of, plan, rivals
@@ -208,8 +208,9 @@ def audit(
         units = unit_table(target, whole)
         examples, changed_rows = Examples(target, whole, codes).frame(units, n_examples)
         between = between_rows_precision(whole.attribution, target.k, ranking=ranking)
-        scores, positive, area = _scores(before, X, labels, random_state)
-        subgroups = compare_groups(levels, places, whole.strongest, target.k, scores, positive)
+        scores, area = _scores(before, X, labels, random_state)
+        classes = np.asarray(target.model.classes_)
+        subgroups = compare_groups(levels, places, whole.strongest, target.k, scores, labels, classes)
         comparison, verdict, plan_words, more = _comparison(
             before, X, labels, target, threat, whole, places, judged, n_train, effort
         )
@@ -352,12 +353,11 @@ def _names(target: Target, order: np.ndarray, kept: np.ndarray | None = None) ->
 
 def _scores(
     model: Any, X: Any, labels: np.ndarray | None, random_state: int
-) -> tuple[np.ndarray | None, np.ndarray | None, tuple[float, float, float]]:
-    """Return probabilities and truth of the second of two classes, and the area under the ROC curve."""
-    nothing = (math.nan,) * 3
+) -> tuple[np.ndarray | None, tuple[float, float, float]]:
+    """Return probabilities, NaN where they were not computed, and the area under the ROC curve."""
+    if labels is None:
+        return None, (math.nan,) * 3
     classes = np.asarray(unwrap(model, needs=("classes_",), what="audit")[0].classes_)
-    if labels is None or len(classes) != 2:
-        return None, None, nothing
     strangers = np.setdiff1d(np.unique(labels), classes)
     if len(strangers):
         raise ValueError(f"y has labels that the model was not fitted with: {strangers.tolist()}.")
@@ -366,11 +366,10 @@ def _scores(
         some = np.random.default_rng(random_state).choice(n, _MOST_LABELED, replace=False)
     else:
         some = np.arange(n)
-    scores = np.full(n, np.nan)
+    scores = np.full((n, len(classes)), np.nan)
     given = X.iloc[some] if isinstance(X, pd.DataFrame) else X[some]
-    scores[some] = _probabilities(model, given)[:, 1]
-    positive = labels == classes[1]
-    return scores, positive, auc_interval(scores[some], positive[some])
+    scores[some] = _probabilities(model, given)
+    return scores, area_interval(scores, labels, classes)
 
 
 def _comparison(

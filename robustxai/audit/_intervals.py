@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
-__all__ = ["Interval", "auc_interval", "difference", "share_interval"]
+__all__ = ["Interval", "area_interval", "auc_interval", "difference", "share_interval"]
 
 #: Mean, lower and upper end.
 Interval = tuple[float, float, float]
@@ -101,3 +101,31 @@ def auc_interval(scores: np.ndarray, positive: np.ndarray, level: float = 0.95) 
         return area, ends[1], ends[2]
     half = float(norm.ppf((1 + level) / 2)) * math.sqrt(variance) / (area * (1 - area))
     return area, float(expit(logit(area) - half)), float(expit(logit(area) + half))
+
+
+def area_interval(scores: np.ndarray, truth: np.ndarray, classes: np.ndarray, level: float = 0.95) -> Interval:
+    """Return the area of the second of two classes, or the mean of one class against the rest, with an interval.
+
+    The ends of a mean are the means of the ends: the standard deviation of a mean is at most the mean of the standard
+    deviations, however the areas depend on each other.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_classes)
+        Probabilities; a row of NaN does not count.
+    truth : ndarray of shape (n,)
+        Labels.
+    classes : ndarray of shape (n_classes,)
+        Label of every column.
+    level : float, default=0.95
+        Confidence level.
+    """
+    if len(classes) == 2:
+        return auc_interval(scores[:, 1], truth == classes[1], level)
+    known = ~np.isnan(scores).any(axis=1)
+    parts = [auc_interval(scores[known, c], truth[known] == label, level) for c, label in enumerate(classes)]
+    parts = [part for part in parts if not math.isnan(part[0])]
+    if not parts:
+        return math.nan, math.nan, math.nan
+    mean, low, high = np.mean(parts, axis=0)
+    return float(mean), float(low), float(high)

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from robustxai.audit._intervals import auc_interval, share_interval
+from robustxai.audit._intervals import area_interval, share_interval
 from robustxai.audit._measures import Effort, Measured, measure
 from robustxai.audit._target import N_POINTS, Target
 from robustxai.classifiers import LinearClassifier, R2ETClassifier
@@ -169,9 +169,7 @@ def line_of(
     sizes = np.array([len(part.strongest) for part in parts], dtype=float)
     similar = [between_rows_precision(part.attribution, k, ranking=ranking) for part in parts]
     between = float(np.average(similar, weights=sizes)) if all(map(math.isfinite, similar)) else math.nan
-    area = (math.nan,) * 3
-    if len(classes) == 2:
-        area = auc_interval(scores[:, 1], truth == classes[1])
+    area = area_interval(scores, truth, classes)
     mean = share_interval(strongest, k)
     return {
         "n_rows": len(strongest),

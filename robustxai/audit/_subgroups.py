@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from robustxai._validation import nearest_name
-from robustxai.audit._intervals import auc_interval, difference, share_interval
+from robustxai.audit._intervals import area_interval, difference, share_interval
 
 __all__ = ["as_groups", "compare_groups"]
 
@@ -104,7 +104,8 @@ def compare_groups(
     precision: np.ndarray,
     k: int,
     scores: np.ndarray | None,
-    positive: np.ndarray | None,
+    truth: np.ndarray | None,
+    classes: np.ndarray,
 ) -> pd.DataFrame:
     """Return one line per level: sizes, mean P@k, area under the ROC curve, and the gaps to all other rows.
 
@@ -118,10 +119,12 @@ def compare_groups(
         Their P@k.
     k : int
         Size of the top set.
-    scores : ndarray of shape (n,), or None
-        Probabilities of the second class, of all rows.
-    positive : ndarray of bool of shape (n,), or None
-        Whether a row has it.
+    scores : ndarray of shape (n, n_classes), or None
+        Probabilities of all rows.
+    truth : ndarray of shape (n,), or None
+        Labels of all rows.
+    classes : ndarray of shape (n_classes,)
+        Label of every column of `scores`.
 
     Returns
     -------
@@ -143,12 +146,12 @@ def compare_groups(
             gap = difference(own, share_interval(parts[1], k))
             clear = difference(*(share_interval(part, k, strict) for part in parts))
             line |= _triple("precision_at_k", own) | _triple("gap", gap) | {"gap_is_clear": _is_clear(clear)}
-            if scores is not None and positive is not None:
+            if scores is not None and truth is not None:
                 line["n_labeled"] = int(inside_all.sum())
-                sides = [(scores[side], positive[side]) for side in (inside_all, ~inside_all)]
-                area = auc_interval(*sides[0])
-                gap = difference(area, auc_interval(*sides[1]))
-                clear = difference(*(auc_interval(*side, strict) for side in sides))
+                sides = [(scores[side], truth[side], classes) for side in (inside_all, ~inside_all)]
+                area = area_interval(*sides[0])
+                gap = difference(area, area_interval(*sides[1]))
+                clear = difference(*(area_interval(*side, strict) for side in sides))
                 line |= _triple("roc_auc", area) | _triple("auc_gap", gap) | {"auc_gap_is_clear": _is_clear(clear)}
             lines.append(line)
     return pd.DataFrame(lines)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -125,10 +126,10 @@ def test_the_comparison_is_on_the_same_rows_and_held_out(result):
 def test_features_under_a_threat_model(data):
     X, y = data
     values = X[["age", "debts"]].assign(more=np.random.default_rng(0).normal(size=len(X)))
-    values, y = values.assign(other=values["age"] ** 0.5)[:20], y[:20]
+    values, y = values.assign(other=values["age"] ** 0.5)[:16], y[:16]
     pipe = make_pipeline(StandardScaler(), SoftplusClassifier(module__hidden=(6,), max_epochs=10)).fit(values, y)
     threat = ThreatModel(0.8, frozen=["debts"])
-    found = audit(pipe, values, y, k=2, threat=threat, shares=(0.5,), **{**CHEAP, "n_rows": 8, "n_compared": 8})
+    found = audit(pipe, values, y, k=2, threat=threat, shares=(), **{**CHEAP, "n_rows": 6, "n_compared": 6})
     assert (found.frame["precision_certified"] <= found.frame["precision_strongest"]).all()
     assert found.columns["column"].tolist() != []
     x = pd.DataFrame(pipe[:-1].transform(values), columns=pipe[:-1].get_feature_names_out(), index=values.index)
@@ -136,7 +137,7 @@ def test_features_under_a_threat_model(data):
         delta = changed - x.loc[line["row"]]
         assert np.linalg.norm(delta) <= 0.8 + 1e-5
         assert delta["debts"] == 0
-    assert "cross-fitted" in found.settings["comparison"]  # 20 rows, of which 8 judge
+    assert "cross-fitted" in found.settings["comparison"]  # 16 rows, of which 6 judge
     assert len(found.comparison) == 3
 
 
@@ -184,6 +185,20 @@ def test_attributions_of_a_black_box_are_summed_by_column(data):
     sums = values.T.groupby([next(c for c in X if name.startswith(c)) for name in names]).sum().T.abs()
     for label, names in found.frame["reasons"].items():
         assert set(names) == set(sums.loc[label].nlargest(2).index)
+
+
+def test_three_classes_on_plain_features():
+    X, y = load_iris(return_X_y=True)
+    clf = VanillaClassifier(module__hidden=(4,), max_epochs=3).fit(X, y)
+    found = audit(
+        clf, X, y, k=1, threat=ThreatModel(0.3), groups={"long": X[:, 0] > 6}, shares=(), **{**CHEAP, "n_compared": 4}
+    )
+    assert found.summary.set_index("measure").loc["ROC AUC", "value"] == pytest.approx(roc_auc(clf, X, y))
+    assert found.comparison["roc_auc"].notna().all()
+    inside = X[:, 0] > 6
+    line = found.subgroups.set_index("level").loc["True"]
+    assert line["roc_auc"] == pytest.approx(roc_auc(clf, X[inside], y[inside]))
+    assert found.frame["reasons"].map(lambda names: names[0]).isin([f"x{j}" for j in range(4)]).all()
 
 
 def test_linear_wins_and_it_says_so():
