@@ -243,8 +243,9 @@ def train_to_target(
     """Train an initialized net without its held-out rows, controlled, and land it at the controller's goal.
 
     Landing: while a strong attack on the controller's rows keeps less than the goal, at most three times, the weight is
-    doubled and the training goes on for some hundred steps at 0.4 of the full learning rate. It ends where the loss of
-    the held-out rows rises by more than 1 %; the net gets the weights of the highest P@k within that limit.
+    doubled and the training goes on for 250 steps, but at most as long as before, at 0.4 of the full learning rate. It
+    ends where the loss of the held-out rows rises by more than 1 %; the net gets the weights of the highest P@k within
+    that limit.
 
     Parameters
     ----------
@@ -283,11 +284,12 @@ def _land(net: ObjectiveNet, X: np.ndarray, codes: np.ndarray, controller: Preci
     net.callbacks_ = [(name, callback) for name, callback in net.callbacks_ if name != "lr_schedule"]
     for group in net.optimizer_.param_groups:
         group["lr"] = _RATE * group.get("initial_lr", group["lr"])
+    n_epochs = max(2, min(-(-_STEPS // n_batches), net.max_epochs))
     for _ in range(_ROUNDS):
         if precision >= controller.goal:
             break
         controller.raise_weight(net)
-        net.fit_loop(X, codes, epochs=max(2, -(-_STEPS // n_batches)))
+        net.fit_loop(X, codes, epochs=n_epochs)
         precision = controller.measure(net, strong=True)
         net.history.record("attacked_precision", precision)
         if net.history[-1, "valid_loss"] > limit:

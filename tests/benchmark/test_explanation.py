@@ -122,6 +122,9 @@ def test_a_defense_reads_the_explanation_exactly_if_its_weights_depend_on_it(def
     if not hasattr(DEFENSES[defense](3, 0), "explainer"):
         assert not reads_explanation(DEFENSES[defense](3, 0))
         return
+    if getattr(DEFENSES[defense](3, 0), "target_precision", None) is not None:
+        assert reads_explanation(DEFENSES[defense](3, 0))  # it refuses so few rows
+        return
     equal = torch.equal(weights("gradient"), weights(SmoothGrad(n_draws=2, output="log_odds")))
     assert reads_explanation(DEFENSES[defense](3, 0)) == (not equal)
 

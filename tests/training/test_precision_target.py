@@ -148,7 +148,7 @@ def test_the_landing_keeps_the_best_that_costs_little(measured, losses, kept, ro
         module.bias.fill_(0)
     net = SimpleNamespace(
         module_=module, history=history, fit_loop=fit_loop, callbacks_=[("lr_schedule", 1), ("other", 2)],
-        optimizer_=SimpleNamespace(param_groups=[{"lr": 1e-9, "initial_lr": 0.01}]),
+        optimizer_=SimpleNamespace(param_groups=[{"lr": 1e-9, "initial_lr": 0.01}]), max_epochs=9,
     )  # fmt: skip
     weights = []
     net.reweigh = lambda name, weight: weights.append(weight)
