@@ -13,6 +13,7 @@ from robustxai._arguments import COUNT, NORM, POSITIVE, PathName, checked, optio
 from robustxai._files import written_at_once
 from robustxai._models import GRADIENTS, unwrap
 from robustxai._switches import own_switches
+from robustxai._table_summary import fill
 from robustxai.explainers import EXPLAINER, resolve_explainer
 from robustxai.exporting._explanation import attribution, logits_of, plan_of
 from robustxai.exporting._graph import OPSET, Graph
@@ -109,7 +110,8 @@ def export_onnx(
         n_features = int(model.n_features_in_)  # type: ignore[attr-defined]
         names = names or [f"x{j}" for j in range(n_features)]
         chain = chain_of(model.module_)
-        chosen = model.explainer_ if explainer is None else _filled(model, explainer)
+        summary = getattr(model, "table_summary_", None)
+        chosen = model.explainer_ if explainer is None else fill(resolve_explainer(explainer), summary)
         plan = plan_of(chosen, names)
         classes = np.asarray(model.classes_)
         is_double = next(model.module_.parameters()).dtype.itemsize == 8
@@ -168,12 +170,6 @@ def _model(
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content
-
-
-def _filled(model: Any, explainer: ExplainerName | Explainer) -> Any:
-    """Return an explainer with what it takes from the training data of the classifier."""
-    found, summary = resolve_explainer(explainer), getattr(model, "table_summary_", None)
-    return found if summary is None else summary.fill(found)
 
 
 def _index(classes: np.ndarray, y: Any) -> int:
