@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-__all__ = ["PrecisionInterval", "interval_of", "lowest_precision", "measure_with"]
+__all__ = ["interval_of", "lowest_precision", "measure_with"]
 
 #: Function of a fitted classifier, rows, and the options k, threat, ranking and random_state to the P@k of each row.
 Measure = Callable[..., np.ndarray]
@@ -15,14 +15,6 @@ Measure = Callable[..., np.ndarray]
 _measure: Measure | None = None
 #: Quantile of the normal distribution for 95 %.
 _QUANTILE = 1.96
-
-
-class PrecisionInterval(NamedTuple):
-    """A 95 % confidence interval of a mean P@k, and the number of rows that it stands on."""
-
-    low: float
-    high: float
-    n_rows: int
 
 
 def measure_with(measure: Measure) -> None:
@@ -37,12 +29,12 @@ def lowest_precision(estimator: Any, X: np.ndarray, **options: Any) -> np.ndarra
     return _measure(estimator, X, **options)
 
 
-def interval_of(precision: np.ndarray) -> PrecisionInterval:
-    """Return the confidence interval of the mean of values in [0, 1].
+def interval_of(precision: np.ndarray) -> tuple[float, float]:
+    """Return both ends of the 95 % confidence interval of the mean of values in [0, 1].
 
     The normal one, with a standard deviation to which one value of 0 and one of 1 are added, so that it is not zero
     where all rows are alike.
     """
     n, mean = len(precision), float(precision.mean())
     half = _QUANTILE * float(np.r_[precision, 0.0, 1.0].std(ddof=1)) / n**0.5
-    return PrecisionInterval(max(mean - half, 0.0), min(mean + half, 1.0), n)
+    return max(mean - half, 0.0), min(mean + half, 1.0)

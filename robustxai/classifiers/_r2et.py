@@ -146,8 +146,10 @@ class R2ETClassifier(BaseExplainableClassifier):
     precision_ : float, only with `target_precision`
         Mean P@k of the held-out rows whose explanations no choice of the training has seen, under the ensemble of the
         library's attacks with the `k`, `threat` and `ranking` of the training.
-    precision_interval_ : PrecisionInterval, only with `target_precision`
-        95 % confidence interval of `precision_` over rows (``low``, ``high``) and their number (``n_rows``).
+    precision_interval_ : (float, float), only with `target_precision`
+        95 % confidence interval of `precision_` over rows.
+    precision_n_rows_ : int, only with `target_precision`
+        Number of these rows.
 
     Warns
     -----
@@ -378,7 +380,7 @@ class R2ETClassifier(BaseExplainableClassifier):
 
     def _finish(self, net: ObjectiveNet, X: np.ndarray, classes: np.ndarray) -> Self:
         measured = self.__dict__.pop("_measured", None)
-        for name in ("precision_", "precision_interval_"):
+        for name in ("precision_", "precision_interval_", "precision_n_rows_"):
             self.__dict__.pop(name, None)
         super()._finish(net, X, classes)
         if measured is not None:
@@ -390,7 +392,8 @@ class R2ETClassifier(BaseExplainableClassifier):
         options = {"k": self.k_, "ranking": self.ranking, "threat": self.resolved_threat()}
         precision = lowest_precision(self, X, **options)
         self.precision_, self.precision_interval_ = float(precision.mean()), interval_of(precision)
-        target, (low, high, n_rows) = self.target_precision, self.precision_interval_
+        self.precision_n_rows_ = n_rows = len(precision)
+        target, (low, high) = self.target_precision, self.precision_interval_
         if target is not None and self.precision_ < target:
             warnings.warn(
                 f"{type(self).__name__} keeps a P@{self.k_} of {self.precision_:.3f} under attack ({low:.3f} to "

@@ -32,6 +32,7 @@ __all__ = ["read_estimator", "write_estimator"]
 _ATTRIBUTES = (
     *("classes_", "n_features_in_", "feature_names_in_", "feature_means_", "feature_scales_", "feature_range_"),
     *("table_summary_", "k_", "ranking_", "_threat", "teacher_auc_", "teacher_log_loss_"),
+    *("precision_", "precision_interval_", "precision_n_rows_"),
 )
 #: A parameter that is the fitted network itself.
 _NETWORK = {"$": "network"}
