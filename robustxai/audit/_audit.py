@@ -394,11 +394,10 @@ def _comparison(
     data = X if isinstance(threat, TableThreat) else np.asarray(X, dtype=np.float64)
     lines = rivals(data, labels, target, target.threat, how, effort)
     part = _part(whole, judged)
-    rows = X.iloc[places[judged]] if isinstance(X, pd.DataFrame) else X[places[judged]]
-    proba = _probabilities(model, rows)
+    proba = _probabilities(model, X.iloc[how.scored] if isinstance(X, pd.DataFrame) else X[how.scored])
     classes = np.asarray(target.model.classes_)
     name = "audited model"
-    own = line_of([part], target.k, target.ranking, proba, labels[places[judged]], classes)
+    own = line_of([part], target.k, target.ranking, proba, labels[how.scored], classes)
     lines = {name: own, **lines}
     verdict, said = about_rivals(lines, name)
     words = (

@@ -32,6 +32,8 @@ RIVALS: dict[str, Callable[[int, Any, Ranking, int], Any]] = {
         k, ranking=ranking, explainer=explainer, random_state=seed
     ),
 }
+#: Largest number of rows on which the area under the ROC curve is taken.
+_MOST_SCORED = 10_000
 #: Names of the rivals.
 NAMES = tuple(RIVALS)
 
@@ -42,16 +44,17 @@ class Plan:
 
     Attributes
     ----------
-    folds : list of (ndarray, ndarray)
-        Training rows and judged rows, places in X.
-    judged : ndarray of int
-        All judged rows.
+    folds : list of (ndarray, ndarray, ndarray)
+        Training rows, rows whose explanations are judged, and rows on which the area under the ROC curve is taken:
+        places in X.
+    scored : ndarray of int
+        All rows of the last kind.
     words : str
         The plan in a sentence.
     """
 
-    folds: list[tuple[np.ndarray, np.ndarray]]
-    judged: np.ndarray
+    folds: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    scored: np.ndarray
     words: str
 
 
@@ -72,20 +75,26 @@ def plan(y: np.ndarray, judged: np.ndarray, n_train: int, random_state: int) -> 
     generator = np.random.default_rng(random_state)
     others = np.setdiff1d(np.arange(len(y)), judged)
     if len(others) >= 2 * len(judged) and len(np.unique(y[others])) == len(np.unique(y)):
-        train = np.sort(generator.choice(others, min(n_train, len(others)), replace=False))
-        words = f"They were trained on {len(train):,} other rows of X; the {len(judged):,} judged rows were held out."
-        return Plan([(train, judged)], judged, words)
+        train = np.sort(generator.choice(others, min(n_train, 2 * len(others) // 3), replace=False))
+        scored = np.setdiff1d(np.arange(len(y)), train)
+        if len(scored) > _MOST_SCORED:
+            scored = np.union1d(judged, generator.choice(scored, _MOST_SCORED, replace=False))
+        words = (
+            f"They were trained on {len(train):,} rows of X. The {len(judged):,} rows whose explanations are compared "
+            f"were held out, and so were the {len(scored):,} rows of the area under the ROC curve."
+        )
+        return Plan([(train, judged, scored)], scored, words)
     folds = []
     splits = StratifiedKFold(2, shuffle=True, random_state=random_state).split(np.zeros(len(y)), y)
     for train, test in splits:
         if len(train) > n_train:
             train = np.sort(generator.choice(train, n_train, replace=False))
-        folds.append((train, np.intersect1d(test, judged)))
+        folds.append((train, np.intersect1d(test, judged), test))
     words = (
         f"They were cross-fitted: each half of the {len(y):,} rows of X trained a model that was judged on rows of the "
-        "other half."
+        f"other half: {len(judged):,} rows for explanations, all for the area under the ROC curve."
     )
-    return Plan(folds, judged, words)
+    return Plan(folds, np.arange(len(y)), words)
 
 
 def rivals(
@@ -119,18 +128,20 @@ def rivals(
     for name, made in RIVALS.items():
         parts: list[Measured] = []
         scores, truth = [], []
-        for train, test in how.folds:
-            if not len(test):
-                continue
+        for train, test, scored in how.folds:
             model = _fitted(made, X, y, train, target, effort.random_state)
-            rows = X.iloc[test] if isinstance(X, pd.DataFrame) else X[test]
-            other = Target.of(model, rows, threat, None, target.k, target.ranking)
-            parts.append(measure(other, 1.0, effort))
-            scores.append(np.asarray(model.predict_proba(rows)))
-            truth.append(y[test])
+            if len(test):
+                other = Target.of(model, _rows(X, test), threat, None, target.k, target.ranking)
+                parts.append(measure(other, 1.0, effort))
+            scores.append(np.asarray(model.predict_proba(_rows(X, scored))))
+            truth.append(y[scored])
         classes = np.unique(y)
         lines[name] = line_of(parts, target.k, target.ranking, np.concatenate(scores), np.concatenate(truth), classes)
     return lines
+
+
+def _rows(X: Any, places: np.ndarray) -> Any:
+    return X.iloc[places] if isinstance(X, pd.DataFrame) else X[places]
 
 
 def _fitted(

@@ -147,9 +147,14 @@ def about_rivals(lines: dict[str, dict[str, Any]], audited: str) -> tuple[str, l
         return verdict, [f"{verdict} Ask why the audited model is needed."]
     steady = max((name for name in lines if name != audited), key=lambda name: lines[name]["strongest"])
     other = lines[steady]
+    clearly = other["strongest_low"] > own["strongest"] or other["strongest"] > own["strongest_high"]
+    first = "No rival is both as accurate and clearly more stable."
+    if clearly:
+        first += f" One is clearly more stable, at the price of accuracy: {steady}, with"
+    else:
+        first += f" The most stable of them, {steady}, has"
     return (
-        f"No rival is both as accurate and clearly more stable. The more stable of them, {steady}, has an area under "
-        f"the ROC curve of {other['roc_auc']:.3f} (audited model: {own['roc_auc']:.3f}), and {other['strongest']:.2f} "
-        f"of its reasons withstand the attack ({own['strongest']:.2f}).",
+        f"{first} an area under the ROC curve of {other['roc_auc']:.3f} (audited model: {own['roc_auc']:.3f}), and "
+        f"{other['strongest']:.2f} of its reasons withstand the attack ({own['strongest']:.2f}).",
         [],
     )

@@ -17,6 +17,7 @@ from robustxai import SoftplusClassifier, VanillaClassifier
 from robustxai.attacks import BlackBox
 from robustxai.audit import audit
 from robustxai.audit._audit import chosen_rows
+from robustxai.audit._rivals import plan
 from robustxai.audit._words import about_rivals
 from robustxai.columns import TableThreat
 from robustxai.datasets import make_preprocessor
@@ -120,6 +121,7 @@ def test_the_comparison_is_on_the_same_rows_and_held_out(result):
     assert (table["certified"] <= table["strongest"]).all()
     assert table.loc["audited model", "strongest"] == result.frame["precision_strongest"].iloc[:8].mean()
     assert "held out" in result.settings["comparison"]
+    assert "trained on 101 rows" in result.settings["comparison"]  # two thirds of 160 - 8
     assert result.verdict
 
 
@@ -214,7 +216,28 @@ def test_linear_wins_and_it_says_so():
     worse = {**line, "roc_auc": 0.8, "corrected": 0.8}
     verdict, said = about_rivals({"a": own, "linear": worse}, "a")
     assert verdict.startswith("No rival")
+    assert "at the price of accuracy: linear" in verdict
     assert said == []
+    verdict, said = about_rivals({"a": own, "linear": {**own, "corrected": 0.8}}, "a")
+    assert "The most stable of them, linear" in verdict
+
+
+def test_no_row_that_trains_a_rival_judges_it():
+    y = np.repeat([0, 1], 50)
+    judged = np.arange(0, 100, 9)
+    held = plan(y, judged, 40, 0)
+    ((train, test, scored),) = held.folds
+    assert len(train) == 40
+    np.testing.assert_array_equal(test, judged)
+    assert not set(train) & set(scored)
+    assert set(judged) <= set(scored)
+    crossed = plan(y, np.arange(0, 100, 2), 1000, 0)
+    assert len(crossed.folds) == 2
+    for train, test, scored in crossed.folds:
+        assert not set(train) & set(scored)
+        assert set(test) <= set(scored)
+    assert set(np.concatenate([test for _, test, _ in crossed.folds])) == set(range(0, 100, 2))
+    assert set(np.concatenate([scored for *_, scored in crossed.folds])) == set(range(100))
 
 
 def test_rows_outside_of_the_threat_model_are_left_out_and_named(data, pipe):
