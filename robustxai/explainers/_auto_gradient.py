@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from robustxai._short_repr import short_repr
 from robustxai.explainers._centered_gradient import CenteredGradient
 from robustxai.explainers._gradient import Gradient
 
@@ -27,6 +28,7 @@ class AutoGradient(Gradient):
 
     single_gradient: ClassVar[bool] = True
     fills_without_table: ClassVar[bool] = True
+    __repr__ = short_repr
 
     def filled(self, summary: Any) -> Gradient | CenteredGradient:
         """Return the explainer of a classifier whose training data have this summary.

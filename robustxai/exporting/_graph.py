@@ -21,6 +21,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: dict[str, np.ndarray] = {}
+        self._names: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def kth_largest(self, a: str, k: int) -> str:
         """Return the k-th largest entry of every row, (n, 1)."""
@@ -39,9 +40,11 @@ class Graph:
         return name
 
     def constant(self, value: Any, dtype: Any = np.float64) -> str:
-        """Add a constant, and return its name."""
-        name = f"constant_{len(self.constants)}"
-        self.constants[name] = np.ascontiguousarray(np.asarray(value, dtype=dtype)).reshape(np.shape(value))
+        """Return the name of a constant; equal ones are stored once."""
+        array = np.ascontiguousarray(np.asarray(value, dtype=dtype)).reshape(np.shape(value))
+        key = (array.dtype.str, array.shape, array.tobytes())
+        name = self._names.setdefault(key, f"constant_{len(self._names)}")
+        self.constants[name] = array
         return name
 
     def add(self, a: str, b: str) -> str:

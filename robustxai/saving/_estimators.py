@@ -60,7 +60,9 @@ def write_estimator(model: Any, writer: Writer) -> Any:
     if isinstance(model, (BaseExplainableClassifier, ConvertedClassifier)):
         check_is_fitted(model)
         return _write_classifier(model, writer)
-    if type(model).__module__.startswith(("sklearn.", "robustxai.datasets.")) or hasattr(model, "transform"):
+    if isinstance(model, BaseEstimator) and (
+        type(model).__module__.startswith(("sklearn.", "robustxai.datasets.")) or hasattr(model, "transform")
+    ):
         return write_step(model, writer)
     raise TypeError(
         f"{type(model).__name__} has no form in a file. What has: classifiers of robustxai, what as_explainable "

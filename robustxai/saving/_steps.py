@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 
 from robustxai.exceptions import UntrustedTypeError
 from robustxai.saving._values import Reader, Writer
@@ -73,7 +74,10 @@ def read_step(node: Any, reader: Reader) -> Any:
     unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - _OWN - set(reader.names.trusted))
     if unknown:
         raise UntrustedTypeError(unknown)
-    return skops.io.loads(content, trusted=[*_OWN, *reader.names.trusted])
+    step = skops.io.loads(content, trusted=[*_OWN, *reader.names.trusted])
+    if not isinstance(step, BaseEstimator):
+        raise ValueError(f"a step is a {type(step).__name__}")
+    return step
 
 
 def _check_archive(content: bytes, depth: int = 0) -> None:
