@@ -53,7 +53,7 @@ STYLE_OF_PAGE = (
     ".track{fill:var(--panel);stroke:var(--muted)}"
     "@media(max-width:40rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}"
     f"@media print{{:root{{color-scheme:light;{variables(0)}}}body{{font-size:10.5pt}}nav,.skip{{display:none}}"
-    "h2,figcaption{break-after:avoid}thead{display:table-header-group}"
+    "h2,figcaption{break-after:avoid}thead{display:table-header-group}thead tr{break-after:avoid}"
     "figure,.callout,tr{break-inside:avoid}th button::after{content:none!important}"
     ".scroll{overflow:visible}main,header,footer{max-width:none;padding-left:0;padding-right:0}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}@page{margin:16mm}}"
