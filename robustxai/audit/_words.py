@@ -129,7 +129,8 @@ def about_rivals(lines: dict[str, dict[str, Any]], audited: str) -> tuple[str, l
         # more stable, also when what all rows share is taken off
         steadier = line["strongest_low"] > own["strongest"] or line["strongest"] > own["strongest_high"]
         corrected = not math.isnan(line["corrected"]) and line["corrected"] >= np.nan_to_num(own["corrected"], nan=-1)
-        if as_good and steadier:
+        sharper = line["roc_auc_low"] > own["roc_auc_high"]
+        if (as_good and steadier) or (sharper and line["strongest"] >= own["strongest_low"]):
             better.append(name)
             text = (
                 f"{name[:1].upper()}{name[1:]} wins on these rows: its area under the ROC curve is "

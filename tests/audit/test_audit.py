@@ -205,6 +205,7 @@ def test_three_classes_on_plain_features():
 
 def test_linear_wins_and_it_says_so():
     line = {"roc_auc": 0.9, "strongest": 0.9, "strongest_low": 0.85, "strongest_high": 0.95, "between_rows": 0.5}
+    line |= {"roc_auc_low": 0.88, "roc_auc_high": 0.92}
     own = {**line, "strongest": 0.5, "strongest_low": 0.45, "strongest_high": 0.55, "corrected": 0.0}
     verdict, said = about_rivals(
         {"audited model": own, "logistic regression": {**line, "corrected": 0.8}}, "audited model"
@@ -218,6 +219,8 @@ def test_linear_wins_and_it_says_so():
     assert verdict.startswith("No rival")
     assert "at the price of accuracy: linear" in verdict
     assert said == []
+    sharper = {**own, "roc_auc": 0.97, "roc_auc_low": 0.95}  # and as stable
+    assert "Linear wins" in about_rivals({"a": own, "linear": sharper}, "a")[0]
     verdict, said = about_rivals({"a": own, "linear": {**own, "corrected": 0.8}}, "a")
     assert "The most stable of them, linear" in verdict
 
