@@ -31,6 +31,13 @@ from robustxai.experiments.r2et.claims import claims_markdown
 from .queries import R2ET_ROW, TABLES, csv, family, individuality, rows
 from .versions import version_line
 
+#: Names of models of contributions of columns where they differ from those of the README.
+COLUMNS_LABELS = {
+    "vanilla": "Vanilla",
+    "additive": "additive",
+    "r2et": "R2ET, additive",
+    "certified_r2et": "certified R2ET, additive",
+}
 #: Names of defenses in the README, in the order of its lines.
 LABELS = {
     "logistic_regression": "logistic regression",
@@ -146,7 +153,7 @@ def columns() -> str:
     """Contributions of raw columns: the protocol, a line per table and model, differences from logistic regression."""
     found = csv("columns")
     comparison = columns_comparison(found) or "Without logistic regression there are no paired differences."
-    return "\n\n".join([columns_protocol(found), columns_markdown(found, LABELS), comparison])
+    return "\n\n".join([columns_protocol(found), columns_markdown(found, {**LABELS, **COLUMNS_LABELS}), comparison])
 
 
 def individuality_page() -> str:
