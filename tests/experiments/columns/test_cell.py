@@ -99,7 +99,7 @@ def test_rows_beyond_the_observed_range_are_left_out(registered):
 
 def test_the_name_has_every_field(registered):
     changes = {"defense": "softplus", "seed": 1, "k": 2, "share": 0.1, "max_switches": 0, "n_rows": 6}
-    changes["method"] = "integrated_gradients"
+    changes |= {"method": "gradient_times_input", "n_points": 3}
     names = {CELL.name, *(replace(CELL, **{name: value}).name for name, value in changes.items())}
     assert len(names) == len(changes) + 1
     assert isinstance(CELL, BaseCell)
