@@ -278,14 +278,19 @@ class Harmful:
 @pytest.mark.parametrize(
     "foreign",
     [
-        b"",
-        b"\x00" * 100,
-        pickle.dumps(Harmful()),
-        (2**60).to_bytes(8, "little") + b"{}",
-        safetensors.torch.save({"weight": torch.zeros(2)}),
-        safetensors.torch.save({"weight": torch.zeros(2)}, {"format": "robustxai model", "format_version": "99"}),
-        safetensors.torch.save({}, {"format": "robustxai model", "format_version": "1"}),
-        skops.io.dumps(StandardScaler()),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\x00" * 100, id="zeros"),
+        pytest.param(pickle.dumps(Harmful()), id="pickle"),
+        pytest.param((2**60).to_bytes(8, "little") + b"{}", id="huge header"),
+        pytest.param(safetensors.torch.save({"weight": torch.zeros(2)}), id="tensors"),
+        pytest.param(
+            safetensors.torch.save({"weight": torch.zeros(2)}, {"format": "robustxai model", "format_version": "99"}),
+            id="newer version",
+        ),
+        pytest.param(
+            safetensors.torch.save({}, {"format": "robustxai model", "format_version": "1"}), id="no description"
+        ),
+        pytest.param(skops.io.dumps(StandardScaler()), id="skops"),
     ],
 )
 def test_foreign_files_are_refused(foreign, tmp_path):
