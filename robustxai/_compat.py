@@ -34,6 +34,7 @@ __all__ = [
     "Dropout",
     "SearchCV",
     "add_products",
+    "boosted_trees",
     "callback_names",
     "criterion_names",
     "fit_params_by_row",
@@ -227,6 +228,15 @@ def lerp(tensors: list[Tensor], ends: list[Tensor], weight: float) -> None:
 def multiply(tensors: list[Tensor], factor: float) -> None:
     """Multiply each tensor by `factor`, in place, in one operation."""
     torch._foreach_mul_(tensors, factor)
+
+
+def boosted_trees(estimator: Any) -> tuple[Any, Any]:
+    """Return the trees of a fitted ``HistGradientBoostingClassifier``, and the scores to which they are added.
+
+    scikit-learn has no public access to the nodes. The trees are lists, one for every iteration, of one tree for every
+    score; the nodes of a tree are a structured array, ``nodes``.
+    """
+    return estimator._predictors, estimator._baseline_prediction
 
 
 def add_products(tensors: list[Tensor], first: list[Tensor], second: list[Tensor], factor: float) -> None:

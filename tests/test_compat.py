@@ -19,6 +19,7 @@ import pytest
 import sklearn
 import skorch
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV
@@ -34,7 +35,7 @@ VERSIONS = {"scikit-learn 1.9.1": sklearn, "skorch 1.4.0": skorch, "optuna 5.0.0
 
 ROOT = Path(robustxai.__file__).parent
 #: Private names of Python itself, and private hooks that other packages expect to be overridden.
-PYTHONS_OWN = {"_getframe", "_lru_cache_wrapper"}
+PYTHONS_OWN = {"_getframe", "_lru_cache_wrapper", "_replace"}
 OVERRIDDEN = {"_default_callbacks", "_apply"}
 
 
@@ -141,6 +142,21 @@ def test_scorers_of_several_metrics_come_by_name():
     several = check_scoring(LogisticRegression(), scoring=["accuracy", "roc_auc"])
     assert sorted(_compat.scorers_by_name(several)) == ["accuracy", "roc_auc"]
     assert _compat.scorers_by_name(len) is len
+
+
+def test_trees_and_where_their_scores_begin():
+    """scikit-learn 1.9.1: the scores of boosted trees are what they begin with, plus the leaves of every tree."""
+    r = np.random.default_rng(0)
+    X = r.random((200, 2))
+    trees = HistGradientBoostingClassifier(max_iter=3).fit(X, X[:, 0] > X[:, 1])
+    iterations, start = _compat.boosted_trees(trees)
+    assert len(iterations) == 3
+    assert {"is_leaf", "value", "count", "feature_idx", "num_threshold", "left", "right"} <= set(
+        iterations[0][0].nodes.dtype.names
+    )
+    node = iterations[0][0].nodes
+    assert node["count"][0] == 200
+    assert start.reshape(-1).shape == (1,)
 
 
 def test_rows_of_any_container():

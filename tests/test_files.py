@@ -166,7 +166,13 @@ def test_errors_about_something_else_keep_their_words(tmp_path):
 #: Calls that write to the file, or to the path, that they are given.
 _WRITING = {"dump", "save", "savefig", "savez", "savez_compressed", "to_csv"}
 #: Calls that can only write to a path.
-_TO_PATHS = {"NamedTemporaryFile", "mkstemp", "to_excel", "to_html", "to_json", "to_parquet", "to_pickle", "tofile"}
+_TO_PATHS = {"NamedTemporaryFile", "mkstemp", "to_excel", "to_parquet", "to_pickle", "tofile"}
+#: Methods that write to the path that they are given, and return text without one.
+_TEXTS = {"to_html", "to_json"}
+
+
+#: A pickler that is made of a buffer, and a function that returns bytes.
+_INTO_MEMORY = {"pickler.dump", "safetensors.torch.save"}
 
 
 def faults(call):
@@ -176,10 +182,14 @@ def faults(call):
     name = function.attr if method else getattr(function, "id", "")
     arguments = [ast.unparse(argument) for argument in call.args]
     options = {option.arg: ast.unparse(option.value) for option in call.keywords}
-    into_memory = {"file", "buffer"} & set(arguments) or ast.unparse(function) == "pickler.dump"  # made of a buffer
+    into_memory = {"file", "buffer"} & set(arguments) or ast.unparse(function) in _INTO_MEMORY
     if name in _WRITING and arguments and not into_memory:
         yield "may write to a path"
-    if name in _TO_PATHS or (name in ("write_text", "write_bytes") and method):
+    if (
+        name in _TO_PATHS
+        or (name in _TEXTS and method and arguments)
+        or (name in ("write_text", "write_bytes") and method)
+    ):
         yield "writes to a path"
     if name in ("open", "fdopen") and any(mode[:2] in ("'w", "'a", "'x") for mode in (*arguments, *options.values())):
         yield "writes to a path"

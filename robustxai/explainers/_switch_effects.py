@@ -24,7 +24,7 @@ __all__ = ["SwitchEffects", "SwitchMethod"]
 SwitchMethod: TypeAlias = Literal["gradient", "difference"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class SwitchEffects:
     r"""Effect of every column of a table on the log-odds f of one class: of a category, the largest that a switch has.
 

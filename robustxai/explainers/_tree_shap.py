@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from robustxai._arguments import Instance, checked
+from robustxai._compat import boosted_trees
 from robustxai._models import check_model
 
 __all__ = ["TreeShap"]
@@ -80,12 +81,12 @@ class TreeShap:
                 "OrdinalEncoder, and fit the trees on the array of codes, with categorical_features=None."
             )
         self.estimator = estimator
-        iterations = estimator._predictors
+        iterations, start = boosted_trees(estimator)
         self._n_scores = len(iterations[0])
         nodes = [(tree.nodes, score) for trees in iterations for score, tree in enumerate(trees)]
         self._thresholds = _thresholds([tree for tree, _ in nodes], estimator.n_features_in_)
         self._leaves = [leaf for tree, score in nodes for leaf in _leaves(tree, score, self._thresholds)]
-        self.expected_value = np.array(estimator._baseline_prediction, dtype=np.float64).reshape(-1)
+        self.expected_value = np.array(start, dtype=np.float64).reshape(-1)
         for tree, score in nodes:
             ends = tree[tree["is_leaf"] == 1]
             self.expected_value[score] += ends["value"] @ ends["count"] / tree["count"][0]

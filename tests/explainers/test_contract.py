@@ -14,6 +14,7 @@ from robustxai import SoftplusClassifier
 from robustxai.attacks import ERAttack
 from robustxai.explainers import (
     EXPLAINERS,
+    AutoGradient,
     CenteredGradient,
     ColumnContributions,
     Gradient,
@@ -21,11 +22,13 @@ from robustxai.explainers import (
     IntegratedGradients,
     RelativeImportance,
     SmoothGrad,
+    SwitchEffects,
 )
 
 from .conftest import make_net
 
 ALL = [
+    AutoGradient(),
     Gradient(),
     GradientTimesInput("logit"),
     IntegratedGradients(5, baseline=[0.1, -0.3, 0.2, 0.0]),
@@ -35,6 +38,7 @@ ALL = [
     RelativeImportance(),
     RelativeImportance(SmoothGrad(3)),
     CenteredGradient("probability", [[0], [1, 2, 3]], [1, 0.2, 0.5, 0.3]),
+    SwitchEffects(groups=[[0], [1], [2], [3]]),
     ColumnContributions(n_points=3, baseline=[0.1, -0.3, 0.2, 0.0], groups=[[2], [0], [3], [1]]),
     ColumnContributions("gradient_times_input", "probability", baseline=0.5 * np.ones(4), groups=[[0], [1], [2], [3]]),
 ]

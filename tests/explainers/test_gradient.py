@@ -150,6 +150,7 @@ def test_images_and_stacks_keep_their_shape():
 def test_names_stand_for_outputs(x):
     net, target = make_net(3), torch.arange(9) % 3
     names = {
+        "auto": "probability",
         "gradient": "probability",
         "log_odds_gradient": "log_odds",
         "logit_gradient": "logit",
