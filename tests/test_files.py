@@ -187,7 +187,7 @@ def faults(call):
         yield "may write to a path"
     if (
         name in _TO_PATHS
-        or (name in _TEXTS and method and arguments)
+        or (name in _TEXTS and method and (arguments or {"buf", "path_or_buf"} & set(options)))
         or (name in ("write_text", "write_bytes") and method)
     ):
         yield "writes to a path"

@@ -147,7 +147,8 @@ def test_weights_are_routed_through_pipelines_and_searches(cls, rows):
         scores = cross_val_score(pipe, X, y, cv=KFold(2), scoring=scorer, params={"sample_weight": w})
         grid = {f"{cls.__name__.lower()}__{name}": values}
         search = GridSearchCV(pipe, grid, cv=KFold(2), scoring=scorer).fit(X, y, sample_weight=w)
-        assert pipe.fit(X, y, sample_weight=w)[-1].get_metadata_routing().fit.requests["sample_weight"] is True
+        requests = pipe.fit(X, y, sample_weight=w)[-1].get_metadata_routing().fit.requests
+        assert requests == {"sample_weight": True, "soft_labels": None}
         silent = make_pipeline(StandardScaler(), small(cls))
         with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
             silent.fit(X, y, sample_weight=w)
