@@ -92,7 +92,7 @@ DATA = {
 }
 #: What the library makes and hands out; nobody makes one by hand.
 RECORDS = {
-    *("AttackResult", "AuditFigure", "AuditResult", "ReasonLetter", "StabilitySources"),
+    *("AttackResult", "AuditFigure", "AuditResult", "Distillation", "ReasonLetter", "StabilitySources"),
     *("ColumnMap", "Containment", "DenseLayers", "FeatureBox", "FlipCorrelation", "PairFold", "Pairs"),
     *("PerturbationSet", "Reasons", "Reference", "TableThreat"),
     *("ScaledAttribution", "Search", "SmoothedCertificate", "Term", "TopKCertificate"),

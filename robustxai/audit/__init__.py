@@ -2,10 +2,11 @@
 
 ``audit`` measures how stable and faithful explanations are, for whom, and beside which simpler models;
 ``AuditResult.to_html`` writes the report. ``reason_letter`` makes a page of the reasons of one row, and
-``stability_sources`` separates where instability comes from.
+``stability_sources`` separates where instability comes from. ``distill`` trains a network on what another model says.
 """
 
 from robustxai.audit._audit import audit
+from robustxai.audit._distill import Distillation, distill
 from robustxai.audit._figure import AuditFigure
 from robustxai.audit._letter import ReasonLetter, reason_letter
 from robustxai.audit._result import AuditResult
@@ -14,9 +15,11 @@ from robustxai.audit._sources import StabilitySources, stability_sources
 __all__ = [
     "AuditFigure",
     "AuditResult",
+    "Distillation",
     "ReasonLetter",
     "StabilitySources",
     "audit",
+    "distill",
     "reason_letter",
     "stability_sources",
 ]

@@ -44,7 +44,7 @@ from robustxai.perturbation import ThreatModel
 from robustxai.protocols import AttackPreset, Estimator, Explainer, ExplainerName, Ranking
 from robustxai.ranking import RANKING
 
-__all__ = ["ANY_THREAT", "audit", "chosen_rows"]
+__all__ = ["ANY_THREAT", "as_features", "audit", "chosen_rows", "explained_by", "probabilities_of"]
 
 #: Constraint on `threat`.
 ANY_THREAT = Either(
@@ -190,7 +190,7 @@ def audit(
     levels = as_groups(X, groups)
     if threat is None:
         threat = TableThreat.from_frame(X) if is_raw(estimator, X) else ThreatModel()
-    X, before = _as_features(estimator, X, threat)
+    X, before = as_features(estimator, X, threat)
     places, n_dropped = chosen_rows(X, threat, n_rows, random_state)
     if shares is None:
         shares = (0.5,) if isinstance(threat, TableThreat) else (0.25, 0.5)
@@ -223,7 +223,7 @@ def audit(
     ]
     settings = {
         "model": _short(unwrap(before, needs=(), what="audit")[0]),
-        "explanation": _explained_by(target),
+        "explanation": explained_by(target),
         "rows": f"{len(places):,} of {len(X):,}, drawn at random",
         "columns": f"{target.frame.shape[1]}, of which {len(target.units)} are ranked",
         "top set": f"the {target.k} columns of the largest {'magnitude' if ranking == 'magnitude' else 'value'}",
@@ -242,7 +242,7 @@ def audit(
     )  # fmt: skip
 
 
-def _as_features(estimator: Any, X: Any, threat: ThreatModel | TableThreat) -> tuple[Any, Any]:
+def as_features(estimator: Any, X: Any, threat: ThreatModel | TableThreat) -> tuple[Any, Any]:
     """Return X and the model on it: under a ThreatModel the features that the last step of a Pipeline sees."""
     if isinstance(threat, TableThreat):
         return X, estimator
@@ -250,7 +250,7 @@ def _as_features(estimator: Any, X: Any, threat: ThreatModel | TableThreat) -> t
     return named_rows(X, before), model
 
 
-def _probabilities(model: Any, rows: Any) -> np.ndarray:
+def probabilities_of(model: Any, rows: Any) -> np.ndarray:
     """Return probabilities of rows of X, without names where a classifier was fitted without."""
     named = isinstance(model, Pipeline) or hasattr(model, "feature_names_in_")
     return np.asarray(model.predict_proba(rows if named else np.asarray(rows)))
@@ -368,7 +368,7 @@ def _scores(
         some = np.arange(n)
     scores = np.full((n, len(classes)), np.nan)
     given = X.iloc[some] if isinstance(X, pd.DataFrame) else X[some]
-    scores[some] = _probabilities(model, given)
+    scores[some] = probabilities_of(model, given)
     return scores, area_interval(scores, labels, classes)
 
 
@@ -394,7 +394,7 @@ def _comparison(
     data = X if isinstance(threat, TableThreat) else np.asarray(X, dtype=np.float64)
     lines = rivals(data, labels, target, target.threat, how, effort)
     part = _part(whole, judged)
-    proba = _probabilities(model, X.iloc[how.scored] if isinstance(X, pd.DataFrame) else X[how.scored])
+    proba = probabilities_of(model, X.iloc[how.scored] if isinstance(X, pd.DataFrame) else X[how.scored])
     classes = np.asarray(target.model.classes_)
     name = "audited model"
     own = line_of([part], target.k, target.ranking, proba, labels[how.scored], classes)
@@ -473,7 +473,8 @@ def _short(model: Any) -> str:
     return f"{name}({type(inner).__name__})" if inner is not None else short(model)
 
 
-def _explained_by(target: Target) -> str:
+def explained_by(target: Target) -> str:
+    """Return the explanation of a target in words."""
     if target.is_black_box:
         function = getattr(target.model, "explainer", None)
         name = getattr(function, "__name__", type(function).__name__)

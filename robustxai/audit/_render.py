@@ -11,7 +11,7 @@ from robustxai.audit._figure import STYLE, variables
 from robustxai.audit._html import Html, html_text, tag
 from robustxai.audit._markdown import Markdown, markdown_table, markdown_text
 
-__all__ = ["STYLE_OF_PAGE", "block_html", "block_markdown", "page", "to_html", "to_markdown"]
+__all__ = ["STYLE_OF_PAGE", "block_html", "block_markdown", "notebook", "page", "to_html", "to_markdown"]
 
 _WORDS = {"warning": "Warning", "good": "Good", "note": "Note"}
 
@@ -104,6 +104,14 @@ def to_html(document: Document) -> str:
         tag("footer", tag("p", document.footer)),
     ]
     return page(document.title, body, script=True)
+
+
+def notebook(title: str, blocks: Sequence[Block]) -> str:
+    """Return blocks as a fragment for a notebook, whose style touches nothing else on the page."""
+    style = STYLE_OF_PAGE.replace(":root", ".robustxai-audit").replace("body{", ".robustxai-audit{")
+    style = style.replace("*{box-sizing", ".robustxai-audit *{box-sizing")
+    inside = [block_html(block, sortable=False) for block in blocks]
+    return tag("div", tag("style", Html(style)), tag("p", tag("b", title)), *inside, class_="robustxai-audit")
 
 
 def _section(part: Section, name: str) -> Html:

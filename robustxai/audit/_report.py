@@ -11,8 +11,7 @@ import pandas as pd
 from robustxai import __version__
 from robustxai.audit._document import Block, Callout, Cell, Document, Facts, Number, Picture, Section, Table, Text
 from robustxai.audit._figure import AuditFigure, Series, histogram, intervals, lines, scatter, shortened
-from robustxai.audit._html import Html, tag
-from robustxai.audit._render import STYLE_OF_PAGE, block_html
+from robustxai.audit._render import notebook
 from robustxai.audit._result import AuditResult
 from robustxai.audit._words import percent
 
@@ -374,7 +373,4 @@ def fragment(result: AuditResult) -> str:
         _summary(result),
         Picture(figures(result)["curve"]),
     ]
-    style = STYLE_OF_PAGE.replace(":root", ".robustxai-audit").replace("body{", ".robustxai-audit{")
-    style = style.replace("*{box-sizing", ".robustxai-audit *{box-sizing")
-    inside = [block_html(block, sortable=False) for block in blocks]
-    return tag("div", tag("style", Html(style)), tag("p", tag("b", repr(result))), *inside, class_="robustxai-audit")
+    return notebook(repr(result), blocks)
