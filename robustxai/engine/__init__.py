@@ -12,6 +12,7 @@ from robustxai.engine._declared import declared as declared
 from robustxai.engine._declared import declares as declares
 from robustxai.engine._declared import stackable
 from robustxai.engine._differentiation import Autograd, Differentiation, Score, WrittenOut, score_gradient
+from robustxai.engine._differentiation import differentiation_of as differentiation_of
 from robustxai.engine._explained_batch import ExplainedBatch as ExplainedBatch
 from robustxai.engine._explained_batch import LookaheadPenalty as LookaheadPenalty
 from robustxai.engine._frozen import channels_last as channels_last
@@ -19,6 +20,7 @@ from robustxai.engine._frozen import frozen
 from robustxai.engine._held_statistics import held_statistics as held_statistics
 from robustxai.engine._kept import kept as kept
 from robustxai.engine._known_gradient import known_gradient
+from robustxai.engine._mlp_passes import MLPCurve as MLPCurve
 from robustxai.engine._mlp_passes import MLPPasses as MLPPasses
 from robustxai.engine._penalty import BasePenalty as BasePenalty
 from robustxai.engine._rows_at_once import MOST_ROWS as MOST_ROWS

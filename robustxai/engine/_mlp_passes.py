@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from robustxai.activations import beta_of, find_activation
 from robustxai.engine._dense_layers import plain_dense_layers
 from robustxai.engine._differentiation import WrittenOut
 
-__all__ = ["MLPPasses"]
+__all__ = ["MLPCurve", "MLPPasses"]
 
 _TENSOR = Instance(Tensor)
 
@@ -149,6 +149,19 @@ class MLPPasses(WrittenOut):
         trace.gradients.append((gradient.requires_grad_(), cotangent, u))
         return gradient
 
+    def values(self, x: Tensor) -> Tensor:
+        """Return the logits at `x` without a graph, shape (*batch, n_classes)."""
+        return self._detached(x)[1]
+
+    def curve(self, x: Tensor) -> MLPCurve:
+        """Return logits, input gradients and products with the Hessian at `x`, all without a graph."""
+        return MLPCurve(*self._detached(x))
+
+    def _detached(self, x: Tensor) -> tuple[_Trace, Tensor]:
+        with torch.no_grad():
+            trace = _Trace(self, x)
+            return trace, trace.forward(self.parameters, self.skip)
+
     def finish_backward(self) -> None:
         """Propagate the gradients of the leaves to the parameters' ``grad``, and drop the passes."""
         parameters = [*self.parameters, *([] if self.skip is None else [self.skip])]
@@ -158,6 +171,47 @@ class MLPPasses(WrittenOut):
                     parameter.grad = change if parameter.grad is None else parameter.grad.add_(change)
         self._open.clear()
         self._latest = None
+
+
+class MLPCurve:
+    r"""Logits, input gradients and products with the Hessian of an MLP at some points, without a graph.
+
+    A search in the inputs needs :math:`\nabla_x s` of a score :math:`s(z(x))` of the logits and :math:`\nabla_x^2 s\,
+    v` for one v per point. With the recursion of :class:`MLPPasses` from :math:`\dot q_0 = v` on, the derivative of the
+    logits along v is :math:`\dot z = W_{L+1} \dot q_L [+ W_0 v]`, and
+
+    .. math:: \nabla_x^2 s\, v = \sum_l J_l^\top \dot z_l + J^\top C \dot z, \qquad C = \nabla_z^2 s(z)
+
+    with the Jacobian :math:`J_l` of :math:`z_l` in x and J of the logits.
+
+    Attributes
+    ----------
+    logits : Tensor of shape (*batch, n_classes)
+    """
+
+    def __init__(self, trace: _Trace, logits: Tensor) -> None:
+        self._trace, self.logits = trace, logits
+        self._u: list[Tensor] = []
+
+    def gradient(self, cotangent: Tensor) -> Tensor:
+        """Return the gradient of ``cotangent . logits``, shaped like x."""
+        with torch.no_grad():
+            gradient, self._u = self._trace.gradient(cotangent)
+        return gradient
+
+    def hessian_product(self, direction: Tensor, bend: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return the product of the Hessian with `direction`, shaped like x.
+
+        Parameters
+        ----------
+        direction : Tensor shaped like x
+            v.
+        bend : callable, optional
+            From the derivative of the logits along v to its product with C; by default C is 0: the cotangent of the
+            last `gradient` is a constant.
+        """
+        with torch.no_grad():
+            return self._trace.hessian_product(self._u, direction, bend)
 
 
 class _Trace:
@@ -213,6 +267,30 @@ class _Trace:
         if self.skip is not None:
             q = q + self.product(cotangent, self.skip)
         return q, u[::-1]
+
+    def hessian_product(
+        self, us: list[Tensor], direction: Tensor, bend: Callable[[Tensor], Tensor] | None
+    ) -> Tensor:
+        """Return the derivative of an input gradient along `direction`, from the u of its hidden layers."""
+        d, late = direction, []
+        for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):
+            d = self.product(d, self.weights[layer].mT)
+            late.append(None if self.activation.bend is None else self.activation.bend(u * d, a, s))
+            d = d * s
+        arrived, change = None, None
+        if bend is not None:
+            along = self.product(d, self.weights[-1].mT)
+            arrived = bend(along if self.skip is None else along + self.product(direction, self.skip.mT))
+            change = None if self.skip is None else self.product(arrived, self.skip)
+        for layer in range(len(self.s) - 1, -1, -1):
+            if arrived is not None:
+                arrived = self.product(arrived, self.weights[layer + 1]) * self.s[layer]
+            if (own := late[layer]) is not None:
+                arrived = self.beta * own if arrived is None else arrived.add(own, alpha=self.beta)
+        if arrived is not None:
+            through = self.product(arrived, self.weights[0])
+            change = through if change is None else change + through
+        return torch.zeros_like(direction) if change is None else change
 
     def backward(self) -> list[Tensor | None]:
         """Return the gradients in weights, biases and skip, from the gradients of the leaves."""

@@ -2,10 +2,9 @@
 
 from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.penalties._adversarial_hinge import AdversarialHinge
-from robustxai.penalties._adversarial_hinge import boundary_gaps as boundary_gaps
 from robustxai.penalties._adversarial_hinge import displaced as displaced
-from robustxai.penalties._adversarial_hinge import scores_of as scores_of
 from robustxai.penalties._attribution_change import AttributionChange
+from robustxai.penalties._boundary_search import boundary_search as boundary_search
 from robustxai.penalties._certified_gap import CertifiedGap
 from robustxai.penalties._class_contrast import ClassContrast
 from robustxai.penalties._cross_lipschitz import CrossLipschitz

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, POSITIVE, check_arguments, optional
-from robustxai.engine import BasePenalty, ExplainedBatch
+from robustxai.engine import BasePenalty, ExplainedBatch, differentiation_of
+from robustxai.penalties._boundary_search import BoundarySearch, boundary_gaps, boundary_search, scores_of
 from robustxai.penalties._ranking_gap import boundary_pairs, mean_magnitude
-from robustxai.perturbation import THREAT_ARGUMENTS, PerturbationSet, ThreatModel, as_threat, input_gradient
+from robustxai.perturbation import THREAT_ARGUMENTS, PerturbationSet, ThreatModel, as_threat
 from robustxai.protocols import Explainer, Norm, Ranking
-from robustxai.ranking import RANKING, top_k_mask, unit_scores
+from robustxai.ranking import RANKING, top_k_mask
 
-__all__ = ["AdversarialHinge", "boundary_gaps", "displaced", "scores_of"]
+__all__ = ["AdversarialHinge", "displaced"]
 
 #: Distance of a random start from x, in units of epsilon.
 _START = 0.7
@@ -85,6 +87,9 @@ class AdversarialHinge(BasePenalty):
     n_rows: int | None = 64
     threat: ThreatModel | None = field(default=None, kw_only=True)
 
+    #: The search brings its own derivatives; the penalty reads one attribution.
+    differentiates_inputs: ClassVar[bool] = False
+
     _constraints = {
         "k": COUNT,
         "n_pairs": optional(COUNT),
@@ -105,14 +110,19 @@ class AdversarialHinge(BasePenalty):
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Compute the penalty of the first `n_rows` samples, shape (n_rows,)."""
         n = batch.among_first(self.n_rows)
-        x, target = batch.x[:n].detach(), batch.target[:n]
         if not n:
-            return x.new_zeros(0)
-        top = top_k_mask(scores_of(batch.module, x, batch.explainer, target, self.ranking).detach(), self.k)
-        points = self.worst(batch, top).requires_grad_()
-        scores = scores_of(batch.module, points, batch.explainer, target, self.ranking)
+            return batch.x.new_zeros(0)
+        top = self._top(batch, n)
+        points = differentiation_of(batch.module).leaf(self.worst(batch, top))
+        scores = scores_of(batch.module, points, batch.explainer, batch.target[:n], self.ranking)
         gaps = boundary_gaps(scores, top, boundary_pairs(self.k, self.n_pairs, scores.shape[-1]))
         return (self.margin - gaps / mean_magnitude(scores)).clamp_min(0.0).mean(dim=-1)
+
+    def _top(self, batch: ExplainedBatch, n: int) -> Tensor:
+        """Return the clean top-k set of the first `n` samples."""
+        x = batch.x[:n].detach()
+        search = boundary_search(batch.module, batch.explainer, x, batch.target[:n], self.ranking)
+        return top_k_mask(search.scores(x), self.k)
 
     def worst(self, batch: ExplainedBatch, top: Tensor | None = None) -> Tensor:
         """Return :math:`x^*` of the first `n_rows` samples, without a graph.
@@ -127,7 +137,7 @@ class AdversarialHinge(BasePenalty):
         n = batch.among_first(self.n_rows)
         x, target = batch.x[:n].detach(), batch.target[:n]
         if top is None:
-            top = top_k_mask(scores_of(batch.module, x, batch.explainer, target, self.ranking).detach(), self.k)
+            top = self._top(batch, n)
         # bound to no rows, because the check of rows against the bounds copies them from the device in every step
         space = self._threat().bind(np.empty((0, *x.shape[1:]), np.float32), device=x.device)
         # a part of a batch draws for all rows of the batch
@@ -185,52 +195,34 @@ def displaced(
     Tensor of the shape of `x`
         The best of the perturbations seen, without a graph; 0 where nothing is allowed but x.
     """
+    search = boundary_search(module, explainer, x, target, ranking)
     best = torch.zeros_like(x)
-    delta = best if start is None else _feasible(module, x, space.project(start, x), best, target)
+    delta = best if start is None else _feasible(search, x, space.project(start, x), best, target)
     lowest = torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device)
     for step in range(max_iter + 1):
-        points = (x + delta).requires_grad_()
-        with torch.enable_grad():
-            scores = scores_of(module, points, explainer, target, ranking)
-            gaps = boundary_gaps(scores, top, n_pairs)
-            # the direction is that of the gaps themselves: most of a change of their quotient is one of its divisor
-            slope = input_gradient(-gaps.sum(dim=-1), points) if step < max_iter else None
-        reached = (gaps.sum(dim=-1) / mean_magnitude(scores).squeeze(-1)).detach()
+        points = x + delta
+        reached, slope = search.boundary(points, top, n_pairs, with_slope=step < max_iter)
         better = reached < lowest
         lowest = torch.where(better, reached, lowest)
         best = torch.where(better.view(-1, *(1,) * (x.ndim - 1)), delta, best)
         if slope is None:
             break
         outward = ((slope > 0) & (points >= space.high)) | ((slope < 0) & (points <= space.low))
-        slope = torch.where(outward.detach(), 0.0, slope.detach())
+        slope = torch.where(outward, 0.0, slope)
         length = space.epsilon * (1.0 if step == 0 else 0.6 * (1 - step / max_iter) + 0.05)
-        delta = _feasible(module, x, space.project(delta + length * space.ascent(slope), x), delta, target)
+        delta = _feasible(search, x, space.project(delta + length * space.ascent(slope), x), delta, target)
     return best
 
 
-def scores_of(module: nn.Module, x: Tensor, explainer: Explainer, target: Tensor, ranking: Ranking) -> Tensor:
-    """Return the scores of the units at `x`, up to a positive factor per row, differentiable, shape (n, units)."""
-    points = x if x.requires_grad else x.detach().requires_grad_()
-    return unit_scores(ExplainedBatch(module, points, explainer, target=target).direction, ranking)
-
-
-def boundary_gaps(scores: Tensor, top: Tensor, n_pairs: int) -> Tensor:
-    """Return the r-th lowest score of a set minus the r-th highest of the others, r = 1, ..., shape (n, n_pairs)."""
-    inside = torch.where(top, -scores, -torch.inf).topk(n_pairs, dim=-1).values
-    outside = torch.where(top, -torch.inf, scores).topk(n_pairs, dim=-1).values
-    return -inside - outside
-
-
-def _feasible(module: nn.Module, x: Tensor, delta: Tensor, before: Tensor, target: Tensor) -> Tensor:
+def _feasible(search: BoundarySearch, x: Tensor, delta: Tensor, before: Tensor, target: Tensor) -> Tensor:
     """Return `delta`, halved where it changes the prediction; `before` where that does not help."""
     shape = (-1, *(1,) * (x.ndim - 1))
-    with torch.no_grad():
-        for halving in range(_HALVINGS + 1):
-            changed = module(x + delta).argmax(dim=-1) != target
-            if not bool(changed.any()):
-                return delta
-            smaller = before if halving == _HALVINGS else 0.5 * delta
-            delta = torch.where(changed.view(shape), smaller, delta)
+    for halving in range(_HALVINGS + 1):
+        changed = search.classes(x + delta) != target
+        if not bool(changed.any()):
+            return delta
+        smaller = before if halving == _HALVINGS else 0.5 * delta
+        delta = torch.where(changed.view(shape), smaller, delta)
     return delta
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Subset
 from robustxai._arguments import COUNT, Function, Instance, Number, Rows, Text, checked
 from robustxai._random import RandomStreams
 from robustxai.engine import batch_size_of
-from robustxai.penalties import displaced, scores_of
+from robustxai.penalties import boundary_search, displaced
 from robustxai.perturbation import ThreatModel
 from robustxai.protocols import Explainer, Ranking
 from robustxai.ranking import RANKING, top_k_mask
@@ -191,7 +191,8 @@ class PrecisionController(Callback):
             x = torch.as_tensor(self.X, dtype=torch.float32, device=net.device)
             with torch.no_grad():
                 target = module(x).argmax(dim=-1)
-            clean = self._scores(module, x, target)
+            search = boundary_search(module, self.explainer, x, target, self.ranking)
+            clean = search.scores(x)
             k = min(self.k, max(clean.shape[-1] - 1, 1))
             top = top_k_mask(clean, k)
             space = self.threat.bind(np.empty((0, *x.shape[1:]), np.float32), device=x.device)
@@ -212,23 +213,20 @@ class PrecisionController(Callback):
                     max_iter=15 if strong else self.max_iter,
                     start=away,
                 )
-                lowest = torch.minimum(lowest, self._kept(module, x + delta, target, top))
+                lowest = torch.minimum(lowest, _kept(search.scores(x + delta), top))
             for _ in range(_DIRECTIONS if strong else 0):
                 points = x + space.project(space.epsilon * space.ascent(space.random_points(x, generator)), x)
-                with torch.no_grad():
-                    same = module(points).argmax(dim=-1) == target
-                lowest = torch.where(same, torch.minimum(lowest, self._kept(module, points, target, top)), lowest)
+                same = search.classes(points) == target
+                lowest = torch.where(same, torch.minimum(lowest, _kept(search.scores(points), top)), lowest)
             return float(lowest.double().mean())
         finally:
             module.train(training)
 
-    def _scores(self, module: Any, x: Tensor, target: Tensor) -> Tensor:
-        with torch.enable_grad():
-            return scores_of(module, x, self.explainer, target, self.ranking).detach()
 
-    def _kept(self, module: Any, points: Tensor, target: Tensor, top: Tensor) -> Tensor:
-        there = top_k_mask(self._scores(module, points, target), int(top[0].sum()))
-        return (there & top).sum(dim=-1) / top.sum(dim=-1)
+def _kept(scores: Tensor, top: Tensor) -> Tensor:
+    """Return the share of each set `top` that is in the top set of as many by `scores`."""
+    there = top_k_mask(scores, int(top[0].sum()))
+    return (there & top).sum(dim=-1) / top.sum(dim=-1)
 
 
 @checked(target=Number(0, 1, above=True, below=True))
