@@ -268,9 +268,7 @@ class _Trace:
             q = q + self.product(cotangent, self.skip)
         return q, u[::-1]
 
-    def hessian_product(
-        self, us: list[Tensor], direction: Tensor, bend: Callable[[Tensor], Tensor] | None
-    ) -> Tensor:
+    def hessian_product(self, us: list[Tensor], direction: Tensor, bend: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Return the derivative of an input gradient along `direction`, from the u of its hidden layers."""
         d, late = direction, []
         for layer, (a, s, u) in enumerate(zip(self.a[1:], self.s, us)):

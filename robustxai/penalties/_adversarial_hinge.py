@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -124,6 +124,20 @@ class AdversarialHinge(BasePenalty):
         search = boundary_search(batch.module, batch.explainer, x, batch.target[:n], self.ranking)
         return top_k_mask(search.scores(x), self.k)
 
+    def _space(self, x: Tensor) -> PerturbationSet:
+        """Return the set of perturbations of rows like `x`; it is kept, because each step needs it."""
+        key = (x.shape[1:], x.device)
+        known: tuple[Any, PerturbationSet] | None = self.__dict__.get("_bound")
+        if known is None or known[0] != key:
+            # bound to no rows, because the check of rows against the bounds copies them from the device in every step
+            space = self._threat().bind(np.empty((0, *x.shape[1:]), np.float32), device=x.device)
+            known = key, space
+            object.__setattr__(self, "_bound", known)
+        return known[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_bound"}
+
     def worst(self, batch: ExplainedBatch, top: Tensor | None = None) -> Tensor:
         """Return :math:`x^*` of the first `n_rows` samples, without a graph.
 
@@ -138,8 +152,7 @@ class AdversarialHinge(BasePenalty):
         x, target = batch.x[:n].detach(), batch.target[:n]
         if top is None:
             top = self._top(batch, n)
-        # bound to no rows, because the check of rows against the bounds copies them from the device in every step
-        space = self._threat().bind(np.empty((0, *x.shape[1:]), np.float32), device=x.device)
+        space = self._space(x)
         # a part of a batch draws for all rows of the batch
         whole = batch.draw(lambda shape, generator: _starts(space, x.new_empty(shape), generator), batch.x.shape)
         return x + displaced(
@@ -216,14 +229,15 @@ def displaced(
 
 def _feasible(search: BoundarySearch, x: Tensor, delta: Tensor, before: Tensor, target: Tensor) -> Tensor:
     """Return `delta`, halved where it changes the prediction; `before` where that does not help."""
-    shape = (-1, *(1,) * (x.ndim - 1))
-    for halving in range(_HALVINGS + 1):
-        changed = search.classes(x + delta) != target
-        if not bool(changed.any()):
-            return delta
-        smaller = before if halving == _HALVINGS else 0.5 * delta
-        delta = torch.where(changed.view(shape), smaller, delta)
-    return delta
+    # one pass for all sizes, because some row changes nearly always
+    sizes = torch.stack([0.5**halving * delta for halving in range(_HALVINGS + 1)])
+    kept = (search.classes((x + sizes).flatten(end_dim=1)).view(len(sizes), -1) == target).reshape(
+        len(sizes), -1, *(1,) * (x.ndim - 1)
+    )
+    chosen = before
+    for size, keeps in zip(reversed(sizes.unbind()), reversed(kept.unbind())):
+        chosen = torch.where(keeps, size, chosen)
+    return chosen
 
 
 def _starts(space: PerturbationSet, like: Tensor, generator: torch.Generator | None) -> Tensor:
