@@ -17,12 +17,7 @@ from typing_extensions import Self
 from robustxai._all_or_nothing import all_or_nothing
 from robustxai._arguments import (
     COUNT,
-    NORM,
-    NOT_NEGATIVE,
     Constraint,
-    Either,
-    Instance,
-    Nothing,
     check_arguments,
     optional,
 )
@@ -30,7 +25,7 @@ from robustxai._doubts import spread_of, warn_of_ball
 from robustxai._frames import column_names, in_numbers, is_table, like
 from robustxai._inherited_params import InheritedParamsMixin
 from robustxai._models import named_rows, unwrap
-from robustxai.columns import TableThreat, check_table, map_of
+from robustxai.columns import ANY_THREAT_ARGUMENTS, TableThreat, as_any_threat, check_table, map_of
 from robustxai.engine import frozen, rows_at_once
 from robustxai.explainers import attribution_shape
 from robustxai.perturbation import PerturbationSet, ThreatModel, as_threat
@@ -68,12 +63,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
     """
 
     _constraints: ClassVar[Mapping[str, Constraint]] = {
-        "threat": Either(
-            (Instance(ThreatModel), Instance(TableThreat), Nothing()),
-            words="a ThreatModel, for instance ThreatModel(epsilon=0.5), or a TableThreat",
-        ),
-        "epsilon": optional(NOT_NEGATIVE),
-        "norm": optional(NORM),
+        **ANY_THREAT_ARGUMENTS,
         "batch_size": optional(COUNT),
     }
 
@@ -227,12 +217,7 @@ class AttackTransformer(InheritedParamsMixin, OneToOneFeatureMixin, TransformerM
         """The threat model where it is one of raw tables."""
         if not isinstance(self.threat, TableThreat):
             return None
-        for name, value in (("epsilon", self.epsilon), ("norm", self.norm)):
-            if value is not None:
-                raise ValueError(
-                    f"{name}={value!r} contradicts threat={self.threat!r}, which has budgets and a norm of its own. "
-                    f"Leave {name} out."
-                )
+        as_any_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts it
         return self.threat
 
     def _probabilities(self, points: list[Any]) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -4,7 +4,6 @@ from robustxai.certificates._boxes import RowBoxes as RowBoxes
 from robustxai.certificates._boxes import prove_pairs as prove_pairs
 from robustxai.certificates._curvature import curvature_bound
 from robustxai.certificates._smoothed import SmoothedCertificate, certify_smoothed_top_k
-from robustxai.certificates._top_k import CERTIFIED_THREAT as CERTIFIED_THREAT
 from robustxai.certificates._top_k import TopKCertificate, certified_radius, certify_top_k
 from robustxai.certificates._top_k import certified_threat as certified_threat
 

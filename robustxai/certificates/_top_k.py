@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from robustxai._arguments import COUNT, NORM, POSITIVE, Either, Instance, Nothing, Rows, checked, optional
+from robustxai._arguments import COUNT, NORM, POSITIVE, Rows, checked, optional
 from robustxai._switches import own_switches
 from robustxai.certificates._problem import METHOD, Problem
-from robustxai.certificates._table import prove_table
+from robustxai.certificates._table import TableProblem
 from robustxai.certificates._words import in_words, mean, of_k
-from robustxai.columns import TableThreat
-from robustxai.perturbation import THREAT, THREAT_ARGUMENTS, ThreatModel, as_threat
+from robustxai.columns import ANY_THREAT_ARGUMENTS, TableThreat, as_any_threat
+from robustxai.perturbation import ThreatModel, as_threat
 from robustxai.protocols import BoundMethod, Estimator, Norm, Ranking
 from robustxai.ranking import RANKING
 
@@ -25,14 +25,6 @@ __all__ = ["TopKCertificate", "certified_radius", "certify_top_k"]
 
 #: Ball of `certify_top_k` unless another is given.
 _DEFAULT = ThreatModel(0.25)
-#: Arguments of `certify_top_k` that say what may change.
-CERTIFIED_THREAT = {
-    **THREAT_ARGUMENTS,
-    "threat": Either(
-        (Instance(ThreatModel), Instance(TableThreat), Nothing()),
-        words="a ThreatModel, for instance ThreatModel(epsilon=0.5), or a TableThreat",
-    ),
-}
 #: Radius at which `certified_radius` starts unless a threat model or another radius is given.
 _MAX_EPSILON = 10.0
 #: Largest number of rows that are proven at once to save steps, and of the entries of their largest array.
@@ -101,16 +93,13 @@ def certified_threat(
     threat: ThreatModel | TableThreat | None, epsilon: float | None, norm: Norm | None, method: BoundMethod
 ) -> ThreatModel | TableThreat:
     """Return what may change, or raise ValueError or NotImplementedError where the arguments contradict each other."""
-    if not isinstance(threat, TableThreat):
-        return as_threat(threat, epsilon=epsilon, norm=norm, default=_DEFAULT)
-    if method == "curvature":
+    threat = as_any_threat(threat, epsilon=epsilon, norm=norm, default=_DEFAULT)
+    if isinstance(threat, TableThreat) and method == "curvature":
         raise NotImplementedError("method='curvature' takes no TableThreat; use 'best', 'zonotope' or 'affine'.")
-    if epsilon is not None or norm is not None:
-        raise ValueError("A TableThreat has budgets and a norm of its own: leave epsilon and norm out.")
     return threat
 
 
-@checked(X=Rows(), k=COUNT, **CERTIFIED_THREAT, ranking=RANKING, method=METHOD)
+@checked(X=Rows(), k=COUNT, **ANY_THREAT_ARGUMENTS, ranking=RANKING, method=METHOD)
 def certify_top_k(
     estimator: Estimator,
     X: Any,
@@ -209,9 +198,12 @@ def certify_top_k(
     threat = certified_threat(threat, epsilon, norm, method)
     if isinstance(threat, TableThreat):
         with own_switches():
-            members, pairs, k, n_units = prove_table(estimator, X, k, threat, ranking, method)
+            table = TableProblem(estimator, X, k, threat, ranking, method)
+            members, pairs = table.overlap()
         index = X.index if isinstance(X, pd.DataFrame) else None
-        return TopKCertificate(members / k, pairs, k * (n_units - k), threat, method, k, index)
+        return TopKCertificate(
+            members / table.k, pairs, table.k * (table.n_units - table.k), threat, method, table.k, index
+        )
     radius = float(threat.epsilon)
     with own_switches():
         problem = Problem(estimator, X, k, threat, ranking, method)
@@ -235,7 +227,7 @@ def certify_top_k(
 @checked(
     X=Rows(),
     k=COUNT,
-    threat=THREAT,
+    threat=ANY_THREAT_ARGUMENTS["threat"],
     norm=optional(NORM),
     max_epsilon=optional(POSITIVE),
     ranking=RANKING,
@@ -247,7 +239,7 @@ def certified_radius(
     X: Any,
     k: int = 8,
     *,
-    threat: ThreatModel | None = None,
+    threat: ThreatModel | TableThreat | None = None,
     norm: Norm | None = None,
     max_epsilon: float | None = None,
     ranking: Ranking = "magnitude",
@@ -264,13 +256,15 @@ def certified_radius(
     ----------
     estimator, X, k, ranking, method
         As in :func:`certify_top_k`.
-    threat : ThreatModel, optional
-        Its norm, scale and frozen features describe the ball, whose radius is searched for.
+    threat : ThreatModel or TableThreat, optional
+        Its norm, scale and frozen features describe the ball, whose radius is searched for. Under a
+        :class:`~robustxai.columns.TableThreat`, X is a DataFrame of raw rows, and the radius is a share of all budgets;
+        as many categories switch as the threat model admits. It is then a multiple of 1/128 of `max_epsilon`.
     norm : {2, inf, "2", "inf"}, optional
         Shorthand for ``threat=ThreatModel(10.0, norm)``.
     max_epsilon : float, optional
-        Radius at which the search starts, and the result for a linear model; by default the epsilon of `threat`, and
-        10 without one.
+        Radius at which the search starts, and the result for a linear model; by default the epsilon of `threat`, 1 (the
+        whole budgets) for a TableThreat, and 10 without one.
     max_iter : int, default=16
         Steps. The first ones quarter the radius until something is proven.
 
@@ -279,6 +273,11 @@ def certified_radius(
     ndarray of shape (n_samples,)
         In the units of `threat`; 0 where nothing could be proven.
     """
+    if isinstance(threat, TableThreat):
+        certified_threat(threat, None, norm, method)
+        with own_switches():
+            table = TableProblem(estimator, X, k, threat, ranking, method)
+            return table.shares(1.0 if max_epsilon is None else float(max_epsilon), max_iter)
     threat = as_threat(threat, norm=norm, default=ThreatModel(_MAX_EPSILON))
     largest = float(threat.epsilon if max_epsilon is None else max_epsilon)
     POSITIVE.check("max_epsilon", largest, "certified_radius")

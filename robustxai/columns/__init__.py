@@ -4,6 +4,8 @@
 gives the sets of features that a change reaches, for attacks and certificates.
 """
 
+from robustxai.columns._any_threat import ANY_THREAT_ARGUMENTS as ANY_THREAT_ARGUMENTS
+from robustxai.columns._any_threat import as_any_threat as as_any_threat
 from robustxai.columns._boxes import FeatureBox
 from robustxai.columns._frame import in_kind_of as in_kind_of
 from robustxai.columns._frame import raw_frame as raw_frame

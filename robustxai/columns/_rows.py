@@ -125,7 +125,7 @@ class TableRows:
     ) -> None:
         self.threat, self.frame, self.column_map = threat, frame, column_map
         self.groups = dict(zip(column_map.columns, column_map.groups))
-        self.values = {rule.name: [plain(v) for v in frame[rule.name].astype(object)] for rule in threat.rules}
+        self.values = {rule.name: list(map(plain, frame[rule.name].tolist())) for rule in threat.rules}
         for rule in threat.rules:
             for place, value in enumerate(self.values[rule.name]):
                 rule.check(value, f"row {place} of X")
@@ -285,6 +285,28 @@ class TableRows:
                 outside = (short.astype(float) < low[:, j]) | (short.astype(float) > high[:, j])
                 rounded[:, j] = np.where(outside, np.nextafter(short, toward), short).astype(float)
         return Points(points.row, rounded, points.codes)
+
+    def drawn(self, row: np.ndarray, u: np.ndarray) -> Points:
+        """Return one admissible point for every entry of `row`, uniform where `u` is.
+
+        Numbers are uniform between the lowest and the highest that they may become, whole ones among the whole; with
+        the norm 2 those outside of the ellipsoid are moved to its surface. Every choice of switches is as likely.
+
+        Parameters
+        ----------
+        row : ndarray of int of shape (m,)
+            The rows, each as often as it is drawn.
+        u : ndarray of shape (m, n_numbers + 1)
+            Numbers in [0, 1); the last one selects the switches.
+        """
+        low, high = self.low[row], self.high[row]
+        # the same place between the ends at every share of the budgets
+        amounts = low + u[:, :-1] * np.where(self.whole, high - low + 1, high - low)
+        amounts = np.where(self.whole, np.minimum(np.floor(amounts), high), amounts)
+        choice = (u[:, -1] * self.n_choices[row]).astype(int)
+        codes = [self._choices[self._kind[place]][number] for place, number in zip(row, choice)]
+        made = np.array(codes, dtype=int).reshape(len(row), len(self.switching))
+        return self.settled(Points(row, amounts, made))
 
     def shortened(self, points: Points, share: np.ndarray) -> Points:
         """Return the points on the way from the rows to `points`, whole numbers rounded towards the row."""

@@ -50,6 +50,8 @@ class ColumnTransformer(compose.ColumnTransformer):
 
 def as_text(X: pd.DataFrame) -> pd.DataFrame:
     """Convert categories, strings, booleans and None, NaN or NA to text without gaps."""
+    if all(isinstance(dtype, pd.StringDtype) for dtype in X.dtypes) and not X.isna().to_numpy().any():
+        return X.astype(str)  # as most single rows are, for which the conversions below take longer than the network
     return X.astype(object).where(X.notna(), MISSING).astype(str)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from robustxai._frames import aligned, in_numbers, like
 from robustxai._models import EXPLANATIONS, GRADIENTS, resolve_model
 from robustxai.protocols import Estimator, ExplainableClassifier, ExplainingClassifier, FittedClassifier, Ranking
-from robustxai.ranking import unit_scores
+from robustxai.ranking import clip_k, unit_scores
 
 #: Advice of messages about fitted classifiers that do not explain themselves.
 OTHER_MODELS = (
@@ -123,3 +123,10 @@ def module_batch(estimator: ExplainableClassifier, array: np.ndarray) -> Tensor:
     parameter = next(estimator.module_.parameters(), None)
     tensor = torch.from_numpy(np.require(array, requirements="W"))
     return tensor.to(device=estimator.device_, dtype=tensor.dtype if parameter is None else parameter.dtype)
+
+
+def checked_k(k: int, n_units: int) -> int:
+    """`k` as in :func:`clip_k`, or ValueError when there is no pair to compare."""
+    if n_units < 2:
+        raise ValueError("A single ranked unit leaves no pair to compare; thickness needs at least two.")
+    return clip_k(k, n_units)

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import column_names
-from robustxai.metrics._inputs import chunks, explained, explained_scores, plain_array, probabilities
+from robustxai.columns import TableThreat
+from robustxai.metrics._inputs import checked_k, chunks, explained, explained_scores, plain_array, probabilities
+from robustxai.metrics._table_paths import mean_over_rows
 from robustxai.perturbation import ThreatModel, displacement_sampler
 from robustxai.protocols import Distribution, Estimator, Ranking, Seed
-from robustxai.ranking import clip_k, top_k_mask
+from robustxai.ranking import top_k_mask
 
 
 def split_by_member(scores: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +45,7 @@ def mean_along_paths(
     X: Any,
     k: int,
     *,
-    threat: ThreatModel,
+    threat: ThreatModel | TableThreat,
     distribution: Distribution,
     n_draws: int,
     n_points: int,
@@ -54,6 +56,20 @@ def mean_along_paths(
     """Mean of ``at_point(scores, member)`` over the segments; work is cut by (sample, draw)."""
     if return_std_error and n_draws < 2:
         raise ValueError(f"n_draws must be at least 2 for a standard error, got {n_draws}.")
+    if isinstance(threat, TableThreat):
+        per_draw = mean_over_rows(
+            at_point,
+            estimator,
+            X,
+            k,
+            threat=threat,
+            distribution=distribution,
+            n_draws=n_draws,
+            n_points=n_points,
+            ranking=ranking,
+            random_state=random_state,
+        )
+        return _mean(per_draw, return_std_error)
     estimator, X = explained(estimator, X, "The thickness")
     centers = plain_array(X)
     shape, n_features = centers.shape[1:], math.prod(centers.shape[1:])
@@ -84,9 +100,13 @@ def mean_along_paths(
         points = path.reshape(len(owner), *shape).astype(centers.dtype)
         scores = explained_scores(estimator, X, points, target[owner], ranking)
         values[part] = at_point(scores, member[owner]).numpy().reshape(-1, n_points).mean(axis=1)
-    per_draw = values.reshape(-1, n_draws)
+    return _mean(values.reshape(-1, n_draws), return_std_error)
+
+
+def _mean(per_draw: np.ndarray, return_std_error: bool) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Return the means of each row's draws, and their standard errors if asked for."""
     mean = per_draw.mean(axis=1)
-    return (mean, per_draw.std(axis=1, ddof=1) / math.sqrt(n_draws)) if return_std_error else mean
+    return (mean, per_draw.std(axis=1, ddof=1) / math.sqrt(per_draw.shape[1])) if return_std_error else mean
 
 
 def ball_units(threat: ThreatModel, X: np.ndarray, names: Sequence[str] | None, what: str) -> np.ndarray | None:
@@ -95,10 +115,3 @@ def ball_units(threat: ThreatModel, X: np.ndarray, names: Sequence[str] | None, 
         raise ValueError(f"{what} moves inputs in a ball without a box: use a ThreatModel without bounds.")
     plain = threat.scale is None and threat.frozen is None
     return None if plain else threat.units(X, names)
-
-
-def checked_k(k: int, n_units: int) -> int:
-    """`k` as in :func:`clip_k`, or ValueError when there is no pair to compare."""
-    if n_units < 2:
-        raise ValueError("A single ranked unit leaves no pair to compare; thickness needs at least two.")
-    return clip_k(k, n_units)

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from robustxai._arguments import COUNT, FLAG, SEED, Rows, checked
+from robustxai.columns import ANY_THREAT_ARGUMENTS, TableThreat, as_any_threat
 from robustxai.metrics._paths import mean_along_paths, mean_gap, ordered_fraction
-from robustxai.perturbation import DISTRIBUTION, THREAT_ARGUMENTS, ThreatModel, as_threat
+from robustxai.perturbation import DISTRIBUTION, ThreatModel
 from robustxai.protocols import Distribution, Estimator, Norm, Ranking, Seed
 from robustxai.ranking import RANKING
 
 _checked = checked(
     X=Rows(),
     k=COUNT,
-    **THREAT_ARGUMENTS,
+    **ANY_THREAT_ARGUMENTS,
     distribution=DISTRIBUTION,
     n_draws=COUNT,
     n_points=COUNT,
@@ -31,7 +32,7 @@ def ranking_thickness(
     X: Any,
     k: int = 8,
     *,
-    threat: ThreatModel | None = None,
+    threat: ThreatModel | TableThreat | None = None,
     epsilon: float | None = None,
     norm: Norm | None = None,
     distribution: Distribution = "uniform",
@@ -60,10 +61,13 @@ def ranking_thickness(
         The inputs whose explanations are measured.
     k : int, default=8
         Size of the top-k set, as in :func:`precision_at_k`.
-    threat : ThreatModel, optional
+    threat : ThreatModel or TableThreat, optional
         Ball of the neighbors; ``ThreatModel()`` (l2, epsilon 0.5) by default. A scale gives each feature its unit,
         frozen features stay; bounds are refused. For "gaussian" its epsilon is the standard deviation of every
         coordinate. These are different sizes: a Gaussian neighbor lies at about epsilon * sqrt(n_features).
+        Under a :class:`robustxai.columns.TableThreat` `estimator` is a Pipeline from raw rows, X a DataFrame of them,
+        and x(t) an admissible row whose numbers moved by a share t of their budgets at most, drawn uniformly, with one
+        of the admissible choices of switches, all equally likely.
     epsilon, norm : optional
         Shorthand for ``threat=ThreatModel(epsilon, norm)``.
     distribution : {"uniform", "gaussian"}, default="uniform"
@@ -117,7 +121,7 @@ def ranking_thickness(
         estimator,
         X,
         k,
-        threat=as_threat(threat, epsilon=epsilon, norm=norm),
+        threat=as_any_threat(threat, epsilon=epsilon, norm=norm),
         distribution=distribution,
         n_draws=n_draws,
         n_points=n_points,
@@ -133,7 +137,7 @@ def relaxed_thickness(
     X: Any,
     k: int = 8,
     *,
-    threat: ThreatModel | None = None,
+    threat: ThreatModel | TableThreat | None = None,
     epsilon: float | None = None,
     norm: Norm | None = None,
     distribution: Distribution = "uniform",
@@ -192,7 +196,7 @@ def relaxed_thickness(
         estimator,
         X,
         k,
-        threat=as_threat(threat, epsilon=epsilon, norm=norm),
+        threat=as_any_threat(threat, epsilon=epsilon, norm=norm),
         distribution=distribution,
         n_draws=n_draws,
         n_points=n_points,

@@ -15,9 +15,17 @@ from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import column_names
 from robustxai._models import GRADIENTS, check_model
 from robustxai._switches import own_switches
-from robustxai.metrics._inputs import chunks, explained, explained_scores, module_batch, plain_array, probabilities
+from robustxai.metrics._inputs import (
+    checked_k,
+    chunks,
+    explained,
+    explained_scores,
+    module_batch,
+    plain_array,
+    probabilities,
+)
 from robustxai.metrics._jacobian import jacobian
-from robustxai.metrics._paths import ball_units, checked_k
+from robustxai.metrics._paths import ball_units
 from robustxai.perturbation import THREAT, ThreatModel, as_threat, displacement_sampler
 from robustxai.protocols import Estimator, ExplainableClassifier, Ranking, Seed, ThicknessBoundForm
 from robustxai.ranking import RANKING, top_k_indices, unit_scores

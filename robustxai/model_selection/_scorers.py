@@ -42,8 +42,8 @@ from robustxai.attacks import (
     warn_of_rise,
     warn_of_sameness,
 )
-from robustxai.certificates import CERTIFIED_THREAT, certified_threat, certify_top_k
-from robustxai.columns import TableThreat
+from robustxai.certificates import certified_threat, certify_top_k
+from robustxai.columns import ANY_THREAT_ARGUMENTS, TableThreat, as_any_threat
 from robustxai.engine import MOST_ROWS
 from robustxai.metrics import (
     adversarial_auc,
@@ -60,7 +60,7 @@ from robustxai.metrics import (
     sufficiency,
 )
 from robustxai.model_selection._score_request import ScoreRequest, weighted_mean
-from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
+from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel
 from robustxai.protocols import BoundMethod, Distribution, Estimator, Metric, Norm, Ranking, ThicknessKind
 from robustxai.ranking import RANKING, count_units
 
@@ -238,13 +238,14 @@ class ThicknessScorer(ScoreRequest):
     Parameters
     ----------
     k, threat, epsilon, norm, distribution, n_draws, n_points, ranking, random_state
-        As in :func:`robustxai.metrics.ranking_thickness`.
+        As in :func:`robustxai.metrics.ranking_thickness`. Under a :class:`robustxai.columns.TableThreat` the scored
+        estimator is a Pipeline from raw rows, or a classifier of raw rows, and X a DataFrame of them.
     kind : {"indicator", "relaxed"}, default="indicator"
         Share of pairs in order (Eq. 2) or mean gap (Eq. 3).
     """
 
     k: int = 8
-    threat: ThreatModel | None = None
+    threat: ThreatModel | TableThreat | None = None
     epsilon: float | None = None
     norm: Norm | None = None
     kind: ThicknessKind = "indicator"
@@ -258,7 +259,7 @@ class ThicknessScorer(ScoreRequest):
 
     _constraints = {
         "k": COUNT,
-        **THREAT_ARGUMENTS,
+        **ANY_THREAT_ARGUMENTS,
         "kind": Choice(get_args(ThicknessKind)),
         "distribution": Choice(get_args(Distribution)),
         "n_draws": COUNT,
@@ -269,7 +270,7 @@ class ThicknessScorer(ScoreRequest):
 
     def __post_init__(self) -> None:
         check_arguments(self)
-        as_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
+        as_any_threat(self.threat, epsilon=self.epsilon, norm=self.norm)  # refuses what contradicts each other
 
     @checked(sample_weight=WEIGHTS)
     def __call__(self, estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -277,7 +278,7 @@ class ThicknessScorer(ScoreRequest):
         weights = check_sample_weight(sample_weight, n_samples(X))
         thickness = ranking_thickness if self.kind == "indicator" else relaxed_thickness
         values = thickness(
-            *_target_estimator(estimator, X),
+            *((estimator, X) if isinstance(self.threat, TableThreat) else _target_estimator(estimator, X)),
             self.k,
             threat=self.threat,
             epsilon=self.epsilon,
@@ -335,7 +336,7 @@ class CertifiedPrecisionScorer(ScoreRequest):
 
     _constraints = {
         "k": COUNT,
-        **CERTIFIED_THREAT,
+        **ANY_THREAT_ARGUMENTS,
         "ranking": RANKING,
         "method": Choice(get_args(BoundMethod)),
         "n_rows": optional(COUNT),
@@ -384,7 +385,8 @@ class RobustnessScorer(ScoreRequest):
     ``first_flip``               mean first iteration of the first attack at which the top-k set changed
     ``adversarial_auc``          AUC at the strongest attack's inputs
     ``prediction_sensitivity``   mean change of the predicted class's probability there
-    ``thickness``                mean ranking thickness in the l2 ball of the threat model's epsilon
+    ``thickness``                mean ranking thickness in the l2 ball of the first attack's epsilon, or over the rows
+                                 that its TableThreat admits
     ``comprehensiveness``        faithfulness of the clean explanations (higher is better) ...
     ``sufficiency``              ... (lower is better) ...
     ``decision_flip_fraction``   ... (lower is better)
@@ -394,8 +396,7 @@ class RobustnessScorer(ScoreRequest):
     ----------
     attack : attack or mapping of name to attack, default=ERAttack()
         Their `estimator` is replaced by the scored estimator. Under a :class:`robustxai.columns.TableThreat` the scored
-        estimator is a Pipeline and X a DataFrame of raw rows; all attacks of the minimum are then under one, and
-        ``thickness``, which needs a radius, is nan.
+        estimator is a Pipeline and X a DataFrame of raw rows; all attacks of the minimum are then under one.
     reference : mapping of name to attack, optional
         Attacks that are reported by name but excluded from the minimum, for instance because of another radius.
     n_rows : int, optional
@@ -511,19 +512,17 @@ class RobustnessScorer(ScoreRequest):
         scores |= _individuality(worst, scores["precision_at_k"], first)
         for precision in _by_radius({**attacks, **self.reference}, means):
             warn_of_rise(precision, "Give it more iterations (max_iter), or use AutoExplanationAttack.curve.")
-        thickness: Any = np.full(len(worst.precision_at_k), np.nan)
-        if not of_table:
-            thickness = ranking_thickness(
-                clf,
-                X,
-                first.k,
-                epsilon=first.resolved_threat().epsilon,
-                n_draws=self.n_draws,
-                n_points=self.n_points,
-                ranking=first.ranking,
-                random_state=first.random_state,
-            )
         model, before = given if of_table else (clf, X)
+        thickness = ranking_thickness(
+            model,
+            before,
+            first.k,
+            threat=first.threat if of_table else ThreatModel(first.resolved_threat().epsilon),
+            n_draws=self.n_draws,
+            n_points=self.n_points,
+            ranking=first.ranking,
+            random_state=first.random_state,
+        )
         per_row = {
             "first_flip": next(iter(results.values())).first_flip,
             "prediction_sensitivity": prediction_sensitivity(model, before, worst.X_adv),

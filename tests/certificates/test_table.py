@@ -107,12 +107,43 @@ def test_what_a_table_cannot_have_is_said(data, pipe):
     with pytest.raises(NotImplementedError, match="curvature"):
         certify_top_k(pipe, X[:2], k=2, threat=threat, method="curvature")
     for shorthand in ({"epsilon": 0.1}, {"norm": 2}):
-        with pytest.raises(ValueError, match="leave epsilon and norm out"):
+        with pytest.raises(ValueError, match="contradicts threat, a TableThreat"):
             certify_top_k(pipe, X[:2], k=2, threat=threat, **shorthand)
     with pytest.raises(TypeError, match="must be a DataFrame"):
         certify_top_k(pipe, X[:2].to_numpy(), k=2, threat=threat)
-    with pytest.raises(TypeError, match="ThreatModel"):
-        certified_radius(pipe, X[:2], k=2, threat=threat)
+    with pytest.raises(ValueError, match="contradicts threat, a TableThreat"):
+        certified_radius(pipe, X[:2], k=2, threat=threat, norm=2)
+    with pytest.raises(NotImplementedError, match="curvature"):
+        certified_radius(pipe, X[:2], k=2, threat=threat, method="curvature")
+
+
+def test_the_proven_share_of_the_budgets_is_the_largest_that_is_proven(data):
+    X, y = data
+    X = X.assign(a=X["a"] + 0.5, b=X["b"] + 0.5)  # numbers that are not whole
+    pipe = make_pipeline(make_preprocessor(X), SoftplusClassifier(module__hidden=(8,), max_epochs=15)).fit(X, y)
+    pipe[-1].set_params(explainer=ColumnContributions(n_points=2))
+    rows = X[:25]
+    for max_switches in (0, 1):
+        threat = TableThreat.from_frame(X, budgets={"a": 1.5, "b": 1.5}, immutable=["d"], max_switches=max_switches)
+
+        def whole(share, threat=threat):
+            return certify_top_k(pipe, rows, k=2, threat=threat.scaled(share), method="affine").precision_at_k == 1
+
+        radius = certified_radius(pipe, rows, k=2, threat=threat, method="affine")
+        on_grid = np.arange(129) / 128
+        assert np.isin(radius, on_grid).all()
+        assert len(np.unique(radius)) > 2
+        assert (radius == 0).any() == bool(max_switches)  # what a switch displaces holds within no share
+        for share in np.unique(radius):
+            found = radius == share
+            assert share == 0 or whole(share)[found].all()
+            assert share == 1 or not whole(share + 1 / 128)[found].any()
+        # two steps of the search: the whole budgets, then one half or nothing
+        coarse = certified_radius(pipe, rows, k=2, threat=threat, method="affine", max_iter=2)
+        np.testing.assert_array_equal(coarse, np.where(radius == 1, 1, np.where(radius >= 0.5, 0.5, 0)))
+        further = certified_radius(pipe, rows, k=2, threat=threat, method="affine", max_epsilon=2.0)
+        assert (further >= radius - 1 / 128).all()
+        assert max_switches or further.max() > 1
 
 
 def test_the_scorer_is_the_mean_of_the_proofs(data, pipe):
@@ -125,7 +156,7 @@ def test_the_scorer_is_the_mean_of_the_proofs(data, pipe):
     weights = np.arange(len(X), dtype=float)
     weighted = np.average(expected, weights=weights[:10])
     assert scorer(pipe, X, y, sample_weight=weights) == pytest.approx(weighted)
-    with pytest.raises(ValueError, match="leave epsilon and norm out"):
+    with pytest.raises(ValueError, match="contradicts threat, a TableThreat"):
         CertifiedPrecisionScorer(k=2, threat=threat, epsilon=0.1)
     with pytest.raises(NotImplementedError, match="curvature"):
         CertifiedPrecisionScorer(k=2, threat=threat, method="curvature")
