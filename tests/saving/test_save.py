@@ -1,6 +1,8 @@
 """What is loaded equals what was saved, bit for bit."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -49,6 +51,35 @@ def same(first, second, X=X):
     np.testing.assert_array_equal(first.explain(X), second.explain(X))
     assert type(first) is type(second)
     assert str(first.module_) == str(second.module_)
+
+
+_ELSEWHERE = """
+import sys
+import numpy as np, pandas as pd
+from robustxai import load
+from robustxai.certificates import certify_top_k
+model = load(sys.argv[1])
+X = pd.read_csv(sys.argv[2])
+rows = model[:-1].transform(X)
+proven = certify_top_k(model[-1], rows, k=1, epsilon=0.01)
+np.savez(sys.argv[3], model.predict_proba(X), model[-1].explain(rows), proven.precision_at_k, proven.n_proven_pairs)
+"""
+
+
+def test_another_process_loads_what_was_saved(pipe, table, tmp_path):
+    """Predictions, explanations and certificates are the same, bit for bit."""
+    X = table[0]
+    model, csv, found = (tmp_path / name for name in ("model.safetensors", "rows.csv", "found.npz"))
+    save(pipe, model)
+    X.to_csv(csv, index=False, float_format="%.17g")
+    code = [sys.executable, "-c", _ELSEWHERE, str(model), str(csv), str(found)]
+    subprocess.run(code, check=True, timeout=300)
+    rows = pipe[:-1].transform(X)
+    proven = certify_top_k(pipe[-1], rows, k=1, epsilon=0.01)
+    expected = pipe.predict_proba(X), pipe[-1].explain(rows), proven.precision_at_k, proven.n_proven_pairs
+    with np.load(found) as there:
+        for values, name in zip(expected, there.files, strict=True):
+            np.testing.assert_array_equal(there[name], values, strict=True)
 
 
 @pytest.mark.parametrize("cls", CLASSIFIERS)
