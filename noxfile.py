@@ -59,6 +59,14 @@ def docs(session):
 
 
 @nox.session(python="3.11")
+def integrations(session):
+    """Run the adapters with all of their libraries, and the examples of their page."""
+    session.install("-c", "constraints.txt", "-e", ".[test,integrations]")
+    tests = ["tests/integrations", "tests/metrics/test_quantus.py", "tests/explainers/test_captum.py"]
+    session.run("pytest", *tests, "docs/integrations.md")
+
+
+@nox.session(python="3.11")
 def sweep(session):
     """Attack the proofs of hundreds of random networks."""
     session.install("-c", "constraints.txt", "-e", ".[test]")

@@ -92,6 +92,7 @@ __all__ = [
     "Penalty",
     "PoolName",
     "Preprocessing",
+    "QuantusMetric",
     "RankBlocks",
     "Ranking",
     "RankingGapForm",
@@ -481,6 +482,9 @@ CaptumMethod: TypeAlias = Literal[
 ]
 #: Quantity that a method of Captum explains.
 CaptumOutput: TypeAlias = Literal["logit", "probability"]
+
+#: Metrics that :func:`~robustxai.integrations.quantus_metric` makes.
+QuantusMetric: TypeAlias = Literal["attacked_precision", "certified_precision"]
 
 #: Activations of the networks.
 ActivationName: TypeAlias = Literal["relu", "softplus", "sigmoid", "tanh", "gelu", "silu"]

@@ -31,7 +31,7 @@ FOLDERS += [
     "penalties",
     "perturbation",
 ]
-FOLDERS += ["exporting", "ranking", "reasons", "saving", "training"]
+FOLDERS += ["exporting", "integrations", "integrations.mlflow", "ranking", "reasons", "saving", "training"]
 
 #: Arguments through which data come in, of any type that NumPy, pandas or torch can read, and objects of matplotlib.
 DATA = {

@@ -33,12 +33,37 @@ _NEEDS = ("predict", "predict_proba", "classes_", "explain", "encode_target", "m
 
 
 def with_explainer(estimator: Any, explainer: Any) -> Any:
-    """Return a model that explains itself: a fitted classifier of another library with a callable as a black box."""
+    """Return a model that explains itself.
+
+    A fitted classifier of another library with a callable is a black box, and so is one of this library with an
+    explainer that has no derivative.
+    """
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not has_derivative(explainer):
+        model, before = unwrap(estimator, needs=("explain", "explainer_"), what="audit")
+        told = BlackBox(model, _Told(model, explainer))
+        return make_pipeline(*before, told) if before else told
     if hasattr(last, "explain") or not callable(explainer) or not hasattr(last, "predict_proba"):
         return estimator
     box = BlackBox(last, explainer)
     return make_pipeline(*estimator[:-1], box) if isinstance(estimator, Pipeline) and len(estimator) > 1 else box
+
+
+def has_derivative(explainer: Any) -> bool:
+    """Return whether an explainer can be differentiated, as far as it says."""
+    return bool(getattr(explainer, "has_derivative", True))
+
+
+class _Told:
+    """An explainer without a derivative as a function of rows."""
+
+    def __init__(self, model: Any, explainer: Any) -> None:
+        self.model = model
+        self.explainer = explainer
+        self.__name__ = str(getattr(explainer, "name", type(explainer).__name__))
+
+    def __call__(self, X: Any) -> Any:
+        return self.model.explain(X, explainer=self.explainer)
 
 
 def is_raw(estimator: Estimator, X: Any) -> bool:
@@ -207,7 +232,8 @@ def _of_table(
     if not getattr(model, "has_gradient", True):
         columns = map_of(estimator, threat)
         frame = as_pandas(X)
-        model = BlackBox(model.estimator, explainer) if callable(explainer) else model  # type: ignore[attr-defined]
+        if callable(explainer) and has_derivative(explainer):
+            model = BlackBox(model.estimator, explainer)  # type: ignore[attr-defined]
         units: Sequence[Hashable] = columns.columns
         if [group.tolist() for group in columns.groups] != [[j] for j in range(len(columns.records))]:
             model = ColumnBlackBox(model, [group.tolist() for group in columns.groups])  # type: ignore[arg-type]
@@ -259,7 +285,7 @@ def _of_features(
     rows = named_rows(X, before)
     if np.ndim(rows) != 2:
         raise ValueError(f"audit is about tables, with one row per sample; X has the shape {np.shape(rows)}.")
-    if explainer is not None:
+    if explainer is not None and has_derivative(explainer):
         if isinstance(model, BlackBox):
             model = BlackBox(model.estimator, explainer)
         else:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class CaptumExplainer:
     random_state: int = 0
     kwargs: dict[str, Any] = field(default_factory=dict)
 
+    #: Audits then ask it as a black box.
+    has_derivative: ClassVar[bool] = False
     __repr__ = short_repr
 
     _constraints = {"name": Choice(METHODS), "output": Choice(get_args(CaptumOutput)), "random_state": INTEGER_SEED}
