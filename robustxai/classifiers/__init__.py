@@ -14,6 +14,7 @@ from robustxai.classifiers._estimated_hessian import EstimatedHessianClassifier
 from robustxai.classifiers._exact_hessian import ExactHessianClassifier
 from robustxai.classifiers._explaining import ExplainingMixin as ExplainingMixin
 from robustxai.classifiers._explanation_at import ExplanationATClassifier
+from robustxai.classifiers._facts import known_facts as known_facts
 from robustxai.classifiers._far import FARClassifier
 from robustxai.classifiers._ig_norm import IGNormClassifier
 from robustxai.classifiers._igr import IGRClassifier

@@ -39,6 +39,7 @@ from robustxai.classifiers._chunks import chunk_size
 from robustxai.classifiers._device import DEVICE
 from robustxai.classifiers._epochs import EpochsMixin
 from robustxai.classifiers._explaining import ExplainingMixin, contiguous
+from robustxai.classifiers._facts import FactsMixin
 from robustxai.classifiers._net import load_weights, unwrapped
 from robustxai.classifiers._persistence import PersistenceMixin
 from robustxai.classifiers._teacher import SOFT_LABELS, TEACHER, check_soft_labels
@@ -56,7 +57,9 @@ __all__ = ["BaseExplainableClassifier"]
 _ROWS = "an integer number of rows >= 1, or -1 for all"
 
 
-class BaseExplainableClassifier(PersistenceMixin, EpochsMixin, ExplainingMixin, ClassifierMixin, BaseEstimator):
+class BaseExplainableClassifier(
+    FactsMixin, PersistenceMixin, EpochsMixin, ExplainingMixin, ClassifierMixin, BaseEstimator
+):
     r"""Base of the classifiers: a scikit-learn estimator that owns a skorch net.
 
     .. math:: \min_w \; \frac{\sum_i s_i c_{y_i} \bigl[ \mathrm{CE}(z(x_i), y_i) + \sum_t \lambda_t P_t(x_i) \bigr]}{
