@@ -13,10 +13,20 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from robustxai import cli
-from robustxai.benchmark import DATA, _scheduler
+from robustxai.benchmark import (
+    ATTACKS,
+    DATA,
+    DEFENSES,
+    STANDARD_ATTACKS,
+    STANDARD_DEFENSES,
+    STANDARD_EXPLAINERS,
+    _scheduler,
+)
 from robustxai.benchmark._table import COLUMNS
+from robustxai.cli import _benchmark, _bracket, _paper, _results, _streams
 from robustxai.datasets import _base
 from robustxai.experiments.bracket import _tables
+from robustxai.experiments.columns import ColumnsStudy
 from robustxai.experiments.r2et import Study
 from tests.benchmark.test_user_table import write
 
@@ -66,7 +76,7 @@ def one_sentence(text):
 def test_help_names_every_data_set_defense_and_attack():
     result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, ["benchmark", "--help"])
     assert result.exit_code == 0
-    for name in (*DATA, *cli.DEFENSES, *cli.ATTACKS, "FILE.csv"):
+    for name in (*DATA, *DEFENSES, *ATTACKS, "FILE.csv"):
         assert name in result.output
     assert CliRunner().invoke(cli.app, ["demo", "--help"]).exit_code == 0
 
@@ -120,7 +130,7 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
         seen.append((experiment, options))
         raise ValueError("that is all")
 
-    monkeypatch.setattr(cli, "run_experiment", record)
+    monkeypatch.setattr(_benchmark, "run_experiment", record)
     names = [["--defenses", "vanilla,r2et"], ["--defenses", "vanilla", "--defenses", "r2et"]]
     rest = ["--seeds", "3", "--k", "4", "--epsilon", "0.1", "--norm", "inf", "--max-iter", "7", "--n-rows", "9"]
     for defenses in names:
@@ -128,7 +138,7 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
         CliRunner().invoke(cli.app, arguments)
     (first, options), (second, _) = seen
     assert first == second
-    assert (first.data, first.defenses, first.attacks) == (("adult", "bank"), ("vanilla", "r2et"), cli.STANDARD_ATTACKS)
+    assert (first.data, first.defenses, first.attacks) == (("adult", "bank"), ("vanilla", "r2et"), STANDARD_ATTACKS)
     assert (first.seeds, first.k, first.epsilon, first.norm) == (3, 4, 0.1, "inf")
     assert (first.max_iter, first.n_rows) == (7, 9)
     assert (options["n_jobs"], options["fresh"]) == (2, False)
@@ -139,8 +149,8 @@ def test_options_reach_the_experiment_as_lists_or_repeated(monkeypatch, tmp_path
     some = ["--explainer", "all", "--defenses", "all", "--training-explainer", "own", "--n-train", "9"]
     some += ["--out", str(tmp_path)]
     CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", *some])
-    assert seen[-1][0].explainers == cli.STANDARD_EXPLAINERS
-    assert seen[-1][0].defenses == tuple(cli.DEFENSES)
+    assert seen[-1][0].explainers == STANDARD_EXPLAINERS
+    assert seen[-1][0].defenses == tuple(DEFENSES)
     assert (seen[-1][0].training_explainers, seen[-1][0].n_train) == (("own",), 9)
 
 
@@ -151,7 +161,7 @@ def test_the_address_of_a_scheduler_reaches_the_run_and_the_demo_has_none(monkey
         seen.append(options["scheduler"])
         raise ValueError("that is all")
 
-    monkeypatch.setattr(cli, "run_experiment", record)
+    monkeypatch.setattr(_benchmark, "run_experiment", record)
     for arguments in (["--scheduler", "tcp://host:8786"], []):
         CliRunner().invoke(cli.app, ["benchmark", "--data", "adult", *arguments, "--out", str(tmp_path)])
     CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path)])
@@ -200,7 +210,9 @@ def test_a_scheduler_without_dask_is_one_sentence_that_names_the_extra(main, mon
 )
 def test_a_negative_number_is_a_value_and_no_option(monkeypatch, tmp_path, given):
     seen = []
-    monkeypatch.setattr(cli, "run_experiment", lambda experiment, out, **options: seen.append(experiment) or 1 / 0)
+    monkeypatch.setattr(
+        _benchmark, "run_experiment", lambda experiment, out, **options: seen.append(experiment) or 1 / 0
+    )
     arguments = ["benchmark", "--data", "mine.csv", "--na-values", *given, "--out", str(tmp_path)]
     CliRunner().invoke(cli.app, arguments)
     assert [table.na_values for table in seen[0].data] == [("-9", "?")]
@@ -213,13 +225,13 @@ def test_the_demo_is_the_whole_table_on_the_shipped_data(monkeypatch, tmp_path):
         seen.append((experiment, options))
         raise ValueError("that is all")
 
-    monkeypatch.setattr(cli, "run_experiment", record)
+    monkeypatch.setattr(_benchmark, "run_experiment", record)
     result = CliRunner().invoke(cli.app, ["demo", "--out", str(tmp_path)])
     assert isinstance(result.exception, ValueError)
     ((experiment, options),) = seen
     assert experiment.data == ("breast_cancer",)
-    assert experiment.defenses == cli.STANDARD_DEFENSES
-    assert {*experiment.attacks, "auto"} == set(cli.STANDARD_ATTACKS)
+    assert experiment.defenses == STANDARD_DEFENSES
+    assert {*experiment.attacks, "auto"} == set(STANDARD_ATTACKS)
     assert "auto" not in experiment.attacks  # or it would take twice as long
     assert experiment.certify
     assert options["fresh"]
@@ -235,14 +247,14 @@ def test_the_table_in_the_terminal_has_both_ends_of_the_bracket_in_80_columns():
     cells = pd.DataFrame(rows)
     cells.loc[0, "certified_precision_at_k"] = np.nan
     screen = Console(width=80, file=io.StringIO())
-    screen.print(cli._rich_table("adult", cells))
+    screen.print(_results.rich_table("adult", cells))
     text = screen.file.getvalue()
     for word in ("worst", "attacked", "(auto)", "certified"):
         assert word in text
     printed = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
     without, with_it = printed["softplus_weight_decay"], printed["r2et"]
-    assert len(without) == len(with_it) == len(cli._SHOWN)
-    place = cli._SHOWN.index("certified_precision_at_k")
+    assert len(without) == len(with_it) == len(_results.SHOWN)
+    place = _results.SHOWN.index("certified_precision_at_k")
     assert (without[place], with_it[place]) == ("-", "0.250")
     assert "…" not in text
 
@@ -262,7 +274,7 @@ def test_a_csv_of_trees_alone_has_a_table_and_no_figure(tmp_path, main):
 
 
 def test_without_matplotlib_there_is_no_figure_and_a_word_about_it(tmp_path, main, monkeypatch):
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(_results.importlib.util, "find_spec", lambda name: None)
     arguments = ("--data", "breast_cancer", "--defenses", "logistic_regression", *SMALL, "--out", tmp_path)
     code, text = main("benchmark", *arguments)
     assert code == 0
@@ -289,10 +301,10 @@ def test_the_image_experiment_has_a_figure_per_data_set(monkeypatch, tmp_path):
     rows = rows.assign(accuracy=[0.9, 0.8, 0.7])
     for number, epsilon in enumerate((0.02, 0.04, 0.08)):
         rows[f"top_k_intersection_strongest_{epsilon}"] = rows["seed"] + number / 10
-    monkeypatch.setattr(cli, "_can_plot", lambda: True)
-    monkeypatch.setattr(cli, "_save", lambda display, title, path: path)
-    monkeypatch.setattr(cli, "StabilityCurveDisplay", Display)
-    paths = cli._image_curves(rows, tmp_path)
+    monkeypatch.setattr(_paper, "can_plot", lambda: True)
+    monkeypatch.setattr(_paper, "save", lambda display, title, path: path)
+    monkeypatch.setattr(_paper, "StabilityCurveDisplay", Display)
+    paths = _paper._image_curves(rows, tmp_path)
     assert [path.name for path in paths] == ["atex-images-mnist.png", "atex-images-other.png"]
     (curves, epsilons, options), _ = drawn
     np.testing.assert_allclose(curves["atex"], [[0.0, 0.1, 0.2], [1.0, 1.1, 1.2]])
@@ -323,14 +335,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(main, tmp_path, arguments, me
 
 def test_contributions_of_columns_have_options_of_their_own(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(cli.ColumnsStudy, "run", lambda self, out, **options: seen.append((self, options)) or 1 / 0)
+    monkeypatch.setattr(ColumnsStudy, "run", lambda self, out, **options: seen.append((self, options)) or 1 / 0)
     columns = ["benchmark", "--units", "columns", "--data", "adult", "--out", str(tmp_path)]
     CliRunner().invoke(cli.app, columns)
     more = ["--defenses", "r2et,vanilla", "--seeds", "2", "--k", "3", "--share", "0.1", "--max-switches", "0"]
     CliRunner().invoke(cli.app, [*columns, *more, "--n-rows", "9", "--n-jobs", "2"])
     (first, _), (second, options) = seen
-    assert first == cli.ColumnsStudy(("adult",))
-    assert second == cli.ColumnsStudy(("adult",), ("r2et", "vanilla"), 2, k=3, share=0.1, max_switches=0, n_rows=9)
+    assert first == ColumnsStudy(("adult",))
+    assert second == ColumnsStudy(("adult",), ("r2et", "vanilla"), 2, k=3, share=0.1, max_switches=0, n_rows=9)
     assert options["n_jobs"] == 2
 
 
@@ -416,13 +428,13 @@ def test_bad_input_to_paper_is_one_sentence_and_exit_code_2(main, tmp_path, argu
 def test_paper_runs_what_it_is_asked_for(monkeypatch, tmp_path, arguments, retrained, flips, numbers):
     seen, empty = [], pd.DataFrame()
     monkeypatch.setattr(
-        cli.R2ETPaper,
+        _paper.R2ETPaper,
         "run",
         lambda self, out, **options: seen.append((self, options)) or Study(empty, empty, empty, empty),
     )
-    monkeypatch.setattr(cli, "_can_plot", lambda: False)
-    monkeypatch.setattr(cli, "paper_markdown", lambda study, *given: seen.append(given) or "text")
-    monkeypatch.setattr(cli, "comparisons_markdown", lambda study: "pairs")
+    monkeypatch.setattr(_paper, "can_plot", lambda: False)
+    monkeypatch.setattr(_paper, "paper_markdown", lambda study, *given: seen.append(given) or "text")
+    monkeypatch.setattr(_paper, "comparisons_markdown", lambda study: "pairs")
     arguments = [
         "paper",
         "r2et",
@@ -453,12 +465,12 @@ def test_every_explanation_of_a_paper_has_files_of_its_own(monkeypatch, tmp_path
         seen.append(self.explainer)
         return Study(pd.DataFrame(), tests, pd.DataFrame(), pd.DataFrame()) if hasattr(self, "n_splits") else tests
 
-    monkeypatch.setattr(cli.R2ETPaper, "run", run)
-    monkeypatch.setattr(cli.ATEXEfficacy, "run", run)
-    monkeypatch.setattr(cli, "_can_plot", lambda: False)
-    monkeypatch.setattr(cli, "paper_markdown", lambda study, *given: "text")
-    monkeypatch.setattr(cli, "comparisons_markdown", lambda study: "pairs")
-    monkeypatch.setattr(cli, "efficacy_markdown", lambda results: "text")
+    monkeypatch.setattr(_paper.R2ETPaper, "run", run)
+    monkeypatch.setattr(_paper.ATEXEfficacy, "run", run)
+    monkeypatch.setattr(_paper, "can_plot", lambda: False)
+    monkeypatch.setattr(_paper, "paper_markdown", lambda study, *given: "text")
+    monkeypatch.setattr(_paper, "comparisons_markdown", lambda study: "pairs")
+    monkeypatch.setattr(_paper, "efficacy_markdown", lambda results: "text")
     for name in ("r2et", "atex"):
         some = ["--data", "compas", "--explainer", "gradient,smooth_grad", "--out", str(tmp_path)]
         result = CliRunner().invoke(cli.app, ["paper", name, *some])
@@ -485,9 +497,9 @@ def test_images_and_graphs_have_experiments_of_their_own(monkeypatch, tmp_path, 
         seen.append((self, options))
         return table
 
-    monkeypatch.setattr(getattr(cli, study), "run", run)
-    monkeypatch.setattr(cli, markdown, lambda results: "text" if results is table else "another")
-    monkeypatch.setattr(cli, "_can_plot", lambda: False)
+    monkeypatch.setattr(getattr(_paper, study), "run", run)
+    monkeypatch.setattr(_paper, markdown, lambda results: "text" if results is table else "another")
+    monkeypatch.setattr(_paper, "can_plot", lambda: False)
     arguments = ["paper", paper, "--data", "mnist", "--seeds", "2", "--size", "full", "--out", str(tmp_path)]
     result = CliRunner().invoke(cli.app, [*arguments, *part])
     assert result.exit_code == 0, result.output
@@ -519,12 +531,12 @@ def test_bracket_writes_tables_and_a_figure_per_data_set(monkeypatch, tmp_path):
     rows = rows.assign(n_rows=9, n_features=20, warning="")
     columns = (*_tables._POINT_COLUMNS, *_tables._RADIUS_COLUMNS, *_tables._MODEL)
     rows = rows.assign(**{column: 0.5 for _, column, _ in columns if column != "gap"})
-    monkeypatch.setattr(cli.Bracket, "run", lambda self, out, **options: seen.append((self, options)) or rows)
+    monkeypatch.setattr(_bracket.Bracket, "run", lambda self, out, **options: seen.append((self, options)) or rows)
     arguments = ["bracket", "--data", "bank,compas", "--defenses", "vanilla", "--seeds", "2", "--n-rows", "9"]
     result = CliRunner().invoke(cli.app, [*arguments, "--n-jobs", "2", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     ((study, options),) = seen
-    assert study == cli.Bracket(("bank", "compas"), ("vanilla",), seeds=2, n_rows=9)
+    assert study == _bracket.Bracket(("bank", "compas"), ("vanilla",), seeds=2, n_rows=9)
     assert options["n_jobs"] == 2
     text = (tmp_path / "bracket.md").read_text(encoding="utf-8")
     assert text.startswith("### bank (20 features, 1 seed, 9 rows each)")
@@ -609,7 +621,7 @@ def test_pipes_take_utf_8_whatever_the_machine_says(monkeypatch, encoding):
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    cli.console.print("P@8 ↑ ± ≤ ━ Ü 🌱 " + os.fsdecode(b"\xff"), markup=False, soft_wrap=True)
+    _streams.console.print("P@8 ↑ ± ≤ ━ Ü 🌱 " + os.fsdecode(b"\xff"), markup=False, soft_wrap=True)
     sys.stdout.flush()
     sys.stderr.flush()
     assert "Übung ≤ 🌱.csv" in pipes["stderr"].getvalue().decode("utf-8")
@@ -658,7 +670,7 @@ def test_ctrl_c_in_this_process(monkeypatch, main, tmp_path):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run_experiment", interrupted)
+    monkeypatch.setattr(_benchmark, "run_experiment", interrupted)
     code, text = main("benchmark", "--data", "breast_cancer", "--out", tmp_path)
     assert code == 130
     assert "run the same command again to resume" in text

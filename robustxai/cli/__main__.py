@@ -1,0 +1,5 @@
+"""``python -m robustxai.cli``."""
+
+from robustxai.cli import main
+
+main()
