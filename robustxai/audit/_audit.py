@@ -19,6 +19,7 @@ from robustxai._arguments import (
     Choice,
     Each,
     Either,
+    Function,
     Instance,
     Nothing,
     Number,
@@ -75,6 +76,7 @@ _PAPERS = ("random", "papers", "strongest", "certified")
     preset=Choice(get_args(AttackPreset)),
     certify=FLAG,
     random_state=INTEGER_SEED,
+    progress=optional(Function()),
 )
 def audit(
     estimator: Estimator,
@@ -95,6 +97,7 @@ def audit(
     preset: AttackPreset = "fast",
     certify: bool = True,
     random_state: int = 0,
+    progress: Callable[[float, str], Any] | None = None,
 ) -> AuditResult:
     """Audit the explanations of a fitted model: how stable, how faithful, for whom, and beside which simpler models.
 
@@ -144,6 +147,8 @@ def audit(
         Whether to prove.
     random_state : int, default=0
         Seed.
+    progress : callable, optional
+        Called with the share of the work that is done and the name of the next step.
 
     Returns
     -------
@@ -201,9 +206,12 @@ def audit(
         rows = X.iloc[places] if isinstance(X, pd.DataFrame) else X[places]
         target = Target.of(before, rows, threat, explainer, k, ranking)
         codes = target.predicted(target.x)
+        work = _Work(progress, len(places), min(n_compared, len(places)), len(shares) + 1, labels is not None)
         whole = measure(target, 1.0, effort)
         judged = np.arange(min(n_compared, len(places)))
+        work.done(len(places), "smaller budgets")
         curves = _curves(target, whole, judged, shares, effort)
+        work.done(len(judged) * len(curves), "examples")
         frame = _frame(target, whole, codes, None if labels is None else labels[places])
         units = unit_table(target, whole)
         examples, changed_rows = Examples(target, whole, codes).frame(units, n_examples)
@@ -211,9 +219,11 @@ def audit(
         scores, area = _scores(before, X, labels, random_state)
         classes = np.asarray(target.model.classes_)
         subgroups = compare_groups(levels, places, whole.strongest, target.k, scores, labels, classes)
+        work.done(len(places) // 5, "other models")
         comparison, verdict, plan_words, more = _comparison(
             before, X, labels, target, threat, whole, places, judged, n_train, effort
         )
+        work.finished()
     summary = _summary(frame, between, target.k, area)
     warnings = [
         *about_figures(frame, between, target.k, len(target.units), area, n_dropped, target.is_black_box),
@@ -240,6 +250,31 @@ def audit(
         frame, summary, warnings, curves, units, examples, changed_rows, subgroups, comparison, verdict, settings,
         target.k, ranking,
     )  # fmt: skip
+
+
+class _Work:
+    """What is done of an audit, in rows that are attacked and proven."""
+
+    #: A model that is trained for the comparison takes about as long as so many rows.
+    _TRAINING = 20
+
+    def __init__(
+        self, progress: Callable[[float, str], Any] | None, n_rows: int, n_compared: int, n_shares: int, labeled: bool
+    ) -> None:
+        self.progress = progress
+        others = 2 * (n_compared + self._TRAINING) if labeled and n_compared else 0
+        self.total = n_rows + n_compared * n_shares + n_rows // 5 + others
+        self.so_far = 0
+        self.done(0, "attacks and proofs")
+
+    def done(self, n_rows: int, following: str) -> None:
+        self.so_far += n_rows
+        if self.progress is not None:
+            self.progress(min(self.so_far / self.total, 0.99), following)
+
+    def finished(self) -> None:
+        if self.progress is not None:
+            self.progress(1.0, "done")
 
 
 def as_features(estimator: Any, X: Any, threat: ThreatModel | TableThreat) -> tuple[Any, Any]:

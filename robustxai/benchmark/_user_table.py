@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 #: Endings of tables. An existing file may have any ending.
-_ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".psv")
+_ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".psv", ".parquet")
 
 
 @dataclass(frozen=True)

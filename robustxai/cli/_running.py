@@ -10,12 +10,20 @@ from typing import Any
 import pandas as pd
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from robustxai.cli._streams import messages
 from robustxai.exceptions import AlteredFileWarning, DataWarning, FailedCellsError
 
-__all__ = ["finished", "notes", "progress_bar", "reporter", "stoppable"]
+__all__ = ["finished", "notes", "progress_bar", "reporter", "stoppable", "work_bar"]
 
 
 @contextmanager
@@ -31,6 +39,12 @@ def stoppable(fresh: bool) -> Iterator[None]:
 
 def progress_bar() -> Progress:
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(TextColumn("{task.description}"), *columns, console=messages)
+
+
+def work_bar() -> Progress:
+    """Return a bar of one piece of work: how much of it is done, and the time left."""
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("left"), TimeRemainingColumn())
     return Progress(TextColumn("{task.description}"), *columns, console=messages)
 
 
@@ -68,6 +82,8 @@ def notes() -> Iterator[None]:
                 show(message, category, *args, **kwargs)
 
         warnings.showwarning = note
+        # a rare category among the held-out rows alone: it has no features
+        warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
         for category in _NOTES:
             warnings.simplefilter("always", category)
         yield

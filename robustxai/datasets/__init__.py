@@ -12,13 +12,18 @@ from robustxai.datasets._compas import load_compas
 from robustxai.datasets._fashion_mnist import load_fashion_mnist
 from robustxai.datasets._gap_marks import GapMarks as GapMarks
 from robustxai.datasets._mnist import load_mnist
+from robustxai.datasets._new_rows import NewRows as NewRows
+from robustxai.datasets._new_rows import Unknown as Unknown
+from robustxai.datasets._new_rows import read_new_rows as read_new_rows
 from robustxai.datasets._pair_folds import PairFold, pair_folds
 from robustxai.datasets._pairs import Pairs, make_pairs
 from robustxai.datasets._preparation import as_float32 as as_float32
 from robustxai.datasets._preparation import as_text as as_text
 from robustxai.datasets._preparation import make_preprocessor
+from robustxai.datasets._schema import TableSchema as TableSchema
 from robustxai.datasets._stored import stored_file as stored_file
 from robustxai.datasets._table import load_table
+from robustxai.datasets._table import text_table as text_table
 
 __all__ = [
     "PairFold",

@@ -54,12 +54,15 @@ class TextTable:
         Line of the file on which each row ends.
     sep : str
         The separator.
+    words : frozenset of str
+        Columns whose entries are texts by their type, and are not read as numbers.
     """
 
     names: list[str]
     columns: list[list[str]]
     lines: list[int]
     sep: str
+    words: frozenset[str] = frozenset()
 
     def without(self, names: Sequence[str]) -> TextTable:
         """Return the table without some of its columns."""

@@ -21,7 +21,6 @@ Say = Callable[[str], None]
 _FORMATS = {
     b"PK\x03\x04": "a zip archive or a workbook of a spreadsheet program; export the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "a workbook of an old spreadsheet program; export the sheet as CSV",
-    b"PAR1": "a Parquet file; write it as CSV with pandas.read_parquet(path).to_csv(new, index=False)",
     b"ARROW1": "an Arrow file; write it as CSV with pandas.read_feather(path).to_csv(new, index=False)",
     b"\x89HDF": "an HDF5 file; write the table in it as CSV",
     b"SQLite format 3": "a database; write the table in it as CSV",

@@ -14,14 +14,15 @@ import pandas as pd
 from robustxai._arguments import FLAG, Each, Either, Has, Instance, Number, PathName, Text, checked, optional
 from robustxai._validation import nearest_name, outside
 from robustxai.datasets._base import PathLike
-from robustxai.datasets._dialect import read_rows
-from robustxai.datasets._file_text import read_text
+from robustxai.datasets._dialect import TextTable, read_rows
+from robustxai.datasets._file_text import Say, read_text
 from robustxai.datasets._leaks import leaking_columns
+from robustxai.datasets._parquet import is_parquet, read_parquet
 from robustxai.datasets._table_source import as_bunch, as_categories
 from robustxai.datasets._user_columns import Seen, typed
 from robustxai.exceptions import DataWarning, TableError
 
-__all__ = ["load_table"]
+__all__ = ["by_column", "load_table", "text_table"]
 
 #: Integers or texts with more different values, and fewer than ten rows each, are no classes.
 _MANY_CLASSES = 20
@@ -64,7 +65,7 @@ def load_table(
 ) -> Any:
     r"""Load a table with a column that holds the class label.
 
-    The file is text with a row for each sample: separator, encoding, header, numbers as people write them
+    The file is text, or Parquet, with a row for each sample: separator, encoding, header, numbers as people write them
     (``1,234.50``, ``$5``, ``12%``, decimal commas), dates (as days since 1970-01-01), gaps and an index are found by
     looking. What is seen beyond a plain comma-separated UTF-8 file is said, by a `DataWarning` for each kind that names
     the argument, and the option of the command line, which decides otherwise. What cannot be read safely is refused:
@@ -74,7 +75,8 @@ def load_table(
     Parameters
     ----------
     path : path-like
-        The file; ``.gz``, ``.bz2``, ``.xz`` and ``.zip`` are decompressed.
+        The file; ``.gz``, ``.bz2``, ``.xz`` and ``.zip`` are decompressed. Parquet (extra ``parquet``) is recognized by
+        its content; `sep` and `encoding` have no meaning then, and texts of digits are categories.
     target : str, default=None
         Name of the label's column; the last column if None, as most files have it. Columns of a file without a header
         are called ``column_1``, ``column_2``, ...
@@ -124,13 +126,10 @@ def load_table(
     (['income', 'home'], ['yes', 'no'])
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise TableError(f"There is no file {path}. Give the path of a table with a header and a row for each sample.")
     notes: list[str] = []
-    text = read_text(path, encoding, notes.append)
-    table = read_rows(path, text, sep, notes.append)
+    table = text_table(path, sep, encoding, notes.append)
     left_out = [drop] if isinstance(drop, str) else [str(name) for name in drop]
-    marks = _by_column(na_values, table.names)
+    marks = by_column(na_values, table.names)
     for name in (*left_out, *filter(None, marks), *([] if target is None else [target])):
         if name not in table.names:
             raise TableError(f"{path} has no column {name!r}.{nearest_name(name, table.names)}")
@@ -173,7 +172,16 @@ def load_table(
     return bunch
 
 
-def _by_column(na_values: MissingMarks, names: Sequence[str]) -> dict[str | None, list[str]]:
+def text_table(path: Path, sep: str | None, encoding: str | None, say: Say) -> TextTable:
+    """Return the columns of a file of text or of a Parquet file, not yet typed."""
+    if not path.is_file():
+        raise TableError(f"There is no file {path}. Give the path of a table with a header and a row for each sample.")
+    if is_parquet(path):
+        return read_parquet(path)
+    return read_rows(path, read_text(path, encoding, say), sep, say)
+
+
+def by_column(na_values: MissingMarks, names: Sequence[str]) -> dict[str | None, list[str]]:
     """Return the marks of missing values by column, as text; those of all columns under None."""
     marks: dict[str | None, list[str]] = {}
     if isinstance(na_values, Mapping):

@@ -17,7 +17,7 @@ from robustxai.datasets._numbers import INFINITE, MISSING, MISSING_NUMBER, is_nu
 from robustxai.datasets._preparation import is_different_in_most_rows
 from robustxai.exceptions import TableError
 
-__all__ = ["Seen", "typed"]
+__all__ = ["Seen", "is_gap_mark", "read_amounts", "typed"]
 
 #: Number of rows up to which a partly numeric column is a category.
 _FEW = 20
@@ -74,8 +74,43 @@ def typed(
     columns: dict[str, Any] = {}
     for name, texts in zip(table.names, table.columns):
         own = [*na_values.get(None, ()), *na_values.get(name, ())]
-        columns[name] = _Column(path, name, texts, table.lines, name == target, seen).typed(own, default)
+        column = _Column(path, name, texts, table.lines, name == target, seen, name in table.words)
+        columns[name] = column.typed(own, default)
     return pd.DataFrame(columns)
+
+
+def read_amounts(path: Path, table: TextTable, name: str, na_values: Sequence[str], seen: Seen) -> Any:
+    """Return a column that is known to hold numbers or dates, as :func:`typed` reads them.
+
+    Raises
+    ------
+    TableError
+        A field that holds something else.
+    """
+    texts = table.columns[table.names.index(name)]
+    column = _Column(path, name, texts, table.lines, False, seen, is_known=True)
+    found = column.amounts(na_values, _decimal_sign(table))
+    if found is None:
+        gaps = [*MISSING_NUMBER, *na_values]
+        row = next(
+            (
+                place
+                for place, text in enumerate(texts)
+                if not is_number(text) and not is_gap_mark(text.strip(), na_values) and text.strip().lower() not in gaps
+            ),
+            0,
+        )
+        raise TableError(
+            f"{path}: {texts[row].strip()[:60]!r} in row {row + 1} (line {table.lines[row]}) of {name!r} is no number, "
+            "and the model knows the column as one of numbers. Correct it, or read it as missing (na_values=, "
+            "--na-values)."
+        )
+    return found
+
+
+def is_gap_mark(word: str, na_values: Sequence[str]) -> bool:
+    """Return whether a word marks a gap in any column, or in one with marks of its own."""
+    return word in MISSING or word in na_values
 
 
 def _decimal_sign(table: TextTable) -> str:
@@ -97,6 +132,8 @@ class _Column:
     lines: list[int]
     is_label: bool
     seen: Seen
+    is_text: bool = False
+    is_known: bool = False
 
     def typed(self, na_values: Iterable[str], default: str) -> Any:
         codes, values = pd.factorize(np.array([text.strip() for text in self.texts], dtype=object))
@@ -114,11 +151,23 @@ class _Column:
             self.seen.add("There is one value in all rows of {columns}; drop= (--drop) leaves columns out.", self.name)
         if all(word in _BOOLEAN for word in kept):
             return self._filled(codes, words, missing, _BOOLEAN)
-        for read in (self._as_numbers, self._as_dates):
+        for read in (self._as_dates,) if self.is_text else (self._as_numbers, self._as_dates):
             if (found := read(codes, words, missing, default)) is not None:
                 return found
-        self._refuse_mixtures(codes, words, missing)
+        if not self.is_text:
+            self._refuse_mixtures(codes, words, missing)
         return self._as_category(codes, words, missing)
+
+    def amounts(self, na_values: Iterable[str], default: str) -> Any:
+        """Return numbers, or the days of dates; None where a field is neither."""
+        codes, values = pd.factorize(np.array([text.strip() for text in self.texts], dtype=object))
+        words = [str(value) for value in values]
+        missing = self._missing(words, list(na_values))
+        gone = missing | np.array([word.lower() in MISSING_NUMBER for word in words])
+        if gone.all():
+            return np.full(len(codes), np.nan)
+        found = self._as_numbers(codes, words, missing, default)
+        return self._as_dates(codes, words, missing, default) if found is None else found
 
     def _missing(self, words: list[str], na_values: list[str]) -> np.ndarray:
         """Return the words that mark missing values."""
@@ -180,7 +229,7 @@ class _Column:
             column = np.array([int(value) for value in (read.values if how else words)], dtype=np.int64)[codes]
         else:
             column = values[codes]
-        if not self.is_label:
+        if not self.is_label and not self.is_known:
             self._say_numbers(values[~gone], column)
         return column
 
