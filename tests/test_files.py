@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import robustxai
-from robustxai import _files, cli
+from robustxai import _files
 from robustxai._files import (
     file_name,
     read_sealed,
@@ -20,6 +20,7 @@ from robustxai._files import (
     written_at_once,
 )
 from robustxai.benchmark import write_tables
+from robustxai.cli import _results
 from robustxai.exceptions import AlteredFileError
 from tests.damages import damages, fill_the_disk
 
@@ -91,9 +92,9 @@ WRITERS = {
     "text": lambda folder, seed: write_text(folder / "file", f"{seed}" * 500),
     "csv": lambda folder, seed: write_csv(pd.DataFrame({"a": [seed] * 500}), folder / "file"),
     "sealed": lambda folder, seed: write_sealed(folder / "file", bytes([seed]) * 500, "name"),
-    "figure": lambda folder, seed: cli._save(_Display(seed), "title", folder / "file"),
+    "figure": lambda folder, seed: _results.draw(_Display(seed), "title", folder / "file"),
     "tables": lambda folder, seed: write_tables(_rows(seed), folder),
-    "results": lambda folder, seed: cli._results(_rows(seed), "text" * 99, folder, "stem"),
+    "results": lambda folder, seed: _results.write_results(_rows(seed), "text" * 99, folder, "stem"),
 }
 
 
@@ -171,8 +172,8 @@ _TO_PATHS = {"NamedTemporaryFile", "mkstemp", "to_excel", "to_parquet", "to_pick
 _TEXTS = {"to_html", "to_json"}
 
 
-#: A pickler that is made of a buffer, and a function that returns bytes.
-_INTO_MEMORY = {"pickler.dump", "safetensors.torch.save"}
+#: A pickler that is made of a buffer, a function that returns bytes, and the library's own, which writes at once.
+_INTO_MEMORY = {"pickler.dump", "safetensors.torch.save", "robustxai.save"}
 
 
 def faults(call):

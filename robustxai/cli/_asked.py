@@ -66,9 +66,7 @@ def asked_rows(found: NewRows, identifier: str | None, rows: Sequence[str], most
     if most is not None and most < 1:
         raise ValueError(f"--n-rows must be 1 or more, got {most}.")
     if most is not None and len(frame) > most:
-        note(
-            f"the first {most:,} of {len(frame):,} rows; --n-rows {len(frame)} asks about all, --row about single ones."
-        )
+        note(f"the first {most:,} of {len(frame):,} rows; --n-rows {len(frame)} takes all, --row single ones.")
         return frame.iloc[:most]
     return frame
 

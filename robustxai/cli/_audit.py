@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import typer
 
+from robustxai._files import write_text
 from robustxai.audit import AuditResult
 from robustxai.audit import audit as audit_model
 from robustxai.cli._asked import read_file
@@ -126,7 +127,7 @@ def audit(
                 n_rows=n_rows, n_compared=None if compare else 0, random_state=seed,
                 progress=lambda done, step: progress.update(bar, completed=done, description=step),
             )  # fmt: skip
-        (found.to_markdown if out.suffix.lower() == ".md" else found.to_html)(out)
+        write_text(out, found.to_markdown() if out.suffix.lower() == ".md" else found.to_html())
     if as_json:
         print_json("audit", k=found.k, settings=found.settings, summary=found.summary, warnings=found.warnings,
                    verdict=found.verdict, comparison=found.comparison, subgroups=found.subgroups, columns=found.columns,

@@ -20,7 +20,7 @@ from robustxai.cli._options import (
     names_of,
     tables_of,
 )
-from robustxai.cli._results import can_plot, point_to_warnings, save, stem_of, titled, write_results
+from robustxai.cli._results import can_plot, draw, point_to_warnings, stem_of, titled, write_results
 from robustxai.cli._running import finished, notes, progress_bar, reporter, stoppable
 from robustxai.cli._streams import console
 from robustxai.experiments.bracket import Bracket, BracketDisplay, bracket_markdown
@@ -71,7 +71,7 @@ def bracket(
         if can_plot():
             for name, explanation, table in by_explanation(results):
                 path = out / f"bracket-{stem_of(name, explanation)}.png"
-                written.append(save(BracketDisplay.from_results(table), titled(name, explanation), path))
+                written.append(draw(BracketDisplay.from_results(table), titled(name, explanation), path))
         console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
         point_to_warnings(results, written[1])
     if failed:

@@ -13,7 +13,7 @@ from robustxai.certificates import certify_top_k
 from robustxai.cli._asked import asked_rows, predictions, read_file
 from robustxai.cli._budgets import Budgets
 from robustxai.cli._model_folder import ModelFolder
-from robustxai.cli._output import check_table_file, print_json, print_table, say, write_table
+from robustxai.cli._output import check_table_file, print_json, print_rows, say, write_table
 from robustxai.cli._own_table import (
     AsJson,
     Budget,
@@ -103,8 +103,13 @@ def certify(
                    mean_certified_precision_at_k=mean, written=None if out is None else str(out))  # fmt: skip
         return
     if out is None:
-        print_table(lines)
+        by_row = lines.set_index("row")
+        print_rows(lines, lambda label: [_line(by_row.loc[label], top)])
     say(f"Proven of {len(lines)} rows: a mean P@{top} of {mean:.3f}; all reasons of {whole} rows.")
     say(f"At every change within {threat.in_words()}.")
     if out is not None:
         say(f"Written: {out}")
+
+
+def _line(one: pd.Series, top: int) -> list[str]:
+    return [f"proven P@{top} {one['certified_precision_at_k']:.2f}", f"of {one['reasons']}"]

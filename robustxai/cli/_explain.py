@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
 from robustxai.cli._asked import asked_rows, predictions, read_file
 from robustxai.cli._model_folder import ModelFolder
-from robustxai.cli._output import check_table_file, print_json, print_table, say, write_table
+from robustxai.cli._output import check_table_file, print_json, print_rows, say, shown, write_table
 from robustxai.cli._own_table import (
     AsJson,
     Data,
@@ -26,12 +26,15 @@ from robustxai.cli._own_table import (
     label_of,
 )
 from robustxai.cli._running import notes, stoppable, work_bar
+from robustxai.cli._training import METHOD, N_POINTS
 from robustxai.reasons import explain_columns
 
 __all__ = ["explain"]
 
 #: Rows that are explained between two steps of the bar.
 _AT_ONCE = 1000
+#: Contributions of a row that are printed; files and JSON have all.
+_SHOWN = 8
 
 
 def explain(
@@ -68,12 +71,14 @@ def explain(
         folder = ModelFolder.read(model)
         given = label_of(label, folder.classes, "--class")
         rows = asked_rows(read_file(table, folder, na_values, sep, encoding, unknown), identifier, row, n_rows)
+        how: dict[str, Any] = {"method": METHOD, "n_points": N_POINTS}
         parts = []
         with work_bar() as progress:
             for first in progress.track(range(0, len(rows), _AT_ONCE), description="explaining"):
-                parts.append(explain_columns(folder.pipe, rows.iloc[first : first + _AT_ONCE], given))
+                parts.append(explain_columns(folder.pipe, rows.iloc[first : first + _AT_ONCE], given, **how))
         found = pd.concat(parts)
-        first_columns = pd.DataFrame(predictions(folder, rows), index=found.index)
+        decided = pd.DataFrame(predictions(folder, rows), index=found.index)
+        first_columns = decided.copy()
         # a raw column may have the name of one of ours
         first_columns.columns = [name if name not in found else f"{name}_" for name in first_columns]
         lines = pd.concat([first_columns, found], axis=1)
@@ -84,6 +89,12 @@ def explain(
             "explain", explained_class=given, unit="log-odds", rows=lines, written=None if out is None else str(out)
         )
     elif out is None:
-        print_table(lines)
+        print_rows(decided, lambda label: _largest(rows.loc[label], found.loc[label]))
     else:
         say(f"Written: {out} ({len(lines):,} rows, contributions in log-odds)")
+
+
+def _largest(row: pd.Series, contributions: pd.Series) -> list[list[str]]:
+    """Return the cells of the largest contributions of a row."""
+    order = contributions.abs().sort_values(ascending=False, kind="stable").index[:_SHOWN]
+    return [[f"{name} = {shown(row[name])}", f"{contributions[name]:+.3g}"] for name in order]

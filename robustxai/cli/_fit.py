@@ -159,6 +159,6 @@ def _in_words(figures: dict[str, Any], k: int) -> str:
     names = ("certified_precision_at_k", "precision_at_k", "between_rows_precision")
     proven, attacked, shared = (figures[name] for name in names)
     return (
-        f"{words}; P@{k} of {figures['n_attacked']} of them between {proven:.2f} (proven) and {attacked:.2f} (attacked); "
-        f"two different rows share {shared:.2f} of their reasons."
+        f"{words}; P@{k} of {figures['n_attacked']} of them between {proven:.2f} (proven) and {attacked:.2f} "
+        f"(attacked); two different rows share {shared:.2f} of their reasons."
     )

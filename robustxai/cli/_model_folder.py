@@ -18,7 +18,7 @@ from robustxai._files import seal, unseal, written_at_once
 from robustxai.cli._budgets import Budgets
 from robustxai.datasets import TableSchema
 from robustxai.exceptions import AlteredFileError
-from robustxai.saving import load, save
+from robustxai.saving import load
 
 __all__ = ["ModelFolder", "check_free"]
 
@@ -81,7 +81,7 @@ class ModelFolder:
         new = folder.parent / f".{uuid.uuid4().hex}.part"
         old = folder.parent / f".{uuid.uuid4().hex}.old"
         try:
-            save(self.pipe, new / _MODEL)
+            robustxai.save(self.pipe, new / _MODEL)
             with written_at_once(new / _TABLE) as file:
                 file.write(self._description(new / _MODEL))
             if folder.exists():

@@ -5,27 +5,24 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 import robustxai
 from robustxai._files import written_at_once
 from robustxai.cli._model_folder import check_free
 from robustxai.cli._streams import console, messages
 
-__all__ = ["check_table_file", "note", "print_json", "print_table", "say", "write_table"]
+__all__ = ["check_table_file", "note", "print_json", "print_rows", "say", "shown", "write_table"]
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = ".parquet"
-#: Lines that are printed of a table.
-_MOST_LINES = 60
+#: Rows that are printed.
+_MOST_ROWS = 20
 
 
 def check_table_file(out: Path | None, overwrite: bool) -> None:
@@ -46,13 +43,15 @@ def write_table(frame: pd.DataFrame, out: Path) -> None:
     """Write a table atomically, in the form that the name of the file says."""
     with written_at_once(out) as file:
         if out.suffix.lower() == _PARQUET:
+            import pyarrow.parquet
+
             # a column of the raw values of several columns has several types
-            mixed = frame.select_dtypes("object").columns
-            frame.assign(**{name: _texts(frame[name]) for name in mixed}).to_parquet(path=file, index=False)
+            mixed = [name for name in frame if frame[name].dtype == object]
+            plain = frame.assign(**{name: _texts(frame[name]) for name in mixed})
+            pyarrow.parquet.write_table(pyarrow.Table.from_pandas(plain, preserve_index=False), file)
         else:
             sep = _SEPARATORS[out.suffix.lower()]
-            text = frame.to_csv(index=False, sep=sep, float_format="%.8g", lineterminator="\n")
-            file.write(text.encode("utf-8", "surrogateescape"))
+            frame.to_csv(file, index=False, sep=sep, float_format="%.8g", lineterminator="\n", errors="surrogateescape")
 
 
 def _texts(column: pd.Series) -> list[str | None]:
@@ -84,27 +83,27 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, pd.Timestamp)) else str(value)
 
 
-def print_table(frame: pd.DataFrame) -> None:
-    """Print a table on the screen, its first lines where it is long."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in frame:
-        number = pd.api.types.is_numeric_dtype(frame[name]) and name != "row"
-        table.add_column(escape(str(name)), justify="right" if number else "left", overflow="fold")
-    for _, row in frame.head(_MOST_LINES).iterrows():
-        table.add_row(*(escape(_shown(value)) for value in row))
-    console.print(table)
-    if len(frame) > _MOST_LINES:
-        note(f"{len(frame) - _MOST_LINES:,} more lines are not shown; --out FILE.csv or --json has all of them.")
+def print_rows(decisions: pd.DataFrame, lines: Callable[[Any], Sequence[Sequence[str]]]) -> None:
+    """Print a heading for every row and its lines below, in aligned cells; the first rows where there are many."""
+    for row in decisions.head(_MOST_ROWS).to_dict("records"):
+        say(f"Row {row['row']}: {row['predicted']} (probability {row['probability']:.3f})")
+        cells = lines(row["row"])
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        for line in cells:
+            say("   " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+    if len(decisions) > _MOST_ROWS:
+        note(f"{len(decisions) - _MOST_ROWS:,} more rows are not shown; --out FILE.csv or --json has all of them.")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value of a table for people."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, Mapping):
-        return "; ".join(f"{name} = {_shown(one)}" for name, one in value.items())
+        return "; ".join(f"{name} = {shown(one)}" for name, one in value.items())
     if isinstance(value, (float, np.floating)):
-        number = float(value)
-        return f"{number:,.0f}" if number == round(number) and abs(number) >= 10 else f"{number:.3g}"
+        value = float(value)
+        return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"
     return str(value)
 
 

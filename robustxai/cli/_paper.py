@@ -12,7 +12,7 @@ from robustxai._arguments import Choice, Each
 from robustxai._files import write_csv, write_text
 from robustxai.benchmark import STANDARD_EXPLAINERS
 from robustxai.cli._options import EXPLAINERS_HELP, SCHEDULER_HELP, names_of
-from robustxai.cli._results import can_plot, ranks, save, stem_of, write_results
+from robustxai.cli._results import can_plot, draw, ranks, stem_of, write_results
 from robustxai.cli._running import notes, progress_bar, reporter, stoppable
 from robustxai.cli._streams import console
 from robustxai.experiments.atex import (
@@ -155,12 +155,12 @@ def _r2et(
             # one point of AUC beyond the tolerance: no rule chooses candidates left of it
             edge = search.loc[search["method"] == "Vanilla", "roc_auc"].max() - 0.02
             written.append(
-                save(CandidatesDisplay.from_results(search, min_auc=edge), name, out / f"{stem}-frontier-{name}.png")
+                draw(CandidatesDisplay.from_results(search, min_auc=edge), name, out / f"{stem}-frontier-{name}.png")
             )
             if len(study.flips):
                 flips = study.flips[study.flips["data"] == name]
                 display = FlipsDisplay.from_results(flips, methods=[m for m in _FIGURE_3 if m in set(flips["method"])])
-                written.append(save(display, name, out / f"{stem}-figure-3-{name}.png"))
+                written.append(draw(display, name, out / f"{stem}-figure-3-{name}.png"))
     return written
 
 
@@ -177,7 +177,7 @@ def _atex(data: tuple[str, ...], explainer: str, seeds: int, out: Path, options:
     if can_plot():
         for epsilon, rows in results.groupby("epsilon", sort=False):
             title = f"epsilon {epsilon:g}"
-            written.append(save(EfficacyDisplay.from_results(rows), title, out / f"{stem}-{epsilon:g}.png"))
+            written.append(draw(EfficacyDisplay.from_results(rows), title, out / f"{stem}-{epsilon:g}.png"))
     return written
 
 
@@ -202,7 +202,7 @@ def _atex_images(
         results = ATEXFigure4(data, seeds=seeds, size=size).run(out, **options)
         written += write_results(results, efficacy_markdown(results), out, "atex-figure-4")
         if can_plot():
-            written.append(save(EfficacyDisplay.from_results(results), "Figure 4", out / "atex-figure-4.png"))
+            written.append(draw(EfficacyDisplay.from_results(results), "Figure 4", out / "atex-figure-4.png"))
     return written
 
 
@@ -216,7 +216,7 @@ def _image_curves(results: pd.DataFrame, out: Path) -> list[Path]:
         labels = rows["arm"].map(lambda arm: IMAGE_LABELS.get(arm, arm))
         scores = {str(label): float(accuracy) for label, accuracy in rows.groupby(labels)["accuracy"].mean().items()}
         display = StabilityCurveDisplay.from_curves(curves, EPSILONS, k=TOP_K, scores=scores, norm="inf")
-        paths.append(save(display, str(name), out / f"atex-images-{name}.png"))
+        paths.append(draw(display, str(name), out / f"atex-images-{name}.png"))
     return paths
 
 

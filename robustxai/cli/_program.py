@@ -37,8 +37,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Train classifiers whose reasons hold, attack explanations, and report how stable they are. Start with a table "
-    "of your own: 'robustxai fit data.csv --target LABEL --out model', then 'robustxai reasons data.csv --model model' "
+    help="Train classifiers whose reasons hold, attack explanations, report how stable they are. Start with a table of "
+    "your own: 'robustxai fit data.csv --target LABEL --out model', then 'robustxai reasons data.csv --model model' "
     "and 'robustxai audit data.csv --model model'.",
 )
 for _heading, _commands in _COMMANDS.items():

@@ -10,12 +10,12 @@ import pandas as pd
 import typer
 
 from robustxai._arguments import Choice
-from robustxai._files import file_name
+from robustxai._files import file_name, write_text
 from robustxai.audit import reason_letter
 from robustxai.cli._asked import asked_rows, predictions, read_file
 from robustxai.cli._budgets import Budgets
 from robustxai.cli._model_folder import ModelFolder, check_free
-from robustxai.cli._output import check_table_file, print_json, print_table, say, write_table
+from robustxai.cli._output import check_table_file, print_json, print_rows, say, shown, write_table
 from robustxai.cli._own_table import (
     AsJson,
     Budget,
@@ -36,6 +36,7 @@ from robustxai.cli._own_table import (
     label_of,
 )
 from robustxai.cli._running import notes, stoppable, work_bar
+from robustxai.cli._training import METHOD, N_POINTS
 from robustxai.exceptions import MismatchWarning
 from robustxai.protocols import ReasonDirection
 from robustxai.reasons import reasons as rank_reasons
@@ -99,6 +100,7 @@ def reasons(
         rows = asked_rows(found, identifier, row, None if row else n_rows)
         options: dict[str, Any] = {"top": folder.k if k is None else k, "favorable": given}
         options |= {"threat": budgets.threat(folder.schema, rows), "direction": cast(ReasonDirection, direction)}
+        options |= {"method": METHOD, "n_points": N_POINTS}
         parts, pages = [], []
         with work_bar() as progress, warnings.catch_warnings():
             warnings.simplefilter("ignore", MismatchWarning)  # the direction is the user's
@@ -117,12 +119,24 @@ def reasons(
                    reasons=lines, written=[str(path) for path in written])  # fmt: skip
         return
     if out is None:
-        print_table(lines.drop(columns="direction") if direction != "both" else lines)
+        by_row = dict(list(lines.groupby("row", sort=False)))
+        print_rows(decided, lambda label: [_line(one) for _, one in by_row.get(label, lines[:0]).iterrows()])
     counts = lines["status"].value_counts()
     words = ", ".join(f"{int(counts.get(status, 0))} {status}" for status in ("proven", "attacked", "undecided"))
     say(f"{len(lines)} reasons of {len(rows)} rows: {words}.")
     if written:
         say("Written: " + ", ".join(map(str, written[:3])) + (f" and {len(written) - 3} more" if written[3:] else ""))
+
+
+def _line(one: Any) -> list[str]:
+    """Return the cells of a reason: column and value, contribution, and how far it holds."""
+    holds = {
+        "proven": "proven",
+        "attacked": f"attacked: displaced by {_in_words(one['changes'])}",
+        "undecided": "undecided",
+    }[one["status"]]
+    part = f", proven within {one['radius']:.0%} of the budgets" if 0 < one["radius"] < 1 else ""
+    return [f"{one['rank']}. {one['column']} = {shown(one['value'])}", f"{one['contribution']:+.3g}", holds + part]
 
 
 def _letters(part: Any, folder: Path | None) -> list[Path]:
@@ -132,9 +146,9 @@ def _letters(part: Any, folder: Path | None) -> list[Path]:
     paths = []
     for label in dict.fromkeys(part.frame["row"]):
         paths.append(folder / f"{file_name(str(label))}.html")
-        reason_letter(part, label).to_html(paths[-1])
+        write_text(paths[-1], reason_letter(part, label).to_html())
     return paths
 
 
 def _in_words(changes: dict[Any, Any] | None) -> str | None:
-    return None if not changes else "; ".join(f"{name}={value}" for name, value in changes.items())
+    return None if not changes else "; ".join(f"{name} = {shown(value)}" for name, value in changes.items())

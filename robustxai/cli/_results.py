@@ -18,11 +18,11 @@ from robustxai.cli._streams import messages
 __all__ = [
     "SHOWN",
     "can_plot",
+    "draw",
     "figures",
     "point_to_warnings",
     "ranks",
     "rich_table",
-    "save",
     "stem_of",
     "titled",
     "write_results",
@@ -98,7 +98,7 @@ def figures(cells: pd.DataFrame, out: Path) -> list[Path]:
         if "precision_at_k" not in rows or rows["precision_at_k"].isna().all():
             continue
         path = out / f"frontier-{stem_of(name, explanation)}.png"
-        paths.append(save(FrontierDisplay.from_results(rows), titled(name, explanation), path))
+        paths.append(draw(FrontierDisplay.from_results(rows), titled(name, explanation), path))
     explanations: dict[str, list[pd.DataFrame]] = {}
     for _, explanation, rows in by_explanation(cells):
         explanations.setdefault(explanation, []).append(rows)
@@ -114,7 +114,7 @@ def ranks(cells: pd.DataFrame, by: str, path: Path) -> list[Path]:
     known = cells.pivot_table(index=["data", "seed"], columns=by, values="precision_at_k").dropna(axis=1)
     if len(known) < 2 or known.shape[1] < 2:
         return []
-    return [save(CriticalDifferenceDisplay.from_results(cells, by=by), "all tables", path)]
+    return [draw(CriticalDifferenceDisplay.from_results(cells, by=by), "all tables", path)]
 
 
 def can_plot() -> bool:
@@ -127,7 +127,7 @@ def can_plot() -> bool:
     return True
 
 
-def save(display: Any, title: str, path: Path) -> Path:
+def draw(display: Any, title: str, path: Path) -> Path:
     """Write the figure of a display, with the name of its data set as title."""
     display.figure_.suptitle(title)
     with written_at_once(path) as file:

@@ -15,6 +15,7 @@ from robustxai import cli
 from robustxai.benchmark import Experiment, run_cells, write_tables
 from robustxai.benchmark._base_cell import BaseCell
 from robustxai.benchmark._cell_file import check_row, read_row, sealed_row
+from robustxai.cli import _results
 from robustxai.exceptions import AlteredFileError, AlteredFileWarning, FailedCellsError
 from robustxai.experiments.bracket._bracket import BracketCell
 from tests.damages import damages, fill_the_disk
@@ -160,12 +161,12 @@ def test_tables_and_figures_are_made_of_the_cells_every_time(tmp_path, damage):
     rows = pd.DataFrame(
         [cell.row | {"data": "t", "defense": "a", "seed": cell.number, "n_features": 1, "k": 1} for cell in CELLS]
     ).assign(epsilon=0.5, norm="2", roc_auc=0.5, precision_at_k=0.5, prediction_sensitivity=0.1)
-    written = [*write_tables(rows, tmp_path), *cli._figures(rows, tmp_path)]
+    written = [*write_tables(rows, tmp_path), *_results.figures(rows, tmp_path)]
     good = [path.read_bytes() for path in written]
     assert len(good) == 3
     for path, content in zip(written, good):
         path.write_bytes(damage(content))
-    assert [*write_tables(rows, tmp_path), *cli._figures(rows, tmp_path)] == written
+    assert [*write_tables(rows, tmp_path), *_results.figures(rows, tmp_path)] == written
     assert [path.read_bytes() for path in written] == good
 
 

@@ -302,7 +302,7 @@ def test_the_image_experiment_has_a_figure_per_data_set(monkeypatch, tmp_path):
     for number, epsilon in enumerate((0.02, 0.04, 0.08)):
         rows[f"top_k_intersection_strongest_{epsilon}"] = rows["seed"] + number / 10
     monkeypatch.setattr(_paper, "can_plot", lambda: True)
-    monkeypatch.setattr(_paper, "save", lambda display, title, path: path)
+    monkeypatch.setattr(_paper, "draw", lambda display, title, path: path)
     monkeypatch.setattr(_paper, "StabilityCurveDisplay", Display)
     paths = _paper._image_curves(rows, tmp_path)
     assert [path.name for path in paths] == ["atex-images-mnist.png", "atex-images-other.png"]
