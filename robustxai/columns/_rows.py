@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from robustxai.columns._boxes import RowChanges, feature_boxes
-from robustxai.columns._feature import is_gap, plain
+from robustxai.columns._feature import Feature, is_gap, plain
 from robustxai.columns._map import ColumnMap
 from robustxai.columns._rule import ColumnRule, as_dtype
 from robustxai.columns._switches import LIMIT, every_switch
@@ -27,6 +28,8 @@ _ROUNDING = 1e-9
 _AT_ONCE = 20_000
 #: Gain of a value that counts.
 _GAIN = 1e-6
+#: By the first feature of a column map: the features of all levels of the columns that switch.
+_BLOCKS: weakref.WeakKeyDictionary[Feature, dict[Any, list[np.ndarray]]] = weakref.WeakKeyDictionary()
 #: Halvings with which an amount is found on a curve.
 _HALVINGS = 12
 
@@ -177,9 +180,23 @@ class TableRows:
         kinds, self._kind = kinds[:, 1:], back.reshape(-1)
         self._choices = [self._choices_of(kind, limit) for kind in kinds]
         self.n_choices = np.array([len(self._choices[kind]) for kind in self._kind], dtype=int)
-        self._level_blocks = self._encoded(
-            {rule.name: list(rule.levels) for rule in self.switching}, [rule.name for rule in self.switching]
+        self._level_blocks = self._blocks_of_levels()
+
+    def _blocks_of_levels(self) -> list[np.ndarray]:
+        """Return the features of all levels of the switching columns, transformed once for each fitted pipeline."""
+        names = [rule.name for rule in self.switching]
+        levels = {rule.name: list(rule.levels) for rule in self.switching}
+        if not names or not len(self.frame):
+            return self._encoded(levels, names)
+        # the features are made anew when a step of the pipeline has changed
+        known = _BLOCKS.setdefault(self.column_map.records[0], {})
+        key = tuple(  # with the types: 1, 1.0 and True are equal, and different categories
+            (rule.name, rule.levels, tuple(map(type, rule.levels)), rule.dtype, self.frame[rule.name].dtype)
+            for rule in self.switching
         )
+        if key not in known:
+            known[key] = self._encoded(levels, names)
+        return known[key]
 
     def _choices_of(self, codes: np.ndarray, limit: int) -> np.ndarray:
         """Return the codes after every choice of switches, the choice of none first."""

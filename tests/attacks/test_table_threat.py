@@ -31,7 +31,7 @@ from robustxai.certificates import certify_top_k
 from robustxai.columns import TableThreat, column_map
 from robustxai.datasets import make_preprocessor
 from robustxai.explainers import ColumnContributions
-from robustxai.metrics import precision_at_k
+from robustxai.metrics import precision_at_k, ranking_thickness
 from robustxai.model_selection import PrecisionAtKScorer, RobustnessScorer
 
 from .conftest import Victim, every_attack, every_prediction_attack
@@ -364,7 +364,8 @@ def test_scorers_attack_raw_rows(pipe, frame, labels, threat):
     )
     assert scores["precision_at_k_er"] == direct.mean_precision
     assert scores["precision_at_k"] <= direct.mean_precision
-    assert np.isnan(scores["thickness"])
+    thickness = ranking_thickness(pipe, rows, 2, threat=threat, n_draws=20, n_points=5, random_state=0)
+    assert scores["thickness"] == pytest.approx(thickness.mean())
     assert 0 <= scores["prediction_sensitivity"] <= 1
     assert scores["accuracy"] == pipe.score(rows, y)
 

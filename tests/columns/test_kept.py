@@ -9,7 +9,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 
-from robustxai.columns import _map, column_map
+from robustxai.columns import ColumnMap, TableRows, TableThreat, _map, column_map
 
 X = pd.DataFrame({"age": [20.0, 40.0, 60.0, 30.0], "debt": [1.0, 5.0, 2.0, 2.0], "home": ["own", "rent", "own", "own"]})
 
@@ -96,3 +96,30 @@ def test_a_pipeline_is_not_kept_alive():
     del pipe
     gc.collect()
     assert first() is None
+
+
+def test_categories_are_transformed_once_and_again_after_a_fit(monkeypatch):
+    transforms = []
+    transform = ColumnMap.transform
+    monkeypatch.setattr(
+        ColumnMap, "transform", lambda self, rows: transforms.append(len(rows)) or transform(self, rows)
+    )
+
+    def switched(pipe, frame=X):
+        """Features of the first row with every other category, and the number of transforms."""
+        transforms.clear()
+        threat = TableThreat.from_frame(frame, max_switches=1)
+        columns = column_map(pipe)
+        rows = TableRows(threat, frame[:2], columns, x=np.asarray(pipe.transform(frame[:2])))
+        boxes = rows.boxes(np.array([0]))
+        for number, switch in enumerate(rows.switches(boxes.start)):
+            expected = pipe.transform(frame[:1].assign(**{name: [level] for name, level in switch.items()}))
+            np.testing.assert_allclose(rows.features(boxes.start)[number], np.asarray(expected)[0])
+        return len(transforms)
+
+    pipe = pipeline()
+    assert [switched(pipe), switched(pipe)] == [1, 0]
+    pipe.fit(X.assign(home=["own", "rent", "villa", "villa"]))
+    assert [switched(pipe, X[:2]), switched(pipe, X[:2])] == [1, 0]
+    pipe.fit(X)
+    assert switched(pipe) == 1
