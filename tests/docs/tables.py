@@ -27,6 +27,7 @@ from robustxai.experiments.r2et import (
     shapes_summary,
 )
 from robustxai.experiments.r2et.claims import claims_markdown
+from robustxai.experiments.target import target_comparison, target_fits_markdown, target_markdown, target_protocol
 
 from .queries import R2ET_ROW, TABLES, csv, family, individuality, rows
 from .versions import version_line
@@ -156,6 +157,17 @@ def columns() -> str:
     return "\n\n".join([columns_protocol(found), columns_markdown(found, {**LABELS, **COLUMNS_LABELS}), comparison])
 
 
+def target() -> str:
+    """Trainings to a target: the protocol, a line per table and model, and the fits together."""
+    found = csv("target")
+    return "\n\n".join([target_protocol(found), target_markdown(found), target_fits_markdown(found)])
+
+
+def target_differences() -> str:
+    """Trainings to a target: differences in AUC from the best network."""
+    return target_comparison(csv("target")) or "Without the best network there are no paired differences."
+
+
 def individuality_page() -> str:
     """How alike the explanations of different rows are."""
     headings, lines = ["data", "defense", "between rows", "distinct sets", "share of the commonest", "P@8 worst"], []
@@ -279,6 +291,11 @@ def version_default_epochs() -> str:
 def version_bracket() -> str:
     """First line of bracket.md: the version and the day of its tables."""
     return version_line("bracket")
+
+
+def version_target() -> str:
+    """First line of target.md: the version and the day of its tables."""
+    return version_line("target")
 
 
 def version_columns() -> str:
