@@ -1,6 +1,7 @@
 """Classifiers whose top-k explanations stay put: train them, attack them, measure them, prove them."""
 
 from robustxai._ensemble import attacked_precision as _attacked_precision
+from robustxai._ensemble import certified_precision as _certified_precision
 from robustxai.classifiers import (
     AdversarialTrainingClassifier,
     ARTClassifier,
@@ -31,7 +32,7 @@ from robustxai.conversion import as_explainable
 from robustxai.exporting import export_onnx
 from robustxai.saving import load, save
 
-_measure_with(_attacked_precision)
+_measure_with(_attacked_precision, _certified_precision)
 
 __version__ = "0.1.0"
 

@@ -5,6 +5,7 @@ from robustxai.bounds._attribution import bound_attribution, check_explainer, ma
 from robustxai.bounds._curvature import CurvatureBounds
 from robustxai.bounds._forms import Ball
 from robustxai.bounds._network import Network, check_reading, read_network
+from robustxai.bounds._overlap import proven_overlap
 from robustxai.bounds._pairs import MAX_CHANNELS, RankPairs, pair_bounds
 from robustxai.bounds._propagation import METHODS
 
@@ -20,5 +21,6 @@ __all__ = [
     "check_reading",
     "margin_bounds",
     "pair_bounds",
+    "proven_overlap",
     "read_network",
 ]

@@ -23,9 +23,9 @@ from robustxai.bounds import (
     bound_attribution,
     check_explainer,
     check_reading,
+    proven_overlap,
     read_network,
 )
-from robustxai.certificates._pairs import proven_overlap
 from robustxai.explainers import Gradient
 from robustxai.perturbation import ThreatModel
 from robustxai.protocols import BoundMethod, Estimator, Ranking

@@ -17,7 +17,7 @@ from robustxai._doubts import spread_of, warn_of_ball, warn_of_mismatch
 from robustxai._frames import aligned, column_names, in_numbers, like
 from robustxai._models import resolve_model
 from robustxai._switches import own_switches
-from robustxai.certificates._pairs import proven_overlap
+from robustxai.bounds import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.certificates._words import in_words, mean, of_k
 from robustxai.perturbation import THREAT, ThreatModel, as_threat

@@ -9,9 +9,8 @@ import pandas as pd
 import torch
 
 from robustxai._models import GRADIENTS, unwrap
-from robustxai.bounds import check_reading, read_network
+from robustxai.bounds import check_reading, proven_overlap, read_network
 from robustxai.certificates._boxes import METHODS_OF_BOXES, RowBoxes, prove_pairs
-from robustxai.certificates._pairs import proven_overlap
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.columns import TableRows, TableThreat, check_table, map_of
 from robustxai.protocols import BoundMethod, Estimator, Ranking

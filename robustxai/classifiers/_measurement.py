@@ -1,4 +1,4 @@
-"""The measurement of a trained model by the attacks, which stand above the classifiers."""
+"""The measurement of a trained model by attacks and certificates, which stand above the classifiers."""
 
 from __future__ import annotations
 
@@ -7,26 +7,33 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["interval_of", "lowest_precision", "measure_with"]
+__all__ = ["interval_of", "lowest_precision", "measure_with", "proven_precision"]
 
-#: Function of a fitted classifier, rows, and the options k, threat, ranking and random_state to the P@k of each row.
+#: Function of a fitted classifier, rows, and the options k, threat and ranking to the P@k of each row.
 Measure = Callable[..., np.ndarray]
 
 _measure: Measure | None = None
+_prove: Measure | None = None
 #: Quantile of the normal distribution for 95 %.
 _QUANTILE = 1.96
 
 
-def measure_with(measure: Measure) -> None:
-    """Set the function by which classifiers measure themselves; the package does so when it is imported."""
-    global _measure
-    _measure = measure
+def measure_with(measure: Measure, prove: Measure) -> None:
+    """Set the functions by which classifiers measure themselves; the package does so when it is imported."""
+    global _measure, _prove
+    _measure, _prove = measure, prove
 
 
 def lowest_precision(estimator: Any, X: np.ndarray, **options: Any) -> np.ndarray:
     """Return the P@k of each row under the strongest attack of the library."""
     assert _measure is not None, "robustxai sets it"
     return _measure(estimator, X, **options)
+
+
+def proven_precision(estimator: Any, X: np.ndarray, **options: Any) -> np.ndarray:
+    """Return the certified P@k of each row."""
+    assert _prove is not None, "robustxai sets it"
+    return _prove(estimator, X, **options)
 
 
 def interval_of(precision: np.ndarray) -> tuple[float, float]:

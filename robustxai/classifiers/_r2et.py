@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
@@ -10,12 +9,9 @@ from typing import Any, get_args
 import numpy as np
 from typing_extensions import Self
 
-from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, POSITIVE, Choice, Either, Number, checked, optional
-from robustxai._validation import outside
-from robustxai.classifiers._base import BaseExplainableClassifier
-from robustxai.classifiers._measurement import interval_of, lowest_precision
-from robustxai.engine import stackable
-from robustxai.exceptions import ShortfallWarning
+from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, POSITIVE, Choice, Either, checked, optional
+from robustxai.classifiers._measurement import lowest_precision
+from robustxai.classifiers._target import TARGET_PRECISION, ToTarget
 from robustxai.penalties import (
     AdversarialHinge,
     CrossLipschitz,
@@ -39,12 +35,10 @@ from robustxai.protocols import (
     Ranking,
 )
 from robustxai.ranking import RANKING, clip_k
-from robustxai.training import ObjectiveNet, PrecisionController, Term, goal_of, held_out_for_target, train_to_target
+from robustxai.training import ObjectiveNet, PrecisionController, Term, goal_of
 
 __all__ = ["R2ETClassifier"]
 
-#: Fewer rows leave too few to be measured.
-_LEAST_ROWS = 100
 _HESSIANS: dict[str, Callable[..., Penalty]] = {
     "relative": RelativeHessian,
     "estimated": EstimatedHessian,
@@ -60,7 +54,7 @@ _PAPER_HESSIANS: dict[bool | str, HessianForm] = {
 }
 
 
-class R2ETClassifier(BaseExplainableClassifier):
+class R2ETClassifier(ToTarget):
     r"""R2ET with gaps and Hessian norm relative to the attribution's length; :meth:`paper` is Eq. 6 as printed.
 
     The objective is the cross-entropy, minus the gap between top-k and other features, plus a Hessian norm:
@@ -180,10 +174,13 @@ class R2ETClassifier(BaseExplainableClassifier):
         "lambda_hessian": NOT_NEGATIVE,
         **THREAT_ARGUMENTS,
         "margin": optional(POSITIVE),
-        "target_precision": optional(Number(0, 1, above=True, below=True)),
+        "target_precision": TARGET_PRECISION,
         "hessian": Choice(_HESSIANS),
         "kappa": optional(POSITIVE),
     }
+
+    _says = "keeps {p:.3f} of the top {k} under attack"
+    _cure = "take a smoother network (module__beta=2), a smaller k or epsilon, or aim higher than what you need"
 
     def __init__(
         self,
@@ -324,34 +321,20 @@ class R2ETClassifier(BaseExplainableClassifier):
                 f"kappa={self.kappa!r} is the step of a finite difference; hessian={self.hessian!r} does not use it. "
                 "Leave kappa out, or use hessian='relative' or 'estimated'."
             )
-        if self.target_precision is not None:
-            self._check_target()
+        if self.target_precision is not None and self.gap not in ("normalized", "adversarial"):
+            raise ValueError(
+                f"target_precision trains gap='adversarial', not {self.gap!r}. Leave out gap or target_precision."
+            )
         if self.gap == "distance" and self.pairs != "minimal":
             raise ValueError(
                 f"gap='distance' is defined for the pairs at the boundary: use pairs='minimal', not {self.pairs!r}."
             )
 
-    def _check_target(self) -> None:
-        """Refuse parameters that contradict `target_precision`."""
-        if self.gap not in ("normalized", "adversarial"):
-            raise ValueError(
-                f"target_precision trains gap='adversarial', not {self.gap!r}. Leave out gap or target_precision."
-            )
-        params = self._net_params()
-        if params.get("train_split") is not None:
-            raise ValueError("target_precision holds out rows itself. Leave out train_split.")
-        if params.get("callbacks") == "disable":
-            raise ValueError("target_precision needs callbacks, by which it controls the training; leave them on.")
-
     def check_data(self, X: np.ndarray) -> None:
         if self._form() == "adversarial":
             # refuses rows outside the bounds
             self.training_threat().bind(X, getattr(self, "feature_names_in_", None))  # type: ignore[union-attr]
-        if self.target_precision is not None and len(X) < _LEAST_ROWS:
-            raise ValueError(
-                f"target_precision needs at least {_LEAST_ROWS} rows, because a fifth is held out and measured; X has "
-                f"{len(X)}. Choose lambda_gap by cross-validation instead."
-            )
+        super().check_data(X)
 
     def _phases(self, max_epochs: int) -> tuple[int, int]:
         if self.target_precision is None or self.init is not None:
@@ -359,50 +342,19 @@ class R2ETClassifier(BaseExplainableClassifier):
         half = -(-max_epochs // 2)  # the ranking is to come from the data before it is held
         return max(self.warm_up_epochs, half), half if self.max_epochs == "auto" else max_epochs
 
-    @stackable
-    def train_net(self, net: ObjectiveNet, X: np.ndarray, codes: np.ndarray) -> None:
-        if self.target_precision is None:
-            super().train_net(net, X, codes)
-            return
-        rows = held_out_for_target(codes)
-        controller = None
-        if net.terms:  # not in the warm-up
-            controller = PrecisionController(
-                X[rows.controlled],
-                k=net.terms[0].penalty.k,  # type: ignore[attr-defined]
-                goal=goal_of(self.target_precision),
-                threat=self.resolved_threat(),
-                explainer=net.explainer,
-                ranking=self.ranking,
-            )
-        train_to_target(net, X, codes, rows, controller)
-        self._measured = rows.measured
+    def _controller(self, net: ObjectiveNet, X: np.ndarray) -> PrecisionController:
+        assert self.target_precision is not None
+        return PrecisionController(
+            X,
+            k=net.terms[0].penalty.k,  # type: ignore[attr-defined]
+            goal=goal_of(self.target_precision),
+            threat=self.resolved_threat(),
+            explainer=net.explainer,
+            ranking=self.ranking,
+        )
 
-    def _finish(self, net: ObjectiveNet, X: np.ndarray, classes: np.ndarray) -> Self:
-        measured = self.__dict__.pop("_measured", None)
-        for name in ("precision_", "precision_interval_", "precision_n_rows_"):
-            self.__dict__.pop(name, None)
-        super()._finish(net, X, classes)
-        if measured is not None:
-            self._measure(X[measured])
-        return self
-
-    def _measure(self, X: np.ndarray) -> None:
-        """Attack held-out rows, and warn of a shortfall."""
-        options = {"k": self.k_, "ranking": self.ranking, "threat": self.resolved_threat()}
-        precision = lowest_precision(self, X, **options)
-        self.precision_, self.precision_interval_ = float(precision.mean()), interval_of(precision)
-        self.precision_n_rows_ = n_rows = len(precision)
-        target, (low, high) = self.target_precision, self.precision_interval_
-        if target is not None and self.precision_ < target:
-            warnings.warn(
-                f"{type(self).__name__} keeps a P@{self.k_} of {self.precision_:.3f} under attack ({low:.3f} to "
-                f"{high:.3f}, {n_rows} held-out rows), which is less than target_precision={target:g}. Train longer "
-                f"(max_epochs={2 * self.net_.max_epochs}), take a smoother network (module__beta=2), a smaller k or "
-                "epsilon, or aim higher than what you need.",
-                ShortfallWarning,
-                stacklevel=outside(),
-            )
+    def _kept(self, X: np.ndarray) -> np.ndarray:
+        return lowest_precision(self, X, k=self.k_, ranking=self.ranking, threat=self.resolved_threat())
 
     def terms(self, n_units: int) -> list[Term]:
         k, form = clip_k(self.k, n_units), self._form()

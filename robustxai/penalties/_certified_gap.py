@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustxai._arguments import COUNT, NOT_NEGATIVE, check_arguments, optional
-from robustxai.bounds import Ball, bound_attribution, check_explainer, pair_bounds, read_network
+from robustxai.bounds import (
+    Ball,
+    BoundedExplainer,
+    Network,
+    bound_attribution,
+    check_explainer,
+    pair_bounds,
+    proven_overlap,
+    read_network,
+)
 from robustxai.engine import BasePenalty, ExplainedBatch
 from robustxai.explainers import attribution_shape
 from robustxai.penalties._ranking_gap import boundary_pairs
 from robustxai.penalties._scale import SMALLEST_SCALE
 from robustxai.perturbation import THREAT_ARGUMENTS, ThreatModel, as_threat
-from robustxai.protocols import Norm, Ranking
-from robustxai.ranking import RANKING, boundary_sets, count_units, unit_scores
+from robustxai.protocols import BoundMethod, Explainer, Norm, Ranking
+from robustxai.ranking import RANKING, boundary_sets, count_units, top_k_indices, unit_scores
 
 __all__ = ["CertifiedGap"]
 
 _DEFAULT = ThreatModel(0.25)
+#: A pair counts as proven where its bound exceeds this share of the mean magnitude.
+_SLACK = 1e-6
+#: Rows that are proven at once, whose symbols would take much memory otherwise.
+_ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -96,48 +110,125 @@ class CertifiedGap(BasePenalty):
 
     def __post_init__(self) -> None:
         check_arguments(self)
-        self._threat()
+        self.resolved()
 
-    def _threat(self) -> ThreatModel:
+    def resolved(self) -> ThreatModel:
+        """Return the threat model."""
         return as_threat(self.threat, epsilon=self.epsilon, norm=self.norm, default=_DEFAULT)
 
     def epsilon_at(self, progress: float) -> float:
         """Return the radius after this share of the training."""
-        epsilon = self._threat().epsilon
+        epsilon = self.resolved().epsilon
         return epsilon * min(1.0, progress / self.ramp) if self.ramp else epsilon
 
     def __call__(self, batch: ExplainedBatch) -> Tensor:
         """Compute the penalty of each bounded sample, shape (rows,)."""
-        shape = batch.x.shape[1:]
         if batch.batch_ndim != 1:
             raise NotImplementedError("CertifiedGap takes no stacks of models. Train the models one by one.")
+        shape = batch.x.shape[1:]
         network = read_network(batch.module, shape, live=True)
         explainer = check_explainer(batch.explainer, len(network.logits.bias))
         n_rows = batch.among_first(self.n_rows)
         x = batch.x[:n_rows].detach().flatten(start_dim=1)
-        target = batch.target[:n_rows]
         if not len(x):  # a part of a batch without bounded rows
             return x.new_zeros(0)
-        threat = self._threat()
-        ball = Ball(x.new_full((len(x), 1), self.epsilon_at(batch.progress)), threat.norm, x.shape[1])
+        rows = _Rows(
+            network, explainer, x, batch.target[:n_rows], self.resolved(), self.epsilon_at(batch.progress), shape
+        )
+        if self.k >= rows.n_units:  # a single unit has no pair
+            return rows.scale * 0.0
+        n_pairs = boundary_pairs(self.k, self.n_pairs, rows.n_units)
+        bounds = rows.bounds(*boundary_sets(rows.scores(self.ranking), self.k, n_pairs), self.ranking)
+        ranked = rows.scale > SMALLEST_SCALE  # an attribution of zero (dead ReLUs) has no order
+        bounds = bounds / torch.where(ranked, rows.scale, 1.0)[:, None, None]
+        return (self.margin - bounds).clamp_min(0.0).mean(dim=(1, 2)) * ranked
+
+    def proven(self, module: nn.Module, explainer: Explainer, x: Tensor, target: Tensor, epsilon: float) -> Tensor:
+        """Return the P@k of each row that the affine or the zonotope bound proves, in float64, shape (rows,).
+
+        All pairs of members and other units count. `certify_top_k` proves no less: it adds curvature.
+
+        Parameters
+        ----------
+        module, explainer : nn.Module and Explainer
+            Inputs to logits, in evaluation mode, and the explanation whose units are ranked.
+        x, target : Tensor of shape (n, *features) and (n,)
+            Inputs, and the classes that are explained.
+        epsilon : float
+            Radius.
+        """
+        with torch.no_grad():
+            network = read_network(module, x.shape[1:])
+            bounded = check_explainer(explainer, len(network.logits.bias))
+            flat, target = x.detach().cpu().double().flatten(start_dim=1), target.cpu()
+            proven: Tensor | None = None
+            methods: tuple[BoundMethod, ...] = ("affine", "zonotope")
+            for method in methods:
+                left = torch.arange(len(flat))
+                if proven is not None:
+                    left = (~proven).flatten(start_dim=1).any(dim=1).nonzero().squeeze(1)
+                parts = left.split(_ROWS_AT_ONCE) if len(left) else ()
+                found = [
+                    self._proven(network, bounded, flat[part], target[part], epsilon, x.shape[1:], method)
+                    for part in parts
+                ]
+                if proven is None:
+                    proven = torch.cat(found)
+                elif found:
+                    proven[left] |= torch.cat(found)
+            assert proven is not None
+            return proven_overlap(proven) / proven.shape[1]
+
+    def _proven(
+        self,
+        network: Network,
+        explainer: BoundedExplainer,
+        x: Tensor,
+        target: Tensor,
+        epsilon: float,
+        shape: Sequence[int],
+        method: BoundMethod,
+    ) -> Tensor:
+        """Return True for the pairs that one bound proves, shape (rows, k, units - k)."""
+        rows = _Rows(network, explainer, x, target, self.resolved(), epsilon, shape, method)
+        k = min(self.k, rows.n_units - 1)
+        order = top_k_indices(rows.scores(self.ranking), rows.n_units)
+        return rows.bounds(order[:, :k], order[:, k:], self.ranking) > _SLACK * rows.scale[:, None, None]
+
+
+class _Rows:
+    """Some rows, their explanation in the scale of its bounds, and bounds of its pairs."""
+
+    def __init__(
+        self,
+        network: Network,
+        explainer: BoundedExplainer,
+        x: Tensor,
+        target: Tensor,
+        threat: ThreatModel,
+        epsilon: float,
+        shape: Sequence[int],
+        method: BoundMethod = "affine",
+    ) -> None:
+        ball = Ball(x.new_full((len(x), 1), epsilon), threat.norm, x.shape[1])
         # at x itself the terms are exact, and their sum is the attribution in the scale of the bounds
-        here = bound_attribution(network, explainer, x, target, None, ball, "affine")
-        attribution = torch.stack([term.mixing[0].squeeze(-1) * term.phi.c for term in here]).sum(dim=0)
-        scale = attribution.abs().mean(dim=1)
-        explained = attribution_shape(explainer, shape)
-        n_units = count_units(explained)
-        if self.k >= n_units:  # a single unit has no pair
-            return scale * 0.0
-        n_pairs = boundary_pairs(self.k, self.n_pairs, n_units)
-        scores = unit_scores(attribution.detach().unflatten(1, explained), self.ranking)
-        top, rest = boundary_sets(scores, self.k, n_pairs)
+        here = bound_attribution(network, explainer, x, target, None, ball, method)
+        self.attribution = torch.stack([term.mixing[0].squeeze(-1) * term.phi.c for term in here]).sum(dim=0)
+        self.scale = self.attribution.abs().mean(dim=1)
+        self.explained = attribution_shape(explainer, shape)
+        self.n_units = count_units(self.explained)
+        self._problem = network, explainer, x, target, ball, shape, threat, method
+
+    def scores(self, ranking: Ranking) -> Tensor:
+        """Return the scores of the units."""
+        return unit_scores(self.attribution.detach().unflatten(1, self.explained), ranking)
+
+    def bounds(self, top: Tensor, rest: Tensor, ranking: Ranking) -> Tensor:
+        """Return lower bounds of the gaps between each unit of `top` and each of `rest`."""
+        network, explainer, x, target, ball, shape, threat, method = self._problem
         units = torch.ones_like(x[0])
         if threat.scale is not None or threat.frozen is not None:
             units = torch.as_tensor(threat.units(np.empty((0, *shape))).reshape(-1), dtype=x.dtype, device=x.device)
-        terms = bound_attribution(network, explainer, x, target, units, ball, "affine")
-        bounds = pair_bounds(
-            terms, top, rest, attribution.detach().sign(), self.ranking, attribution.shape[1] // n_units
-        )
-        ranked = scale > SMALLEST_SCALE  # an attribution of zero (dead ReLUs) has no order
-        bounds = bounds / torch.where(ranked, scale, 1.0)[:, None, None]
-        return (self.margin - bounds).clamp_min(0.0).mean(dim=(1, 2)) * ranked
+        terms = bound_attribution(network, explainer, x, target, units, ball, method)
+        channels = self.attribution.shape[1] // self.n_units
+        return pair_bounds(terms, top, rest, self.attribution.detach().sign(), ranking, channels)

@@ -9,7 +9,7 @@ from robustxai.training._held_out import Schedule as Schedule
 from robustxai.training._held_out import watch_held_out as watch_held_out
 from robustxai.training._module_check import check_module as check_module
 from robustxai.training._net import ObjectiveNet, Term
-from robustxai.training._precision_target import PrecisionController
+from robustxai.training._precision_target import CertifiedController, PrecisionController
 from robustxai.training._precision_target import goal_of as goal_of
 from robustxai.training._precision_target import held_out_for_target as held_out_for_target
 from robustxai.training._precision_target import train_to_target as train_to_target
@@ -21,6 +21,7 @@ from robustxai.training._threads import small_net_threads as small_net_threads
 
 # "as" marks names for other folders of the library, which are not part of the public interface
 __all__ = [
+    "CertifiedController",
     "ExplanationGuard",
     "GapAdversary",
     "IGNormAdversary",

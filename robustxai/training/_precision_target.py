@@ -16,13 +16,13 @@ from torch.utils.data import Dataset, Subset
 from robustxai._arguments import COUNT, Function, Instance, Number, Rows, Text, checked
 from robustxai._random import RandomStreams
 from robustxai.engine import batch_size_of
-from robustxai.penalties import boundary_search, displaced
+from robustxai.penalties import CertifiedGap, boundary_search, displaced
 from robustxai.perturbation import ThreatModel
 from robustxai.protocols import Explainer, Ranking
 from robustxai.ranking import RANKING, top_k_mask
 from robustxai.training._net import ObjectiveNet
 
-__all__ = ["HeldOutRows", "PrecisionController", "held_out_for_target", "train_to_target"]
+__all__ = ["CertifiedController", "HeldOutRows", "PrecisionController", "held_out_for_target", "train_to_target"]
 
 #: One row in so many is held out, at most `_MEASURED` to be measured at the end and `_CONTROLLED` for the controller.
 _ONE_IN, _MEASURED, _CONTROLLED = 5, 1000, 256
@@ -227,6 +227,51 @@ def _kept(scores: Tensor, top: Tensor) -> Tensor:
     """Return the share of each set `top` that is in the top set of as many by `scores`."""
     there = top_k_mask(scores, int(top[0].sum()))
     return (there & top).sum(dim=-1) / top.sum(dim=-1)
+
+
+class CertifiedController(PrecisionController):
+    """Raise the weight of a bound while the certified P@k of some rows is below its goal, and lower it above.
+
+    The bound is measured at the radius at which it is trained at that moment: at the full one it would prove nothing
+    in the first part of the training, and the weight would rise without end.
+
+    Parameters
+    ----------
+    X, goal, explainer, n_updates
+        As in :class:`PrecisionController`.
+    gap : CertifiedGap
+        What is trained, with k, threat model, ranking and growth of the radius.
+    """
+
+    @checked(gap=Instance(CertifiedGap))
+    def __init__(
+        self, X: np.ndarray, *, gap: CertifiedGap, goal: float, explainer: Explainer, n_updates: int = 30
+    ) -> None:
+        super().__init__(
+            X,
+            k=gap.k,
+            goal=goal,
+            threat=gap.resolved(),
+            explainer=explainer,
+            ranking=gap.ranking,
+            term="certified",
+            n_updates=n_updates,
+        )
+        self.gap = gap
+
+    def measure(self, net: NeuralNet, *, strong: bool = False) -> float:
+        """Return the mean certified P@k of the rows; with `strong` at the full radius."""
+        module = net.module_
+        training = module.training
+        module.eval()
+        try:
+            x = torch.as_tensor(self.X, dtype=torch.float32, device=net.device)
+            with torch.no_grad():
+                target = module(x).argmax(dim=-1)
+            epsilon = self.gap.epsilon_at(1.0 if strong else net.progress_)
+            return float(self.gap.proven(module, self.explainer, x, target, epsilon).double().mean())
+        finally:
+            module.train(training)
 
 
 @checked(target=Number(0, 1, above=True, below=True))

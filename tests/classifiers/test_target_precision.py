@@ -108,7 +108,9 @@ def test_a_shortfall_is_announced():
     clf = R2ETClassifier(target_precision=0.9999, epsilon=1.0, **OPTIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EvaluationWarning)
-        with pytest.warns(ShortfallWarning, match=r"P@2 of 0\.\d+ under attack \(0.*held-out rows\).*max_epochs="):
+        with pytest.warns(
+            ShortfallWarning, match=r"keeps 0\.\d+ of the top 2 under attack \(0.*held-out rows\).*max_epochs="
+        ):
             clf.fit(*rows())
     assert clf.precision_ < 0.9999
 

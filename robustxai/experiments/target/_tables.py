@@ -81,7 +81,8 @@ def target_protocol(results: pd.DataFrame) -> str:
         f"Tables: {tables}; {results['n_rows'].max():,} test rows of each (all there are, if fewer), attacked by the "
         f"ensemble (`AutoExplanationAttack`) in the l2 ball of radius {first['epsilon']:g} within [0, 1]. "
         f"The target is a P@{first['k']} of {first['target']:g} in the same ball. *Gain kept*: mean gain in AUC over "
-        "logistic regression, divided by that of the best network without a teacher. *Held out*: the P@k that the fit "
+        "logistic regression, divided by that of the best network without a teacher. *Corrected*: (P - B) / (1 - B) with "
+        "B, the P@k between rows; negative where another row's explanation is nearer than the attacked one. *Held out*: the P@k that the fit "
         "itself reports, of rows that it did not learn from. *Warnings*: fits that announced a shortfall. Mean ± "
         "standard deviation over the splits; a dash where there is no such figure."
     )
@@ -117,7 +118,8 @@ def _table(results: pd.DataFrame, prefix: str, labels: Mapping[str, str]) -> str
             labels.get(str(name), labels.get(base, _NAMES.get(base, base.replace("_", " ")))),
             _mean_and_sd(rows["roc_auc"], 4),
             _share(gain_kept(results, str(data), str(name))),
-            *(_mean_and_sd(rows[prefix + figure], 3) for figure in _FIGURES),
+            *(_mean_and_sd(rows[prefix + figure], 3) for figure in _FIGURES[:-1]),
+            _corrected(rows[prefix + _FIGURES[-1]]),
             _mean_and_sd(rows["held_out_precision"], 3),
             f"{rows['shortfall'].sum():.0f} of {len(rows)}" if to_target else "-",
             _mean_and_sd(rows["fit_seconds"], 1),
@@ -183,6 +185,11 @@ def target_page(results: pd.DataFrame, labels: Mapping[str, str] | None = None) 
 def _label(name: str) -> str:
     base = name.removesuffix(_CENTERED)
     return _NAMES.get(base, base.replace("_", " ")) + (", centered" if base != name else "")
+
+
+def _corrected(values: pd.Series) -> str:
+    """Return no more than the sign of a large negative number: it has a divisor near zero."""
+    return "below -1" if values.mean(skipna=False) < -1 else _mean_and_sd(values, 3)
 
 
 def _share(value: float) -> str:

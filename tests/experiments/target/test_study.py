@@ -75,6 +75,7 @@ def test_each_explanation_has_its_table():
     assert "| 0.955 ± 0.000 | 1 of 2 | 1.3 ± 0.0 |" in lines[3]
     assert "| - | - | 1.3" in lines[0]
     assert len(lines) == 4
+    assert "| below -1 |" in target_markdown(results().assign(corrected_precision_at_k=-9.0))
     lines = [line for line in centered.splitlines() if line.startswith("| adult")]
     assert len(lines) == 3
     assert lines[2].startswith("| adult | R2ET to the target | 0.8100 ± 0.0000 | 0 % | 0.970 ± 0.000 |")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from robustxai.certificates._pairs import proven_overlap
+from robustxai.bounds import proven_overlap
 
 
 def most_replaced(proven):
