@@ -90,7 +90,7 @@ class ToTarget(BaseExplainableClassifier):
         self.precision_n_rows_ = n_rows = len(precision)
         target, (low, high) = self.target_precision, self.precision_interval_
         if target is not None and self.precision_ < target:
-            says = self._says.format(p=self.precision_, k=self.k_)  # type: ignore[attr-defined]
+            says = self._says.format(p=self.precision_, k=self.k_)
             warnings.warn(
                 f"{type(self).__name__} {says} ({low:.3f} to {high:.3f}, {n_rows} held-out rows), which is less than "
                 f"target_precision={target:g}. Train longer (max_epochs={2 * self.net_.max_epochs}), {self._cure}.",

@@ -81,10 +81,10 @@ def target_protocol(results: pd.DataFrame) -> str:
         f"Tables: {tables}; {results['n_rows'].max():,} test rows of each (all there are, if fewer), attacked by the "
         f"ensemble (`AutoExplanationAttack`) in the l2 ball of radius {first['epsilon']:g} within [0, 1]. "
         f"The target is a P@{first['k']} of {first['target']:g} in the same ball. *Gain kept*: mean gain in AUC over "
-        "logistic regression, divided by that of the best network without a teacher. *Corrected*: (P - B) / (1 - B) with "
-        "B, the P@k between rows; negative where another row's explanation is nearer than the attacked one. *Held out*: the P@k that the fit "
-        "itself reports, of rows that it did not learn from. *Warnings*: fits that announced a shortfall. Mean ± "
-        "standard deviation over the splits; a dash where there is no such figure."
+        "logistic regression, divided by that of the best network without a teacher. *Corrected*: (P - B) / (1 - B) "
+        "with B, the P@k between rows; negative where another row's explanation is nearer than the attacked one. *Held "
+        "out*: the P@k that the fit itself reports, of rows that it did not learn from. *Warnings*: fits that "
+        "announced a shortfall. Mean ± standard deviation over the splits; a dash where there is no such figure."
     )
 
 
