@@ -133,7 +133,7 @@ def test_the_default_student_explains_the_columns_of_the_table(data, monkeypatch
     forest = make_pipeline(make_column_transformer((OrdinalEncoder(), ["job"])), RandomForestClassifier(5))
     found = distill(forest, X, y, threat=threat, **{**CHEAP, "k": 1})
     assert found.student[-1].explainer_.names == ("age", "job")
-    assert found.student[-1].k == 1
+    assert (found.student[-1].k, found.student[-1].lambda_hessian) == (1, 3e-4)
     assert found.frame["strongest"].isna().tolist() == [True, False]
     assert any("RandomForestClassifier has no explanation to compare with" in note for note in found.notes)
 
