@@ -77,6 +77,7 @@ _PAPERS = ("random", "papers", "strongest", "certified")
     certify=FLAG,
     random_state=INTEGER_SEED,
     progress=optional(Function()),
+    sources=FLAG,
 )
 def audit(
     estimator: Estimator,
@@ -98,6 +99,7 @@ def audit(
     certify: bool = True,
     random_state: int = 0,
     progress: Callable[[float, str], Any] | None = None,
+    sources: bool = False,
 ) -> AuditResult:
     """Audit the explanations of a fitted model: how stable, how faithful, for whom, and beside which simpler models.
 
@@ -149,6 +151,8 @@ def audit(
         Seed.
     progress : callable, optional
         Called with the share of the work that is done and the name of the next step.
+    sources : bool, default=False
+        Whether :func:`stability_sources` is asked, too; it needs y, and trains the model eleven times again.
 
     Returns
     -------
@@ -192,6 +196,8 @@ def audit(
     labels = None if y is None else np.asarray(y)
     if labels is not None and labels.shape != (len(X),):
         raise ValueError(f"y has the shape {labels.shape}, but X has {len(X)} rows. Give one label per row.")
+    if sources and labels is None:
+        raise ValueError("sources=True trains the model again, which needs y. Give one label per row.")
     levels = as_groups(X, groups)
     if threat is None:
         threat = TableThreat.from_frame(X) if is_raw(estimator, X) else ThreatModel()
@@ -223,6 +229,14 @@ def audit(
         comparison, verdict, plan_words, more = _comparison(
             before, X, labels, target, threat, whole, places, judged, n_train, effort
         )
+        parted = None
+        if sources:
+            from robustxai.audit._sources import stability_sources  # which chooses rows as this module does
+
+            work.done(0, "sources of instability")
+            parted = stability_sources(
+                before, X, labels, k=k, threat=threat, explainer=explainer, ranking=ranking, random_state=random_state
+            )
         work.finished()
     summary = _summary(frame, between, target.k, area)
     warnings = [
@@ -248,7 +262,7 @@ def audit(
     }
     return AuditResult(
         frame, summary, warnings, curves, units, examples, changed_rows, subgroups, comparison, verdict, settings,
-        target.k, ranking,
+        target.k, ranking, parted,
     )  # fmt: skip
 
 

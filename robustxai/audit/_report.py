@@ -71,6 +71,8 @@ def figures(result: AuditResult) -> dict[str, AuditFigure]:
         found["subgroups"] = _subgroups(result)
     if len(result.comparison):
         found["comparison"] = _comparison(result)
+    if result.sources is not None:
+        found["sources"] = result.sources.figure()
     return found
 
 
@@ -333,6 +335,14 @@ def report(result: AuditResult) -> Document:
             _model_table(result),
         ]
         parts.append(Section("Beside simpler models", [verdict, *more]))
+    if result.sources is not None:
+        about = Text(
+            "One source varies and the others stay as they are: the input, the seed and the rows of the training, the "
+            "draws of the explainer, the baseline. What retraining changes no attacker is needed for."
+        )
+        parts.append(
+            Section("Where instability comes from", [about, Picture(drawn["sources"]), result.sources.table()])
+        )
     parts.append(Section("Audited rows", [_row_table(result)]))
     parts.append(Section("How it was done", _method(result)))
     footer = f"Made by robustxai {__version__} on {result.settings['made']}, in {result.settings['seconds']} seconds."

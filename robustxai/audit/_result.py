@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,6 +14,9 @@ from robustxai._files import write_text
 from robustxai.audit._figure import AuditFigure
 from robustxai.audit._render import to_html, to_markdown
 from robustxai.protocols import Ranking
+
+if TYPE_CHECKING:
+    from robustxai.audit._sources import StabilitySources
 
 __all__ = ["AuditResult"]
 
@@ -55,6 +58,8 @@ class AuditResult:
         What the comparison says; "" without one.
     settings : dict
         How the audit was made, as texts.
+    sources : StabilitySources or None
+        Where instability comes from, where it was asked for.
     k : int
         Size of the top set, after clipping.
     ranking : {"magnitude", "signed"}
@@ -73,6 +78,7 @@ class AuditResult:
     settings: Mapping[str, Any]
     k: int
     ranking: Ranking
+    sources: StabilitySources | None = None
 
     def __repr__(self) -> str:
         values = self.summary.set_index("measure")["value"]
@@ -82,7 +88,7 @@ class AuditResult:
         )
 
     def figures(self) -> dict[str, AuditFigure]:
-        """Return the figures of the report by name: "curve", "rows", "columns", "subgroups", "comparison".
+        """Return the figures of the report by name: "curve", "rows", "columns", "subgroups", "comparison", "sources".
 
         Notebooks show them; :meth:`AuditFigure.save` writes an SVG file.
         """

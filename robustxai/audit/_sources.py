@@ -80,7 +80,11 @@ class StabilitySources:
 
     def to_markdown(self) -> str:
         """Return the table and the description of the figure as Markdown."""
-        rows = [
+        return "\n\n".join([block_markdown(self.table()), block_markdown(Picture(self.figure()))]) + "\n"
+
+    def table(self) -> Table:
+        """Return the table of the report."""
+        rows: list[list[Any]] = [
             [
                 line["source"],
                 Cell(line["precision_at_k"], _in_words(line)),
@@ -90,8 +94,7 @@ class StabilitySources:
             for _, line in self.frame.iterrows()
         ]
         names = ["source", f"P@{self.k}", "repeats", "what varies"]
-        table = Table("Sources of instability, with 95 % intervals", names, rows)
-        return "\n\n".join([block_markdown(table), block_markdown(Picture(self.figure()))]) + "\n"
+        return Table("Sources of instability, with 95 % intervals", names, rows)
 
     def _repr_svg_(self) -> str:
         return self.figure().to_svg()

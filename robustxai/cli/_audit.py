@@ -76,6 +76,14 @@ def audit(
     compare: Annotated[
         bool, typer.Option(help="Also train and audit logistic regression and R2ET.", rich_help_panel="The report")
     ] = True,
+    sources: Annotated[
+        bool,
+        typer.Option(
+            "--sources",
+            help="Also separate where instability comes from, which trains the model eleven times again.",
+            rich_help_panel="The report",
+        ),
+    ] = False,
     defense: Defense = "r2et",
     test_size: HeldOut = 0.2,
     seed: Seed = 0,
@@ -124,7 +132,7 @@ def audit(
             bar = progress.add_task("auditing", total=1.0)
             found = audit_model(
                 folder.pipe, X, y, k=folder.k if k is None else k, threat=threat, groups=list(groups) or None,
-                n_rows=n_rows, n_compared=None if compare else 0, random_state=seed,
+                n_rows=n_rows, n_compared=None if compare else 0, random_state=seed, sources=sources,
                 progress=lambda done, step: progress.update(bar, completed=done, description=step),
             )  # fmt: skip
         write_text(out, found.to_markdown() if out.suffix.lower() == ".md" else found.to_html())

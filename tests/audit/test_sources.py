@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from robustxai import LinearClassifier, SoftplusClassifier
-from robustxai.audit import stability_sources
+from robustxai.audit import _sources, audit, stability_sources
 from robustxai.audit._sources import crossed_interval
 from robustxai.explainers import SmoothGrad
 from robustxai.perturbation import ThreatModel
@@ -39,6 +39,28 @@ def test_every_source_of_a_pipeline_on_a_table(data, pipe, threat):
     assert read.elements.count("tr") == 6
     assert found.figure().table["label"].tolist() == frame.index.tolist()
     assert repr(found).startswith("StabilitySources(P@2: input ")
+
+
+def test_the_report_shows_them_where_they_are_asked_for(data, pipe, threat, monkeypatch):
+    X, y = data
+    given = []
+
+    def record(model, rows, labels, **options):
+        given.append((model, len(rows), len(labels), options["k"], options["threat"]))
+        return stability_sources(model, rows, labels, **{**options, "n_fits": 0, "n_rows": 8, "n_draws": 2})
+
+    monkeypatch.setattr(_sources, "stability_sources", record)
+    asked = {"k": 2, "threat": threat, "n_rows": 4, "n_compared": 0, "n_draws": 2}
+    found = audit(pipe, X, y, sources=True, **asked)
+    assert given == [(pipe, len(X), len(y), 2, threat)]
+    assert list(found.figures())[-1] == "sources"
+    page = Page(found.to_html())
+    assert "Where instability comes from" in page.text
+    for name in found.sources.frame["source"]:
+        assert name in page.text
+    assert "Where instability comes from" in found.to_markdown()
+    with pytest.raises(ValueError, match="needs y"):
+        audit(pipe, X, sources=True, **asked)
 
 
 def test_a_linear_model_has_one_gradient_and_no_seed(numbers):
