@@ -73,7 +73,7 @@ def test_ssim_has_the_same_range(ranking, monkeypatch):
 # ------------------------------------------------------------------ through its metrics
 
 
-QUIET = {"normalize": False, "disable_warnings": True, "display_progressbar": False}
+QUIET = {"normalise": False, "disable_warnings": True, "display_progressbar": False}
 
 
 class Columns(torch.nn.Module):
