@@ -11,6 +11,8 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
+from skorch import NeuralNet
+from torch import nn
 
 from robustxai._arguments import (
     COUNT,
@@ -39,6 +41,7 @@ from robustxai.audit._subgroups import as_groups, compare_groups
 from robustxai.audit._target import Target, is_raw, with_explainer
 from robustxai.audit._words import about_doubts, about_figures, about_gaps, about_rivals
 from robustxai.columns import TableThreat
+from robustxai.conversion import as_explainable
 from robustxai.explainers import EXPLAINER
 from robustxai.metrics import between_rows_precision, chance_corrected_precision
 from robustxai.perturbation import ThreatModel
@@ -106,7 +109,8 @@ def audit(
     Parameters
     ----------
     estimator : fitted classifier, Pipeline, BlackBox or search
-        A classifier of the library, alone or in a Pipeline; a linear model or ``MLPClassifier`` of scikit-learn; or a
+        A classifier of the library, alone or in a Pipeline; a linear model or ``MLPClassifier`` of scikit-learn; a
+        skorch net or a torch module that returns logits, as :func:`~robustxai.as_explainable` rebuilds them; or a
         :class:`~robustxai.attacks.BlackBox`, which any other fitted classifier with a callable `explainer` becomes.
     X : DataFrame or array of shape (n, n_columns)
         Rows as `estimator` takes them, best rows that it was not trained on. `n_rows` of them are audited; all serve
@@ -187,7 +191,6 @@ def audit(
     np.True_
     """
     start = time.perf_counter()
-    estimator = with_explainer(estimator, explainer)
     X = as_pandas(X) if is_table(X) else np.asarray(X)
     if np.ndim(X) != 2:
         raise ValueError(f"audit is about tables, with one row per sample; X has the shape {np.shape(X)}.")
@@ -196,6 +199,7 @@ def audit(
     labels = None if y is None else np.asarray(y)
     if labels is not None and labels.shape != (len(X),):
         raise ValueError(f"y has the shape {labels.shape}, but X has {len(X)} rows. Give one label per row.")
+    estimator = with_explainer(_network(estimator, X, labels), explainer)
     if sources and labels is None:
         raise ValueError("sources=True trains the model again, which needs y. Give one label per row.")
     levels = as_groups(X, groups)
@@ -264,6 +268,16 @@ def audit(
         frame, summary, warnings, curves, units, examples, changed_rows, subgroups, comparison, verdict, settings,
         target.k, ranking, parted,
     )  # fmt: skip
+
+
+def _network(model: Any, X: Any, labels: np.ndarray | None) -> Any:
+    """Return a skorch net, in a Pipeline too, or a torch module as a classifier that explains itself."""
+    last = model[-1] if isinstance(model, Pipeline) else model
+    if isinstance(last, NeuralNet):
+        return as_explainable(model, X)
+    if isinstance(last, nn.Module) and model is last:
+        return as_explainable(model, X, classes=None if labels is None else np.unique(labels))
+    return model
 
 
 class _Work:

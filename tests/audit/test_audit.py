@@ -11,9 +11,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
 
-from robustxai import SoftplusClassifier, VanillaClassifier
+from robustxai import SoftplusClassifier, VanillaClassifier, as_explainable
 from robustxai.attacks import BlackBox
 from robustxai.audit import audit
 from robustxai.audit._audit import chosen_rows
@@ -289,3 +291,18 @@ def test_a_collapsed_model_is_warned_of(data):
     )
     assert any("hardly better than chance" in text or "in common" in text for text in found.warnings)
     assert repr(found).startswith("AuditResult(20 rows, P@1")
+
+
+@pytest.mark.parametrize("kind", ["module", "skorch", "pipeline"])
+def test_networks_are_audited_as_as_explainable_makes_them(kind):
+    r = np.random.default_rng(0)
+    X = r.normal(size=(60, 4)).astype(np.float32)
+    y = np.where(X[:, 0] > 0, "b", "a")
+    module = nn.Sequential(nn.Linear(4, 6), nn.Softplus(), nn.Linear(6, 2))
+    net = NeuralNetClassifier(module, criterion=nn.CrossEntropyLoss, classes=["a", "b"], verbose=0).initialize()
+    net.module_.load_state_dict(module.state_dict())
+    model = {"module": module, "skorch": net, "pipeline": make_pipeline(FunctionTransformer(), net)}[kind]
+    options = {"k": 2, "threat": ThreatModel(0.2, norm=2), "n_rows": 5, "n_compared": 0, "n_draws": 2}
+    found = audit(model, X, y, **options)
+    expected = audit(as_explainable(module, X, classes=["a", "b"]), X, y, **options)
+    pd.testing.assert_frame_equal(found.frame, expected.frame)
