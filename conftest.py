@@ -10,6 +10,15 @@ LEAN = Path(__file__).parent / "tests" / "lean"
 collect_ignore = [str(LEAN)]
 
 
+def pytest_configure(config):
+    """Filter warnings of the library, except in the process that only hands tests out: it need not import torch."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    config.addinivalue_line("filterwarnings", "error::robustxai.exceptions.EvaluationWarning")
+    # a fact about most of the small tables of the tests; tests/model_selection/test_scorers.py asks for it
+    config.addinivalue_line("filterwarnings", "default::robustxai.exceptions.SharedExplanationWarning")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def lean_processes():
     """Keep two imports out of the processes that tests start, which take 4 of 8 seconds of every new process.
