@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -78,9 +79,11 @@ class NetParamsMixin(InheritedParamsMixin):
 
     def _store_net_params(self, params: dict[str, Any], error: type[Exception]) -> None:
         """Store skorch parameters as attributes; an unknown name raises `error` with the nearest valid one."""
+        if not params:
+            return
         given = {**vars(self), **params}
         arguments = {owner: _arguments(given.get(owner, default)) for owner, default in self.net_defaults.items()}
-        arguments["compile"] = set(inspect.signature(torch.compile).parameters) - {"model"}
+        arguments["compile"] = set(_arguments_of(torch.compile) - {"model"})
         for name in params:
             prefix, _, rest = name.partition("__")
             if name in _EXTRA:
@@ -114,7 +117,13 @@ def _arguments(target: Any) -> set[str]:
         nets = AUTO_NETS if target == "auto" else (NETS[target],) if target in NETS else ()
         return set().union(*map(_arguments, nets))
     constructor = target if inspect.isclass(target) else type(target)
-    parameters = inspect.signature(constructor.__init__).parameters
+    return set(_arguments_of(constructor.__init__) - {"self", "params"})
+
+
+@functools.lru_cache(maxsize=256)  # each construction and clone asks for the same five
+def _arguments_of(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the argument names of a function; empty if it takes any name."""
+    parameters = inspect.signature(function).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return set()
-    return set(parameters) - {"self", "params"}
+        return frozenset()
+    return frozenset(parameters)
