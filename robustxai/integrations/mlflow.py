@@ -24,7 +24,8 @@ from robustxai.columns import column_map
 from robustxai.integrations._extra import extra
 from robustxai.protocols import Estimator, ReasonDirection
 from robustxai.reasons import explain_columns, reasons
-from robustxai.saving import load, save
+from robustxai.saving import load
+from robustxai.saving import save as save_at_once
 
 __all__ = ["load_model", "log_model", "save_model"]
 
@@ -80,7 +81,7 @@ def save_model(estimator: Estimator, path: str | PathLike[str], X: Any, **option
         named = ("robustxai", "torch", "scikit-learn")
         options.setdefault("pip_requirements", [f"{name}=={version(name).partition('+')[0]}" for name in named])
     with tempfile.TemporaryDirectory() as folder:
-        save(estimator, Path(folder) / _FILE)
+        save_at_once(estimator, Path(folder) / _FILE)
         pyfunc.save_model(
             str(path), loader_module=__name__, data_path=str(Path(folder) / _FILE), mlflow_model=model, **options
         )
