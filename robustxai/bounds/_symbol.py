@@ -7,6 +7,7 @@ other threads are not affected. Handlers define the effect of operations; an ope
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -114,6 +115,12 @@ class Symbol(Tensor):
             return symbols[0].reading.apply(func, symbols, args, kwargs or {})
 
 
+@functools.cache  # a certified penalty reads its network at each step of a training; the handlers are a few dozen
+def _signature(handler: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a handler."""
+    return inspect.signature(handler)
+
+
 class Reading:
     """The trace of one pass: its layers so far.
 
@@ -162,7 +169,7 @@ class Reading:
                     f"{self.name} reads a tensor after an in-place operation has changed a view of it."
                 )
         try:
-            bound = inspect.signature(handler).bind(self, *args, **kwargs)
+            bound = _signature(handler).bind(self, *args, **kwargs)
         except TypeError as error:
             raise NotImplementedError(
                 f"Certificates do not support the operation {operation_name(func)!r} with these arguments ({error}), "
