@@ -60,6 +60,13 @@ class RowBoxes:
             return cls(row, rows.features(boxes.start), boxes.unit, 2)
         return cls(row, (boxes.low + boxes.high) / 2, (boxes.high - boxes.low) / 2, "inf")
 
+    @classmethod
+    def cat(cls, parts: list[RowBoxes], n_rows: int) -> RowBoxes:
+        """Concatenate boxes of the same rows; those of the i-th part belong to rows of their own, from i * n_rows."""
+        rows = np.concatenate([part.row + number * n_rows for number, part in enumerate(parts)])
+        center, half = (np.concatenate([getattr(part, name) for part in parts]) for name in ("center", "half"))
+        return cls(rows, center, half, parts[0].norm)
+
     def take(self, which: np.ndarray) -> RowBoxes:
         """Return some of the boxes."""
         return RowBoxes(self.row[which], self.center[which], self.half[which], self.norm)

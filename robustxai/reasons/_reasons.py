@@ -33,6 +33,9 @@ __all__ = ["reasons"]
 _METHODS: tuple[BoundMethod, ...] = ("affine",)
 #: Shares of the budgets within which a reason is proven: the largest that succeeds counts.
 _SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
+#: Boxes that are bounded at once: few take hardly longer than one, so that single rows ask for all smaller shares
+#: together.
+_AT_ONCE = 64
 
 
 @checked(
@@ -285,29 +288,37 @@ def _prove(
     gaps = _gaps(module, explainer, switches, target, own, order, k, ranking, keep)
     alive = np.ones((len(rows), k), dtype=bool)
     np.logical_and.at(alive, switches.row, gaps > 0)
-    for share in _SHARES:
+    most = len(switches)  # boxes at one share
+    rounds = [_SHARES[:1], _SHARES[1:]] if most * len(_SHARES) <= _AT_ONCE else [(share,) for share in _SHARES]
+    for shares in rounds:
         places = np.flatnonzero((alive & (ranked.radius[rows] == 0)).any(axis=1))
         if not len(places):
             return
-        boxes = RowBoxes.of(changes if share == 1 else changes.within(share), places)
-        asked = alive[places] & (ranked.radius[rows[places]] == 0)
+        boxes = RowBoxes.cat(
+            [RowBoxes.of(changes if share == 1 else changes.within(share), places) for share in shares], len(places)
+        )
+        # a row at one share is a row of its own here
+        row, at_share = np.tile(places, len(shares)), np.repeat(shares, len(places))
+        asked = alive[row] & (ranked.radius[rows[row]] == 0)
         # first the box of every row in which a reason is closest to its end: most rows that fail, fail there
-        closest = np.where(asked[boxes.row], gaps[np.isin(switches.row, places)], np.inf).min(axis=1)
+        of_rows = np.tile(gaps[np.isin(switches.row, places)], (len(shares), 1))
+        closest = np.where(asked[boxes.row], of_rows, np.inf).min(axis=1)
         by_row = np.lexsort((closest, boxes.row))
         first = by_row[np.unique(boxes.row[by_row], return_index=True)[1]]
         others = np.setdiff1d(np.arange(len(boxes)), first)
-        proven = np.ones((len(places), k, order.shape[1]), dtype=bool)
+        proven = np.ones((len(row), k, order.shape[1]), dtype=bool)
         for some in (first, others):
             some = some[asked[boxes.row[some]].any(axis=1)]
             needed = np.zeros_like(proven)
             needed[:, :, k:] = asked[:, :, None]
             proven &= prove_pairs(
-                network, explainer, boxes.take(some), target[places], own[places], order[places], k, ranking,
+                network, explainer, boxes.take(some), target[row], own[row], order[row], k, ranking,
                 needed=needed, keep_prediction=keep, methods=_METHODS,
             )  # fmt: skip
             asked &= proven[:, :, k:].all(axis=2)
-        ranked.radius[rows[places]] = np.maximum(ranked.radius[rows[places]], np.where(asked, share, 0.0))
-        if share == 1:  # all boxes of these reasons were looked at
+        reached = np.where(asked, at_share[:, None], 0.0).reshape(len(shares), len(places), k).max(axis=0)
+        ranked.radius[rows[places]] = np.maximum(ranked.radius[rows[places]], reached)
+        if shares[0] == 1:  # all boxes of these reasons were looked at
             ranked.pairs[rows[places]] = proven & asked[:, :, None]
 
 

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from robustxai import LinearClassifier, SoftplusClassifier
 from robustxai.columns import TableThreat
 from robustxai.datasets import make_preprocessor
-from robustxai.reasons import explain_columns, reasons
+from robustxai.reasons import _reasons, explain_columns, reasons
 
 from .conftest import admissible, random_weights
 
@@ -69,6 +69,20 @@ def check_random_net(seed, X, pipe, threat, n_rows, n_points):
 @pytest.mark.parametrize("seed", range(30))
 def test_no_admissible_row_breaks_a_proof(seed, data, pipe, threat):
     check_random_net(seed, data[0], pipe, threat, n_rows=3, n_points=40)
+
+
+@pytest.mark.parametrize("max_switches", [0, 1])
+def test_shares_that_are_proven_together_give_the_radii_of_one_after_the_other(
+    max_switches, data, pipe, threat, monkeypatch
+):
+    X, _ = data
+    few = TableThreat(threat.rules, max_switches, threat.norm)
+    together = [reasons(pipe, X[i : i + 1], top=3, direction="both", threat=few, attack=None) for i in range(12)]
+    monkeypatch.setattr(_reasons, "_AT_ONCE", 0)
+    apart = reasons(pipe, X[:12], top=3, direction="both", threat=few, attack=None)
+    pd.testing.assert_frame_equal(pd.concat([one.frame for one in together], ignore_index=True), apart.frame)
+    assert {label: pairs for one in together for label, pairs in one.proven_pairs.items()} == apart.proven_pairs
+    assert max_switches or apart.frame["radius"].between(0, 1, inclusive="neither").any()
 
 
 @pytest.mark.slow
