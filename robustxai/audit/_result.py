@@ -53,7 +53,7 @@ class AuditResult:
     subgroups : DataFrame
         One line per level of every grouping; empty without `groups`.
     comparison : DataFrame
-        The audited model, logistic regression and a default R2ET on the same rows; empty without `y`.
+        The audited model, logistic regression and R2ET on the same rows; empty without `y`.
     verdict : str
         What the comparison says; "" without one.
     settings : dict

@@ -38,9 +38,9 @@ def few_epochs():
     with pytest.MonkeyPatch.context() as patch:
         short = {
             "logistic regression": _rivals.RIVALS["logistic regression"],
-            "R2ET, defaults": lambda *given: _rivals_r2et(*given).set_params(max_epochs=3, module__hidden=(8,)),
+            "R2ET": lambda *given: _rivals_r2et(*given).set_params(max_epochs=3),
         }
-        _rivals_r2et = _rivals.RIVALS["R2ET, defaults"]
+        _rivals_r2et = _rivals.RIVALS["R2ET"]
         patch.setattr(_rivals, "RIVALS", short)
         yield
 

@@ -118,7 +118,7 @@ def test_subgroups_and_accuracy_are_those_of_the_metrics(result, data, pipe):
 
 def test_the_comparison_is_on_the_same_rows_and_held_out(result):
     table = result.comparison.set_index("model")
-    assert table.index.tolist() == ["audited model", "logistic regression", "R2ET, defaults"]
+    assert table.index.tolist() == ["audited model", "logistic regression", "R2ET"]
     assert (table["n_rows"] == 8).all()
     assert (table["certified"] <= table["strongest"]).all()
     assert table.loc["audited model", "strongest"] == result.frame["precision_strongest"].iloc[:8].mean()
