@@ -15,7 +15,7 @@ from robustxai.penalties import CertifiedGap, ExplainedBatch
 from robustxai.perturbation import ThreatModel, as_threat
 from robustxai.protocols import Norm, Ranking
 from robustxai.ranking import clip_k
-from robustxai.training import CertifiedController, ObjectiveNet, PrecisionController, Term, goal_of
+from robustxai.training import CertifiedController, ObjectiveNet, TargetController, Term, goal_of
 
 __all__ = ["CertifiedR2ETClassifier"]
 
@@ -169,7 +169,7 @@ class CertifiedR2ETClassifier(ToTarget):
     def optimizer_params(self) -> dict[str, Any]:
         return {"weight_decay": self.weight_decay}
 
-    def _controller(self, net: ObjectiveNet, X: np.ndarray) -> PrecisionController:
+    def _controller(self, net: ObjectiveNet, X: np.ndarray) -> TargetController:
         assert self.target_precision is not None
         penalty = net.terms[0].penalty
         gap = penalty.penalty if isinstance(penalty, _Spread) else cast(CertifiedGap, penalty)

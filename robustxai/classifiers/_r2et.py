@@ -35,7 +35,7 @@ from robustxai.protocols import (
     Ranking,
 )
 from robustxai.ranking import RANKING, clip_k
-from robustxai.training import ObjectiveNet, PrecisionController, Term, goal_of
+from robustxai.training import ObjectiveNet, PrecisionController, TargetController, Term, goal_of
 
 __all__ = ["R2ETClassifier"]
 
@@ -342,7 +342,7 @@ class R2ETClassifier(ToTarget):
         half = -(-max_epochs // 2)  # the ranking is to come from the data before it is held
         return max(self.warm_up_epochs, half), half if self.max_epochs == "auto" else max_epochs
 
-    def _controller(self, net: ObjectiveNet, X: np.ndarray) -> PrecisionController:
+    def _controller(self, net: ObjectiveNet, X: np.ndarray) -> TargetController:
         assert self.target_precision is not None
         return PrecisionController(
             X,

@@ -16,7 +16,7 @@ from robustxai.classifiers._measurement import interval_of
 from robustxai.engine import stackable
 from robustxai.exceptions import ShortfallWarning
 from robustxai.protocols import Ranking
-from robustxai.training import ObjectiveNet, PrecisionController, held_out_for_target, train_to_target
+from robustxai.training import ObjectiveNet, TargetController, held_out_for_target, train_to_target
 
 __all__ = ["TARGET_PRECISION", "ToTarget"]
 
@@ -39,7 +39,7 @@ class ToTarget(BaseExplainableClassifier):
     target_precision: float | None
 
     @abstractmethod
-    def _controller(self, net: ObjectiveNet, X: np.ndarray) -> PrecisionController:
+    def _controller(self, net: ObjectiveNet, X: np.ndarray) -> TargetController:
         """Return the controller of a training with terms, which measures the rows X."""
 
     @abstractmethod

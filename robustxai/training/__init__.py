@@ -10,6 +10,7 @@ from robustxai.training._held_out import watch_held_out as watch_held_out
 from robustxai.training._module_check import check_module as check_module
 from robustxai.training._net import ObjectiveNet, Term
 from robustxai.training._precision_target import CertifiedController, PrecisionController
+from robustxai.training._precision_target import TargetController as TargetController
 from robustxai.training._precision_target import goal_of as goal_of
 from robustxai.training._precision_target import held_out_for_target as held_out_for_target
 from robustxai.training._precision_target import train_to_target as train_to_target

@@ -22,7 +22,14 @@ from robustxai.protocols import Explainer, Ranking
 from robustxai.ranking import RANKING, top_k_mask
 from robustxai.training._net import ObjectiveNet
 
-__all__ = ["CertifiedController", "HeldOutRows", "PrecisionController", "held_out_for_target", "train_to_target"]
+__all__ = [
+    "CertifiedController",
+    "HeldOutRows",
+    "PrecisionController",
+    "TargetController",
+    "held_out_for_target",
+    "train_to_target",
+]
 
 #: One row in so many is held out, at most `_MEASURED` to be measured at the end and `_CONTROLLED` for the controller.
 _ONE_IN, _MEASURED, _CONTROLLED = 5, 1000, 256
@@ -63,81 +70,34 @@ def held_out_for_target(codes: np.ndarray) -> HeldOutRows:
     return HeldOutRows(learned, np.sort(out[:n_controlled]), np.sort(out[n_controlled:]))
 
 
-class PrecisionController(Callback):
-    r"""Raise the weight of a term while the attacked P@k of some rows is below its goal, and lower it above.
+class TargetController(Callback):
+    """Raise the weight of a term while some measure of some rows is below its goal, and lower it above.
 
-    .. math:: e = \mathrm{clip}\Bigl(\frac{\tau - P}{1 - \tau}, -1, 1\Bigr), \qquad
-        \log l \leftarrow \log l + 0.4\, e, \qquad \lambda = l\, e^{e / 2}
-
-    with P the mean over the rows of the lowest P@k that two short attacks find, and :math:`\lambda` the weight. l
-    ascends the dual of "minimize the loss subject to P = tau"; the factor damps the swings of l. In the history,
-    ``attacked_precision`` is the last P of an epoch and ``gap_weight`` the weight at its end.
+    A subclass defines `measure`; :class:`PrecisionController` has the equation.
 
     Parameters
     ----------
     X : array of shape (n_rows, *features)
         Rows that the training does not learn from.
-    k : int
-        Size of the top set.
     goal : float
-        :math:`\tau`, below 1.
-    threat : ThreatModel
-        Perturbations, without names.
+        Below 1.
     explainer : Explainer
         Explanation that is ranked.
-    ranking : {"magnitude", "signed"}, default="magnitude"
-        Scores that are ranked.
-    term : str, default="gap"
+    term : str
         Name of the term whose weight is controlled.
-    n_updates : int, default=30
+    n_updates : int
         Number of measurements, evenly spread over the steps of the training.
-    max_iter : int, default=6
-        Steps of the attacks.
-
-    Attributes
-    ----------
-    precision_ : float
-        Last P.
-    weight_ : float
-        Last :math:`\lambda`.
     """
 
     #: The callback does not read the record of the batch in the history, which costs small networks time.
     ignores_batch_record = True
 
-    @checked(
-        X=Rows(),
-        k=COUNT,
-        goal=Number(0, 1, below=True),
-        threat=Instance(ThreatModel),
-        explainer=Function(),
-        ranking=RANKING,
-        term=Text(),
-        n_updates=COUNT,
-        max_iter=COUNT,
-    )
-    def __init__(
-        self,
-        X: np.ndarray,
-        *,
-        k: int,
-        goal: float,
-        threat: ThreatModel,
-        explainer: Explainer,
-        ranking: Ranking = "magnitude",
-        term: str = "gap",
-        n_updates: int = 30,
-        max_iter: int = 6,
-    ) -> None:
+    def __init__(self, X: np.ndarray, goal: float, explainer: Explainer, term: str, n_updates: int) -> None:
         self.X = X
-        self.k = k
         self.goal = goal
-        self.threat = threat
         self.explainer = explainer
-        self.ranking = ranking
         self.term = term
         self.n_updates = n_updates
-        self.max_iter = max_iter
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Start with the first weight."""
@@ -176,6 +136,80 @@ class PrecisionController(Callback):
     def raise_weight(self, net: NeuralNet) -> None:
         """Double the weight, for the landing."""
         self._set(net, 2 * max(self.weight_, _LEAST))
+
+    def measure(self, net: NeuralNet, *, strong: bool = False) -> float:
+        """Return the measure of the rows, at its full strength with `strong`."""
+        raise NotImplementedError
+
+
+class PrecisionController(TargetController):
+    r"""Raise the weight of a term while the attacked P@k of some rows is below its goal, and lower it above.
+
+    .. math:: e = \mathrm{clip}\Bigl(\frac{\tau - P}{1 - \tau}, -1, 1\Bigr), \qquad
+        \log l \leftarrow \log l + 0.4\, e, \qquad \lambda = l\, e^{e / 2}
+
+    with P the mean over the rows of the lowest P@k that two short attacks find, and :math:`\lambda` the weight. l
+    ascends the dual of "minimize the loss subject to P = tau"; the factor damps the swings of l. In the history,
+    ``attacked_precision`` is the last P of an epoch and ``gap_weight`` the weight at its end.
+
+    Parameters
+    ----------
+    X : array of shape (n_rows, *features)
+        Rows that the training does not learn from.
+    k : int
+        Size of the top set.
+    goal : float
+        :math:`\tau`, below 1.
+    threat : ThreatModel
+        Perturbations, without names.
+    explainer : Explainer
+        Explanation that is ranked.
+    ranking : {"magnitude", "signed"}, default="magnitude"
+        Scores that are ranked.
+    term : str, default="gap"
+        Name of the term whose weight is controlled.
+    n_updates : int, default=30
+        Number of measurements, evenly spread over the steps of the training.
+    max_iter : int, default=6
+        Steps of the attacks.
+
+    Attributes
+    ----------
+    precision_ : float
+        Last P.
+    weight_ : float
+        Last :math:`\lambda`.
+    """
+
+    @checked(
+        X=Rows(),
+        k=COUNT,
+        goal=Number(0, 1, below=True),
+        threat=Instance(ThreatModel),
+        explainer=Function(),
+        ranking=RANKING,
+        term=Text(),
+        n_updates=COUNT,
+        max_iter=COUNT,
+    )
+    def __init__(
+        self,
+        X: np.ndarray,
+        *,
+        k: int,
+        goal: float,
+        threat: ThreatModel,
+        explainer: Explainer,
+        ranking: Ranking = "magnitude",
+        term: str = "gap",
+        n_updates: int = 30,
+        max_iter: int = 6,
+    ) -> None:
+        super().__init__(X, goal, explainer, term, n_updates)
+        self.k = k
+        self.threat = threat
+        self.ranking = ranking
+        self.max_iter = max_iter
 
     def measure(self, net: NeuralNet, *, strong: bool = False) -> float:
         """Return the mean over the rows of the lowest P@k that some attacks find.
@@ -229,7 +263,7 @@ def _kept(scores: Tensor, top: Tensor) -> Tensor:
     return (there & top).sum(dim=-1) / top.sum(dim=-1)
 
 
-class CertifiedController(PrecisionController):
+class CertifiedController(TargetController):
     """Raise the weight of a bound while the certified P@k of some rows is below its goal, and lower it above.
 
     The bound is measured at the radius at which it is trained at that moment: at the full one it would prove nothing
@@ -243,20 +277,11 @@ class CertifiedController(PrecisionController):
         What is trained, with k, threat model, ranking and growth of the radius.
     """
 
-    @checked(gap=Instance(CertifiedGap))
+    @checked(X=Rows(), gap=Instance(CertifiedGap), goal=Number(0, 1, below=True), explainer=Function(), n_updates=COUNT)
     def __init__(
         self, X: np.ndarray, *, gap: CertifiedGap, goal: float, explainer: Explainer, n_updates: int = 30
     ) -> None:
-        super().__init__(
-            X,
-            k=gap.k,
-            goal=goal,
-            threat=gap.resolved(),
-            explainer=explainer,
-            ranking=gap.ranking,
-            term="certified",
-            n_updates=n_updates,
-        )
+        super().__init__(X, goal, explainer, "certified", n_updates)
         self.gap = gap
 
     def measure(self, net: NeuralNet, *, strong: bool = False) -> float:
@@ -281,7 +306,7 @@ def goal_of(target: float) -> float:
 
 
 def train_to_target(
-    net: ObjectiveNet, X: np.ndarray, codes: np.ndarray, rows: HeldOutRows, controller: PrecisionController | None
+    net: ObjectiveNet, X: np.ndarray, codes: np.ndarray, rows: HeldOutRows, controller: TargetController | None
 ) -> None:
     """Train an initialized net without its held-out rows, controlled, and land it at the controller's goal.
 
@@ -298,7 +323,7 @@ def train_to_target(
         All rows, held-out ones included.
     rows : HeldOutRows
         Rows that are held out.
-    controller : PrecisionController, optional
+    controller : TargetController, optional
         None for the warm-up, which is not controlled.
     """
     held = np.concatenate([rows.controlled, rows.measured])
@@ -317,7 +342,7 @@ def train_to_target(
         net.train_split = None
 
 
-def _land(net: ObjectiveNet, X: np.ndarray, codes: np.ndarray, controller: PrecisionController, n_batches: int) -> None:
+def _land(net: ObjectiveNet, X: np.ndarray, codes: np.ndarray, controller: TargetController, n_batches: int) -> None:
     controller.active = False
     precision = controller.measure(net, strong=True)
     net.history.record("attacked_precision", precision)

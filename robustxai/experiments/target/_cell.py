@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from robustxai.benchmark import ATTACKS, DEFENSES, BaseCell, Cell, Data, UserTab
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning, ShortfallWarning
 from robustxai.metrics import between_rows_precision, chance_corrected_precision, roc_auc
 from robustxai.perturbation import ThreatModel
+from robustxai.protocols import EvaluatedPart
 
 __all__ = ["MODELS", "TargetCell", "run_target_cell"]
 
@@ -123,9 +124,10 @@ class TargetCell(BaseCell):
         """Build the attack, still without an estimator."""
         return ATTACKS["auto"](self.k, self.threat(), 100, self.seed)
 
-    def rows(self, part: str = "test") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    @checked(part=Choice(get_args(EvaluatedPart)))
+    def rows(self, part: EvaluatedPart = "test") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return X_train, X_test, y_train, y_test; of "validation" none is a test row."""
-        return prepare_rows(Cell(self.data, "vanilla", self.seed, (), part=part))  # type: ignore[arg-type]
+        return prepare_rows(Cell(self.data, "vanilla", self.seed, (), part=part))
 
 
 @checked(cell=Instance(TargetCell))
