@@ -40,7 +40,7 @@ from robustxai.audit._document import Number as Cell
 from robustxai.audit._intervals import Interval, area_interval, share_interval
 from robustxai.audit._measures import Effort, measure, quiet
 from robustxai.audit._render import block_markdown, notebook
-from robustxai.audit._rivals import line_of
+from robustxai.audit._rivals import LAMBDA_HESSIAN, line_of
 from robustxai.audit._target import N_POINTS, Target
 from robustxai.audit._words import about_doubts
 from robustxai.classifiers import R2ETClassifier
@@ -55,9 +55,6 @@ __all__ = ["Distillation", "distill"]
 
 #: Parts of the training rows, each of which is predicted by a teacher that was fitted on the others.
 _FOLDS = 4
-#: Weight of the Hessian term for contributions of columns, that of the experiment on columns. The default of the
-#: classifier was chosen for gradients; with contributions it ruins the AUC on COMPAS (`experiments/columns`).
-_LAMBDA_HESSIAN = 3e-4
 #: Least probability in a logarithm.
 _LEAST = 1e-12
 _HEADINGS = {
@@ -364,7 +361,7 @@ def _taught(
             names = [str(name) for name in columns.columns]
             explainer = ColumnContributions(n_points=N_POINTS, groups=list(columns.groups), names=names)
             student = R2ETClassifier(
-                k, lambda_hessian=_LAMBDA_HESSIAN, ranking=ranking, explainer=explainer, random_state=seed
+                k, lambda_hessian=LAMBDA_HESSIAN, ranking=ranking, explainer=explainer, random_state=seed
             )
         pipeline = make_pipeline(preprocessor, clone(student))
         return pipeline.fit(X, y, **{f"{pipeline.steps[-1][0]}__soft_labels": soft})
