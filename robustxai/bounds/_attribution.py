@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robustxai.activations import TanhBounds
-from robustxai.bounds._forms import AffineForm, Ball
+from robustxai.bounds._forms import AffineForm, Ball, PathPoints
 from robustxai.bounds._network import Network
 from robustxai.bounds._propagation import METHODS, Forward, backward, forward, relaxed_slope, relaxed_value
 from robustxai.bounds._subspace import basis_axes, subspace_basis
@@ -127,10 +127,9 @@ def bound_attribution(
             basis = subspace_basis(network, scale)
         axes = basis_axes(scale, basis)
         ball = ball.in_basis(basis)
-    point = form.exact(ball, x, axes)
     heads, sign = heads_of(network, explainer.output, target)
     if isinstance(explainer, (Gradient, GradientTimesInput)):
-        passed = forward(network, point, follow=follow)
+        passed = forward(network, form.exact(ball, x, axes), follow=follow)
         terms = [_term(network, passed, head, sign, mixed=len(heads) > 1) for head in heads]
         if isinstance(explainer, Gradient):
             return terms
@@ -143,16 +142,15 @@ def bound_attribution(
     for first in range(0, len(shares), at_once):
         # several points of all rows in one pass: starting the operations takes longer than a few rows
         some = shares[first : first + at_once]
-        moved = None
-        if axes is not None:
-            moved = torch.cat([share * axes.expand(len(x), -1, -1) for share in some])
-        point = form.exact(ball.repeated(len(some)), torch.cat(centers[first : first + at_once]), moved)
-        passed = forward(network, point, follow=follow)
+        here = torch.cat(centers[first : first + at_once])
+        points = PathPoints(form, ball.repeated(len(some)), here, axes, x.new_tensor(some))
+        passed = forward(network, points, follow=follow)
         heads_here = head.repeat(len(some), 1)
-        gradient = backward(network, passed, heads_here).gradient
         if explainer.output in ("probability", "cross_entropy"):
-            gradient = _factor(_dot(passed.logits, heads_here), explainer.output, follow).times(gradient)
-        gradient = gradient.summed(len(some), ball)
+            factor = _factor(_dot(passed.logits, heads_here), explainer.output, follow)
+            gradient = factor.times(backward(network, passed, heads_here).gradient).summed(len(some), ball)
+        else:
+            gradient = backward(network, passed, heads_here, copies=len(some), ball=ball).gradient
         total = gradient if total is None else total.plus(gradient)
     assert total is not None
     mean = GradientBounds(total.scaled(torch.full_like(x, 1 / len(shares))), [], _ones(x))

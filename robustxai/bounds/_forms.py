@@ -23,7 +23,7 @@ from typing_extensions import Self
 from robustxai.perturbation import canonical_norm
 from robustxai.protocols import Norm
 
-__all__ = ["AffineForm", "Ball", "IntervalRemainderForm", "ZonotopeForm"]
+__all__ = ["AffineForm", "Ball", "IntervalRemainderForm", "PathPoints", "ZonotopeForm"]
 
 _names = count()
 #: Entries of the largest array that is computed at once if a ball has a basis.
@@ -254,6 +254,44 @@ class ZonotopeForm(AffineForm):
         mine = {name: other.c[..., None] * block for name, block in self.blocks.items()}
         theirs = {name: self.c[..., None] * block for name, block in other.blocks.items()}
         return type(self)(self.ball, center, A, _merged(mine, theirs) | _fresh(error))
+
+
+@dataclass(frozen=True)
+class PathPoints:
+    """Inputs ``c + share * axes @ delta``: several points of the same rows, one point's rows after the other's.
+
+    Attributes
+    ----------
+    form : type of AffineForm
+        Class of the forms that are made of the points.
+    ball : Ball
+        Of all points, the rows of which it repeats.
+    c : Tensor of shape (points * rows, n)
+        Centers.
+    axes : Tensor of shape (rows, n, d) or (1, n, d), or None
+        Matrices from delta to the change of the rows; None if they do not change.
+    shares : Tensor of shape (points,)
+        Share of that change at each point.
+    """
+
+    form: type[IntervalRemainderForm] | type[ZonotopeForm]
+    ball: Ball
+    c: Tensor
+    axes: Tensor | None
+    shares: Tensor
+
+    def exact(self, ball: Ball, c: Tensor, A: Tensor | None = None) -> AffineForm:
+        """Return ``c + A delta`` in the class of forms."""
+        return self.form.exact(ball, c, A)
+
+    def linear(self, W: Tensor, bias: Tensor | None = None) -> AffineForm:
+        """Return ``W x + bias``: the matrix meets the axes of a row once, not once for each of its points."""
+        c = self.c @ W.T
+        A = None
+        if self.axes is not None:
+            image = (W @ self.axes).expand(len(c) // len(self.shares), -1, -1)
+            A = (self.shares[:, None, None, None] * image).flatten(0, 1)
+        return self.exact(self.ball, c if bias is None else c + bias, A)
 
 
 def _over_copies(values: Tensor, n: int) -> Tensor:

@@ -61,9 +61,10 @@ class RowBoxes:
         return cls(row, (boxes.low + boxes.high) / 2, (boxes.high - boxes.low) / 2, "inf")
 
     @classmethod
-    def cat(cls, parts: list[RowBoxes], n_rows: int) -> RowBoxes:
-        """Concatenate boxes of the same rows; those of the i-th part belong to rows of their own, from i * n_rows."""
-        rows = np.concatenate([part.row + number * n_rows for number, part in enumerate(parts)])
+    def cat(cls, parts: list[RowBoxes]) -> RowBoxes:
+        """Concatenate boxes; the rows of each part, of which every one has a box, follow those of the part before."""
+        first = np.cumsum([0, *(part.row.max(initial=-1) + 1 for part in parts)])
+        rows = np.concatenate([part.row + start for part, start in zip(parts, first)])
         center, half = (np.concatenate([getattr(part, name) for part in parts]) for name in ("center", "half"))
         return cls(rows, center, half, parts[0].norm)
 

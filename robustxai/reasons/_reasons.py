@@ -32,9 +32,8 @@ __all__ = ["reasons"]
 #: On a network of Adult "zonotope" proved one of 500 reasons more, in twice the time.
 _METHODS: tuple[BoundMethod, ...] = ("affine",)
 #: Shares of the budgets within which a reason is proven: the largest that succeeds counts.
-_SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
-#: Boxes that are bounded at once: few take hardly longer than one, so that single rows ask for all smaller shares
-#: together.
+_SHARES = np.array([0.05, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0])
+#: Boxes that are bounded at once: few take hardly longer than one, so that single rows ask for several shares together.
 _AT_ONCE = 64
 
 
@@ -288,38 +287,88 @@ def _prove(
     gaps = _gaps(module, explainer, switches, target, own, order, k, ranking, keep)
     alive = np.ones((len(rows), k), dtype=bool)
     np.logical_and.at(alive, switches.row, gaps > 0)
-    most = len(switches)  # boxes at one share
-    rounds = [_SHARES[:1], _SHARES[1:]] if most * len(_SHARES) <= _AT_ONCE else [(share,) for share in _SHARES]
-    for shares in rounds:
-        places = np.flatnonzero((alive & (ranked.radius[rows] == 0)).any(axis=1))
-        if not len(places):
-            return
-        boxes = RowBoxes.cat(
-            [RowBoxes.of(changes if share == 1 else changes.within(share), places) for share in shares], len(places)
-        )
-        # a row at one share is a row of its own here
-        row, at_share = np.tile(places, len(shares)), np.repeat(shares, len(places))
-        asked = alive[row] & (ranked.radius[rows[row]] == 0)
-        # first the box of every row in which a reason is closest to its end: most rows that fail, fail there
-        of_rows = np.tile(gaps[np.isin(switches.row, places)], (len(shares), 1))
-        closest = np.where(asked[boxes.row], of_rows, np.inf).min(axis=1)
-        by_row = np.lexsort((closest, boxes.row))
-        first = by_row[np.unique(boxes.row[by_row], return_index=True)[1]]
-        others = np.setdiff1d(np.arange(len(boxes)), first)
-        proven = np.ones((len(row), k, order.shape[1]), dtype=bool)
-        for some in (first, others):
+    search = _Shares(alive)
+    while len(left := np.flatnonzero(search.open().any(axis=1))):
+        asking = search.ask(_AT_ONCE // int(np.isin(switches.row, left).sum()))
+        number, place = np.nonzero(asking.any(axis=2))  # a row at one share is a row of its own here
+        asked = asking[number, place]
+        parts = []
+        for share, at_share in ((_SHARES[i], place[number == i]) for i in np.unique(number)):
+            parts.append(RowBoxes.of(changes if share == 1 else changes.within(float(share)), at_share))
+        boxes = RowBoxes.cat(parts)
+        at_center = np.concatenate([gaps[switches.row == i] for i in place])
+        proven = np.ones((len(place), k, order.shape[1]), dtype=bool)
+        for some in _in_turn(boxes, np.where(asked[boxes.row], at_center, np.inf).min(axis=1)):
             some = some[asked[boxes.row[some]].any(axis=1)]
             needed = np.zeros_like(proven)
             needed[:, :, k:] = asked[:, :, None]
             proven &= prove_pairs(
-                network, explainer, boxes.take(some), target[row], own[row], order[row], k, ranking,
+                network, explainer, boxes.take(some), target[place], own[place], order[place], k, ranking,
                 needed=needed, keep_prediction=keep, methods=_METHODS,
             )  # fmt: skip
-            asked &= proven[:, :, k:].all(axis=2)
-        reached = np.where(asked, at_share[:, None], 0.0).reshape(len(shares), len(places), k).max(axis=0)
-        ranked.radius[rows[places]] = np.maximum(ranked.radius[rows[places]], reached)
-        if shares[0] == 1:  # all boxes of these reasons were looked at
-            ranked.pairs[rows[places]] = proven & asked[:, :, None]
+            asked = asked & proven[:, :, k:].all(axis=2)
+        search.tell(number, place, asked)
+        whole = _SHARES[number] == 1  # all boxes of these reasons were looked at
+        ranked.pairs[rows[place[whole]]] = proven[whole] & asked[whole][:, :, None]
+    ranked.radius[rows] = search.radius()
+
+
+class _Shares:
+    """Search for the largest share of the budgets within which each reason is proven, between the shares known.
+
+    The whole budget is asked for first. A share that is proven settles the smaller ones and one that is not settles
+    the larger ones, so that each question leaves half of the shares, or less with several at once.
+
+    Parameters
+    ----------
+    alive : ndarray of bool of shape (n, k)
+        Reasons that may be proven within some share.
+    """
+
+    def __init__(self, alive: np.ndarray) -> None:
+        self._alive = alive
+        self._proven = np.full(alive.shape, -1)  # the largest share that is proven, by its number
+        self._failed = np.full(alive.shape, len(_SHARES))  # the smallest one that is not
+        self._asked = np.zeros((len(_SHARES), *alive.shape), dtype=bool)
+
+    def open(self) -> np.ndarray:
+        """Return the reasons of which a share is still to be asked for, (n, k)."""
+        return self._alive & (self._failed - self._proven > 1)
+
+    def ask(self, at_once: int) -> np.ndarray:
+        """Choose the shares to be asked for next, about `at_once` of each reason, at least one; (shares, n, k)."""
+        if not self._asked.any():
+            numbers = np.full((1, *self._alive.shape), len(_SHARES) - 1)
+        else:
+            step = np.arange(1, max(at_once, 1) + 1)[:, None, None]
+            numbers = self._proven + np.maximum((self._failed - self._proven) * step // (len(step) + 1), 1)
+        self._asked = np.zeros_like(self._asked)
+        np.put_along_axis(self._asked, np.minimum(numbers, len(_SHARES) - 1), True, axis=0)
+        self._asked &= self.open()
+        return self._asked
+
+    def tell(self, number: np.ndarray, place: np.ndarray, proven: np.ndarray) -> None:
+        """Tell which reasons are proven at the shares and rows that were asked for, (n_questions, k)."""
+        for i, n, good in zip(number, place, proven):
+            asked = self._asked[i, n]
+            self._proven[n] = np.where(asked & good, np.maximum(self._proven[n], i), self._proven[n])
+            self._failed[n] = np.where(asked & ~good, np.minimum(self._failed[n], i), self._failed[n])
+
+    def radius(self) -> np.ndarray:
+        """Return the largest proven share of each reason, 0 for none, (n, k)."""
+        return np.where(self._proven < 0, 0.0, _SHARES[self._proven])
+
+
+def _in_turn(boxes: RowBoxes, ahead: np.ndarray) -> list[np.ndarray]:
+    """Return boxes in parts: the one of every row in which a reason is closest to its end, and the others.
+
+    Most rows that fail, fail in the first. Few boxes are one part.
+    """
+    if len(boxes) <= _AT_ONCE:
+        return [np.arange(len(boxes))]
+    by_row = np.lexsort((ahead, boxes.row))
+    first = by_row[np.unique(boxes.row[by_row], return_index=True)[1]]
+    return [first, np.setdiff1d(np.arange(len(boxes)), first)]
 
 
 def _gaps(
