@@ -32,6 +32,26 @@ def lean_processes():
 
 
 @pytest.fixture(scope="module")
+def forked_workers():
+    """Fork the processes of joblib from one that has imported the library: on its own, each takes seconds for that.
+
+    They are processes as any others, except that they see the environment as it was when the first of them started.
+    """
+    import multiprocessing
+
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.backend import context
+
+    multiprocessing.set_forkserver_preload(["tests.forked"])
+    before = context.get_start_method()
+    get_reusable_executor().shutdown(wait=True)
+    context.set_start_method("forkserver", force=True)
+    yield
+    get_reusable_executor().shutdown(wait=True)
+    context.set_start_method(before, force=True)
+
+
+@pytest.fixture(scope="module")
 def quick_ensemble():
     """Cut the attacks of the ensemble to 5 iterations each, for tests that do not look at how much they find."""
     from robustxai.attacks import _auto

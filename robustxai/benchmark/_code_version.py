@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from robustxai._fingerprint import code_fingerprint, compiled, digest, library_version
@@ -14,6 +15,8 @@ __all__ = ["code_version", "needed_modules"]
 _PACKAGE = __name__.partition(".")[0]
 #: Libraries whose versions can change a number. ("sys" stands for Python.)
 _LIBRARIES = ("sys", "numpy", "pandas", "sklearn", "skorch", "torch")
+#: Attributes of the nodes of a syntax tree that hold statements, or clauses with statements.
+_PARTS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 @functools.cache
@@ -88,7 +91,7 @@ def _origins(name: str) -> dict[str, list[tuple[str, str]]]:
     """Return, by the name that an import binds in a module, the (module, member) of this package that it stands for."""
     sources = _sources()
     found: dict[str, list[tuple[str, str]]] = {}
-    for node in ast.walk(ast.parse(sources[name].read_bytes())):
+    for node in _statements(ast.parse(sources[name].read_bytes())):
         if isinstance(node, ast.Import):
             pairs = [(alias.asname or alias.name, alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -105,6 +108,16 @@ def _origins(name: str) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield all statements, however deep. Expressions, most of a tree, contain none and are not walked through."""
+    waiting: list[ast.AST] = [tree]
+    for node in waiting:
+        yield node
+        for part in _PARTS:
+            waiting += getattr(node, part, ())
+
+
+@functools.cache
 def _content(name: str) -> bytes:
     code = compiled(name)
     return digest(_sources()[name].read_bytes()) if code is None else code_fingerprint(code)

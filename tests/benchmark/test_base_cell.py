@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from robustxai._fingerprint import read_once
 from robustxai.attacks import AutoExplanationAttack, BoundaryMarginAttack, ERAttack, RandomAttack, _auto
 from robustxai.benchmark import (
     ATTACKS,
@@ -26,6 +27,7 @@ from robustxai.experiments.atex._images_models import IMAGE_DATA
 from robustxai.experiments.bracket import BracketCell, _bracket
 from robustxai.experiments.r2et import FlipCell, ShapeCell, _shapes
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
 CELLS = {
     "cell": Cell("breast_cancer", "vanilla", 0, STANDARD_ATTACKS),
     "retrained": Cell("breast_cancer", "r2et", 0, ("er",), start="vanilla"),
@@ -117,7 +119,8 @@ CHANGES = {
 
 
 def names():
-    return {kind: cell.name for kind, cell in CELLS.items()}
+    with read_once():  # as a run does
+        return {kind: cell.name for kind, cell in CELLS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,7 @@ def test_names_say_what_they_are_of(before):
     assert before["image"].startswith("images-mnist-atex_wider-0-small-test-")
     assert before["shape"].startswith("shape-mnist-R2ET, normalized-0-small-")
     assert len(set(before.values())) == len(before)
+    assert before == {kind: cell.name for kind, cell in CELLS.items()}  # together or one by one
     assert all(isinstance(cell, BaseCell) for cell in CELLS.values())
 
 

@@ -19,6 +19,7 @@ from tests.benchmark.sleeping import Sleep, run_sleep
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 class Unreadable(Sleep):
@@ -44,10 +45,11 @@ def cluster():
     # forked from one process that has imported torch: on its own, every replacement would take seconds for that
     settings = {
         "distributed.worker.multiprocessing-method": "forkserver",
-        "distributed.deploy.lost-worker-timeout": "500 ms",
+        # of a busy machine: a worker that is not back in time is given up, and nobody might be left
+        "distributed.deploy.lost-worker-timeout": "10 s",
     }
     with dask.config.set(settings):
-        distributed.utils.get_mp_context().set_forkserver_preload(["distributed", "robustxai.benchmark"])
+        distributed.utils.get_mp_context().set_forkserver_preload(["distributed", "tests.forked"])
         with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **QUIET) as cluster:
             yield cluster
 
