@@ -13,6 +13,7 @@ float64 rounding.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -214,7 +215,7 @@ class IntervalRemainderForm(AffineForm):
 class ZonotopeForm(AffineForm):
     """Affine form with named symbols as remainder: `blocks` maps a name to columns of Z, (rows, n, symbols)."""
 
-    blocks: dict[int, Tensor] = field(default_factory=dict)
+    blocks: dict[Hashable, Tensor] = field(default_factory=dict)
 
     @classmethod
     def exact(cls, ball: Ball, c: Tensor, A: Tensor | None = None) -> Self:
@@ -235,9 +236,10 @@ class ZonotopeForm(AffineForm):
     def summed(self, n: int, ball: Ball) -> Self:
         if n == 1:
             return self
-        # the symbols of the copies are different ones
-        blocks = {
-            next(_names): block.unflatten(0, (n, -1)).permute(1, 2, 0, 3).flatten(2) for block in self.blocks.values()
+        # the symbols of the copies are different ones, but those of two sums of the same copies are the same
+        blocks: dict[Hashable, Tensor] = {
+            ("summed", name): block.unflatten(0, (n, -1)).permute(1, 2, 0, 3).flatten(2)
+            for name, block in self.blocks.items()
         }
         return type(self)(ball, _over_copies(self.c, n), _linear_over_copies(self.A, n), blocks)
 
@@ -305,10 +307,10 @@ def _linear_over_copies(A: Tensor | None, n: int) -> Tensor | None:
     return n * A if len(A) == 1 else _over_copies(A, n)
 
 
-def _fresh(half: Tensor) -> dict[int, Tensor]:
+def _fresh(half: Tensor) -> dict[Hashable, Tensor]:
     """Make one new symbol per entry; none if all are zero."""
     return {next(_names): torch.diag_embed(half)} if bool((half != 0).any()) else {}
 
 
-def _merged(a: dict[int, Tensor], b: dict[int, Tensor]) -> dict[int, Tensor]:
+def _merged(a: dict[Hashable, Tensor], b: dict[Hashable, Tensor]) -> dict[Hashable, Tensor]:
     return a | {name: a[name] + block if name in a else block for name, block in b.items()}

@@ -252,3 +252,18 @@ def test_bad_input_is_said(data, pipe, threat):
         reasons(pipe, X[:2].assign(age=130), threat=threat)
     with pytest.warns(UserWarning, match="k=9 is not smaller"):
         assert reasons(pipe, X[:2], top=9).top == 6
+
+
+@pytest.mark.parametrize("at_once", [0, 1, 2, 3, 7, 100])
+def test_the_search_of_shares_finds_the_largest_that_holds(at_once):
+    r = np.random.default_rng(at_once)
+    alive, holds = r.random((40, 3)) < 0.8, r.choice([0.0, *_reasons._SHARES], (40, 3))
+    search, n_rounds = _reasons._Shares(alive), 0
+    while search.open().any():
+        asked = search.ask(at_once)
+        assert (asked[:-1] & search.open()).any() if n_rounds else asked[-1][alive].all() and not asked[:-1].any()
+        number, place = np.nonzero(asked.any(axis=2))
+        search.tell(number, place, holds[place] >= _reasons._SHARES[number][:, None])
+        n_rounds += 1
+    assert n_rounds <= (4 if at_once < 2 else 3 if at_once < 7 else 2)
+    np.testing.assert_array_equal(search.radius(), np.where(alive, holds, 0))
