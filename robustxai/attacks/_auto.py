@@ -124,9 +124,9 @@ class AutoExplanationAttack(AttackTransformer):
         Size of the top set; clipped with a warning when there are not more units than that.
     threat : ThreatModel or TableThreat, optional
         Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default. Under a
-        :class:`robustxai.columns.TableThreat`, X and what comes back are raw rows, as in :class:`BaseAttack`. The
-        baseline searches every choice of switches of a row, the attacks (but with preset="strong") the twelve in which
-        the earlier ones came furthest.
+        :class:`robustxai.columns.TableThreat`, X and what comes back are raw rows, as in :class:`BaseAttack`. Of
+        the choices of switches of a row, the baseline and the first attack search the twelve in which the switches
+        alone come furthest, the others those in which the earlier ones came furthest; all with preset="strong".
     ranking : {"magnitude", "signed"}, default="magnitude"
         Ranked scores.
     max_probability_change : float, optional

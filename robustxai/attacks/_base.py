@@ -19,7 +19,7 @@ from robustxai.attacks._feasible import feasible
 from robustxai.attacks._probability_change import CHANGE, below_limit, target_probability
 from robustxai.attacks._result import AttackResult, zero_rows
 from robustxai.attacks._search import Best, Reference, Search, Trace, observe
-from robustxai.attacks._table import TableRun
+from robustxai.attacks._table import PROMISING, TableRun
 from robustxai.attacks._transformer import AttackTransformer
 from robustxai.attacks._unexplained import (
     Lenient,
@@ -57,10 +57,10 @@ class BaseAttack(AttackTransformer):
         Size of the top set; clipped with a warning when there are not more features than that.
     threat : ThreatModel or TableThreat, optional
         Perturbations that are allowed; ``ThreatModel()`` (l2, epsilon 0.5) by default. Under a
-        :class:`robustxai.columns.TableThreat` every choice of switches of a row is searched in a box of its own, with
-        the explanation of the row as the reference. What is found there is rounded to rows that the table can have,
-        and improved among these: by steps in one column, or by trying all where a row has at most 2,000 admissible
-        changes.
+        :class:`robustxai.columns.TableThreat` a choice of switches of a row is searched in a box of its own, with the
+        explanation of the row as the reference: the twelve choices in which the switches alone come furthest. What is
+        found there is rounded to rows that the table can have, and improved among these: by steps in one column, or by
+        trying all where a row has at most 2,000 admissible changes.
     ranking : {"magnitude", "signed"}, default="magnitude"
         Ranked scores.
     max_iter : int, default=100
@@ -261,7 +261,7 @@ class BaseAttack(AttackTransformer):
             objective = self.objective if self.selection() == "objective" else None
             run = TableRun(self, frame, threat, objective=objective)
             self._adopt(run.rows.x)
-            result, seen, failed = run.result(X, run.search([self], polish=self.selection() != "last"))
+            result, seen, failed = run.result(X, run.search([self], PROMISING, polish=self.selection() != "last"))
             said = [zero_rows(result.attribution, result.attribution_adv), unexplained_rows(failed)]
             if isinstance(run.explainer, Lenient):
                 attribution = np.asarray(result.attribution)

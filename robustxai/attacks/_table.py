@@ -8,7 +8,7 @@ a small lattice are tried.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from robustxai.attacks._probability_change import below_limit, target_probabilit
 from robustxai.attacks._result import AttackResult
 from robustxai.attacks._search import Reference, Trace, observe
 from robustxai.attacks._unexplained import Lenient, explained, lenient, precision_where_explained
+from robustxai.bounds import ColumnStates, is_sum_of_columns, read_network
 from robustxai.columns import (
     Boxes,
     Points,
@@ -52,7 +53,7 @@ _FIRST_STEP, _LAST_STEP = 0.25, 0.01
 _N_CLIMBERS = 500
 #: A row starts at the corners of its box too, if it has at most so many.
 _CORNERS = 64
-#: Boxes of a row that all attacks of an ensemble but the first search: those in which the earlier ones came furthest.
+#: Boxes of a row that are searched: those in which the switches alone, and then the earlier attacks, came furthest.
 PROMISING = 12
 #: Halvings of the way to a changed top set.
 _HALVINGS = 12
@@ -174,6 +175,7 @@ class TableRun:
         self.explainer = lenient(attack._target_estimator.explainer_)
         self.x = attack._tensor(self.rows.x)
         self.target = attack._predicted(self.rows.x)
+        self.groups = self._columns_apart()
         self.max_change = getattr(attack, "max_probability_change", None)
         with small_net_threads(self.module):
             self.size = attack._rows_at_once(self.module, self.x)
@@ -191,6 +193,33 @@ class TableRun:
         _, found, logits = observe(self.module, self.explainer, x, self.target[rows], graph=False)
         return found, logits.detach(), self.explainer.failed if isinstance(self.explainer, Lenient) else None
 
+    def _columns_apart(self) -> Any:
+        """Return the features of each column where no column changes what another one contributes, None elsewhere."""
+        explainer = self.attack._target_estimator.explainer_
+        try:
+            network = read_network(self.attack._target_estimator.module_, self.x.shape[1:])
+        except (AttributeError, NotImplementedError):  # a black box, or a network that bounds do not read
+            return None
+        return explainer.groups if is_sum_of_columns(network, explainer) else None
+
+    def _contributions(self, x: Tensor, rows: Tensor) -> tuple[ScaledAttribution, Tensor, Tensor | None]:
+        """Return the same as `_observed` where columns are apart: every state of a column is explained once.
+
+        Points that a search tries share most of the states of their columns.
+        """
+        values, target = x.cpu().numpy(), self.target[rows]
+        found = torch.empty(len(x), len(self.groups), dtype=x.dtype, device=x.device)
+        for code in target.unique():
+            places = (target == code).nonzero().squeeze(1)
+            some = values[places.cpu().numpy()]
+            states = ColumnStates.of(some, np.zeros_like(some), self.groups)
+            points = torch.as_tensor(states.center, dtype=x.dtype, device=x.device)
+            _, said, _ = observe(self.module, self.explainer, points, code.expand(len(points)), graph=False)
+            of_box = torch.as_tensor(states.of_box, device=x.device)
+            found[places] = said.multiplied_out().detach().gather(0, of_box)
+        with torch.no_grad():
+            return ScaledAttribution(found), self.module(x), None
+
     def values(self, points: Points) -> np.ndarray:
         """Return what is maximized at some points, -infinity where the prediction is not kept; shape (m,)."""
         found = [np.empty(0)]
@@ -204,7 +233,8 @@ class TableRun:
     def _values(self, x: Tensor, row: np.ndarray) -> np.ndarray:
         """Return the values of features of shape (m, n_features) that belong to some rows."""
         rows = torch.as_tensor(row, device=self.x.device)
-        said, logits, failed = self._observed(x, rows)
+        observed = self._observed if self.groups is None else self._contributions
+        said, logits, failed = observed(x, rows)
         reference = self.reference.select(rows)
         if self.objective is None:
             value = replaced(reference, reference.rank(said.direction.detach()))
@@ -230,7 +260,8 @@ class TableRun:
         attacks : iterable of BaseAttack
             Attacks with `k_` that search the boxes, one after another, each those of the rows that still resist.
         promising : int, optional
-            Number of boxes of a row that all attacks but the first, the baseline, search; all by default.
+            Number of boxes of a row that are searched: those in which the switches alone, and then the earlier
+            attacks, came furthest; all by default.
         polish : bool, default=True
             Whether to go on among raw rows, and to try all points of a small lattice.
         """
@@ -269,13 +300,18 @@ class TableRun:
         owner = boxes.start.row
         pool, values = boxes.start, self.values(boxes.start)
         alone, by_box = values, values.copy()
+        if polish and self.groups is not None and self.objective is None and self.rows.numbers:
+            for pushed in self._pushed(boxes.start):
+                reached = self.values(pushed)
+                alone, by_box = np.maximum(alone, reached), np.maximum(by_box, reached)
+                pool, values = Points.cat([pool, pushed]), np.concatenate([values, reached])
         seen: dict[int, Steps] = {}
         moving = np.asarray((boxes.unit > 0).any(axis=1))
         for number, attack in enumerate(attacks):
             chosen = moving.copy()
-            if number and promising is not None:
-                # the first attack by the switches alone, so that the baseline, with which it is compared, has no say
-                reached = np.where(moving, alone if number == 1 else by_box, -np.inf)
+            if promising is not None:
+                # the first two by the switches alone: the baseline and what is compared with it search the same boxes
+                reached = np.where(moving, alone if number <= 1 else by_box, -np.inf)
                 chosen &= _rank_in_group(owner, reached) < promising
             if number >= 2:  # the baseline and the first attack see all rows, so that they can be compared
                 highest = np.full(len(self.x), -np.inf)
@@ -284,8 +320,6 @@ class TableRun:
             which = np.flatnonzero(chosen)
             if not len(which):
                 continue
-            if number == 1 and 0 in seen:  # in the same boxes
-                seen[0] = seen[0].take(np.flatnonzero(chosen[moving]))
             found, found_values, seen[number] = self._relaxed(attack, boxes.take(which))
             by_box[which] = np.maximum(by_box[which], found_values)
             pool, values = Points.cat([pool, found]), np.concatenate([values, found_values])
@@ -294,6 +328,39 @@ class TableRun:
         if polish:
             pool, values = self._polished(pool, values)
         return pool, values, seen
+
+    def _pushed(self, start: Points) -> Iterator[Points]:
+        """Yield points in each box at which numbers of the top set are pushed down and all others up.
+
+        Where no column changes what another one contributes, each number has its best end by itself. All numbers move,
+        or those alone that do not take from the predicted class, so that the prediction is kept.
+        """
+        rows = np.unique(start.row)
+        own = self.rows.own.take(rows)
+        ranked = {int(j): column for column, group in enumerate(self.groups) for j in group}
+        at = torch.as_tensor(rows, device=self.x.device)
+        before, logits, _ = self._contributions(self.x[at], at)
+        score, margin = self.reference.rank(before.direction).cpu().numpy(), target_probability(logits, self.target[at])
+        top = self.reference.top[at].cpu().numpy()
+        chosen = [own.amounts.copy(), own.amounts.copy()]
+        for j, rule in enumerate(self.rows.numbers):
+            column = ranked[int(self.rows.groups[rule.name][0])]
+            best = [np.zeros(len(rows)), np.zeros(len(rows))]
+            for end in (self.rows.low, self.rows.high):
+                amounts = own.amounts.copy()
+                amounts[:, j] = end[rows, j]
+                moved = self.rows.settled(Points(rows, amounts, own.codes))
+                said, logits, _ = self._contributions(self.attack._tensor(self.rows.features(moved)), at)
+                gain = self.reference.rank(said.direction).cpu().numpy()[:, column] - score[:, column]
+                gain = np.where(top[:, column], -gain, gain)
+                harmless = (target_probability(logits, self.target[at]) >= margin).cpu().numpy()
+                for place, allowed in enumerate((np.ones(len(rows), dtype=bool), harmless)):
+                    better = allowed & (gain > best[place])
+                    best[place] = np.where(better, gain, best[place])
+                    chosen[place][better, j] = moved.amounts[better, j]
+        place_of = np.searchsorted(rows, start.row)
+        for amounts in chosen:
+            yield self.rows.settled(Points(start.row, amounts[place_of], start.codes))
 
     def _relaxed(self, attack: BaseAttack, boxes: Boxes) -> tuple[Points, np.ndarray, Steps]:
         """Return the raw rows next to what an attack finds in each box, their values, and what it did."""

@@ -21,7 +21,7 @@ from robustxai.datasets import make_preprocessor
 from robustxai.explainers import ColumnContributions
 from robustxai.metrics import between_rows_precision, chance_corrected_precision
 from robustxai.perturbation import ThreatModel
-from robustxai.protocols import Ranking
+from robustxai.protocols import ContributionMethod, Ranking
 
 __all__ = ["LAMBDA_HESSIAN", "NAMES", "Plan", "line_of", "plan", "rivals"]
 
@@ -50,6 +50,11 @@ RIVALS: dict[str, Callable[[int, Any, Ranking, int], Any]] = {
     "logistic regression": lambda k, explainer, ranking, seed: LinearClassifier(explainer=explainer, random_state=seed),
     "R2ET": _r2et,
 }
+#: Contributions that the rivals are trained for, one gradient, as ``robustxai fit`` trains: those that are audited take
+#: several gradients a step.
+_TRAINED_FOR: ContributionMethod = "gradient_times_input"
+#: Categories in fewer training rows have one feature together, as in ``robustxai fit``.
+_MIN_FREQUENCY = 20
 #: Largest number of rows on which the area under the ROC curve is taken.
 _MOST_SCORED = 10_000
 #: Names of the rivals.
@@ -175,15 +180,18 @@ def _fitted(
         explainer: Any = "integrated_gradients" if target.is_black_box or own is None else own
         return made(target.k, explainer, target.ranking, seed).fit(X[train], y[train])
     rows = X.iloc[train]
-    preprocessor = make_preprocessor(rows).fit(rows)
+    preprocessor = make_preprocessor(rows, min_frequency=_MIN_FREQUENCY).fit(rows)
     columns = column_map(preprocessor)
     groups, names = [group.tolist() for group in columns.groups], [str(name) for name in columns.columns]
     own = getattr(target.model, "explainer_", None)
     method, n_points = "integrated_gradients", N_POINTS
     if isinstance(own, ColumnContributions):
         method, n_points = own.method, own.n_points
-    explainer = ColumnContributions(method, n_points=n_points, groups=groups, names=names)  # type: ignore[arg-type]
-    return make_pipeline(preprocessor, made(target.k, explainer, target.ranking, seed)).fit(rows, y[train])
+    explainer = ColumnContributions(_TRAINED_FOR, groups=groups, names=names)
+    pipe = make_pipeline(preprocessor, made(target.k, explainer, target.ranking, seed)).fit(rows, y[train])
+    measured = ColumnContributions(method, n_points=n_points, groups=groups, names=names)  # type: ignore[arg-type]
+    pipe[-1].set_params(explainer=measured)
+    return pipe
 
 
 def line_of(

@@ -10,7 +10,7 @@ import torch
 
 from robustxai._models import GRADIENTS, unwrap
 from robustxai.bounds import check_reading, proven_overlap, read_network
-from robustxai.certificates._boxes import METHODS_OF_BOXES, RowBoxes, prove_pairs
+from robustxai.certificates._boxes import METHODS_OF_BOXES, Question, RowBoxes, prove_pairs
 from robustxai.certificates._problem import SMOOTHED_WAY
 from robustxai.columns import TableRows, TableThreat, check_table, map_of
 from robustxai.protocols import BoundMethod, Estimator, Ranking
@@ -87,9 +87,24 @@ class TableProblem:
         )[:, :, self.k :]
 
     def overlap(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return how many members of each row's top set provably stay in it, and how many pairs keep their order."""
-        proven = self.prove(np.arange(len(self)))
-        return proven_overlap(torch.from_numpy(proven)).numpy(), proven.sum(axis=(1, 2))
+        """Return how many members of each row's top set provably stay in it, and how many pairs keep their order.
+
+        A changed row lies in one box, so that the members that stay are counted in every box by itself. The pairs are
+        those that keep their order in all boxes, of which there may be fewer.
+        """
+        members = np.full(len(self), self.k)
+        proven = np.ones((len(self), self.k, self.n_units - self.k), dtype=bool)
+        for row, found in self._question(np.arange(len(self))).proofs(RowBoxes.of(self._rows, np.arange(len(self)))):
+            pairs = np.ascontiguousarray(found[:, :, self.k :])
+            np.minimum.at(members, row, proven_overlap(torch.from_numpy(pairs)).numpy())
+            np.logical_and.at(proven, row, pairs)
+        return members, proven.sum(axis=(1, 2))
+
+    def _question(self, places: np.ndarray) -> Question:
+        target, attribution, order = self._target[places], self._attribution[places], self._order[places]
+        return Question(
+            self._network, self._explainer, target, attribution, order, self.k, self._ranking, True, self._methods
+        )
 
     def shares(self, largest: float, max_iter: int) -> np.ndarray:
         """Return the largest shares of the budgets found within which the top set provably stays, shape (n,).

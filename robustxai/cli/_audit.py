@@ -29,6 +29,7 @@ from robustxai.cli._own_table import (
     HeldOut,
     Immutable,
     MaxSwitches,
+    MinFrequency,
     Monotone,
     NaValues,
     Overwrite,
@@ -87,6 +88,7 @@ def audit(
     defense: Defense = "r2et",
     test_size: HeldOut = 0.2,
     seed: Seed = 0,
+    min_frequency: MinFrequency = 20,
     budget: Budget = [],  # noqa: B006
     immutable: Immutable = [],  # noqa: B006
     monotone: Monotone = [],  # noqa: B006
@@ -118,7 +120,9 @@ def audit(
                 marks, some = names_of(na_values), {"sep": sep, "encoding": encoding, "drop_unlabeled": drop_unlabeled}
                 X, labels = read_training_table(table, target, drop=names_of(drop), na_values=marks, **some)
                 columns_of(immutable, list(X), "--immutable")
-                asked = Training(str(target), defense, 4 if k is None else k, seed, test_size, given, marks)
+                asked = Training(
+                    str(target), defense, 4 if k is None else k, seed, test_size, min_frequency, given, marks
+                )
                 folder = fitted_folder(table, X, labels, asked, progress)
                 X, y = folder.schema.coded(X), labels
                 places = held_out_rows(labels, test_size, seed)[1]

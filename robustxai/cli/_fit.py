@@ -28,6 +28,7 @@ from robustxai.cli._own_table import (
     Immutable,
     K,
     MaxSwitches,
+    MinFrequency,
     Monotone,
     NaValues,
     Overwrite,
@@ -59,6 +60,7 @@ def fit(
         ),
     ] = 50,
     seed: Seed = 0,
+    min_frequency: MinFrequency = 20,
     drop: Drop = [],  # noqa: B006
     na_values: NaValues = [],  # noqa: B006
     sep: Sep = None,
@@ -84,7 +86,8 @@ def fit(
         X, y = read_training_table(table, target, drop=names_of(drop), na_values=names_of(na_values), **options)
         columns_of(immutable, list(X), "--immutable")
         with work_bar() as progress:
-            asked = Training(str(target), defense, k, seed, test_size, budgets, names_of(na_values))
+            marks = names_of(na_values)
+            asked = Training(str(target), defense, k, seed, test_size, min_frequency, budgets, marks)
             made = fitted_folder(table, X, y, asked, progress)
             figures = _measured(made, X, y, n_rows, seed, progress)
         made.held_out.update(figures)
@@ -111,6 +114,7 @@ class Training:
     k: int
     seed: int
     test_size: float
+    min_frequency: int
     budgets: Budgets
     na_values: tuple[str, ...]
 
@@ -119,11 +123,21 @@ def fitted_folder(path: Path, X: pd.DataFrame, y: np.ndarray, asked: Training, p
     """Train on the rows that are not held out."""
     places, others = held_out_rows(y, asked.test_size, asked.seed)
     schema = TableSchema.of(X.iloc[places])
+    # what the training rows do not have counts as rare where something is rare
+    rare = [one.name for one in schema.columns if _has_rare(X[one.name].iloc[places], asked.min_frequency)]
+    schema = schema.with_levels_of(X, rare)
     asked.budgets.threat(schema)  # a budget that is wrong is told before the training
-    pipe = train(schema.coded(X.iloc[places]), y[places], asked.defense, asked.k, asked.seed, progress)
+    options = {"k": asked.k, "seed": asked.seed, "min_frequency": asked.min_frequency}
+    pipe = train(schema.coded(X.iloc[places]), y[places], asked.defense, progress=progress, **options)
     training: dict[str, Any] = {"defense": asked.defense, "seed": asked.seed, "test_size": asked.test_size}
+    training |= {"min_frequency": asked.min_frequency}
     training |= {"content": content_of(path), "n_train": len(places), "n_test": len(others)}
     return ModelFolder(pipe, schema, asked.target, asked.k, asked.budgets, asked.na_values, training)
+
+
+def _has_rare(column: pd.Series, min_frequency: int) -> bool:
+    """Return whether a column has categories in fewer rows, which have one feature together."""
+    return bool((column.value_counts() < min_frequency).any())
 
 
 def _measured(

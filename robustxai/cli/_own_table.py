@@ -25,6 +25,7 @@ __all__ = [
     "Immutable",
     "K",
     "MaxSwitches",
+    "MinFrequency",
     "Model",
     "Monotone",
     "NaValues",
@@ -107,6 +108,15 @@ Budget = Annotated[
         "--budget",
         words="Largest change of a number, in its unit or as a share of its range: age=1, income=5%. Without a column, "
         "such as 2%, it is that of all others. 5% by default, of whole numbers at least 1.",
+    ),
+]
+MinFrequency = Annotated[
+    int,
+    _option(
+        "The model",
+        "--min-frequency",
+        words="Categories in fewer training rows count as one of their column: what is learned of so few rows is "
+        "chance. 1 keeps all apart.",
     ),
 ]
 Immutable = Annotated[

@@ -87,9 +87,11 @@ def held_out_rows(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
     return np.sort(train), np.sort(test)
 
 
-def train(X: pd.DataFrame, y: np.ndarray, defense: str, k: int, seed: int, progress: Progress) -> Pipeline:
-    """Train a model on raw rows, with a bar that shows the time left."""
-    preprocessor = make_preprocessor(X).fit(X)
+def train(
+    X: pd.DataFrame, y: np.ndarray, defense: str, *, k: int, seed: int, min_frequency: int, progress: Progress
+) -> Pipeline:
+    """Train a model on raw rows, with a bar that shows the time left; rare categories have one feature together."""
+    preprocessor = make_preprocessor(X, min_frequency=min_frequency).fit(X)
     columns = column_map(preprocessor)
     groups, names = [group.tolist() for group in columns.groups], [str(name) for name in columns.columns]
     explainer = ColumnContributions(_TRAINED_FOR, groups=groups, names=names)

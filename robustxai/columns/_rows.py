@@ -115,7 +115,7 @@ class TableRows:
     low, high : ndarray of shape (n, n_numbers)
         What the numbers may become.
     n_choices : ndarray of int of shape (n,)
-        Number of choices of switches of every row.
+        Number of choices of switches of every row. Categories that have the same features count once.
     """
 
     def __init__(
@@ -176,11 +176,13 @@ class TableRows:
                 allowed[place, [place_of[other] for other in rule.options(level)]] = True
             self.allowed.append(allowed)
         self.own = Points(np.arange(len(self.frame)), self._amounts, codes)
+        self._level_blocks = self._blocks_of_levels()
+        if len(self.frame):
+            self.allowed = [_distinct(*pair) for pair in zip(self.allowed, self._level_blocks)]
         kinds, back = np.unique(np.column_stack([np.zeros(len(codes), dtype=int), codes]), axis=0, return_inverse=True)
         kinds, self._kind = kinds[:, 1:], back.reshape(-1)
         self._choices = [self._choices_of(kind, limit) for kind in kinds]
         self.n_choices = np.array([len(self._choices[kind]) for kind in self._kind], dtype=int)
-        self._level_blocks = self._blocks_of_levels()
 
     def _blocks_of_levels(self) -> list[np.ndarray]:
         """Return the features of all levels of the switching columns, transformed once for each fitted pipeline."""
@@ -552,6 +554,30 @@ class TableRows:
             {self.switching[c].name: self.switching[c].levels[codes[c]] for c in np.flatnonzero(codes != before)}
             for codes, before in zip(points.codes, own)
         ]
+
+
+def _distinct(allowed: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Leave out switches to categories with the features of the present one, or of an earlier allowed one.
+
+    An encoder takes rare categories together, so that a switch between them changes nothing that a model sees.
+
+    Parameters
+    ----------
+    allowed : ndarray of bool of shape (n_levels + 1, n_levels)
+        Switches from each category, and from a gap, to each other.
+    blocks : ndarray of shape (n_levels, n_features)
+        Features of the categories.
+    """
+    kind = np.unique(blocks, axis=0, return_inverse=True)[1].reshape(-1)
+    if len(np.unique(kind)) == len(kind):
+        return allowed
+    found = np.zeros_like(allowed)
+    for place, to in enumerate(allowed):
+        others = np.flatnonzero(to)
+        if place < len(kind):
+            others = others[kind[others] != kind[place]]
+        found[place, others[np.unique(kind[others], return_index=True)[1]]] = True
+    return found
 
 
 def _affine_features(group: np.ndarray, column_map: ColumnMap) -> list[int] | None:

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from typing_extensions import Self
 
-from robustxai._arguments import Choice, Rows, checked
+from robustxai._arguments import COUNT, Choice, Rows, checked
 from robustxai._frames import as_pandas, like
 from robustxai._validation import outside
 from robustxai.datasets._gap_marks import GapMarks, is_marked_by
@@ -60,8 +60,8 @@ def as_float32(X: Any) -> Any:
     return like(X, np.asarray(X, dtype=np.float32))
 
 
-@checked(X=Rows(), scale=Choice(get_args(Preprocessing)))
-def make_preprocessor(X: Any, *, scale: Preprocessing = "minmax") -> ColumnTransformer:
+@checked(X=Rows(), scale=Choice(get_args(Preprocessing)), min_frequency=COUNT)
+def make_preprocessor(X: Any, *, scale: Preprocessing = "minmax", min_frequency: int = 1) -> ColumnTransformer:
     """Make the unfitted scikit-learn transformer that fits the columns of a table.
 
     * Numbers: gaps become the median, then ``scale``. A column without any value becomes constant. That a number is
@@ -88,6 +88,9 @@ def make_preprocessor(X: Any, *, scale: Preprocessing = "minmax") -> ColumnTrans
     scale : {"minmax", "standard"}, default="minmax"
         ``"minmax"`` maps what `fit` saw to [0, 1] and clips what lies outside, so that all features, the levels
         included, have one range, as an attack's epsilon needs it. ``"standard"`` gives mean 0 and variance 1.
+    min_frequency : int, default=1
+        Categories of a column with fewer rows than this share one feature, and so do levels that `fit` did not see.
+        By default every category has its own. With 20, what is learned of a single category rests on 20 rows or more.
 
     Returns
     -------
@@ -143,7 +146,13 @@ def make_preprocessor(X: Any, *, scale: Preprocessing = "minmax") -> ColumnTrans
     )
     to_levels = make_pipeline(
         FunctionTransformer(as_text, feature_names_out="one-to-one"),
-        OneHotEncoder(handle_unknown="ignore", drop="if_binary", sparse_output=False, dtype=np.float32),
+        OneHotEncoder(
+            handle_unknown="ignore" if min_frequency == 1 else "infrequent_if_exist",
+            drop="if_binary",
+            min_frequency=None if min_frequency == 1 else min_frequency,
+            sparse_output=False,
+            dtype=np.float32,
+        ),
     )
     marks = {}
     pairs = [column for column in levels if X[column].nunique() == 2]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -79,6 +79,16 @@ class TableSchema:
     def of(cls, frame: pd.DataFrame) -> TableSchema:
         """Describe a table as :func:`load_table` returns it."""
         return cls(tuple(ColumnSchema.of(frame[name]) for name in frame))
+
+    def with_levels_of(self, frame: pd.DataFrame, names: Collection[str]) -> TableSchema:
+        """Return the schema with the categories of another table in some of its columns, too."""
+        added = [
+            replace(one, levels=tuple(sorted({*one.levels, *ColumnSchema.of(frame[one.name]).levels}, key=str)))
+            if one.name in names and one.kind == "category"
+            else one
+            for one in self.columns
+        ]
+        return TableSchema(tuple(added))
 
     @property
     def names(self) -> list[str]:

@@ -345,7 +345,7 @@ class _Column:
             )
         if n_levels > _MANY_LEVELS:
             self.seen.add(
-                "Each of many categories becomes a feature in {columns}; drop= (--drop) leaves columns out.",
+                "There are many categories, of which rare ones say little, in {columns}; drop= (--drop) leaves them out.",
                 self.name,
                 f" ({n_levels})",
             )

@@ -28,7 +28,7 @@ from robustxai.attacks import (
     strongest,
 )
 from robustxai.certificates import certify_top_k
-from robustxai.columns import TableThreat, column_map
+from robustxai.columns import TableRows, TableThreat, column_map
 from robustxai.datasets import make_preprocessor
 from robustxai.explainers import ColumnContributions
 from robustxai.metrics import precision_at_k, ranking_thickness
@@ -254,6 +254,57 @@ def test_no_row_is_below_the_certificate(pipe, frame, threat):
     for place, (box,) in enumerate(still.boxes_by_row(rows, column_map(pipe))):
         proof = certify_top_k(pipe[-1], box.center[None].astype(np.float32), 2, threat=box.threat_model())
         assert attacked[place] >= proof.precision_at_k[0]
+
+
+@pytest.fixture(scope="module")
+def apart(frame, labels):
+    """A sum of functions of columns; "g" and "h" are so rare that they are one category."""
+    frame = frame.assign(u=np.where(np.arange(300) % 50 == 0, "g", np.where(np.arange(300) % 50 == 1, "h", frame.u)))
+    explainer = ColumnContributions("integrated_gradients", n_points=3)
+    net = SoftplusClassifier(module="additive", beta=5, max_epochs=20, lr=0.02, explainer=explainer)
+    made = make_pipeline(make_preprocessor(frame, min_frequency=20), net).fit(frame, labels)
+    return made, frame, column_map(made)
+
+
+def test_columns_that_are_apart_are_explained_as_whole_rows_are(apart, monkeypatch):
+    made, frame, columns = apart
+    for groups in (None, columns.groups):  # those of the training data, and those of the map
+        made[-1].set_params(explainer=ColumnContributions(n_points=3, groups=groups))
+        threat = TableThreat.from_frame(frame, budgets={"a": 1, "b": 3}, immutable=["c"])
+        attack = BoundaryMarginAttack(made, k=2, threat=threat, max_iter=3).fit(frame[:30])
+        run = _table.TableRun(attack, frame[:30], threat)
+        boxes = run.rows.boxes(np.arange(30))
+        assert run.groups is not None
+        points = [boxes.start, *run._pushed(boxes.start), run.rows.neighbors(run.rows.own, np.full(30, 0.5))[1]]
+        for some in points:
+            inside = (run.rows.low[some.row] <= some.amounts) & (some.amounts <= run.rows.high[some.row])
+            assert inside.all()
+            fast = run.values(some)
+            with monkeypatch.context() as patch:
+                patch.setattr(run, "groups", None)
+                slow = run.values(some)
+            np.testing.assert_array_equal(np.isfinite(fast), np.isfinite(slow))
+            known = np.isfinite(fast)
+            np.testing.assert_allclose(fast[known], slow[known], atol=1e-4)
+
+
+def test_rare_categories_are_one_choice(apart):
+    _, frame, columns = apart
+    threat = TableThreat.from_frame(frame, immutable=["a", "b", "c"])
+    rows = TableRows(threat, frame[:60], columns)
+    levels = threat.rules[3].levels
+    assert {"g", "h"} <= set(levels)
+    for place in range(60):
+        own = frame.u[place]
+        points = rows.boxes(np.array([place])).start
+        reached = {levels[code] for code in points.codes[:, 0]}
+        assert own in reached
+        assert len(reached & {"g", "h"}) == 1
+        assert reached >= set("pqr")
+        features = rows.features(points)
+        assert len(np.unique(features, axis=0)) == len(points)
+        every = np.concatenate([box.center[None] for box in threat.boxes(frame.iloc[[place]], columns)])
+        assert {tuple(x) for x in every} == {tuple(x) for x in features}
 
 
 def test_a_share_of_the_budgets_finds_less(pipe, frame, threat):

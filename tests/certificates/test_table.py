@@ -1,20 +1,26 @@
 """Proofs over the admissible rows of a raw table: against every admissible row, and against attacks."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.pipeline import make_pipeline
 
-from robustxai import SoftplusClassifier
+from robustxai import LinearClassifier, SoftplusClassifier
 from robustxai.attacks import BoundaryMarginAttack
+from robustxai.bounds import ColumnStates, is_sum_of_columns, proven_overlap, read_network
+from robustxai.certificates import _boxes as boxes
 from robustxai.certificates import certified_radius, certify_top_k
-from robustxai.columns import TableThreat
+from robustxai.certificates._table import TableProblem
+from robustxai.columns import TableThreat, column_map
 from robustxai.datasets import make_preprocessor
 from robustxai.explainers import CenteredGradient, ColumnContributions, Gradient
 from robustxai.metrics import precision_at_k
 from robustxai.model_selection import CertifiedPrecisionScorer
+from robustxai.nets import MLP, AdditiveNet
 
 EXPLAINERS = [
     (Gradient("log_odds"), "magnitude"),
@@ -160,3 +166,57 @@ def test_the_scorer_is_the_mean_of_the_proofs(data, pipe):
         CertifiedPrecisionScorer(k=2, threat=threat, epsilon=0.1)
     with pytest.raises(NotImplementedError, match="curvature"):
         CertifiedPrecisionScorer(k=2, threat=threat, method="curvature")
+
+
+@pytest.mark.parametrize("model", ["additive", "linear"])
+@pytest.mark.parametrize(
+    ("method", "ranking"), [("integrated_gradients", "magnitude"), ("gradient_times_input", "signed")]
+)
+def test_columns_that_are_apart_are_proven_as_box_by_box(model, method, ranking, data, monkeypatch):
+    X, y = data
+    X = X.assign(f=np.where(np.arange(len(X)) % 7 == 0, np.nan, X["a"] * 0.5), e=X["e"].where(X["a"] > 0))
+    explainer = ColumnContributions(method, n_points=3)
+    if model == "linear":
+        clf = LinearClassifier(explainer=explainer)
+    else:
+        clf = SoftplusClassifier(module="additive", explainer=explainer, max_epochs=8, lr=0.02)
+    pipe = make_pipeline(make_preprocessor(X), clf).fit(X, y)
+    groups = [group.tolist() for group in column_map(pipe).groups]
+    pipe[-1].set_params(explainer=ColumnContributions(method, n_points=3, groups=groups))
+    threat = TableThreat.from_frame(X, budgets={"a": 1, "b": "10%", "f": 0.3}, max_switches=1)
+    for bound in ("affine", "zonotope"):
+        found = certify_top_k(pipe, X[:15], k=3, threat=threat, ranking=ranking, method=bound)
+        with monkeypatch.context() as patch:
+            patch.setattr(boxes, "is_sum_of_columns", lambda network, explainer: False)
+            slow = certify_top_k(pipe, X[:15], k=3, threat=threat, ranking=ranking, method=bound)
+        np.testing.assert_array_equal(found.n_proven_pairs, slow.n_proven_pairs)
+        np.testing.assert_array_equal(found.precision_at_k, slow.precision_at_k)
+        assert len(np.unique(found.n_proven_pairs)) > 3
+        table = TableProblem(pipe, X[:15], 3, threat, ranking, bound)
+        together = proven_overlap(torch.from_numpy(table.prove(np.arange(15)))).numpy() / 3
+        assert (found.precision_at_k >= together).all()  # pairs of all boxes at once
+        assert method == "gradient_times_input" or model == "linear" or (found.precision_at_k > together).any()
+
+
+def test_columns_are_apart_only_where_no_unit_joins_them():
+    groups = [[0], [1], [2], [3, 4, 5], [6, 7, 8]]
+    explainer = ColumnContributions(groups=groups, baseline=np.zeros(9))
+    torch.manual_seed(0)
+    net = AdditiveNet((9,), 2, groups=groups, n_units=3)
+    network = read_network(net, (9,))
+    assert is_sum_of_columns(network, explainer)
+    assert not is_sum_of_columns(network, replace(explainer, output="probability"))
+    assert not is_sum_of_columns(network, replace(explainer, groups=[[0, 1], [2], [3], [4, 5], [6, 7, 8]]))
+    assert not is_sum_of_columns(read_network(MLP(9, 2, hidden=(4,)), (9,)), explainer)
+    assert not is_sum_of_columns(network, CenteredGradient(groups=groups, frequencies=np.ones(9)))
+
+
+def test_different_states_are_never_taken_as_one():
+    center = np.array([[0.0, 1, 0], [0, 1, 0], [0.5, 0, 1], [0.5, 1, 0]])
+    half = np.array([[0.1, 0, 0], [0.1, 0, 0], [0.1, 0, 0], [0.2, 0, 0]])
+    states = ColumnStates.of(center, half, [[0], [1, 2]])
+    for column, group in enumerate([[0], [1, 2]]):
+        at = states.of_box[:, column]
+        np.testing.assert_array_equal(states.center[at][:, group], center[:, group])
+        np.testing.assert_array_equal(states.half[at][:, group], half[:, group])
+    assert len(states) == 3

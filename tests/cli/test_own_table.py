@@ -269,7 +269,7 @@ def test_work_that_fails_has_another_exit_code_and_leaves_what_was_there(main, f
     before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     again = ["fit", folder / "data.csv", "--target", "paid", "--drop", "id", "--out", tmp_path / "model", "--overwrite"]
 
-    def diverge(*given):
+    def diverge(*given, **options):
         raise DivergedError("The loss is not finite.")
 
     with monkeypatch.context() as patch:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from robustxai.datasets import make_preprocessor
+from robustxai.datasets import TableSchema, make_preprocessor
 from robustxai.exceptions import DataWarning
 
 
@@ -190,3 +191,26 @@ def test_text_that_is_different_in_most_rows_is_named(dtype):
     with pytest.warns(DataWarning, match="'id' holds 60 different values in 60 rows") as told:
         make_preprocessor(X)
     assert len(told) == 1
+
+
+def test_rare_categories_have_one_feature_together():
+    X = pd.DataFrame({"job": ["a"] * 5 + ["b"] * 4 + ["c", "d", None], "home": ["own", "rent"] * 6})
+    made = make_preprocessor(X, min_frequency=3).set_output(transform="pandas").fit(X)
+    rows = pd.DataFrame({"job": ["a", "b", "c", "d", None, "never seen"], "home": ["own", "rent"] * 3})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of scikit-learn about the last
+        found = made.transform(rows)
+    assert list(found) == ["job_a", "job_b", "job_infrequent_sklearn", "home_rent"]
+    np.testing.assert_array_equal(found["job_infrequent_sklearn"], [0, 0, 1, 1, 1, 1])
+    np.testing.assert_array_equal(found["job_a"], [1, 0, 0, 0, 0, 0])
+    plain = make_preprocessor(X).fit(X)
+    assert len(plain.get_feature_names_out()) == 6
+
+
+def test_a_schema_takes_categories_of_some_columns_of_another_table():
+    train = pd.DataFrame({"job": ["a", "b"], "home": ["own", "rent"], "age": [3, 4]})
+    more = pd.DataFrame({"job": ["c", "a"], "home": ["tent", "own"], "age": [5, 9]})
+    schema = TableSchema.of(train).with_levels_of(more, ["job", "age"])
+    assert [one.levels for one in schema.columns] == [("a", "b", "c"), ("own", "rent"), ()]
+    assert schema.columns[2] == TableSchema.of(train).columns[2]
+    assert TableSchema.read(schema.to_json()) == schema
