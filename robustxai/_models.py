@@ -220,11 +220,12 @@ def _check_object(model: Any, what: str) -> None:
             "VanillaClassifier(module=module, init=module).fit(X, y), or any other classifier of robustxai, goes on "
             "from its weights."
         )
-    if isinstance(model, (np.ndarray, list, tuple, dict, set)) or is_table(model):
+    is_estimator = isinstance(model, BaseEstimator)  # asked first, because it takes a long time to rule out a table
+    if isinstance(model, (np.ndarray, list, tuple, dict, set)) or (not is_estimator and is_table(model)):
         raise TypeError(f"{what} needs a fitted classifier, got a {type(model).__name__}. {_FIRST}")
     if isinstance(model, (str, bytes, numbers.Number)):
         raise TypeError(f"{what} needs a fitted classifier, got {model!r}. {_FIRST}")
-    if not isinstance(model, BaseEstimator) or isinstance(model, (Pipeline, BaseSearchCV, FrozenEstimator)):
+    if not is_estimator or isinstance(model, (Pipeline, BaseSearchCV, FrozenEstimator)):
         return
     if is_regressor(model):
         raise TypeError(

@@ -122,13 +122,18 @@ class Lines:
 
         Points are clipped to the box from `low` to `high`.
         """
-        best = np.full(len(self.start), np.inf)
+        best, first = np.full(len(self.start), np.inf), self.start.copy()
+        waiting = (steps != 0).reshape(len(steps), -1).any(axis=1)
+        flips = np.zeros_like(waiting)
         for level in reversed(range(_LEVELS)):
-            rows = np.flatnonzero(np.isinf(best) & (steps != 0).reshape(len(steps), -1).any(axis=1))
+            rows = np.flatnonzero(waiting)
             if not len(rows):
                 break
             points = np.clip(self.start[rows] + epsilon * 0.8**level * steps[rows], low, high)
             other = self.changed(rows, points)
-            if other.any():
-                best[rows[other]] = self.lengths(rows[other], points[other])
+            first[rows[other]] = points[other]
+            flips[rows[other]], waiting[rows[other]] = True, False
+        rows = np.flatnonzero(flips)
+        if len(rows):  # of all levels at once: halving an interval takes a dozen explanations
+            best[rows] = self.lengths(rows, first[rows])
         return best

@@ -26,6 +26,7 @@ from robustxai.attacks import (
     RandomAttack,
     SoftOverlapAttack,
     TopKManipulation,
+    _auto,
 )
 from robustxai.benchmark._cell import Cell, prepare_rows
 from robustxai.certificates import certified_radius
@@ -34,6 +35,8 @@ from robustxai.perturbation import ThreatModel
 
 from .conftest import Victim
 
+#: By what `short_ensemble` divides iterations.
+SHORTER = 5
 SINGLE = (
     RandomAttack,
     BoundaryMarginAttack,
@@ -51,19 +54,42 @@ def table():
     return MinMaxScaler().fit_transform(X).astype(np.float32), y
 
 
-@pytest.fixture(scope="module", params=[SoftplusClassifier, VanillaClassifier], ids=lambda c: c.__name__)
-def victim(request, table):
-    return request.param(max_epochs=10).fit(*table)
+@pytest.fixture(scope="module")
+def smooth(table):
+    return SoftplusClassifier(max_epochs=10).fit(*table)
 
 
+@pytest.fixture(scope="module")
+def with_relus(table):
+    return VanillaClassifier(max_epochs=10).fit(*table)
+
+
+@pytest.fixture(params=["smooth", "with_relus"])
+def victim(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def short_ensemble(monkeypatch):
+    """Give every attack of the ensemble a fifth of its iterations: the presets relate to each other as before."""
+    for presets in (_auto.PRESETS, _auto._WITHOUT_DERIVATIVE):
+        for name, specs in presets.items():
+            short = [
+                (kind, {**options, "max_iter": options.get("max_iter", kind().max_iter) // SHORTER})
+                for kind, options in specs
+            ]
+            monkeypatch.setitem(presets, name, short)
+
+
+@pytest.mark.usefixtures("short_ensemble")
 @pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
-@pytest.mark.parametrize(("kind", "norm"), [(SoftplusClassifier, 2), (VanillaClassifier, "inf")])
-def test_standard_is_never_above_any_single_attack_on_any_row(table, kind, norm):
-    X, victim = table[0][:20], kind(max_epochs=10).fit(*table)
+@pytest.mark.parametrize(("kind", "norm"), [("smooth", 2), ("with_relus", "inf")])
+def test_standard_is_never_above_any_single_attack_on_any_row(table, kind, norm, request):
+    X, victim = table[0][:20], request.getfixturevalue(kind)
     threat = ThreatModel(0.3 if norm == 2 else 0.05, norm=norm, bounds=(0, 1))
     result = AutoExplanationAttack(victim, threat=threat).run(X)
     for attack in SINGLE:
-        single = attack(victim, threat=threat).run(X)
+        single = attack(victim, threat=threat, max_iter=attack().max_iter // SHORTER).run(X)
         assert (result.precision_at_k <= single.precision_at_k).all(), attack.__name__
     # and what it says is true of the inputs that it returns
     assert (result.X_adv >= 0).all()
@@ -76,6 +102,7 @@ def test_standard_is_never_above_any_single_attack_on_any_row(table, kind, norm)
     np.testing.assert_allclose(result.precision_at_k, [len(a & b) / 8 for a, b in zip(again, clean)])
 
 
+@pytest.mark.usefixtures("short_ensemble")
 @pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
 def test_presets_are_ordered_and_rows_do_not_know_each_other(victim, table):
     X, threat = table[0][:15], ThreatModel(0.2)
@@ -85,22 +112,26 @@ def test_presets_are_ordered_and_rows_do_not_know_each_other(victim, table):
     np.testing.assert_array_equal([one.run(row[None]).precision_at_k[0] for row in X[:4]], by["fast"][:4])
 
 
+@pytest.mark.usefixtures("short_ensemble")
 @pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
 def test_the_minimum_radius_lies_between_the_proof_and_what_was_asked_for(table):
     X, y = table
     clf = SoftplusClassifier(max_epochs=10, optimizer__weight_decay=1e-3).fit(X, y)
     attack = AutoExplanationAttack(clf, preset="fast", threat=ThreatModel(1.0))
-    radius = attack.minimum_radius(X[:20], n_levels=5)
+    radius = attack.minimum_radius(X[:20], n_levels=3)
     proven = certified_radius(clf, X[:20], max_epsilon=1.0)
     assert (proven <= radius).all()
     found = np.isfinite(radius)
     assert 3 <= found.sum() < 20
     assert (radius[found] <= 1.0 + 1e-6).all()
     for row, r in zip(X[:20][found][:2], radius[found]):
-        assert attack.set_params(threat=ThreatModel(1.05 * float(r))).minimum_radius(row[None])[0] <= 1.06 * r
-    assert np.isinf(AutoExplanationAttack(clf, preset="fast", threat=ThreatModel(1e-7)).minimum_radius(X[:3])).all()
+        nearby = attack.set_params(threat=ThreatModel(1.05 * float(r)))
+        assert nearby.minimum_radius(row[None], n_levels=2)[0] <= 1.06 * r
+    tiny = AutoExplanationAttack(clf, preset="fast", threat=ThreatModel(1e-7))
+    assert np.isinf(tiny.minimum_radius(X[:3], n_levels=2)).all()
 
 
+@pytest.mark.usefixtures("short_ensemble")
 def test_data_frames_come_back_as_data_frames(table):
     frame = pd.DataFrame(table[0], columns=[f"f{i}" for i in range(30)])
     clf = SoftplusClassifier(max_epochs=5).fit(frame, table[1])
@@ -185,36 +216,35 @@ def trees():
     return BlackBox(model, occlusion), X
 
 
+@pytest.mark.usefixtures("short_ensemble")
 @pytest.mark.filterwarnings("ignore:.*explanation of zeros")  # of rows that no feature moves to another leaf
 def test_trees_with_any_explanation_can_be_attacked(trees):
     box, X = trees
     rows = X.iloc[45:60]
     result = AutoExplanationAttack(box, k=2, preset="fast", threat=ThreatModel(1.0)).run(rows)
-    floor = RandomAttack(box, k=2, threat=ThreatModel(1.0), max_iter=50).run(rows)
+    floor = RandomAttack(box, k=2, threat=ThreatModel(1.0), max_iter=50 // SHORTER).run(rows)
     assert (result.precision_at_k <= floor.precision_at_k).all()
     assert result.precision_at_k.mean() < 1
     assert (box.predict(result.X_adv) == box.predict(rows)).all()
 
 
-def test_without_gradients_nes_finds_what_gradients_find(table):
-    X, y = table
-    clf = SoftplusClassifier(max_epochs=10).fit(X, y)
+def test_without_gradients_nes_finds_what_gradients_find(table, smooth):
+    X, clf = table[0], smooth
     threat = ThreatModel(0.3)
     random, nes, gradient = (
         attack.run(X[:40]).precision_at_k.mean()
         for attack in (
-            RandomAttack(clf, threat=threat, max_iter=40),
-            NESAttack(clf, threat=threat, max_iter=40, n_draws=20),
-            BoundaryMarginAttack(clf, threat=threat, max_iter=40),
+            RandomAttack(clf, threat=threat, max_iter=20),
+            NESAttack(clf, threat=threat, max_iter=20, n_draws=20),
+            BoundaryMarginAttack(clf, threat=threat, max_iter=20),
         )
     )
     assert nes < random
     assert gradient <= nes
 
 
-def test_promotion_brings_its_outsider_in(table):
-    X, y = table
-    clf = SoftplusClassifier(max_epochs=10).fit(X, y)
+def test_promotion_brings_its_outsider_in(table, smooth):
+    X, clf = table[0], smooth
     result = PromotionAttack(clf, rank=2, threat=ThreatModel(0.5), max_iter=40).run(X[:40])
     clean, after = (np.argsort(-np.abs(e), axis=1) for e in (clf.explain(X[:40]), clf.explain(result.X_adv)))
     entered = [clean[row, 9] in after[row, :8] for row in range(40)]
@@ -261,11 +291,7 @@ def test_bad_input(trees, make, error, match):
 # ------------------------------------------------------------------------------------------------ radii
 
 
-@pytest.fixture(scope="module")
-def smooth(table):
-    return SoftplusClassifier(max_epochs=10).fit(*table)
-
-
+@pytest.mark.usefixtures("short_ensemble")
 def test_the_curve_falls_row_by_row_and_counts_what_single_runs_find(smooth, table):
     X, radii = table[0][:30], [0.3, 0.05, 0.6, 0.05]
     attack = AutoExplanationAttack(smooth, preset="fast", threat=ThreatModel(9.0, bounds=(0, 1)))

@@ -18,7 +18,7 @@ def distance(X, X_adv, norm, scale=1.0):
     return np.linalg.norm(steps.reshape(len(X), -1), ord=2 if norm == 2 else np.inf, axis=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(NORMS),
@@ -43,7 +43,7 @@ def test_any_size_of_features_and_ball(seed, norm, dtype, size, radius, scaled):
     assert (np.abs(moved.astype(float) - (X.astype(float) + delta)) <= 2 * spacing + 1e-6 * np.abs(delta)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(NORMS), st.floats(0, 6))
 def test_the_box_and_frozen_features_stay(seed, norm, size):
     rng = np.random.default_rng(seed)
@@ -92,7 +92,7 @@ def test_every_attack(name, place, dtype, norm, shifted):
     model, X = shifted[place]
     X = X.astype(dtype)[:10]
     threat = ThreatModel(epsilon=0.05, norm=norm)
-    options = {"max_iter": 5} if "max_iter" in getattr(attacks, name)().get_params() else {}
+    options = {"max_iter": 3} if "max_iter" in getattr(attacks, name)().get_params() else {}
     if "k" in getattr(attacks, name)().get_params():
         options["k"] = 2
     X_adv = getattr(attacks, name)(model, threat=threat, **options).fit(X).transform(X)

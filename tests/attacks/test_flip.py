@@ -26,9 +26,9 @@ def test_a_radius_slightly_above_the_closed_form_flips(attack, ranking, norm):
 @every_attack
 @pytest.mark.parametrize("norm", [2, "inf"])
 def test_a_radius_slightly_below_the_closed_form_cannot_flip(attack, ranking, norm):
-    for seed in SEEDS[:4]:
+    for seed in SEEDS[:3]:
         victim, x, radius = flip_problem(seed, norm)
         threat = ThreatModel(epsilon=0.99 * radius, norm=norm)
-        result = attack(victim, k=1, threat=threat, ranking=ranking, max_iter=25, **CHEAP.get(attack, {})).run(x)
+        result = attack(victim, k=1, threat=threat, ranking=ranking, max_iter=9, **CHEAP.get(attack, {})).run(x)
         assert result.precision_at_k == 1
-        assert result.first_flip == 26
+        assert result.first_flip == 10

@@ -137,8 +137,8 @@ def test_the_trace_of_a_row(victim, X):
 
 def test_a_row_does_not_depend_on_the_rows_beside_it(victim, X):
     X = X.astype(np.float32)
-    whole = ParetoAttack(victim, k=3, max_iter=15).run(X)
-    parts = ParetoAttack(victim, k=3, max_iter=15, batch_size=5).run(X)
+    whole = ParetoAttack(victim, k=3, max_iter=8).run(X)
+    parts = ParetoAttack(victim, k=3, max_iter=8, batch_size=9).run(X)
     np.testing.assert_allclose(parts.criticality, whole.criticality, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(parts.X_adv, whole.X_adv, atol=1e-4)
 
@@ -152,7 +152,7 @@ def test_a_network_without_curvature_is_critical_everywhere(X):
 
 
 def test_networks_with_relus_are_followed_on_a_smooth_copy(relu_victim, X):
-    result = ParetoAttack(relu_victim, k=3, epsilon=1.0, max_iter=20).run(X)
+    result = ParetoAttack(relu_victim, k=3, epsilon=1.0, max_iter=6).run(X)
     assert (result.criticality[:, 0] > 0.01).mean() > 0.5
     assert result.precision_at_k.mean() < 1
     np.testing.assert_array_equal(relu_victim.predict(result.X_adv), relu_victim.predict(X))

@@ -46,7 +46,7 @@ def test_max_pooling_hides_a_gradient_and_its_stand_in_finds_it(attack, images, 
 
     layers = nn.Conv2d(1, 6, 3, padding=1), *half(nn.ReLU), nn.Conv2d(6, 8, 3, padding=1), *half(nn.ReLU)
     victim = Victim(normal_(nn.Sequential(*layers, nn.Flatten(), nn.Linear(32, 2)), 1.5))
-    options = {"k": 8, "threat": ThreatModel(0.3), "max_iter": 40}
+    options = {"k": 8, "threat": ThreatModel(0.3), "max_iter": 25}
     floor = RandomAttack(victim, **options).run(images).precision_at_k.mean()
     found = attack(victim, **options).run(images).precision_at_k.mean()
 
@@ -72,7 +72,7 @@ def test_max_pooling_hides_a_gradient_and_its_stand_in_finds_it(attack, images, 
 def test_smooth_units_between_poolings_are_attacked_through_the_stand_in_too(images):
     layers = nn.Conv2d(1, 6, 3, padding=1), nn.Softplus(beta=3.0), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(96, 2)
     victim = Victim(normal_(nn.Sequential(*layers), 1.5))
-    options = {"k": 8, "threat": ThreatModel(0.5), "max_iter": 30}
+    options = {"k": 8, "threat": ThreatModel(0.5), "max_iter": 15}
     found = ERAttack(victim, **options).run(images).precision_at_k.mean()
     assert found < RandomAttack(victim, **options).run(images).precision_at_k.mean() - 0.1
     assert victim.module_[1].beta == 3.0

@@ -223,7 +223,7 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(pipe, frame, threat, monkey
 
 @pytest.mark.parametrize(("explanation", "max_switches"), [("pipe", 1), ("of_columns", 1), ("of_columns", 2)])
 def test_brute_force_finds_no_less(explanation, max_switches, request, frame, threat, monkeypatch):
-    pipe, n_rows = request.getfixturevalue(explanation), 20
+    pipe, n_rows = request.getfixturevalue(explanation), 10
     threat = TableThreat(threat.rules, max_switches)
     truth = [brute_force(pipe, frame, row, max_switches, 2) for row in range(n_rows)]
     lowest = np.array([precision.min() for precision, _ in truth])

@@ -37,14 +37,14 @@ def victims():
 @pytest.mark.parametrize(
     "attack",
     [
-        ERAttack(k=8, threat=THREAT, max_iter=15),
-        ERAttack(k=2, threat=ThreatModel(3.0), max_iter=30, batch_size=32),  # many rows are finished on the way
-        BoundaryMarginAttack(k=4, threat=THREAT, max_iter=15, random_start=True),
-        MSEAttack(k=8, threat=THREAT, max_iter=15, keep="last"),
-        MultiObjectiveAttack(k=8, threat=THREAT, max_iter=15),
-        TargetedManipulation(k=8, threat=THREAT, max_iter=15, target_units=[3, 5]),
+        ERAttack(k=8, threat=THREAT, max_iter=8),
+        ERAttack(k=2, threat=ThreatModel(3.0), max_iter=16, batch_size=32),  # many rows are finished on the way
+        BoundaryMarginAttack(k=4, threat=THREAT, max_iter=8, random_start=True),
+        MSEAttack(k=8, threat=THREAT, max_iter=8, keep="last"),
+        MultiObjectiveAttack(k=8, threat=THREAT, max_iter=8),
+        TargetedManipulation(k=8, threat=THREAT, max_iter=8, target_units=[3, 5]),
         NESAttack(k=8, threat=THREAT, max_iter=5, n_draws=6),
-        RandomAttack(k=8, threat=THREAT, max_iter=15, random_state=4),
+        RandomAttack(k=8, threat=THREAT, max_iter=8, random_state=4),
     ],
     ids=lambda attack: type(attack).__name__,
 )

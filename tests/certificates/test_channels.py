@@ -100,7 +100,7 @@ def test_no_proof_of_channels_is_ever_broken(channels, explainer, n_classes, ran
     certificate = certify_top_k(clf, X, k=K, epsilon=epsilon, norm=norm, ranking=ranking)
     assert (certificate.n_proven_pairs >= (bounds["zonotope"] > 1e-4).sum(axis=(1, 2))).all()
     threat = ThreatModel(epsilon, norm=norm)
-    attack = BoundaryMarginAttack(clf, k=K, threat=threat, ranking=ranking, max_iter=15, random_state=0)
+    attack = BoundaryMarginAttack(clf, k=K, threat=threat, ranking=ranking, max_iter=5, random_state=0)
     attacked = precision_at_k(clf.explain(X), clf.explain(attack.fit(X).transform(X), target), K, ranking=ranking)
     assert (certificate.precision_at_k <= attacked + 1e-12).all()
 

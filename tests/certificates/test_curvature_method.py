@@ -93,10 +93,9 @@ def test_no_hessian_in_the_ball_is_larger(case, norm, epsilon):
     v, asked = directions(x.shape[1])
     _, rate = rates(net, x, scale, norm, epsilon, asked)
     deltas = in_ball(np.random.default_rng(0), 300, x.shape[1], epsilon, 2 if norm == "2" else "inf")
-    for delta in torch.from_numpy(deltas):
-        points = (x[asked.row] + scale * delta).requires_grad_()
-        (product,) = torch.autograd.grad(along(net, points, 1, v).sum(), points)
-        assert (dual(product * scale, norm) <= rate + 1e-12).all()
+    points = (x[asked.row] + scale * torch.from_numpy(deltas)[:, None]).flatten(end_dim=1).requires_grad_()
+    (product,) = torch.autograd.grad(along(net, points, 1, v.repeat(300, 1)).sum(), points)
+    assert (dual(product * scale, norm).reshape(300, 5) <= rate + 1e-12).all()
 
 
 def test_shorter_steps_give_more_and_never_more_than_there_is():
@@ -163,7 +162,7 @@ def test_it_proves_much_and_best_counts_it(fitted, n_classes, ranking, norm):
     models, X = fitted
     options = {"k": 3, "epsilon": 0.2 if norm == 2 else 0.08, "norm": norm, "ranking": ranking}
     by = {
-        method: certify_top_k(models[n_classes], X[:30], method=method, **options)
+        method: certify_top_k(models[n_classes], X[:10], method=method, **options)
         for method in ("best", "affine", "zonotope", "interval", "curvature")
     }
     assert by["curvature"].n_proven_pairs.sum() > by["interval"].n_proven_pairs.sum()
@@ -175,18 +174,18 @@ def test_it_proves_much_and_best_counts_it(fitted, n_classes, ranking, norm):
 
 def test_its_radius_is_a_proof_and_rows_do_not_know_each_other(fitted):
     models, X = fitted
-    radii = certified_radius(models[2], X[:8], k=3, method="curvature")
-    best = certified_radius(models[2], X[:8], k=3)
+    radii = certified_radius(models[2], X[:4], k=3, method="curvature", max_iter=10)
+    best = certified_radius(models[2], X[:4], k=3, max_iter=10)
     assert (radii > 0).all()
     assert (best >= radii * (1 - 1e-9)).all()
-    for row, radius in zip(X[:8], radii):
+    for row, radius in zip(X[:4], radii):
         assert certify_top_k(models[2], row[None], k=3, epsilon=radius, method="curvature").precision_at_k == 1
 
 
 def test_curvature_alone_can_prove_what_no_form_does():
     """Of random networks the union is more than the forms', if seldom: curvature is no idle member of it."""
     more = 0
-    for seed in range(12):
+    for seed in range(4):
         clf = Fitted(random_net(seed, 1, "softplus", 2))
         X = np.random.default_rng(seed).normal(size=(20, 6)).astype(np.float32)
         by = {m: certify_top_k(clf, X, k=2, epsilon=0.5, method=m) for m in ("affine", "zonotope", "best")}
