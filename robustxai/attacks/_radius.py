@@ -23,6 +23,8 @@ __all__ = ["Lines", "closing_directions"]
 _PAIRS = 3
 #: Number of radii on a line, each 0.8 times the previous one.
 _LEVELS = 24
+#: Points that are explained together, where a few rows have to be tried at many radii.
+_AT_ONCE = 256
 #: Halvings of the interval in which the set changes, down to 1/4096 of it.
 _HALVINGS = 12
 
@@ -125,15 +127,18 @@ class Lines:
         best, first = np.full(len(self.start), np.inf), self.start.copy()
         waiting = (steps != 0).reshape(len(steps), -1).any(axis=1)
         flips = np.zeros_like(waiting)
-        for level in reversed(range(_LEVELS)):
+        radii = [epsilon * 0.8**level for level in reversed(range(_LEVELS))]
+        while radii and waiting.any():
             rows = np.flatnonzero(waiting)
-            if not len(rows):
-                break
-            points = np.clip(self.start[rows] + epsilon * 0.8**level * steps[rows], low, high)
-            other = self.changed(rows, points)
-            first[rows[other]] = points[other]
-            flips[rows[other]], waiting[rows[other]] = True, False
+            n_radii = max(_AT_ONCE // len(rows), 1)
+            some, radii = np.array(radii[:n_radii]), radii[n_radii:]
+            points = self.start[rows] + some.reshape(-1, *(1,) * steps.ndim) * steps[rows]
+            points = np.clip(points, low, high)
+            other = self.changed(np.tile(rows, len(some)), points.reshape(-1, *steps.shape[1:])).reshape(len(some), -1)
+            found, smallest = other.any(axis=0), other.argmax(axis=0)
+            first[rows[found]] = points[smallest[found], np.flatnonzero(found)]
+            flips[rows[found]], waiting[rows[found]] = True, False
         rows = np.flatnonzero(flips)
-        if len(rows):  # of all levels at once: halving an interval takes a dozen explanations
+        if len(rows):  # those of all radii together, because halving an interval takes a dozen explanations
             best[rows] = self.lengths(rows, first[rows])
         return best

@@ -26,17 +26,14 @@ from robustxai.attacks import (
     RandomAttack,
     SoftOverlapAttack,
     TopKManipulation,
-    _auto,
 )
 from robustxai.benchmark._cell import Cell, prepare_rows
 from robustxai.certificates import certified_radius
 from robustxai.exceptions import EvaluationWarning
 from robustxai.perturbation import ThreatModel
 
-from .conftest import Victim
+from .conftest import SHORTER, Victim
 
-#: By what `short_ensemble` divides iterations.
-SHORTER = 5
 SINGLE = (
     RandomAttack,
     BoundaryMarginAttack,
@@ -67,18 +64,6 @@ def with_relus(table):
 @pytest.fixture(params=["smooth", "with_relus"])
 def victim(request):
     return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def short_ensemble(monkeypatch):
-    """Give every attack of the ensemble a fifth of its iterations: the presets relate to each other as before."""
-    for presets in (_auto.PRESETS, _auto._WITHOUT_DERIVATIVE):
-        for name, specs in presets.items():
-            short = [
-                (kind, {**options, "max_iter": options.get("max_iter", kind().max_iter) // SHORTER})
-                for kind, options in specs
-            ]
-            monkeypatch.setitem(presets, name, short)
 
 
 @pytest.mark.usefixtures("short_ensemble")
@@ -118,13 +103,13 @@ def test_the_minimum_radius_lies_between_the_proof_and_what_was_asked_for(table)
     X, y = table
     clf = SoftplusClassifier(max_epochs=10, optimizer__weight_decay=1e-3).fit(X, y)
     attack = AutoExplanationAttack(clf, preset="fast", threat=ThreatModel(1.0))
-    radius = attack.minimum_radius(X[:20], n_levels=3)
-    proven = certified_radius(clf, X[:20], max_epsilon=1.0)
+    radius = attack.minimum_radius(X[:12], n_levels=3)
+    proven = certified_radius(clf, X[:12], max_epsilon=1.0)
     assert (proven <= radius).all()
     found = np.isfinite(radius)
-    assert 3 <= found.sum() < 20
+    assert 3 <= found.sum() < 12
     assert (radius[found] <= 1.0 + 1e-6).all()
-    for row, r in zip(X[:20][found][:2], radius[found]):
+    for row, r in zip(X[:12][found][:2], radius[found]):
         nearby = attack.set_params(threat=ThreatModel(1.05 * float(r)))
         assert nearby.minimum_radius(row[None], n_levels=2)[0] <= 1.06 * r
     tiny = AutoExplanationAttack(clf, preset="fast", threat=ThreatModel(1e-7))
