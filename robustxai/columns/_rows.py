@@ -172,8 +172,8 @@ class TableRows:
             place_of = {level: place for place, level in enumerate(rule.levels)}
             codes[:, c] = [-1 if is_gap(v) else place_of[v] for v in self.values[rule.name]]
             allowed = np.zeros((len(rule.levels) + 1, len(rule.levels)), dtype=bool)
-            for place, level in enumerate(rule.levels):
-                allowed[place, [place_of[other] for other in rule.options(level)]] = True
+            for place in np.unique(codes[codes[:, c] >= 0, c]):  # those that the rows have
+                allowed[place, [place_of[other] for other in rule.options(rule.levels[place])]] = True
             self.allowed.append(allowed)
         self.own = Points(np.arange(len(self.frame)), self._amounts, codes)
         self._level_blocks = self._blocks_of_levels()
@@ -348,7 +348,7 @@ class TableRows:
                 reach = end_x[row, leading] - center
                 toward = (at - center) * reach > 0
                 share = np.clip(np.divide(at - center, reach, out=np.zeros_like(at), where=toward), 0.0, 1.0)
-                if any(self.column_map.records[f].unit is None for f in group):
+                if j not in self._affine:
                     share = self._on_curve(j, row, end[row, j], leading, at, toward, share)
                 amounts[:, j] = np.where(toward, own[:, j] + share * (end[row, j] - own[:, j]), amounts[:, j])
         return self.settled(Points(row, amounts, start.codes))
