@@ -1,4 +1,4 @@
-"""AUC against P@k, one point per defense."""
+"""AUC against P@k and what different rows share of it, one point per defense."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ class FrontierDisplay:
     Up and right is better. Logistic regression of two classes, explained by its gradient, has P@k = 1 whatever its AUC:
     compare how far right of it a defense is at the same height.
 
+    Where it is known, a second panel below has the P@k between the explanations of two different rows at the same AUC:
+    of two models with the same P@k under attack, the one that is lower there says more about a row itself.
+
     Parameters
     ----------
     points : DataFrame
         Indexed by defense, with columns ``auc``, ``auc_sd``, ``precision``, ``precision_sd`` and optionally
-        ``between``: B, the P@k between the explanations of two different rows, for the legend.
+        ``between`` and ``between_sd``: B, the P@k between the explanations of two different rows, for the second panel
+        and the legend.
     k : int
         Size of the top set, for the label of the axis.
     reference_auc : float, optional
@@ -35,6 +39,7 @@ class FrontierDisplay:
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure, after `plot`
+    between_ax_ : matplotlib Axes of the second panel, after `plot`; None without ``between`` or on axes of the caller
     """
 
     @checked(points=Table(("auc", "auc_sd", "precision", "precision_sd")), k=COUNT, reference_auc=optional(SHARE))
@@ -60,6 +65,7 @@ class FrontierDisplay:
         )
         if "between_rows_precision" in cells:
             points["between"] = groups["between_rows_precision"].mean()
+            points["between_sd"] = groups["between_rows_precision"].std(ddof=1)
         blind = points[points["precision"].isna()]
         reference = float(blind["auc"].max()) if len(blind) else None
         display = cls(points.drop(blind.index), k=int(cells["k"].iloc[0]), reference_auc=reference)
@@ -67,32 +73,36 @@ class FrontierDisplay:
 
     @checked(ax=AX)
     def plot(self, *, ax: Any = None) -> Self:
-        """Draw on `ax`, or on a new figure."""
+        """Draw on `ax`, one panel, or on a new figure."""
         plt = pyplot()
 
-        own = ax is None
-        if ax is None:
+        own, below = ax is None, None
+        if ax is None and "between" in self.points:
+            _, (ax, below) = plt.subplots(
+                2, 1, figsize=(7.6, 6.0), height_ratios=(3, 2), sharex=True, layout="constrained"
+            )
+        elif ax is None:
             _, ax = plt.subplots(figsize=(7.6, 4.0), layout="constrained")
         for number, (name, point) in enumerate(self.points.fillna(0.0).iterrows()):
             between = f" (B {point['between']:.2f})" if "between" in point else ""
-            ax.errorbar(
-                point["auc"],
-                point["precision"],
-                xerr=point["auc_sd"],
-                yerr=point["precision_sd"],
-                fmt="os^DvPX*"[number % 8],
-                color=f"C{number}",
-                markersize=8,
-                capsize=3,
-                label=str(name).replace("_", " ") + between,
-            )
-        if self.reference_auc is not None:
-            ax.axvline(self.reference_auc, color="0.6", linestyle=":", label="gradient boosting (AUC only)")
-        ax.set_xlabel("AUC on clean test rows")
+            look: dict[str, Any] = {"fmt": "os^DvPX*"[number % 8], "color": f"C{number}", "markersize": 8, "capsize": 3}
+            label = str(name).replace("_", " ") + between
+            spread = {"xerr": point["auc_sd"], "yerr": point["precision_sd"]}
+            ax.errorbar(point["auc"], point["precision"], **spread, label=label, **look)
+            if below is not None:
+                spread = {"xerr": point["auc_sd"], "yerr": point.get("between_sd", 0.0)}
+                below.errorbar(point["auc"], point["between"], **spread, **look)
+        for panel in (ax, below) if below is not None else (ax,):
+            if self.reference_auc is not None:
+                panel.axvline(self.reference_auc, color="0.6", linestyle=":", label="gradient boosting (AUC only)")
+            panel.set_ylim(top=1.03)
+            panel.grid(alpha=0.3)
         ax.set_ylabel(f"P@{self.k} under the strongest attack")
-        ax.set_ylim(top=1.03)
-        ax.grid(alpha=0.3)
+        lowest = ax if below is None else below
+        lowest.set_xlabel("AUC on clean test rows")
+        if below is not None:
+            below.set_ylabel(f"P@{self.k} between rows\n(B, lower: more personal)")
         legend_beside(ax, own=own)
         fit_text(ax.figure, own=own)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_, self.figure_, self.between_ax_ = ax, ax.figure, below
         return self

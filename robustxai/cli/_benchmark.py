@@ -166,7 +166,7 @@ def _columns(study: ColumnsStudy, out: Path, n_jobs: int, scheduler: str | None)
     if len(results):
         table = columns_markdown(results)
         parts = [columns_protocol(results), table, columns_comparison(results)]
-        written = write_results(results, "\n\n".join(filter(None, parts)), out, "results")
+        written = [*write_results(results, "\n\n".join(filter(None, parts)), out, "results"), *figures(results, out)]
         console.print(table, markup=False, highlight=False, no_wrap=True, overflow="ignore", crop=False)
         console.print("Written: " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)
     if failed:

@@ -54,10 +54,20 @@ def test_what_is_drawn_is_what_was_computed(cells):
     assert set(labels) == {*drawn, "gradient boosting (AUC only)"}
 
 
-def test_the_legend_has_what_different_rows_share_where_it_is_known(cells):
-    known = cells.assign(between_rows_precision=np.where(cells["defense"] == "r2et", 0.75, 0.5))
-    labels = {text.get_text() for text in FrontierDisplay.from_results(known).ax_.get_legend().get_texts()}
-    assert {"r2et (B 0.75)", "vanilla (B 0.50)"} <= labels
+def test_a_second_panel_and_the_legend_have_what_different_rows_share_where_it_is_known(cells, plt):
+    known = cells.assign(between_rows_precision=np.where(cells["defense"] == "r2et", 0.75, 0.5) + cells["seed"] / 100)
+    display = FrontierDisplay.from_results(known)
+    labels = {text.get_text() for text in display.ax_.get_legend().get_texts()}
+    assert {"r2et (B 0.77)", "vanilla (B 0.52)"} <= labels
+    below = display.between_ax_
+    assert below.get_xlabel() == "AUC on clean test rows"
+    assert below.get_xlim() == display.ax_.get_xlim()
+    drawn = [tuple(float(v[0]) for v in one.lines[0].get_data()) for one in below.containers]
+    assert drawn == list(zip(display.points["auc"], display.points["between"]))
+    spread = known[known["defense"] == "r2et"]["between_rows_precision"].std(ddof=1)
+    assert display.points.loc["r2et", "between_sd"] == pytest.approx(spread)
+    assert FrontierDisplay.from_results(known, ax=plt.subplots()[1]).between_ax_ is None
+    assert FrontierDisplay.from_results(cells).between_ax_ is None
 
 
 def test_a_model_without_an_explanation_is_a_line(cells):

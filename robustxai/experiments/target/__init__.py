@@ -1,7 +1,8 @@
 """Training to a target of stability: what it costs in AUC, beside the best networks of which no stability is asked.
 
-``python -m robustxai.experiments.target OUT`` writes OUT/target.csv and OUT/target.md. Finished cells are kept under
-OUT/cells. ``--data``, ``--defenses``, ``--seeds`` and ``--n-rows`` select a part.
+``python -m robustxai.experiments.target OUT`` writes OUT/target.csv, OUT/target.md and a figure for each table and
+explanation. Finished cells are kept under OUT/cells. ``--data``, ``--defenses``, ``--seeds`` and ``--n-rows`` select a
+part.
 """
 
 from robustxai.experiments.target._cell import MODELS, TargetCell, run_target_cell

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from pathlib import Path
 
 from robustxai._files import write_csv, write_text
 from robustxai.experiments.target._cell import MODELS
+from robustxai.experiments.target._figures import draw_frontiers
 from robustxai.experiments.target._study import TargetStudy
 from robustxai.experiments.target._tables import target_page
 
@@ -27,6 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
     write_csv(table, options.out / "target.csv")
     write_text(options.out / "target.md", target_page(table))
     print(target_page(table))
+    if importlib.util.find_spec("matplotlib") is not None:
+        draw_frontiers(table, options.out)
 
 
 if __name__ == "__main__":

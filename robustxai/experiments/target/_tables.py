@@ -12,8 +12,11 @@ from robustxai._markdown import markdown_table
 from robustxai.benchmark import comparison_markdown
 
 __all__ = [
+    "CENTERED",
+    "NAMES",
     "TargetFits",
     "gain_kept",
+    "of_explanation",
     "target_comparison",
     "target_fits",
     "target_fits_markdown",
@@ -24,6 +27,8 @@ __all__ = [
 
 #: Ends of the gain in AUC: logistic regression, and the best network without a teacher.
 _FROM, _TO = "logistic_regression", "plain"
+#: Prefix of the columns of centered gradients.
+CENTERED = "centered_"
 #: How the name of a model ends that is trained on centered gradients.
 _CENTERED = "_centered"
 #: Models that are trained on neither explanation and stand in both tables.
@@ -38,7 +43,8 @@ _RESULTS = Table(
     source="TargetStudy.run",
 )
 _LABELS = optional(Named(Instance(str)))
-_NAMES = {
+#: Names of the models in tables and figures.
+NAMES = {
     "logistic_regression": "logistic regression",
     "teacher": "boosted trees, the teacher",
     "plain": "best network",
@@ -99,7 +105,7 @@ def target_markdown(results: pd.DataFrame, labels: Mapping[str, str] | None = No
     labels : mapping of str to str, optional
         Name of a model to the label of its line.
     """
-    raw, centered = _table(results, "", labels or {}), _table(results, "centered_", labels or {})
+    raw, centered = _table(results, "", labels or {}), _table(results, CENTERED, labels or {})
     return f"**Gradients**\n\n{raw}\n\n**Gradients, centered in one-hot groups**\n\n{centered}"
 
 
@@ -108,23 +114,43 @@ def _table(results: pd.DataFrame, prefix: str, labels: Mapping[str, str]) -> str
     headings = ["data", "model", "AUC", "gain kept", f"P@{k} attacked", f"P@{k} between rows", f"P@{k} corrected"]
     headings += ["held out", "warnings", "fit seconds"]
     body = []
-    for (data, name), rows in results.groupby(["data", "defense"], sort=False):
-        if name not in _BOTH and str(name).endswith(_CENTERED) != bool(prefix):
-            continue
-        base = str(name).removesuffix(_CENTERED)
+    for (data, base), rows in of_explanation(results, prefix).groupby(["data", "defense"], sort=False):
+        name = str(rows["model"].iloc[0])
         to_target = rows["held_out_precision"].notna().all()
         body.append([
             str(data),
-            labels.get(str(name), labels.get(base, _NAMES.get(base, base.replace("_", " ")))),
+            labels.get(name, labels.get(str(base), NAMES.get(str(base), str(base).replace("_", " ")))),
             _mean_and_sd(rows["roc_auc"], 4),
-            _share(gain_kept(results, str(data), str(name))),
-            *(_mean_and_sd(rows[prefix + figure], 3) for figure in _FIGURES[:-1]),
-            _corrected(rows[prefix + _FIGURES[-1]]),
+            _share(gain_kept(results, str(data), name)),
+            *(_mean_and_sd(rows[figure], 3) for figure in _FIGURES[:-1]),
+            _corrected(rows[_FIGURES[-1]]),
             _mean_and_sd(rows["held_out_precision"], 3),
             f"{rows['shortfall'].sum():.0f} of {len(rows)}" if to_target else "-",
             _mean_and_sd(rows["fit_seconds"], 1),
         ])  # fmt: skip
     return markdown_table(headings, body)
+
+
+def of_explanation(results: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    """Return the models that are trained on an explanation or on none, with its figures under their plain names.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows of :meth:`TargetStudy.run`.
+    prefix : {"", "centered_"}
+        Gradients, or gradients centered in one-hot groups.
+
+    Returns
+    -------
+    DataFrame
+        ``model`` is the name of the model, ``defense`` that name without its explanation.
+    """
+    name = results["defense"].astype(str)
+    shown = results[name.isin(_BOTH) | (name.str.endswith(_CENTERED) == bool(prefix))]
+    base = shown["defense"].astype(str).str.removesuffix(_CENTERED)
+    figures = {figure: shown[prefix + figure] for figure in _FIGURES}
+    return shown.assign(model=shown["defense"], defense=base, **figures)
 
 
 @checked(results=_RESULTS, data=Instance(str), defense=Instance(str))
@@ -184,7 +210,7 @@ def target_page(results: pd.DataFrame, labels: Mapping[str, str] | None = None) 
 
 def _label(name: str) -> str:
     base = name.removesuffix(_CENTERED)
-    return _NAMES.get(base, base.replace("_", " ")) + (", centered" if base != name else "")
+    return NAMES.get(base, base.replace("_", " ")) + (", centered" if base != name else "")
 
 
 def _corrected(values: pd.Series) -> str:

@@ -15,6 +15,7 @@ from robustxai.experiments.target import (
     target_markdown,
     target_protocol,
 )
+from robustxai.experiments.target._tables import of_explanation
 
 FIGURES = ("precision_at_k", "between_rows_precision", "corrected_precision_at_k")
 AREAS = {"logistic_regression": (0.8, 0.82), "plain": (0.84, 0.84), "r2et": (0.83, 0.83), "r2et_target": (0.84, 0.82)}
@@ -100,10 +101,20 @@ def test_the_comparison_is_from_the_best_network():
     assert target_comparison(results()[lambda rows: rows["defense"] != "plain"]) == ""
 
 
-def test_the_command_writes_the_rows_and_their_page(monkeypatch, tmp_path, capsys):
+def test_the_command_writes_the_rows_their_page_and_their_figures(monkeypatch, tmp_path, capsys, plt):
     seen = []
     monkeypatch.setattr(TargetStudy, "run", lambda self, out, **options: seen.append((self, options)) or results())
     __main__.main([str(tmp_path), "--data", "bank,compas", "--defenses", "r2et", "--seeds", "2", "--n-rows", "9"])
     assert seen == [(TargetStudy(("bank", "compas"), ("r2et",), 2, n_rows=9), {"n_jobs": 1})]
     assert len(pd.read_csv(tmp_path / "target.csv")) == len(results())
     assert (tmp_path / "target.md").read_text().strip() == capsys.readouterr().out.strip()
+    assert {path.name for path in tmp_path.glob("*.png")} == {"frontier-adult.png", "frontier-adult-centered.png"}
+
+
+@pytest.mark.parametrize(("prefix", "target"), [("", "r2et_target"), ("centered_", "r2et_target_centered")])
+def test_an_explanation_has_its_models_and_its_figures(prefix, target):
+    shown = of_explanation(results(), prefix)
+    assert set(shown["defense"]) == {*("logistic_regression", "plain", "r2et_target"), *(() if prefix else ("r2et",))}
+    assert set(shown.loc[shown["defense"] == "r2et_target", "model"]) == {target}
+    expected = results()[lambda rows: rows["defense"] == target][prefix + "precision_at_k"]
+    assert list(shown.loc[shown["model"] == target, "precision_at_k"]) == list(expected)
