@@ -250,7 +250,8 @@ def test_a_bad_call_is_refused_in_our_words(label):
                 call(thing, owner, name, value)
             error, where = caught.value, f"{label}({name}={arguments._shown(value)}): {caught.value}"
             assert type(error) in (TypeError, ValueError), where
-            assert traceback.extract_tb(error.__traceback__)[-1].filename.startswith(HOME), where
+            *_, (last, _) = traceback.walk_tb(error.__traceback__)
+            assert last.f_code.co_filename.startswith(HOME), where
             text = str(error)
             assert any(word in text for word in (name, *kinds_of(constraint))), where
             assert text.endswith((".", "?")), where

@@ -1,7 +1,9 @@
 """Fits, attacks, metrics and scorers in threads: the serial results to the bit, the global generators untouched."""
 
 import copy
+import functools
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -37,7 +39,7 @@ from robustxai.model_selection import BatchedSearchCV, PrecisionAtKScorer, Robus
 from robustxai.training import Term
 
 N_THREADS = 4
-SMALL = {"max_epochs": 3, "batch_size": 16, "module__hidden": (6,)}
+SMALL = {"max_epochs": 2, "batch_size": 24, "module__hidden": (6,)}
 
 
 class Noisy(nn.Module):
@@ -108,7 +110,7 @@ FITS = {
     "vanilla": lambda s: VanillaClassifier(random_state=s, **SMALL),
     "r2et": lambda s: R2ETClassifier(k=2, random_state=s, **SMALL),
     "r2et exact": lambda s: R2ETClassifier(k=2, hessian="exact", random_state=s, **SMALL),
-    "warm-up": lambda s: R2ETClassifier(k=2, warm_up_epochs=2, random_state=s, **SMALL),
+    "warm-up": lambda s: R2ETClassifier(k=2, warm_up_epochs=1, random_state=s, **SMALL),
     "atex": lambda s: ATEXClassifier(random_state=s, **SMALL),
     "atex reference": lambda s: ATEXClassifier(variant="reference", random_state=s, **SMALL),
     "probes": lambda s: ExactHessianClassifier(n_draws=2, random_state=s, **SMALL),
@@ -122,10 +124,10 @@ FITS = {
     "ig-norm inf": lambda s: IGNormClassifier(max_iter=2, random_state=s, **SMALL),
     "trades": lambda s: TRADESClassifier(max_iter=2, random_state=s, **SMALL),
     "contrast": lambda s: AttributionContrastClassifier(max_iter=2, n_points=2, random_state=s, **SMALL),
-    "dropout": lambda s: VanillaClassifier(module=dropout_net, max_epochs=3, batch_size=16, random_state=s),
-    "user's module": lambda s: VanillaClassifier(module=Noisy, max_epochs=3, batch_size=16, random_state=s),
+    "dropout": lambda s: VanillaClassifier(module=dropout_net, max_epochs=2, batch_size=24, random_state=s),
+    "user's module": lambda s: VanillaClassifier(module=Noisy, max_epochs=2, batch_size=24, random_state=s),
     "r2et of it": lambda s: R2ETClassifier(
-        module=Noisy, k=2, warm_up_epochs=1, max_epochs=2, batch_size=16, random_state=s
+        module=Noisy, k=2, warm_up_epochs=1, max_epochs=2, batch_size=24, random_state=s
     ),
     "user's penalty": lambda s: WithNoisyPenalty(random_state=s, **SMALL),
     "user's callback": lambda s: R2ETClassifier(k=2, random_state=s, callbacks=[("n", NoisyWeights())], **SMALL),
@@ -173,12 +175,20 @@ def assert_threads_agree(function):
     return alone
 
 
+@pytest.fixture(scope="module")
+def serial(data):
+    """The fit of a name and a seed, alone."""
+    return functools.cache(lambda name, seed: FITS[name](seed).fit(*data))
+
+
 @pytest.mark.parametrize("name", FITS)
-def test_fits_in_threads_are_serial_fits(name, data):
+def test_fits_in_threads_are_serial_fits(name, data, serial):
     X, y = data
+    here = threading.current_thread()
 
     def fit(seed):
-        clf = FITS[name](seed).fit(X, y)
+        # those that come first, alone, are of this thread
+        clf = serial(name, seed) if threading.current_thread() is here else FITS[name](seed).fit(X, y)
         explanation = None if name in _RANDOM_EXPLANATIONS else clf.explain(X[:5])
         history = [row["train_loss"] for row in clf.history_]
         return [value.numpy() for value in clf.module_.state_dict().values()], history, explanation
@@ -188,8 +198,8 @@ def test_fits_in_threads_are_serial_fits(name, data):
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_a_draw_between_two_fits_changes_nothing(name, data):
-    first = FITS[name](0).fit(*data)
+def test_a_draw_between_two_fits_changes_nothing(name, data, serial):
+    first = serial(name, 0)
     with torch.random.fork_rng(devices=[]):
         torch.rand(7)
         second = FITS[name](0).fit(*data)
@@ -255,6 +265,7 @@ def test_uses_in_threads_are_serial_uses(name, clf, data):
     assert_threads_agree(lambda seed: USES[name](clf, X, y, seed))
 
 
+@pytest.mark.usefixtures("quick_ensemble")
 @pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")
 def test_the_ensemble_in_threads(clf, data):
     assert_threads_agree(

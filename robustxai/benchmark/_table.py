@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from robustxai._arguments import Choice, Each, Instance, Named, PathName, Table, Text, checked, optional
@@ -82,10 +83,17 @@ def summarize(cells: pd.DataFrame) -> pd.DataFrame:
     explained = [name for name in ("explainer", "training_explainer") if name in cells]
     several = any(cells.groupby(["data", "defense"])[name].nunique().max() > 1 for name in explained)
     groups = cells.groupby(["data", *(explained if several else ()), "defense"], sort=False)[metrics]
-    parts = {
-        "mean": groups.agg(lambda values: values.mean(skipna=False)),
-        "sd": groups.agg(lambda values: values.std(ddof=1, skipna=False)),
-    }
+    # a metric in each row, so that every sum runs over neighbors in memory
+    values, group = cells[metrics].to_numpy(dtype=float).T.copy(), groups.ngroup().to_numpy()
+    index = groups.size().index
+    means, deviations = np.empty((len(index), len(metrics))), np.full((len(index), len(metrics)), np.nan)
+    for number in range(len(index)):
+        own = np.ascontiguousarray(values[:, group == number])
+        n = own.shape[1]
+        means[number] = own.sum(axis=1) / n
+        if n > 1:
+            deviations[number] = np.sqrt(((own - means[number][:, None]) ** 2).sum(axis=1) / (n - 1))
+    parts = {"mean": pd.DataFrame(means, index, metrics), "sd": pd.DataFrame(deviations, index, metrics)}
     table = pd.concat(parts, axis=1).swaplevel(axis=1)
     return table[[(metric, part) for metric in metrics for part in ("mean", "sd")]]
 

@@ -68,7 +68,7 @@ class ARTClassifier(WorstCaseClassifier):
     >>> from robustxai import ARTClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X = scale(X)
-    >>> clf = ARTClassifier(max_epochs=20).fit(X, y)
+    >>> clf = ARTClassifier(max_epochs=5).fit(X, y)
     >>> clf.score(X, y) > 0.9
     True
     """

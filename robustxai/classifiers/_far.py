@@ -74,11 +74,11 @@ class FARClassifier(WorstCaseClassifier):
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.preprocessing import minmax_scale
+    >>> from sklearn.preprocessing import scale
     >>> from robustxai import FARClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> X = minmax_scale(X)
-    >>> clf = FARClassifier("adv_aat", epsilon=0.02, max_epochs=20).fit(X, y)
+    >>> X = scale(X)
+    >>> clf = FARClassifier("adv_aat", epsilon=0.02, max_epochs=4).fit(X, y)
     >>> clf.score(X, y) > 0.9
     True
     """

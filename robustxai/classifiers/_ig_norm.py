@@ -79,7 +79,8 @@ class IGNormClassifier(BaseExplainableClassifier):
     >>> from robustxai.perturbation import ThreatModel
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X = minmax_scale(X)
-    >>> clf = IGNormClassifier("sum_norm", threat=ThreatModel(0.01, "inf", bounds=(0, 1)), max_epochs=20).fit(X, y)
+    >>> threat = ThreatModel(0.01, "inf", bounds=(0, 1))
+    >>> clf = IGNormClassifier("sum_norm", threat=threat, lr=0.03, max_epochs=4).fit(X, y)
     >>> clf.score(X, y) > 0.9
     True
     >>> clf.explain(X).shape

@@ -69,11 +69,11 @@ class IGRClassifier(WorstCaseClassifier):
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.preprocessing import minmax_scale
+    >>> from sklearn.preprocessing import scale
     >>> from robustxai import IGRClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> X = minmax_scale(X)
-    >>> clf = IGRClassifier(epsilon=0.02, max_epochs=20).fit(X, y)
+    >>> X = scale(X)
+    >>> clf = IGRClassifier(epsilon=0.02, max_epochs=4).fit(X, y)
     >>> clf.score(X, y) > 0.9
     True
     """

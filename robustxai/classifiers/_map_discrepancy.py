@@ -68,11 +68,11 @@ class MapDiscrepancyClassifier(WorstCaseClassifier):
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.preprocessing import minmax_scale
+    >>> from sklearn.preprocessing import scale
     >>> from robustxai import MapDiscrepancyClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> X = minmax_scale(X)
-    >>> clf = MapDiscrepancyClassifier(max_epochs=20).fit(X, y)
+    >>> X = scale(X)
+    >>> clf = MapDiscrepancyClassifier(max_epochs=4).fit(X, y)
     >>> clf.score(X, y) > 0.9
     True
     """

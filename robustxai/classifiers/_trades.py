@@ -60,11 +60,11 @@ class TRADESClassifier(BaseExplainableClassifier):
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.preprocessing import minmax_scale
+    >>> from sklearn.preprocessing import scale
     >>> from robustxai import TRADESClassifier
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> clf = TRADESClassifier(epsilon=0.05, max_epochs=20).fit(minmax_scale(X), y)
-    >>> clf.score(minmax_scale(X), y) > 0.9
+    >>> clf = TRADESClassifier(epsilon=0.05, max_epochs=4).fit(scale(X), y)
+    >>> clf.score(scale(X), y) > 0.9
     True
     """
 

@@ -181,7 +181,7 @@ def tune(
     >>> from robustxai.model_selection import tune
     >>> X, y = load_iris(return_X_y=True)
     >>> space = {"lambda_gap": FloatDistribution(1e-4, 1e-2, log=True)}
-    >>> study = tune(R2ETClassifier(k=2, max_epochs=8), space, X, y, n_trials=4, cv=3)
+    >>> study = tune(R2ETClassifier(k=2, max_epochs=8), space, X, y, n_trials=2, cv=2)
     >>> sorted(study.best_params)
     ['lambda_gap']
     """

@@ -96,13 +96,13 @@ def test_every_defense_has_the_seed_and_k_of_the_cell(defense):
 
 
 def test_a_row_equals_the_protocol_by_hand(table):
-    cell = Cell(str(table), "softplus", 3, ("er", "random"), k=3, max_iter=5, n_rows=15)
+    cell = Cell(str(table), "softplus", 3, ("er", "random"), k=3, max_iter=5, n_rows=15, params=(("max_epochs", 20),))
     row = run_cell(cell)
     X, y = load_table(table, return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, np.asarray(y), test_size=0.25, stratify=y, random_state=3)
     preparation = make_preprocessor(X).fit(X)
     X, X_test = preparation.transform(X), preparation.transform(X_test)
-    clf = SoftplusClassifier(random_state=3).fit(X, y)
+    clf = SoftplusClassifier(random_state=3, max_epochs=20).fit(X, y)
     threat = ThreatModel(0.5, bounds=(0, 1))
     er = ERAttack(clf, k=3, threat=threat, max_iter=5, random_state=3, step_size=0.1, momentum=0.0).run(X_test[:15])
     random = RandomAttack(clf, k=3, threat=threat, max_iter=5, random_state=3).run(X_test[:15])
@@ -152,6 +152,7 @@ def test_without_a_certificate_there_is_no_certified_precision(table, monkeypatc
     assert 0 < row["precision_at_k"] <= 1
 
 
+@pytest.mark.usefixtures("quick_ensemble")
 def test_the_ensemble_counts_and_what_it_says_is_in_the_row(table, recwarn):
     """A linear model, of which it says that its P@k is worth nothing; and of any other that none is below it."""
     cell = Cell(str(table), "logistic_regression", 0, ("random", "auto"), k=3, max_iter=4, n_rows=20)

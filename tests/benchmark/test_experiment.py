@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from robustxai import SoftplusClassifier
 from robustxai.benchmark import (
     ATTACKS,
     DATA,
@@ -123,7 +124,9 @@ def test_a_stop_while_a_file_is_written_leaves_no_half_of_it(small, computed, tm
     assert len(run_experiment(small, tmp_path)) == 4
 
 
-def test_two_processes_give_the_rows_of_one(small, tmp_path):
+@pytest.mark.usefixtures("forked_workers")
+def test_two_processes_give_the_rows_of_one(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(DEFENSES, "softplus", lambda k, seed: SoftplusClassifier(random_state=seed, max_epochs=5))
     one = run_experiment(small, tmp_path / "one")
     two = run_experiment(small, tmp_path / "two", n_jobs=2)
     pd.testing.assert_frame_equal(one.drop(columns="fit_seconds"), two.drop(columns="fit_seconds"))
