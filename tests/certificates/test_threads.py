@@ -35,7 +35,7 @@ def victims(data):
 ASKED = {
     "proof": lambda clf, X: certify_top_k(clf, X, k=4, epsilon=0.05).n_proven_pairs,
     "maximum norm": lambda clf, X: certify_top_k(clf, X, k=4, epsilon=0.01, norm="inf").precision_at_k,
-    "radius": lambda clf, X: certified_radius(clf, X[:3], k=4, max_iter=5),
+    "radius": lambda clf, X: certified_radius(clf, X[:2], k=4, max_iter=3),
     "smoothed": lambda clf, X: certify_smoothed_top_k(clf, X[:2], k=4, n_draws=50).radius,
     "curvature": lambda clf, X: np.asarray(curvature_bound(clf)),
 }
