@@ -16,6 +16,7 @@ from sklearn.datasets import load_iris
 
 import robustxai
 from robustxai import attacks, certificates, metrics
+from robustxai.attacks import _auto
 from robustxai.classifiers import _epochs, _net, _persistence
 from robustxai.engine import StackMember, train_together
 from robustxai.model_selection import PrecisionAtKScorer
@@ -32,7 +33,7 @@ DEFENSES = [
 ]
 #: Options that spare repetitions of the same operations.
 CHEAP = {
-    "CertifiedR2ETClassifier": {"n_rows": 4, "batch_size": 75},
+    "CertifiedR2ETClassifier": {"n_rows": 2, "batch_size": 150},
     "ARTClassifier": {"max_iter": 1},
     "FARClassifier": {"n_points": 2, "max_iter": 2},
     "IGNormClassifier": {"n_points": 2, "max_iter": 2},
@@ -49,7 +50,7 @@ ATTACKS = [
 ]  # fmt: skip
 METRICS = {
     "thickness": lambda clf: metrics.ranking_thickness(clf, ROWS, k=2, n_draws=3),
-    "hessian": lambda clf: metrics.hessian_norm(clf, ROWS),
+    "hessian": lambda clf: metrics.hessian_norm(clf, ROWS[:3]),
     "comprehensiveness": lambda clf: metrics.comprehensiveness(clf, ROWS, clf.explain(ROWS)),
     "sufficiency": lambda clf: metrics.sufficiency(clf, ROWS, clf.explain(ROWS)),
 }
@@ -57,7 +58,7 @@ METRICS = {
 
 def params(name, **more):
     """A short training; fused Adam knows the names of devices that there are."""
-    chosen = {"max_epochs": 2, "batch_size": 40, "optimizer__fused": False, **CHEAP.get(name, {}), **more}
+    chosen = {"max_epochs": 2, "batch_size": 75, "optimizer__fused": False, **CHEAP.get(name, {}), **more}
     if "k" in getattr(robustxai, name)().get_params():
         chosen["k"] = 2
     return chosen
@@ -82,6 +83,14 @@ def attacked_together():
     return scorer.score_together(stacked(), ROWS)
 
 
+def ensemble(clf):
+    """The members of the preset, with a few iterations each."""
+    few = [(kind, {**options, "max_iter": 4}) for kind, options in _auto.PRESETS["fast"]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_auto.PRESETS, "fast", few)
+        return attacks.AutoExplanationAttack(clf, k=2, preset="fast").run(ROWS).precision_at_k
+
+
 def steps():
     """Names and what to do; a fitted classifier is handed on to the steps after it."""
     clf = {}
@@ -102,18 +111,18 @@ def steps():
         )
     for name in ("FGSM", "PGD"):
         yield name, lambda a=name: getattr(attacks, a)(clf["it"]).fit(ROWS).transform(ROWS)
-    yield "ensemble", lambda: attacks.AutoExplanationAttack(clf["it"], k=2, preset="fast").run(ROWS).precision_at_k
+    yield "ensemble", lambda: ensemble(clf["it"])
     yield "certificate", lambda: certificates.certify_top_k(clf["it"], ROWS, k=2, epsilon=0.05).precision_at_k
-    yield "radius", lambda: certificates.certified_radius(clf["it"], ROWS[:2], k=2, max_iter=3)
+    yield "radius", lambda: certificates.certified_radius(clf["it"], ROWS[:1], k=2, max_iter=3)
     for name, metric in METRICS.items():
         yield name, lambda m=metric: m(clf["it"])
     for name in DEFENSES:
         # R2ET is compared with itself in other batches; of the others the second epoch does what the first did
         n_epochs = 2 if name == "R2ETClassifier" else 1
         yield name, lambda n=name, m=n_epochs: fit(n, max_epochs=m).predict_proba(ROWS)
-    yield "fit, small batches", lambda: first(batch_size=10)
-    yield "R2ET, small batches", lambda: fit("R2ETClassifier", batch_size=10).predict_proba(ROWS)
-    yield "R2ET, in parts", lambda: fit("R2ETClassifier", internal_batch_size=16).predict_proba(ROWS)
+    yield "fit, small batches", lambda: first(batch_size=19)
+    yield "R2ET, small batches", lambda: fit("R2ETClassifier", batch_size=19).predict_proba(ROWS)
+    yield "R2ET, in parts", lambda: fit("R2ETClassifier", internal_batch_size=25).predict_proba(ROWS)
     weights = torch.tensor([1.0, 2.0, 3.0])
     yield "class weights", lambda: fit("VanillaClassifier", criterion__weight=weights).predict_proba(ROWS)
     yield "ATEX", lambda: fit("ATEXClassifier", init=fit("SoftplusClassifier")).predict_proba(ROWS)

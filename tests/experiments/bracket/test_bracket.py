@@ -26,12 +26,12 @@ from robustxai.experiments.bracket import (
 from robustxai.metrics import between_rows_precision, distinct_top_k_sets
 from robustxai.perturbation import ThreatModel
 
-CELL = BracketCell("breast_cancer", "softplus", 0, (0.1, 0.5), n_rows=12)
+CELL = BracketCell("breast_cancer", "softplus", 0, (0.1, 0.5), n_rows=5)
 P_AT_K = ["certified", "attacked", "er_paper", "random"]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def quick():
+def quick(quick_ensemble):
     """The order of the ends does not depend on how hard the attack tries."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_bracket, "_PRESETS", ("fast", "fast"))
@@ -51,7 +51,7 @@ def out(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study():
     defenses = ("logistic_regression", "vanilla", "softplus")
-    return Bracket(("breast_cancer",), defenses, seeds=1, epsilons=(0.1, 0.5), n_rows=12)
+    return Bracket(("breast_cancer",), defenses, seeds=1, epsilons=(0.1, 0.5), n_rows=5)
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +77,16 @@ def test_the_ends_are_in_order_and_a_linear_model_is_proven_whole(results):
     assert (others.groupby("defense")["certified"].nunique() == 2).all()
 
 
-def test_figures_are_those_of_the_library(results):
+@pytest.fixture(scope="module")
+def softplus():
+    """The model of the cell and the rows on which it is attacked."""
     model = CELL.model()
     X_train, X_test, y_train, _ = prepare_rows(model)
-    clf, X = model.estimator().fit(X_train, y_train), X_test[:12]
+    return model.estimator().fit(X_train, y_train), X_test[:5]
+
+
+def test_figures_are_those_of_the_library(results, softplus):
+    clf, X = softplus
     row = results[(results["defense"] == "softplus") & (results["epsilon"] == 0.5)].iloc[0]
     assert row["certified"] == certify_top_k(clf, X, 8, epsilon=0.5).precision_at_k.mean()
     attack = AutoExplanationAttack(clf, k=8, threat=ThreatModel(0.5, bounds=(0.0, 1.0)), preset="fast")
@@ -88,7 +94,7 @@ def test_figures_are_those_of_the_library(results):
         warnings.simplefilter("ignore", EvaluationWarning)  # the row has it as text
         attacked = attack.run(X)
     assert row["attacked"] == attacked.precision_at_k.mean()
-    assert (row["n_rows"], row["n_features"]) == (12, 30)
+    assert (row["n_rows"], row["n_features"]) == (5, 30)
     assert (row["method"], row["preset"]) == ("best", "fast")
 
 
@@ -121,10 +127,8 @@ def test_the_same_again_and_more(study, results, out):
     assert seen[-1][:2] == (3, 3)
 
 
-def test_what_rows_share_is_that_of_the_clean_explanations_and_the_rest_of_the_attacked(results):
-    model = CELL.model()
-    X_train, X_test, y_train, _ = prepare_rows(model)
-    clf, X = model.estimator().fit(X_train, y_train), X_test[:12]
+def test_what_rows_share_is_that_of_the_clean_explanations_and_the_rest_of_the_attacked(results, softplus):
+    clf, X = softplus
     rows = results[results["defense"] == "softplus"]
     between = between_rows_precision(clf.explain(X))
     assert (rows["between_rows_precision"] == between).all()
@@ -137,8 +141,9 @@ def test_what_rows_share_is_that_of_the_clean_explanations_and_the_rest_of_the_a
 
 
 def test_a_contradiction_stops_the_run(monkeypatch):
-    everything = SimpleNamespace(precision_at_k=np.ones(12), method="best")
+    everything = SimpleNamespace(precision_at_k=np.ones(5), method="best")
     monkeypatch.setattr(_bracket, "certify_top_k", lambda *args, **options: everything)
+    monkeypatch.setattr(_bracket, "_radii", lambda *args: {})  # of which there is another test
     with pytest.raises(AssertionError, match=r"softplus, seed 0: the certified P@8 at epsilon 0\.5 of row"):
         run_bracket_cell(replace(CELL, epsilons=(0.5,)))
 
@@ -180,7 +185,7 @@ def test_the_tables_have_auc_and_faithfulness_in_every_line(results):
     assert softplus[0].startswith(f"| softplus | 0.1 | {0.75 * row['certified']:.3f} ± {spread:.3f} |")
     (radii,) = [line for line in lines if line.startswith("| logistic_regression | ≥ 2")]
     assert radii.startswith("| logistic_regression | ≥ 2 | ≥ 2 | - | 0.00 ± 0.00 |")
-    assert "### breast_cancer (30 features, 2 seeds, 12 rows each)" in text
+    assert "### breast_cancer (30 features, 2 seeds, 5 rows each)" in text
 
 
 def test_some_seeds_beyond_the_largest_radius():

@@ -236,7 +236,7 @@ def small(monkeypatch):
     monkeypatch.setattr(_paper, "METHODS", methods)
     for name in ("er_paper", "mse_paper", "boundary", "overlap", "random"):
         monkeypatch.setitem(ATTACKS, name, lambda *args, make=ATTACKS[name]: make(*args).set_params(max_iter=3))
-    return R2ETPaper(data=("breast_cancer",), methods=tuple(methods), seeds=2, n_rows=20, n_splits=2)
+    return R2ETPaper(data=("breast_cancer",), methods=tuple(methods), seeds=2, n_rows=8, n_splits=2)
 
 
 def test_the_whole_in_small(tmp_path, small):
@@ -252,7 +252,7 @@ def test_the_whole_in_small(tmp_path, small):
     assert set(study.retrained["start"]) == {"vanilla"}
     assert set(study.retrained["start_params"]) == set(stable.loc[stable["method"] == "Vanilla", "params"])
     assert list(study.flips["method"]) == list(SMALL[1:])
-    assert all(len(rows) == 20 for name in ("first_flip", "thickness", "hessian_norm") for rows in study.flips[name])
+    assert all(len(rows) == 8 for name in ("first_flip", "thickness", "hessian_norm") for rows in study.flips[name])
     chosen = json.loads(stable.loc[stable["method"] == "R2ET, Eq. 6", "params"].iloc[0])
     assert chosen in [dict(params) for params in _paper.METHODS["R2ET, Eq. 6"].candidates]
     # of the two forms of Eq. 6 together, as many candidates as of one row
