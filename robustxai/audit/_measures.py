@@ -21,6 +21,9 @@ from robustxai.protocols import AttackPreset, BoundMethod
 
 __all__ = ["Effort", "Measured", "faithfulness", "measure", "quiet"]
 
+#: Mean difference between attack and proof below which a stronger attack has nothing left to find, and what a doubt
+#: that asks for one says.
+_KNOWN, _STRONGER = 0.01, "preset='strong'"
 #: Explained rows at once.
 _AT_ONCE = 20_000
 
@@ -125,6 +128,8 @@ def measure(target: Target, share: float, effort: Effort) -> Measured:
             _attacked(target, share, effort, found)
         if effort.certify and not target.is_black_box:
             _proven(target, share, effort, found)
+    if np.nanmean(found.strongest - np.nan_to_num(found.certified)) < _KNOWN:
+        found.doubts = [doubt for doubt in found.doubts if _STRONGER not in doubt]
     return found
 
 

@@ -137,7 +137,8 @@ def fitted_folder(path: Path, X: pd.DataFrame, y: np.ndarray, asked: Training, p
 
 def _has_rare(column: pd.Series, min_frequency: int) -> bool:
     """Return whether a column has categories in fewer rows, which have one feature together."""
-    return bool((column.value_counts() < min_frequency).any())
+    counts = column.value_counts()
+    return bool(((counts > 0) & (counts < min_frequency)).any())
 
 
 def _measured(

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 
 import robustxai
 from robustxai.cli import _budgets, _training
+from robustxai.cli._fit import _has_rare
 from robustxai.columns import TableThreat
 from robustxai.datasets import TableSchema, load_table
 from robustxai.exceptions import DivergedError
@@ -291,3 +292,10 @@ def test_work_that_fails_has_another_exit_code_and_leaves_what_was_there(main, f
     assert (code, json.loads(out)["defense"]) == (0, "logistic_regression")
     assert {path.name for path in (tmp_path / "model").iterdir()} == set(before)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_category_is_rare_only_where_the_training_rows_have_it():
+    column = pd.Series(pd.Categorical(["a"] * 5 + ["b"] * 2, categories=["a", "b", "never there"]))
+    assert _has_rare(column, 3)
+    assert not _has_rare(column, 2)
+    assert not _has_rare(column, 1)
