@@ -64,7 +64,7 @@ QUICK = {
     CrossLipschitzClassifier: {"n_pairs": 1},
     ExactHessianClassifier: {"n_draws": 1},
     IGNormClassifier: {"n_points": 2, "n_attack_points": 1, "max_iter": 1},
-    CertifiedR2ETClassifier: {"n_rows": 4},
+    CertifiedR2ETClassifier: {"n_rows": 4, "n_bounds": 2, "warm_up_epochs": 1},
     TRADESClassifier: {"max_iter": 1},
     MARTClassifier: {"max_iter": 1},
     AttributionContrastClassifier: {"n_points": 2, "n_attack_points": 1, "max_iter": 1},

@@ -1,5 +1,6 @@
 """The contract of every public classifier."""
 
+import contextlib
 import copy
 import functools
 import pickle
@@ -38,18 +39,44 @@ from robustxai.classifiers import (
 from robustxai.explainers import Gradient
 
 from . import conftest
-from .conftest import CLASSIFIERS, QUICK, WITH_K, iris
+from .conftest import CHEAP, CLASSIFIERS, QUICK, WITH_K, iris
 
 
 def small(cls, **params):
-    """As in the other files, with fewer steps: two epochs of three batches, the last of which is smaller."""
-    return conftest.small(cls, **{"max_epochs": 2, "batch_size": 64, **params})
+    """As in the other files, with fewer steps: one epoch, of two batches of `data`, the last of which is smaller."""
+    return conftest.small(
+        cls, **{"max_epochs": 1, "batch_size": 50, **QUICK.get(cls, {}), **CHEAP.get(cls, {}), **params}
+    )
+
+
+def first_rows():
+    """Return rows enough for two steps."""
+    X, y = iris()
+    return X[:80], y[:80]
+
+
+@pytest.fixture(scope="session")
+def data():
+    return first_rows()
+
+
+@pytest.fixture(scope="session")
+def binary(data):
+    X, y = data
+    return X, (y == 2).astype(int)
+
+
+@pytest.fixture(scope="session")
+def frame(data):
+    X, y = data
+    columns = ["sepal length", "sepal width", "petal length", "petal width"]
+    return pd.DataFrame(X, columns=columns, index=[f"flower {i}" for i in range(len(X))]), y
 
 
 @functools.cache
 def fitted(cls, **params):
-    """Return ``small(cls, **params)`` fitted to iris: one object for all tests of a process, which only read it."""
-    return small(cls, **params).fit(*iris())
+    """Return ``small(cls, **params)`` fitted to `data`: one object for all tests of a process, which only read it."""
+    return small(cls, **params).fit(*first_rows())
 
 
 def states_equal(a, b):
@@ -65,7 +92,8 @@ def test_the_list_is_complete():
 
 def checked(cls):
     """Return an instance that is trained enough for the checks that ask for an accuracy above 0.83."""
-    return cls(**{"max_epochs": 4, "lr": 0.1, **({"k": 1} if cls in WITH_K else {}), **QUICK.get(cls, {})})
+    options = {"max_epochs": 1, "batch_size": 40, "lr": 0.1} if cls is not LinearClassifier else {}
+    return cls(**{**options, **({"k": 1} if cls in WITH_K else {}), **QUICK.get(cls, {})})
 
 
 #: Their penalties draw random numbers for each row, or round by more than the 1e-7 of the check; test_weights.py
@@ -94,9 +122,18 @@ def expected_failures(clf):
     return found
 
 
-@parametrize_with_checks([checked(cls) for cls in CLASSIFIERS], expected_failed_checks=expected_failures)
+@parametrize_with_checks([checked(cls) for cls in CLASSIFIERS])
 def test_scikit_learn(estimator, check):
     name = check.func.__name__
+    expected = expected_failures(estimator).get(name)
+    if expected is None:
+        return run_check(estimator, check, name)
+    with contextlib.suppress(AssertionError, AttributeError):  # a traceback through the long file would take a second
+        return run_check(estimator, check, name)
+    pytest.xfail(expected)
+
+
+def run_check(estimator, check, name):
     if name == "check_class_weight_classifiers":
         if hasattr(estimator, "max_iter") or isinstance(estimator, CertifiedR2ETClassifier):
             pytest.skip("slow: the check sets max_iter to 1,000, for each of the steps; test_weights.py weighs classes")
@@ -105,9 +142,13 @@ def test_scikit_learn(estimator, check):
     if name == "check_sample_weight_equivalence_on_dense_data":
         estimator = clone(estimator).set_params(batch_size=-1)  # batches of repeated rows are others
     if name != "check_no_attributes_set_in_init" and not isinstance(estimator, LinearClassifier):
-        estimator = clone(estimator).set_params(module__hidden=(16,))
-        if name not in ("check_classifiers_train", "check_classifiers_classes"):  # the others need no accuracy
-            estimator.set_params(max_epochs=1)
+        estimator = clone(estimator)
+        if name == "check_classifiers_train":
+            estimator.set_params(module__hidden=(64,))
+        elif name == "check_classifiers_classes":  # of 20 and of 30 rows
+            estimator.set_params(module__hidden=(16,), batch_size=5)
+        else:  # the others need no accuracy
+            estimator.set_params(module__hidden=(16,), batch_size=-1)
     return check(estimator)
 
 
@@ -117,18 +158,20 @@ def test_scikit_learn(estimator, check):
 def test_the_same_seed_gives_the_same_bits(cls, data):
     X, y = data
     for seed in (0, 5):
-        a, b = fitted(cls, random_state=seed), small(cls, random_state=seed).fit(X, y)
+        a, b = (
+            fitted(cls, random_state=seed, max_epochs=2),
+            small(cls, random_state=seed, max_epochs=2).fit(X, y),
+        )
         assert states_equal(a, b)
         assert np.array_equal(a.predict_proba(X), b.predict_proba(X))
         assert np.array_equal(a.explain(X), b.explain(X))
-    same = states_equal(fitted(cls, random_state=0), fitted(cls, random_state=5))
+    same = states_equal(*(fitted(cls, random_state=seed, max_epochs=2) for seed in (0, 5)))
     assert same == (cls is LinearClassifier)  # a convex problem has one solution
 
 
 def test_a_random_state_object_is_drawn_from(cls, data):
     X, y = data
-    first, again = (small(cls, random_state=np.random.RandomState(3)).fit(X, y) for _ in range(2))
-    assert states_equal(first, again)
+    first = small(cls, random_state=np.random.RandomState(3)).fit(X, y)
     shared = np.random.RandomState(3)
     a, b = (small(cls, random_state=shared).fit(X, y) for _ in range(2))
     assert states_equal(a, first)
@@ -165,10 +208,10 @@ def test_global_generators_do_not_matter(cls, data):
 def test_precision_of_the_input_does_not_matter(cls, data):
     X, y = data
     double, single = X.astype(np.float32).astype(np.float64), X.astype(np.float32)
-    a, b = small(cls, max_epochs=1).fit(double, y), small(cls, max_epochs=1).fit(single, y)
+    a, b = small(cls).fit(double, y), small(cls).fit(single, y)
     assert states_equal(a, b)
     assert np.array_equal(a.explain(double), b.explain(single))
-    fortran = small(cls, max_epochs=1).fit(np.asfortranarray(single), y)
+    fortran = small(cls).fit(np.asfortranarray(single), y)
     assert states_equal(a, fortran)
     assert np.array_equal(fortran.explain(np.asfortranarray(single)), b.explain(single))
 
@@ -176,7 +219,7 @@ def test_precision_of_the_input_does_not_matter(cls, data):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_views_of_any_kind(dtype, cls, data):
     X, y = data[0].astype(dtype), data[1]
-    clf = small(cls, max_epochs=1).fit(X, y)
+    clf = small(cls).fit(X, y)
     explained = clf.explain(X)
     frozen = X.copy()
     frozen.flags.writeable = False
@@ -185,7 +228,7 @@ def test_views_of_any_kind(dtype, cls, data):
         warnings.simplefilter("error")  # torch warns of memory that it may not write
         for view in (frozen, X[::-1][::-1], X[:, ::-1].copy()[:, ::-1], twice[::2, ::2], X.tolist()):
             assert np.array_equal(clf.explain(view), explained)
-            assert states_equal(small(cls, max_epochs=1).fit(view, y), clf)
+            assert states_equal(small(cls).fit(view, y), clf)
         assert np.array_equal(clf.explain(X[:1][::-1]), explained[:1])
 
 
@@ -241,8 +284,8 @@ def test_probabilities_are_those_of_the_module(cls, data):
 
 @pytest.mark.parametrize("explainer", ["gradient", "logit_gradient", "cross_entropy_gradient"])
 def test_explanations_are_the_gradient(explainer, cls, data):
-    X, y = (part[:128] for part in data)  # a multiple of the block to which rows are padded
-    clf = small(cls, max_epochs=1, explainer=explainer).fit(X, y)
+    X, y = (part[:64] for part in data)  # a multiple of the block to which rows are padded
+    clf = fitted(cls, explainer=explainer)
     output = {"gradient": "probability", "logit_gradient": "logit"}.get(explainer, "cross_entropy")
     module, x = copy.deepcopy(clf.module_).double(), torch.as_tensor(X, dtype=torch.float64)
 
@@ -257,7 +300,7 @@ def test_explanations_are_the_gradient(explainer, cls, data):
     np.testing.assert_allclose(clf.explain(X, y=2), by_hand(np.full(len(X), 2)), rtol=1e-9, atol=1e-15)
     assert np.array_equal(clf.explain(X), clf.explain(X, clf.predict(X)))
     assert clf.explain(X).shape == X.shape
-    own = small(cls, max_epochs=1, explainer=Gradient(output)).fit(X, y)
+    own = small(cls, explainer=Gradient(output)).fit(*data)
     assert np.array_equal(own.explain(X), clf.explain(X))
 
 
@@ -271,15 +314,15 @@ def test_explanations_of_two_classes_are_opposite(cls, binary):
 def trained_once(cls, method, **params):
     """Return a method of a fitted classifier and its answer for all rows, where the first row alone gets the same."""
     X, _ = iris()
-    method = getattr(fitted(cls, **params, max_epochs=1), method)
+    method = getattr(fitted(cls, **params), method)
     whole = method(X)
     assert np.array_equal(method(X[:1]), whole[:1])
     return method, whole
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 7, 8, 9, 31, 32, 33, 65, 150])
-def test_a_row_does_not_depend_on_its_company(n_rows, cls, data):
-    X, _ = data
+def test_a_row_does_not_depend_on_its_company(n_rows, cls):
+    X, _ = iris()
     for params in ({}, {"module__hidden": (5, 3)}, {"module__hidden": (64, 32)}):
         if params and cls is LinearClassifier:
             continue
@@ -289,8 +332,8 @@ def test_a_row_does_not_depend_on_its_company(n_rows, cls, data):
             assert np.array_equal(method(X[rows]), whole[rows])
 
 
-def test_company_beyond_one_chunk(cls, data):
-    X, _ = data
+def test_company_beyond_one_chunk(cls):
+    X, _ = iris()
     clf = fitted(cls)
     many = np.tile(X, (28, 1))[:4101]
     for method in (clf.predict_proba, clf.explain):
@@ -304,7 +347,7 @@ def test_parameters_are_read_and_set(cls):
     clf = small(cls, lr=0.02)
     params = clf.get_params()
     assert params["lr"] == 0.02
-    assert params["batch_size"] == 64
+    assert params["batch_size"] == 50
     assert cls().set_params(**params).get_params() == params
     assert clone(clf).get_params() == params
     assert cls(**params).get_params() == params
@@ -364,50 +407,45 @@ def test_new_settings_count_in_the_next_fit_and_keep_the_fitted_net(cls, data):
 def test_cross_validation_in_two_processes_equals_one(cls, data):
     X, y = data
     cv = StratifiedKFold(2)
-    scores = [cross_val_score(small(cls, max_epochs=1), X, y, cv=cv, n_jobs=n, scoring="neg_log_loss") for n in (1, 2)]
+    scores = [cross_val_score(small(cls), X, y, cv=cv, n_jobs=n, scoring="neg_log_loss") for n in (1, 2)]
     np.testing.assert_array_equal(*scores)
     by_hand = []
     for train, test in cv.split(X, y):
-        clf = small(cls, max_epochs=1).fit(X[train], y[train])
+        clf = small(cls).fit(X[train], y[train])
         by_hand.append(-log_loss(y[test], clf.predict_proba(X[test])))
     np.testing.assert_allclose(scores[0], by_hand)
 
 
 def test_metadata_routing_changes_nothing(cls, data):
     X, y = data
-    plain = cross_validate(small(cls, max_epochs=1), X, y, scoring="neg_log_loss", cv=2)["test_score"]
+    plain = cross_validate(small(cls), X, y, scoring="neg_log_loss", cv=2)["test_score"]
     with sklearn.config_context(enable_metadata_routing=True):
-        routed = cross_validate(small(cls, max_epochs=1), X, y, scoring="neg_log_loss", cv=2)["test_score"]
-        pipeline = make_pipeline(StandardScaler(), small(cls, max_epochs=1)).fit(X, y)
+        routed = cross_validate(small(cls), X, y, scoring="neg_log_loss", cv=2)["test_score"]
+        pipeline = make_pipeline(StandardScaler(), small(cls)).fit(X, y)
     np.testing.assert_array_equal(plain, routed)
-    assert np.array_equal(
-        pipeline.predict(X), make_pipeline(StandardScaler(), small(cls, max_epochs=1)).fit(X, y).predict(X)
-    )
+    assert np.array_equal(pipeline.predict(X), make_pipeline(StandardScaler(), small(cls)).fit(X, y).predict(X))
 
 
 def test_a_pipeline_hands_frames_on(cls, frame):
     X, y = frame
-    pipeline = make_pipeline(StandardScaler(), small(cls, max_epochs=1)).set_output(transform="pandas").fit(X, y)
+    pipeline = make_pipeline(StandardScaler(), small(cls)).set_output(transform="pandas").fit(X, y)
     scaled = pipeline[0].transform(X)
     explained = pipeline[-1].explain(scaled)
     assert explained.columns.tolist() == X.columns.tolist()
     assert explained.index.tolist() == X.index.tolist()
     assert pipeline[-1].feature_names_in_.tolist() == X.columns.tolist()
-    alone = small(cls, max_epochs=1).fit(scaled, y)
+    alone = small(cls).fit(scaled, y)
     pd.testing.assert_frame_equal(alone.explain(scaled), explained)
 
 
 def test_grid_search_equals_a_loop(cls, data):
     X, y = data
     name, values = ("C", [0.01, 1.0]) if cls is LinearClassifier else ("module__hidden", [(2,), (9,)])
-    search = GridSearchCV(small(cls, max_epochs=1), {name: values}, cv=2, scoring="neg_log_loss", n_jobs=2).fit(X, y)
-    means = [
-        cross_val_score(small(cls, max_epochs=1, **{name: v}), X, y, cv=2, scoring="neg_log_loss").mean()
-        for v in values
-    ]
+    search = GridSearchCV(small(cls), {name: values}, cv=2, scoring="neg_log_loss", n_jobs=2).fit(X, y)
+    means = [cross_val_score(small(cls, **{name: v}), X, y, cv=2, scoring="neg_log_loss").mean() for v in values]
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], means)
     assert search.best_params_ == {name: values[int(np.argmax(means))]}
-    assert states_equal(search.best_estimator_, small(cls, max_epochs=1, **search.best_params_).fit(X, y))
+    assert states_equal(search.best_estimator_, small(cls, **search.best_params_).fit(X, y))
 
 
 # ------------------------------------------------------------------ bad input
