@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import CrossEntropyLoss
 
 from robustxai._arguments import COUNT, FLAG, NOT_NEGATIVE, Each, Function, Instance, Number, Text, checked, optional
-from robustxai._compat import callback_names, criterion_names, set_training
+from robustxai._compat import callback_names, criterion_names, has_hooks, set_training
 from robustxai._portable import available, pack, unpack
 from robustxai._random import RandomStreams
 from robustxai._validation import nearest_name
@@ -205,6 +206,23 @@ class ObjectiveNet(NeuralNetClassifier):
         for name in ("iterator_train__device", "iterator_valid__device"):
             if name in vars(self) and not available(vars(self)[name]):
                 setattr(self, name, torch.device(self.device))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ObjectiveNet:
+        """Copy the net; the parts of a known one without the bytes into which skorch turns every tensor."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        if self._has_known_parts():
+            vars(copied).update(copy.deepcopy(vars(self), memo))
+        else:  # which a class may be able to pickle only
+            copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return copied
+
+    def _has_known_parts(self) -> bool:
+        """Return True if class, modules and optimizers are those of the library, torch or skorch, without hooks."""
+        modules = [getattr(self, f"{name}_", nn.Module()) for name in criterion_names(self)]
+        layers = [layer for module in modules for layer in module.modules()]
+        parts = [type(self), getattr(self, "optimizer_", torch.optim.Adam), *layers]
+        return not self.compile and all(map(is_ours, parts)) and not any(map(has_hooks, layers))
 
     def own_draws(self) -> AbstractContextManager[object]:
         """Return a context in which this thread draws from the net's own streams."""

@@ -80,7 +80,7 @@ CHEAP = {
     cls: {**QUICK[cls], **({} if cls is ARTClassifier else {"explainer": "gradient"})}
     for cls in (FARClassifier, IGRClassifier, ARTClassifier, MapDiscrepancyClassifier)
 }
-SMALL = {"max_epochs": 3, "batch_size": 32}
+SMALL = {"max_epochs": 1, "batch_size": 32}
 
 
 def small(cls, **params):

@@ -24,8 +24,14 @@ from robustxai.classifiers import (
 from robustxai.exceptions import DivergedError
 from robustxai.nets import MLP
 
-from .conftest import SMALL, small
+from . import conftest
 from .test_all import states_equal
+
+
+def small(cls, **params):
+    """Return what the other files take, for three epochs."""
+    return conftest.small(cls, **{"max_epochs": 3, **params})
+
 
 # ------------------------------------------------------------------ skorch by its own names
 
@@ -228,7 +234,7 @@ def test_verbose_prints_a_line_per_epoch_with_a_column_per_term(cls, columns, da
     names = header.split()
     assert [name for name in names if name in {"cross_entropy", "gap", "hessian"}] == columns
     assert set(rule) == {"-", " "}
-    assert len(lines) == len(clf.history_) == SMALL["max_epochs"]
+    assert len(lines) == len(clf.history_) == clf.max_epochs
     for line, epoch in zip(lines, clf.history_):
         cells = dict(zip(names, line.split()))
         assert cells["epoch"] == str(epoch["epoch"])
@@ -237,21 +243,24 @@ def test_verbose_prints_a_line_per_epoch_with_a_column_per_term(cls, columns, da
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("n_rows", "batch_size"), [(60, 1), (100, 5), (150, 50), (150, -1), (150, 7)])
-def test_auto_epochs_make_two_thousand_steps_within_their_limits(n_rows, batch_size, data, monkeypatch):
-    """With a fifth of the steps, and so within the same limits of epochs."""
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "n_auto"),
+    [(25, 1, 200), (100, 5, 400), (150, 50, 200), (48, -1, 400), (45, 7, 400)],
+)
+def test_auto_epochs_make_two_thousand_steps_within_their_limits(n_rows, batch_size, n_auto, data, monkeypatch):
+    """With a fifth or a tenth of the steps, and so within the same limits of epochs; below 50 rows none are tried."""
     assert _net.AUTO_STEPS == 2000
-    monkeypatch.setattr(_net, "AUTO_STEPS", 400)
-    fifth = tuple((share, n_steps // 5, *decay) for share, n_steps, *decay in _epochs._SCHEDULES)
-    monkeypatch.setattr(_epochs, "_SCHEDULES", fifth)
+    monkeypatch.setattr(_net, "AUTO_STEPS", n_auto)
+    part = tuple((share, n_steps * n_auto // 2000, *decay) for share, n_steps, *decay in _epochs._SCHEDULES)
+    monkeypatch.setattr(_epochs, "_SCHEDULES", part)
     X, y = data
     clf = small(VanillaClassifier, max_epochs="auto", batch_size=batch_size).fit(X[:n_rows], y[:n_rows])
     steps = sum(clf.history_[:, "train_batch_count"])
     n_epochs = len(clf.history_)
     per_epoch = steps / n_epochs
     assert 15 <= n_epochs <= 200
-    assert n_epochs == 200 or steps >= 400
-    assert n_epochs == 15 or steps - per_epoch < 400
+    assert n_epochs == 200 or steps >= n_auto
+    assert n_epochs == 15 or steps - per_epoch < n_auto
 
 
 # ------------------------------------------------------------------ init

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -6,8 +8,19 @@ from robustxai.certificates import certify_top_k
 from robustxai.classifiers import CertifiedR2ETClassifier, VanillaClassifier
 from robustxai.penalties import CertifiedGap
 
-from .conftest import small
+from .conftest import iris, small
 from .test_all import states_equal
+
+
+def quick(**params):
+    """Return an instance with bounds for few rows, after one epoch without them."""
+    return small(CertifiedR2ETClassifier, **{"n_rows": 4, "warm_up_epochs": 1, **params})
+
+
+@functools.cache
+def plain_network(**params):
+    """Return the network that no bound has trained, which is one for every radius."""
+    return small(CertifiedR2ETClassifier, lambda_certified=0.0, **params).fit(*iris())
 
 
 @pytest.mark.parametrize("warm_up_epochs", [0, 2])
@@ -23,10 +36,9 @@ def test_weight_zero_is_vanilla_to_the_last_bit(warm_up_epochs, data):
 @pytest.mark.parametrize(("epsilon", "least", "gain"), [(0.25, 0.93, 0.12), (0.5, 0.83, 0.18)])
 def test_training_through_the_bound_proves_more(epsilon, least, gain, data):
     X, y = data
-    options = {"max_epochs": 60, "module__hidden": (16,), "epsilon": epsilon}
-    plain, trained = (
-        small(CertifiedR2ETClassifier, lambda_certified=weight, **options).fit(X, y) for weight in (0.0, 0.3)
-    )
+    options = {"max_epochs": 60, "module__hidden": (16,)}
+    plain = plain_network(**options)
+    trained = small(CertifiedR2ETClassifier, lambda_certified=0.3, epsilon=epsilon, **options).fit(X, y)
     # the same network, as accurate as before, and not a collapsed one whose ranking is the same everywhere
     assert min(plain.score(X, y), trained.score(X, y)) > 0.93
     tops = {tuple(sorted(row)) for row in np.argsort(-np.abs(trained.explain(X)), axis=1)[:, :2].tolist()}
@@ -45,7 +57,7 @@ def bounds_taken(monkeypatch, data, **params):
         return batch.x.sum(dim=1) * 0 + 1.0
 
     monkeypatch.setattr(CertifiedGap, "__call__", one)
-    clf = small(CertifiedR2ETClassifier, warm_up_epochs=0, **params).fit(*data)
+    clf = small(CertifiedR2ETClassifier, **{"warm_up_epochs": 0, "max_epochs": 3, **params}).fit(*data)
     return taken, clf
 
 
@@ -64,22 +76,22 @@ def test_a_bound_weighs_as_much_as_the_steps_that_it_stands_for(monkeypatch, dat
 
 
 def test_weight_decay_is_that_of_the_optimizer(data):
-    decayed = small(CertifiedR2ETClassifier, weight_decay=0.3).fit(*data)
-    by_name = small(CertifiedR2ETClassifier, optimizer__weight_decay=0.3).fit(*data)
+    decayed = quick(weight_decay=0.3).fit(*data)
+    by_name = quick(optimizer__weight_decay=0.3).fit(*data)
     assert states_equal(decayed, by_name)
-    assert not states_equal(decayed, small(CertifiedR2ETClassifier).fit(*data))
+    assert not states_equal(decayed, quick().fit(*data))
 
 
 def test_the_radius_reaches_its_full_length(data):
-    clf = small(CertifiedR2ETClassifier).fit(*data)
+    clf = quick(max_epochs=3).fit(*data)
     # the last of 3 epochs of 5 batches: 2 + 4/5 of 3
     assert clf.net_.progress_ == pytest.approx(14 / 15)
 
 
 def test_a_clone_of_a_fitted_model_starts_again(data):
-    clf = small(CertifiedR2ETClassifier).fit(*data)
+    clf = quick().fit(*data)
     assert states_equal(clf, clone(clf).fit(*data))
-    assert states_equal(clf, small(CertifiedR2ETClassifier).fit(*data))
+    assert states_equal(clf, quick().fit(*data))
 
 
 @pytest.mark.parametrize(
@@ -102,5 +114,5 @@ def test_parameters_out_of_range(wrong, data):
 
 def test_k_is_clipped_with_a_warning(data):
     with pytest.warns(UserWarning, match="k=9 is not smaller"):
-        clipped = small(CertifiedR2ETClassifier, k=9).fit(*data)
-    assert states_equal(clipped, small(CertifiedR2ETClassifier, k=3).fit(*data))
+        clipped = quick(k=9).fit(*data)
+    assert states_equal(clipped, quick(k=3).fit(*data))

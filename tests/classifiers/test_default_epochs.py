@@ -36,16 +36,17 @@ def rows_of(name):
         split = train_test_split(X, y, train_size=1_000, stratify=y, random_state=1)
     else:
         X, y = {"wine": load_wine, "breast_cancer": load_breast_cancer}[name](return_X_y=True, as_frame=True)
-        split = train_test_split(X, np.asarray(y), test_size=0.4, stratify=y, random_state=1)
+        n_rows = {"wine": 106, "breast_cancer": 128}[name]  # one batch, so that 200 epochs are 200 steps
+        split = train_test_split(X, np.asarray(y), train_size=n_rows, stratify=y, random_state=1)
     preprocessor = make_preprocessor(split[0]).fit(split[0])
     return preprocessor.transform(split[0]), preprocessor.transform(split[1]), split[2], split[3]
 
 
 @pytest.fixture
 def short(monkeypatch):
-    """Every schedule of max_epochs="auto" takes a fiftieth of its steps."""
-    monkeypatch.setattr(_net, "AUTO_STEPS", _net.AUTO_STEPS // 50)
-    shorter = tuple((share, n_steps // 50, *decay) for share, n_steps, *decay in _epochs._SCHEDULES)
+    """Every schedule of max_epochs="auto" takes a hundredth of its steps: of one batch the longest has 20 epochs."""
+    monkeypatch.setattr(_net, "AUTO_STEPS", _net.AUTO_STEPS // 100)
+    shorter = tuple((share, n_steps // 100, *decay) for share, n_steps, *decay in _epochs._SCHEDULES)
     monkeypatch.setattr(_epochs, "_SCHEDULES", shorter)
 
 
@@ -104,24 +105,24 @@ def test_the_chosen_schedule_trains_on_all_rows(cls, tables, short):
         {"callbacks": [EpochScoring("accuracy", on_train=True, name="acc")]},
     ],
 )
-def test_nothing_is_held_out_where_the_user_decides(params, tables):
+def test_nothing_is_held_out_where_the_user_decides(params, tables, short):
     X, _, y, _ = tables["wine"]
     clf = VanillaClassifier(batch_size=-1, **params).fit(X, y)
     assert "held_out_loss" not in clf.history_[-1]
-    assert clf.schedule_ == (params.get("max_epochs", 200), 0.0)
+    assert clf.schedule_ == (params.get("max_epochs", 20), 0.0)
 
 
 @pytest.mark.parametrize("shape", [(20, 3), (49, 3), (60, 1, 8, 8)])
-def test_few_rows_and_images_hold_nothing_out(shape):
+def test_few_rows_and_images_hold_nothing_out(shape, short):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=shape).astype(np.float32), np.arange(shape[0]) % 2
     options = {} if len(shape) == 2 else {"module__channels": (2,)}
     clf = SoftplusClassifier(batch_size=-1, **options).fit(X, y)
     assert "held_out_loss" not in clf.history_[-1]
-    assert clf.schedule_ == (200, 0.0)
+    assert clf.schedule_ == (20, 0.0)
 
 
-def test_a_given_decay_stays():
+def test_a_given_decay_stays(short):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 4)), np.arange(60) % 2
     with warnings.catch_warnings():
@@ -136,7 +137,8 @@ def test_a_training_that_learns_noise_by_heart_warns(cls):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(120, 20)), np.arange(120) % 2
     options = {"k": 4} if cls is R2ETClassifier else {}
-    clf = cls(max_epochs=100, train_split=ValidSplit(4, stratified=True), **options)
+    options |= {"max_epochs": 50, "lr": 0.01}
+    clf = cls(train_split=ValidSplit(4, stratified=True), **options)
     with pytest.warns(OverfittingWarning, match=r"held-out rows .*max_epochs=\d+.*optimizer__weight_decay="):
         clf.fit(X, y)
     last = clf.history_[-1]
@@ -144,7 +146,7 @@ def test_a_training_that_learns_noise_by_heart_warns(cls):
     with warnings.catch_warnings():
         warnings.simplefilter("error", OverfittingWarning)
         far_apart = X + 4.0 * y[:, None]
-        cls(max_epochs=100, train_split=ValidSplit(4, stratified=True), **options).fit(far_apart, y)
+        cls(train_split=ValidSplit(4, stratified=True), **options).fit(far_apart, y)
 
 
 GRID = {"lambda_hessian": [0.0, 0.02], "random_state": [0, 1]}

@@ -32,7 +32,7 @@ def rows():
     return X, (X[:, 0] + 0.5 * rng.normal(size=60) > 0).astype(int), rng.integers(0, 4, size=60).astype(float)
 
 
-R2ET, SOFT = small(R2ETClassifier, lr=0.02), small(SoftplusClassifier, lr=0.02)
+R2ET, SOFT = (small(cls, lr=0.02, max_epochs=3) for cls in (R2ETClassifier, SoftplusClassifier))
 
 
 # ------------------------------------------------------------------ calibration

@@ -36,7 +36,7 @@ from robustxai import R2ETClassifier, VanillaClassifier
 from robustxai.attacks import ERAttack
 from robustxai.model_selection import BatchedSearchCV, PrecisionAtKScorer, RobustnessScorer
 
-CLF = VanillaClassifier(max_epochs=2, batch_size=16, module__hidden=(4,), module__activation="softplus", lr=0.05)
+CLF = VanillaClassifier(max_epochs=2, batch_size=32, module__hidden=(4,), module__activation="softplus", lr=0.05)
 PIPE = Pipeline([("t", StandardScaler()), ("m", CLF)])
 LRS = {"m__lr": [0.01, 0.1]}
 

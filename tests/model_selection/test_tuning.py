@@ -27,8 +27,8 @@ from robustxai.attacks import ERAttack
 from robustxai.model_selection import PrecisionAtKScorer, tune
 
 SPACE = {"lambda_gap": FloatDistribution(1e-4, 1e-2, log=True), "k": CategoricalDistribution([1, 2])}
-CLF = R2ETClassifier(k=2, max_epochs=4, batch_size=32, module__hidden=(8,))
-SCORING = {"auc": "roc_auc", "p": PrecisionAtKScorer(ERAttack(k=2, max_iter=10))}
+CLF = R2ETClassifier(k=2, max_epochs=4, batch_size=64, module__hidden=(8,))
+SCORING = {"auc": "roc_auc", "p": PrecisionAtKScorer(ERAttack(k=2, max_iter=4))}
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,17 @@ def data():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(140, 5)).astype(np.float32)
     return X, (X[:, 0] + X[:, 1] ** 2 + 0.3 * rng.normal(size=140) > 0.7).astype(int)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One database and one journal for all studies of the module: the tables of a new one take half a second."""
+    return tmp_path_factory.mktemp("studies")
+
+
+@pytest.fixture
+def name_of_study(request):
+    return request.node.name
 
 
 def states(study):
@@ -158,8 +169,8 @@ def test_what_cannot_be_stacked_is_tuned_all_the_same(data):
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/study.db", "journal:///{}/study.log"])
-def test_a_study_goes_on_in_its_storage(url, data, tmp_path):
-    options = {"storage": url.format(tmp_path), "study_name": "mine", "cv": 2, "batch_size": 2}
+def test_a_study_goes_on_in_its_storage(url, data, folder, name_of_study):
+    options = {"storage": url.format(folder), "study_name": name_of_study, "cv": 2, "batch_size": 2}
     first = [(t.params, t.value) for t in tune(CLF, SPACE, *data, n_trials=2, **options).trials]
     second = tune(CLF, SPACE, *data, n_trials=5, **options)
     assert [(t.params, t.value) for t in second.trials[:2]] == first
@@ -167,11 +178,11 @@ def test_a_study_goes_on_in_its_storage(url, data, tmp_path):
     assert len(tune(CLF, SPACE, *data, n_trials=5, **options).trials) == 5
 
 
-def test_an_interrupted_batch_is_told_and_the_study_goes_on(data, tmp_path):
+def test_an_interrupted_batch_is_told_and_the_study_goes_on(data, folder, name_of_study):
     def interrupted(estimator, X, y):
         raise KeyboardInterrupt
 
-    options = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "mine", "cv": 2, "batch_size": 2}
+    options = {"storage": f"sqlite:///{folder}/study.db", "study_name": name_of_study, "cv": 2, "batch_size": 2}
     with pytest.raises(KeyboardInterrupt):
         tune(CLF, SPACE, *data, n_trials=4, scoring=interrupted, **options)
     study = tune(CLF, SPACE, *data, n_trials=4, **options)
@@ -222,6 +233,9 @@ KILLS = """
         options = {"storage": url, "study_name": "mine", "batch_size": 3, "cv": 2, "n_reports": 2, "sampler": sampler}
         return tune(clf, space, X, y, n_trials=n_trials, scoring=scored, **options)
 
+    if sys.argv[1:]:  # what every child would import, and compile, for itself
+        optuna.create_study(storage="sqlite://")
+        clf.fit(X, y)
     for url in sys.argv[1:]:
         SAMPLER = optuna.samplers.RandomSampler(seed=0) if url.startswith("journal") else None
         for at, after in (("score", 3), ("add_trial", 5), ("ask", 2), ("tell", 2), ("score", 11)):
@@ -246,21 +260,35 @@ def assert_resumed(trials, n_trials):
     assert len(set(rates)) == len(rates) >= n_trials
 
 
+LABELS = """
+import numpy as np, torch
+from robustxai.model_selection._choices import _label
+
+def mine(x):
+    return {"a", "b", x}
+
+values = ((8, [4]), {"b", "a"}, np.float32(0.1), torch.nn.ReLU, mine, np.arange(9), lambda x: {"p", "q", "r"})
+print([_label(value) for value in values], flush=True)
+"""
+
+
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory):
-    """Studies, by the kind of their storage, whose processes were killed at every step of a trial."""
+def another_process(tmp_path_factory):
+    """Studies, by the kind of their storage, whose processes were killed at every step of a trial; and `LABELS`."""
     folder = tmp_path_factory.mktemp("killed")
     urls = {"sqlite": f"sqlite:///{folder}/study.db", "journal": f"journal:///{folder}/study.log"}
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(KILLS), *urls.values()]
-    subprocess.run(command, check=True, timeout=240)
-    return urls
+    killed = urls.values() if hasattr(os, "fork") else []
+    command = [sys.executable, "-W", "ignore", "-c", LABELS + textwrap.dedent(KILLS), *killed]
+    place = {**os.environ, "PYTHONHASHSEED": "1"}
+    said = subprocess.run(command, check=True, timeout=240, stdout=subprocess.PIPE, text=True, env=place)
+    return urls, said.stdout
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
-def test_killed_five_times_and_resumed(storage, killed):
+def test_killed_five_times_and_resumed(storage, another_process):
     """At every step of a trial: made, asked, half scored, told."""
-    assert_resumed(_open_study_of(killed[storage]).trials, 12)
+    assert_resumed(_open_study_of(another_process[0][storage]).trials, 12)
 
 
 def _open_study_of(url):
@@ -384,7 +412,7 @@ class Keeper(ClassifierMixin, BaseEstimator):
         *((name, None) for name in ("nested", "equal and of several types", "arrays")),
     ],
 )
-def test_a_storage_gives_choices_back_as_they_were_given(name, url, tmp_path):
+def test_a_storage_gives_choices_back_as_they_were_given(name, url, folder, name_of_study):
     choices, seen = CHOICES[name], []
 
     def score(estimator, X, y):
@@ -394,8 +422,8 @@ def test_a_storage_gives_choices_back_as_they_were_given(name, url, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna's about choices of these types
         space = {"value": CategoricalDistribution(choices)}
-    options = {"scoring": score, "cv": [(np.arange(4), np.arange(4))], "batch_size": 2, "study_name": "mine"}
-    options["storage"] = None if url is None else url.format(tmp_path)
+    options = {"scoring": score, "cv": [(np.arange(4), np.arange(4))], "batch_size": 2}
+    options |= {"storage": None if url is None else url.format(folder), "study_name": name_of_study}
     for n_trials in (2, 6):  # the second time it is found again
         study = tune(Keeper(), space, np.zeros((4, 1)), np.array([0, 1, 0, 1]), n_trials=n_trials, **options)
     assert states(study) == [TrialState.COMPLETE] * 6
@@ -409,35 +437,22 @@ def test_a_storage_gives_choices_back_as_they_were_given(name, url, tmp_path):
     assert list(map(fingerprint, study.best_trial.distributions["value"].choices)) == list(map(fingerprint, choices))
 
 
-def test_choices_that_a_storage_knows_are_left_alone(data, tmp_path):
-    url = f"sqlite:///{tmp_path}/study.db"
-    study = tune(CLF, SPACE, *data, n_trials=1, cv=2, storage=url, study_name="mine")
+def test_choices_that_a_storage_knows_are_left_alone(data, folder, name_of_study):
+    url = f"sqlite:///{folder}/study.db"
+    study = tune(CLF, SPACE, *data, n_trials=1, cv=2, storage=url, study_name=name_of_study)
     assert type(study) is optuna.Study
-    assert optuna.load_study(study_name="mine", storage=url).trials[0].distributions == SPACE
+    assert optuna.load_study(study_name=name_of_study, storage=url).trials[0].distributions == SPACE
 
 
-LABELS = """
-import numpy as np, torch
-from robustxai.model_selection._choices import _label
-
-def mine(x):
-    return {"a", "b", x}
-
-values = ((8, [4]), {"b", "a"}, np.float32(0.1), torch.nn.ReLU, mine, np.arange(9), lambda x: {"p", "q", "r"})
-print([_label(value) for value in values])
-"""
-
-
-def test_labels_are_the_same_in_another_process(capsys):
+def test_labels_are_the_same_in_another_process(capsys, another_process):
     exec(LABELS, {"__name__": "__main__"})
     here = capsys.readouterr().out
-    command, place = [sys.executable, "-c", LABELS], {**os.environ, "PYTHONHASHSEED": "1"}
-    assert subprocess.run(command, check=True, capture_output=True, text=True, env=place).stdout == here
+    assert another_process[1] == here
     assert "torch.nn.modules.activation.ReLU" in here
 
 
-def test_other_choices_under_the_same_name_are_refused(data, tmp_path):
-    options = {"n_trials": 1, "cv": 2, "storage": f"sqlite:///{tmp_path}/study.db", "study_name": "mine"}
+def test_other_choices_under_the_same_name_are_refused(data, folder, name_of_study):
+    options = {"n_trials": 1, "cv": 2, "storage": f"sqlite:///{folder}/study.db", "study_name": name_of_study}
     tune(CLF, {"module__hidden": CategoricalDistribution([(8,), (4,)])}, *data, **options)
     with pytest.raises(ValueError, match="another study_name"):
         tune(CLF, {"module__hidden": CategoricalDistribution([(8,), (5,)])}, *data, **{**options, "n_trials": 2})

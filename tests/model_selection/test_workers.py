@@ -49,16 +49,28 @@ def quiet():
     optuna.logging.set_verbosity(before)
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """One database for all studies of the module: the tables of a new one take half a second."""
+    return f"sqlite:///{tmp_path_factory.mktemp('database')}/studies.db"
+
+
+@pytest.fixture
+def stored(request, database):
+    """Place and name of a study."""
+    return {"storage": database, "study_name": request.node.name}
+
+
 @pytest.fixture(params=["memory", "sqlite", "journal"])
-def study(request, tmp_path):
+def study(request, tmp_path, database):
     storage = {
         "memory": lambda: optuna.storages.InMemoryStorage(),
-        "sqlite": lambda: f"sqlite:///{tmp_path}/study.db",
+        "sqlite": lambda: database,
         "journal": lambda: optuna.storages.JournalStorage(
             optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log"))
         ),
     }[request.param]()
-    return optuna.create_study(storage=storage, study_name="mine", direction="maximize")
+    return optuna.create_study(storage=storage, study_name=request.node.name, direction="maximize")
 
 
 def sign(study, name, **changes):
@@ -133,9 +145,8 @@ def test_signs_of_life_go_on(study, monkeypatch):
         assert len(signs) == 3
 
 
-def test_two_processes_that_share_a_study_sample_apart_and_end_together(tmp_path):
-    options = {"cv": [(np.arange(4), np.arange(4))], "batch_size": 2, "study_name": "mine"}
-    options["storage"] = f"sqlite:///{tmp_path}/study.db"
+def test_two_processes_that_share_a_study_sample_apart_and_end_together(stored):
+    options = {"cv": [(np.arange(4), np.arange(4))], "batch_size": 2, **stored}
     tune(Constant(), SPACE, X, Y, n_trials=1, **options)
     studies = []
 
@@ -154,10 +165,9 @@ def test_two_processes_that_share_a_study_sample_apart_and_end_together(tmp_path
     assert len({t.params["value"] for t in trials}) == len(trials)
 
 
-def test_a_resumed_study_is_the_one_that_was_never_stopped(tmp_path):
+def test_a_resumed_study_is_the_one_that_was_never_stopped(stored):
     options = {"cv": [(np.arange(4), np.arange(4))], "batch_size": 1, "random_state": 3, "scoring": score}
     whole = tune(Constant(), SPACE, X, Y, n_trials=14, **options)
-    stored = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "mine"}
     for n_trials in (3, 5, 11, 14):
         parts = tune(Constant(), SPACE, X, Y, n_trials=n_trials, **options, **stored)
     assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
@@ -178,22 +188,25 @@ def score(estimator, X, y):
         lambda: optuna.samplers.GridSampler({"value": list(np.linspace(0, 1, 7))}, seed=0),
     ],
 )
-def test_samplers_of_the_users_sample_anew(sampler, tmp_path):
-    options = {"cv": [(np.arange(4), np.arange(4))], "batch_size": 2, "study_name": "mine"}
-    options["storage"] = f"sqlite:///{tmp_path}/study.db"
+def test_samplers_of_the_users_sample_anew(sampler, stored):
+    options = {"cv": [(np.arange(4), np.arange(4))], "batch_size": 2, **stored}
     for n_trials in (2, 4, 6):
         study = tune(Constant(), SPACE, X, Y, n_trials=n_trials, sampler=sampler(), **options)
     assert len({t.params["value"] for t in study.trials}) == 6
 
 
-def test_a_sampler_that_goes_on_in_its_process_is_left_alone(tmp_path):
+def test_a_sampler_that_goes_on_in_its_process_is_left_alone(database):
     def told(n_calls):
         sampler, options = optuna.samplers.RandomSampler(seed=0), {"cv": [(np.arange(4), np.arange(4))]}
-        url = f"sqlite:///{tmp_path}/{n_calls}.db"
         for call in range(n_calls):
             n_trials = 6 * (call + 1) // n_calls
             study = tune(
-                Constant(), SPACE, X, Y, n_trials=n_trials, sampler=sampler, storage=url, study_name="a", **options
+                *(Constant(), SPACE, X, Y),
+                n_trials=n_trials,
+                sampler=sampler,
+                storage=database,
+                study_name=f"in {n_calls} calls",
+                **options,
             )
         return [t.params for t in study.trials]
 

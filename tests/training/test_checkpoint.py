@@ -38,7 +38,7 @@ def make(folder=None, stop=None, cls=R2ETClassifier, every=1, **params):
     callbacks = [] if folder is None else [("checkpoint", ResumableCheckpoint(folder, every=every))]
     callbacks += [] if stop is None else [("stop", PullThePlug(stop))]
     extra = {} if cls is VanillaClassifier else {"k": 2}
-    return cls(**{**extra, "max_epochs": 6, "batch_size": 16, **params}, callbacks=callbacks)
+    return cls(**{**extra, "max_epochs": 6, "batch_size": 32, **params}, callbacks=callbacks)
 
 
 def weights(clf):
@@ -52,7 +52,7 @@ def weights(clf):
         {"warm_up_epochs": 3},
         {"cls": VanillaClassifier, "module__activation": "tanh"},
         # a bound in every third step or so: the steps since the last one are part of the state
-        {"cls": CertifiedR2ETClassifier, "warm_up_epochs": 1, "n_bounds": 11},
+        {"cls": CertifiedR2ETClassifier, "warm_up_epochs": 1, "n_bounds": 5, "n_rows": 4},
     ],
     ids=["r2et", "warm-up", "vanilla", "certified"],
 )
@@ -114,7 +114,7 @@ from robustxai.training import ResumableCheckpoint
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 6)).astype(np.float32)
 callbacks = [("checkpoint", ResumableCheckpoint(sys.argv[1]))]
-R2ETClassifier(k=2, max_epochs=6, batch_size=16, callbacks=callbacks).fit(X, (X[:, 0] * X[:, 1] > 0).astype(int))
+R2ETClassifier(k=2, max_epochs=6, batch_size=32, callbacks=callbacks).fit(X, (X[:, 0] * X[:, 1] > 0).astype(int))
 """
 
 

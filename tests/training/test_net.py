@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +9,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader
 
+from robustxai._random import RandomStreams
 from robustxai.exceptions import DivergedError
 from robustxai.explainers import Gradient
 from robustxai.nets import MLP
@@ -330,3 +334,36 @@ def test_parts_of_a_batch_give_the_gradient_of_the_batch(make_net, data, terms, 
     for whole, parts in zip(*(net.history for net in nets), strict=True):
         for name in ("train_loss", "cross_entropy", "gap", "hessian"):
             assert parts[name] == pytest.approx(whole[name], rel=1e-9)
+
+
+class Foreign(nn.Linear):
+    """A layer that the library does not know, so that skorch copies the net."""
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
+def test_a_copy_goes_on_as_the_net_that_it_was_copied_from(optimizer, make_net, data):
+    X, y = data
+    net = make_net(optimizer=optimizer, streams=RandomStreams(0), max_epochs=2).fit(X, y)
+    before = [p.detach().clone() for p in net.module_.parameters()]
+    copied, pickled = copy.deepcopy(net), pickle.loads(pickle.dumps(net))
+    for other in (copied, pickled):
+        assert other.history == net.history
+        owned = [p for group in other.optimizer_.param_groups for p in group["params"]]
+        assert all(a is b for a, b in zip(owned, other.module_.parameters(), strict=True))
+        other.partial_fit(X, y)
+    assert all(torch.equal(a, b) for a, b in zip(net.module_.parameters(), before))  # it has memory of its own
+    net.partial_fit(X, y)
+    for ours, one, another in zip(*(n.module_.parameters() for n in (net, copied, pickled)), strict=True):
+        assert torch.equal(ours, one)
+        assert torch.equal(ours, another)
+    assert not torch.equal(before[0], next(net.module_.parameters()))
+
+
+def test_a_net_of_foreign_parts_is_copied_as_skorch_does(make_net, data):
+    known, foreign, hooked = (make_net(max_epochs=1).fit(*data) for _ in range(3))
+    foreign.module_.layers.append(Foreign(2, 2))
+    hooked.module_.register_forward_hook(print)
+    assert [net._has_known_parts() for net in (known, foreign, hooked)] == [True, False, False]
+    copied = copy.deepcopy(foreign)
+    assert torch.equal(copied.module_.layers[-1].weight, foreign.module_.layers[-1].weight)
+    assert copied.module_.layers[-1].weight.data_ptr() != foreign.module_.layers[-1].weight.data_ptr()
