@@ -212,7 +212,7 @@ class ObjectiveNet(NeuralNetClassifier):
         copied = type(self).__new__(type(self))
         memo[id(self)] = copied
         if self._has_known_parts():
-            vars(copied).update(copy.deepcopy(vars(self), memo))
+            copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         else:  # which a class may be able to pickle only
             copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
         return copied
