@@ -38,6 +38,7 @@ from robustxai.model_selection import (
 from robustxai.perturbation import ThreatModel
 from tests.attacks.conftest import ATTACKS
 
+pytestmark = pytest.mark.usefixtures("quick_ensemble")
 QUICK = {"module__hidden": (4,), "max_epochs": 2}
 NAMES = ["income", "age", "debt", "rooms", "hours", "children"]
 
@@ -63,6 +64,12 @@ def data():
 def trained(data):
     """A classifier trained for the top 2 by magnitude."""
     return R2ETClassifier(k=2, **QUICK).fit(*data)
+
+
+@pytest.fixture(scope="module")
+def plain(data):
+    """A classifier that was trained for no top set."""
+    return VanillaClassifier(**QUICK).fit(*data)
 
 
 EVALUATIONS = {
@@ -99,10 +106,9 @@ def test_another_k_or_ranking_is_said_once(evaluate, trained, data):
 
 
 @every_evaluation
-def test_the_same_question_or_no_trained_k_says_nothing(evaluate, trained, data):
+def test_the_same_question_or_no_trained_k_says_nothing(evaluate, trained, plain, data):
     X = data[0][:12]
     assert said(lambda: evaluate(trained, X, 2, "magnitude"), MismatchWarning) == []
-    plain = VanillaClassifier(**QUICK).fit(*data)
     assert said(lambda: evaluate(plain, X, 3, "signed"), MismatchWarning) == []
 
 

@@ -237,22 +237,35 @@ def test_set_output_decides_what_transform_returns(attack, output, kind, table, 
 
 
 @pytest.mark.parametrize("caller", [*EXPLAINED, *PREDICTED])
-def test_figures_do_not_depend_on_the_kind_of_table(caller, kind, table, clf, figures):
+@pytest.mark.parametrize("other", [kind for kind in KINDS if kind != "pandas"])
+def test_figures_do_not_depend_on_the_kind_of_table(caller, other, table, clf, figures):
     X, y = table
     call = {**EXPLAINED, **PREDICTED}[caller]
-    np.testing.assert_allclose(call(clf, KINDS[kind](X), y), figures(caller), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(call(clf, KINDS[other](X), y), figures(caller), rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def of_kind(mixed):
+    """Return the table, the pipeline that was fitted on it and what a caller says of them, computed once."""
+    X, y = mixed
+    tables = _mixed_kinds(X)
+
+    @functools.cache
+    def pipe(kind):
+        preparation = make_preprocessor(tables[kind])
+        return make_pipeline(preparation, SoftplusClassifier(max_epochs=3)).fit(tables[kind], y)
+
+    return functools.cache(
+        lambda kind, caller: (tables[kind], pipe(kind), {**ATTACKED, **EXPLAINED}[caller](pipe(kind), tables[kind], y))
+    )
 
 
 @pytest.mark.parametrize(
     "caller", ["ERAttack", "certify_top_k", "ranking_thickness", "RobustnessScorer", "SaliencyDisplay"]
 )
-def test_a_pipeline_takes_any_kind_of_table(caller, kind, mixed):
-    X, y = mixed
-    given_ = _mixed_kinds(X)[kind]
-    pipe = make_pipeline(make_preprocessor(given_), SoftplusClassifier(max_epochs=3)).fit(given_, y)
-    reference = make_pipeline(make_preprocessor(X), SoftplusClassifier(max_epochs=3)).fit(X, y)
-    call = {**ATTACKED, **EXPLAINED}[caller]
-    np.testing.assert_allclose(call(pipe, given_, y), call(reference, X, y), rtol=1e-4, atol=1e-6)
+def test_a_pipeline_takes_any_kind_of_table(caller, kind, of_kind):
+    given_, pipe, found = of_kind(kind, caller)
+    np.testing.assert_allclose(found, of_kind("pandas", caller)[-1], rtol=1e-4, atol=1e-6)
     result = ERAttack(pipe, k=K, max_iter=2).run(given_)
     assert isinstance(result.X_adv, TYPES[kind])
     assert column_names(result.attribution) == list(pipe[:-1].get_feature_names_out())
@@ -276,16 +289,27 @@ def test_a_preprocessor_makes_the_same_of_every_kind_of_table(scale, kind, mixed
         assert np.asarray(made).dtype == np.float32
 
 
-@pytest.mark.parametrize("search", [GridSearchCV, BatchedSearchCV])
-def test_scorers_and_searches_take_any_kind_of_table(search, kind, table):
+@pytest.fixture(scope="module")
+def scored(table):
+    """Return the scores of a cross-validation, or of a search, on a kind of table, computed once."""
     X, y = table
     scorer = PrecisionAtKScorer(ERAttack(k=K, max_iter=2))
     model = make_pipeline(StandardScaler(), SoftplusClassifier(max_epochs=2))
-    scores = [cross_val_score(model, rows, y, cv=2, scoring=scorer) for rows in (KINDS[kind](X), X)]
-    np.testing.assert_allclose(*scores)
     grid = {"softplusclassifier__lr": [0.01, 0.1]}
-    found = [search(model, grid, cv=2, scoring=scorer).fit(rows, y) for rows in (KINDS[kind](X), X)]
-    np.testing.assert_allclose(*(one.cv_results_["mean_test_score"] for one in found))
+
+    def scores(search, kind):
+        rows = KINDS[kind](X)
+        if search is None:
+            return cross_val_score(model, rows, y, cv=2, scoring=scorer)
+        return search(model, grid, cv=2, scoring=scorer).fit(rows, y).cv_results_["mean_test_score"]
+
+    return functools.cache(scores)
+
+
+@pytest.mark.parametrize("search", [None, GridSearchCV, BatchedSearchCV])
+@pytest.mark.parametrize("other", [kind for kind in KINDS if kind != "pandas"])
+def test_scorers_and_searches_take_any_kind_of_table(search, other, scored):
+    np.testing.assert_allclose(scored(search, other), scored(search, "pandas"))
 
 
 def test_a_black_box_explains_in_the_kind_that_it_is_given(kind, table, clf):

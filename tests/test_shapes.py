@@ -95,6 +95,8 @@ def test_k_counts_what_is_ranked(kind):
     assert attack.k_ == UNITS[kind] - 1
 
 
+@pytest.mark.usefixtures("quick_ensemble")
+@pytest.mark.filterwarnings("ignore::robustxai.exceptions.EvaluationWarning")  # a few steps may be worse than random
 def test_the_ensemble_takes_all_of_them(kind):
     X, y, params = KINDS[kind](np.random.default_rng(0))
     clf = R2ETClassifier(k=4, max_epochs=2, **params).fit(X, y)

@@ -110,6 +110,7 @@ def test_clone_and_pickle_give_the_same_output(X):
     np.testing.assert_array_equal(fitted.transform(X), expected)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_in_a_search_over_a_pipeline_with_two_processes(X):
     X, y = pd.concat([X] * 5, ignore_index=True), ["no", "yes", "no", "yes"] * 5
     pipeline = make_pipeline(make_preprocessor(X), LogisticRegression(C=100))
