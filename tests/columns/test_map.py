@@ -36,7 +36,7 @@ from robustxai.datasets import make_preprocessor
 from .pipelines import Chosen, Doubled, Mixed, Prefixed, pipelines, table
 
 generated = settings(
-    max_examples=10,
+    max_examples=5,
     deadline=None,
     phases=[Phase.generate],
     derandomize=True,

@@ -27,7 +27,7 @@ from robustxai.datasets import make_preprocessor
 from .pipelines import pipelines
 
 generated = settings(
-    max_examples=30, deadline=None, phases=[Phase.generate], derandomize=True,
+    max_examples=15, deadline=None, phases=[Phase.generate], derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 
@@ -198,7 +198,7 @@ def test_every_row_that_is_made_is_admissible(made, seed):
         assert threat.contains(row, row.assign(**{name: [value] for name, value in choice.items()}))
 
 
-@settings(generated, max_examples=8)
+@settings(generated, max_examples=5)
 @given(st.integers(0, 10**6), st.integers(0, 3), st.sampled_from(["inf", 2]))
 def test_the_whole_lattice_is_what_the_definition_says(seed, max_switches, norm):
     r = np.random.default_rng(seed)
@@ -226,7 +226,7 @@ def test_the_whole_lattice_is_what_the_definition_says(seed, max_switches, norm)
         assert bool(threat.contains(own, changed)) == (changed in brute)
 
 
-@settings(generated, max_examples=15)
+@settings(generated, max_examples=8)
 @given(pipelines(), st.integers(0, 10**6))
 def test_boxes_hold_the_features_of_every_admissible_row(made, seed):
     frame, transformer = made
