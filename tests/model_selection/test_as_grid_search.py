@@ -221,14 +221,14 @@ def test_parameters_of_fit(data):
 
 
 def test_weights_of_rows_and_classes(data):
-    weights = np.linspace(0, 1, 60)
+    weights, clf = np.linspace(0, 1, 60), clone(CLF).set_params(batch_size=16)
     weighted, plain = (
-        assert_same(CLF, {"lr": [0.01, 0.1]}, *data, fit=fit, scoring="accuracy", stacked=YES)["mean_test_score"]
+        assert_same(clf, {"lr": [0.01, 0.1]}, *data, fit=fit, scoring="accuracy", stacked=YES)["mean_test_score"]
         for fit in ({"sample_weight": weights}, {})
     )
     assert not np.allclose(weighted, plain)
     grid = {"class_weight": [None, "balanced", {0: 20.0}, {1: 20.0}]}
-    scores = assert_same(CLF, grid, *data, scoring="recall", stacked=[True] * 4)["mean_test_score"]
+    scores = assert_same(clf, grid, *data, scoring="recall", stacked=[True] * 4)["mean_test_score"]
     assert scores[2] < scores[0] < scores[3]
 
 
