@@ -21,7 +21,7 @@ from robustxai.exceptions import AlteredFileError, UntrustedTypeError
 
 from .conftest import taken_apart
 
-N_DAMAGES, N_EDITS = 400, 60
+N_DAMAGES, N_EDITS = 1000, 60
 
 
 def in_skops(step):
