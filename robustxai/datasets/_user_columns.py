@@ -345,7 +345,7 @@ class _Column:
             )
         if n_levels > _MANY_LEVELS:
             self.seen.add(
-                "There are many categories, some of them rare, in {columns}; drop= (--drop) leaves columns out.",
+                "There are many categories in {columns}; drop= (--drop) leaves columns out.",
                 self.name,
                 f" ({n_levels})",
             )

@@ -16,7 +16,7 @@ from robustxai._arguments import COUNT, Choice, Either, Instance, Nothing, check
 from robustxai._switches import own_switches
 from robustxai.attacks import AutoExplanationAttack
 from robustxai.bounds import check_reading, read_network
-from robustxai.certificates import RowBoxes, prove_pairs
+from robustxai.certificates import Question, RowBoxes
 from robustxai.columns import TableRows, TableThreat
 from robustxai.engine import kept
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
@@ -62,8 +62,8 @@ def reasons(
 
     The reasons of a row are the `top` columns with the largest contributions in a direction, in log-odds of the class
     `favorable` (:func:`explain_columns`). A reason is *proven* where it stays among the top at every row that
-    the threat model admits and that has the same decision: for each pair of the reason and a column outside, bounds of
-    the contributions over every box of the threat model, one for each choice of switches, show that the order stays.
+    the threat model admits and that has the same decision: in every box of the threat model, one for each choice of
+    switches, bounds of the contributions show that it stays above as many columns as are outside.
     It is *attacked* where an admissible row of the table with the same decision was found at which it does not, and
     *undecided* otherwise.
 
@@ -154,9 +154,9 @@ def reasons(
             ranked.rank(rows, explainer, target, ranking)
             if threat is not None:
                 own = bool((target == predicted[rows]).all())
-                _prove(table, ranked, rows, explainer, target, ranking, threat, keep=own)
+                switched = _prove(table, ranked, rows, explainer, target, ranking, threat, keep=own)
                 if attack is not None and own:  # attacks explain the predicted class
-                    _attack(table, ranked, rows, explainer, ranking, threat, attack)
+                    _attack(table, ranked, rows, explainer, ranking, threat, attack, switched)
     return ranked.result()
 
 
@@ -203,7 +203,8 @@ class _Ranked:
         self.pairs = np.zeros((n, self.k, n_columns), dtype=bool)
         self.sign = np.ones(n)
         self.displaced = np.zeros((n, self.k), dtype=bool)
-        self.changed: dict[int, pd.Series] = {}
+        self.changed: dict[tuple[int, int], pd.Series] = {}  # of a row and a number of its changed rows
+        self.by = np.zeros((n, self.k), dtype=int)  # that number, of each reason that is displaced
         self.signed = np.ones(n, dtype=bool)
 
     def rank(self, rows: np.ndarray, explainer: ColumnContributions, target: np.ndarray, ranking: Ranking) -> None:
@@ -239,7 +240,9 @@ class _Ranked:
                 radius, lost = self.radius[n, rank], self.displaced[n, rank]
                 more["radius"].append(radius)
                 more["status"].append("proven" if radius >= 1 else "attacked" if lost else "undecided")
-                more["changes"].append(_changes(frame.iloc[n], self.changed[n]) if lost and radius < 1 else None)
+                more["changes"].append(
+                    _changes(frame.iloc[n], self.changed[n, self.by[n, rank]]) if lost and radius < 1 else None
+                )
         table = pd.DataFrame({**lines, **more})
         if not self.has_threat:
             return Reasons(table.drop(columns=["radius", "status", "changes"]), self.k, self.favorable)
@@ -249,7 +252,7 @@ class _Ranked:
             )
             for n in range(len(frame))
         }
-        rows = [self.changed[n] for n in sorted(self.changed)]
+        rows = [self.changed[key] for key in sorted(self.changed)]
         changed = pd.DataFrame(rows).astype(frame.dtypes.to_dict()) if rows else frame.iloc[:0]
         return Reasons(table, self.k, self.favorable, changed, pairs)
 
@@ -272,18 +275,20 @@ def _prove(
     ranking: Ranking,
     threat: TableThreat,
     keep: bool,
-) -> None:
+) -> _Switched:
     """Prove reasons within the whole budget, and those that fail within shares of it.
 
+    A changed row lies in one box, so that a reason need not be above the same columns in all of them.
     The rows at which categories switch and no number moves are looked at first, without bounds: a reason that one of
-    them displaces holds within no share.
+    them displaces holds within no share. They are returned.
     """
     module, k = table.model.module_, ranked.k
     network = read_network(module, table.x.shape[1:])
     check_reading(network, module, torch.from_numpy(table.x[rows]), 0.1, torch.ones(table.x.shape[1]).double())
     order, own = ranked.order[rows], ranked.scores[rows]
     changes = TableRows(threat, table.frame.iloc[rows].reset_index(drop=True), table.columns, x=table.x[rows])
-    switches = RowBoxes.of(changes.within(0.0), np.arange(len(rows)))
+    still = changes.within(0.0)
+    switches = RowBoxes.of(still, np.arange(len(rows)))
     gaps = _gaps(module, explainer, switches, target, own, order, k, ranking, keep)
     alive = np.ones((len(rows), k), dtype=bool)
     np.logical_and.at(alive, switches.row, gaps > 0)
@@ -297,20 +302,60 @@ def _prove(
             parts.append(RowBoxes.of(changes if share == 1 else changes.within(float(share)), at_share))
         boxes = RowBoxes.cat(parts)
         at_center = np.concatenate([gaps[switches.row == i] for i in place])
-        proven = np.ones((len(place), k, order.shape[1]), dtype=bool)
+        pairs = np.ones((len(place), k, order.shape[1]), dtype=bool)
+        question = Question(
+            network, explainer, target[place], own[place], order[place], k, ranking, keep, _METHODS
+        )  # fmt: skip
         for some in _in_turn(boxes, np.where(asked[boxes.row], at_center, np.inf).min(axis=1)):
             some = some[asked[boxes.row[some]].any(axis=1)]
-            needed = np.zeros_like(proven)
-            needed[:, :, k:] = asked[:, :, None]
-            proven &= prove_pairs(
-                network, explainer, boxes.take(some), target[place], own[place], order[place], k, ranking,
-                needed=needed, keep_prediction=keep, methods=_METHODS,
-            )  # fmt: skip
-            asked = asked & proven[:, :, k:].all(axis=2)
+            stays = np.ones_like(asked)
+            for row, found in question.proofs(boxes.take(some)):
+                np.logical_and.at(pairs, row, found)
+                np.logical_and.at(stays, row, _stays(found))
+            asked = asked & stays
         search.tell(number, place, asked)
         whole = _SHARES[number] == 1  # all boxes of these reasons were looked at
-        ranked.pairs[rows[place[whole]]] = proven[whole] & asked[whole][:, :, None]
+        pairs[:, np.arange(k), np.arange(k)] = False
+        ranked.pairs[rows[place[whole]]] = pairs[whole] & asked[whole][:, :, None]
     ranked.radius[rows] = search.radius()
+    return _Switched(still, switches.row, gaps)
+
+
+@dataclass(frozen=True, eq=False)
+class _Switched:
+    """The rows at which categories switch and no number moves.
+
+    Attributes
+    ----------
+    rows : TableRows
+        Of no budget.
+    row : ndarray of int of shape (n_boxes,)
+        The row that each of them changes.
+    gaps : ndarray of shape (n_boxes, k)
+        How far each reason is ahead there, as `_gaps` returns it.
+    """
+
+    rows: TableRows
+    row: np.ndarray
+    gaps: np.ndarray
+
+    def worst(self, rank: int) -> pd.DataFrame:
+        """Return for every row the one at which the reason of a rank is furthest behind."""
+        by_row = np.lexsort((self.gaps[:, rank], self.row))
+        first = by_row[np.unique(self.row[by_row], return_index=True)[1]]
+        return self.rows.table(self.rows.boxes(np.arange(len(self.rows.frame))).start.take(first))
+
+
+def _stays(pairs: np.ndarray) -> np.ndarray:
+    """Return which of the first columns stay among the first by the pairs that are proven in a box, (m, k).
+
+    A column is one of the first k of n where it is above n - k others, whichever these are: one that comes up may
+    displace another one.
+    """
+    _, k, n = pairs.shape
+    below = pairs.copy()
+    below[:, np.arange(k), np.arange(k)] = False
+    return np.asarray(below.sum(axis=2) >= n - k)
 
 
 class _Shares:
@@ -382,7 +427,7 @@ def _gaps(
     ranking: Ranking,
     keep: bool,
 ) -> np.ndarray:
-    """Return how far each reason is ahead of the first column outside at the center of every box, (n_boxes, k).
+    """Return how far each reason is ahead of the k-th of the other columns at the center of every box, (n_boxes, k).
 
     Infinite where another class is predicted, if `keep`.
     """
@@ -395,7 +440,10 @@ def _gaps(
         scores = exact(x, classes).numpy()
         scores = np.abs(scores) if ranking == "magnitude" else scores
         scores = np.take_along_axis(scores, order[boxes.row[part]], axis=1)
-        gaps = scores[:, :k] - scores[:, k:].max(axis=1, keepdims=True)
+        # the k-th of the others is the next one of all, for a column that is itself among the first k
+        ranked = -np.sort(-np.column_stack([scores, np.full(len(part), -np.inf)]), axis=1)
+        own_scores, kth, following = scores[:, :k], ranked[:, k - 1 : k], ranked[:, k : k + 1]
+        gaps = own_scores - np.where(own_scores >= kth, following, kth)
         if keep:
             with torch.no_grad():
                 gaps[(double(x).argmax(dim=1) != classes).numpy()] = np.inf
@@ -411,32 +459,60 @@ def _attack(
     ranking: Ranking,
     threat: TableThreat,
     preset: AttackPreset,
+    switched: _Switched,
 ) -> None:
-    """Look for admissible rows that displace the reasons that are not proven."""
-    open_rows = rows[(ranked.radius[rows] < 1).any(axis=1)]
+    """Look for admissible rows that displace the reasons that are not proven.
+
+    One changed row may displace several reasons: what the attack finds comes first. A reason that stays there may
+    still be displaced where categories switch and no number moves.
+    """
+    is_open = (ranked.radius[rows] < 1).any(axis=1)
+    open_rows = rows[is_open]
     if not len(open_rows):
         return
     view = table.explained_by(explainer)
-    frame = table.frame.iloc[open_rows]
     attack = AutoExplanationAttack(view, k=ranked.k, threat=threat, ranking=ranking, preset=preset)
     with warnings.catch_warnings():  # about a mean P@k, which is not reported here
         warnings.simplefilter("ignore", EvaluationWarning)
         warnings.simplefilter("ignore", SharedExplanationWarning)
-        result = attack.run(frame)
+        result = attack.run(table.frame.iloc[open_rows])
     changed = result.X_adv
-    displaced, _ = _displaced(table, ranked, open_rows, changed, explainer, ranking)
-    # a change that is not needed is taken back, column by column: what is left displaces the same reasons
+    for number in range(ranked.k + 1):
+        if number:
+            if not (switched.gaps[:, number - 1] < 0).any():
+                continue
+            changed = switched.worst(number - 1).set_axis(table.frame.index[rows])[is_open]
+        lost, kept = _displaced(table, ranked, open_rows, changed, explainer, ranking)
+        lost &= kept[:, None] & (ranked.radius[open_rows] < 1) & ~ranked.displaced[open_rows]
+        places = np.flatnonzero(lost.any(axis=1))
+        if not len(places):
+            continue
+        some, lost = open_rows[places], lost[places]
+        shorter = _shortened(table, ranked, some, changed.iloc[places], lost, explainer, ranking)
+        ranked.displaced[some] |= lost
+        ranked.by[some] = np.where(lost, number, ranked.by[some])
+        ranked.changed |= {(int(n), number): shorter.iloc[place] for place, n in enumerate(some)}
+
+
+def _shortened(
+    table: ExplainedTable,
+    ranked: _Ranked,
+    rows: np.ndarray,
+    changed: pd.DataFrame,
+    lost: np.ndarray,
+    explainer: ColumnContributions,
+    ranking: Ranking,
+) -> pd.DataFrame:
+    """Take changes back, column by column, that are not needed to displace the reasons `lost`, (n, k)."""
+    frame = table.frame.iloc[rows]
     for name in table.columns.columns:
         fewer = changed.copy()
         fewer[name] = frame[name].array
-        still, kept = _displaced(table, ranked, open_rows, fewer, explainer, ranking)
-        shorter = kept & (still == displaced).all(axis=1)
+        still, kept = _displaced(table, ranked, rows, fewer, explainer, ranking)
+        shorter = kept & (still | ~lost).all(axis=1)
         fewer[name] = frame[name].where(shorter, changed[name]).astype(frame[name].dtype).array
         changed = fewer
-    ranked.displaced[open_rows] = displaced & (ranked.radius[open_rows] < 1)
-    for place, n in enumerate(open_rows):
-        if ranked.displaced[n].any():
-            ranked.changed[int(n)] = changed.iloc[place]
+    return changed
 
 
 def _displaced(

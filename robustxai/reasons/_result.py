@@ -39,7 +39,8 @@ class Reasons:
     favorable : object
         The class whose log-odds the contributions add up to; None where each row has its predicted class.
     attacked_rows : DataFrame or None
-        The raw rows that displace a reason, with the labels of the rows that they change.
+        The raw rows that displace a reason, with the labels of the rows that they change: one for each set of changes
+        of a row in `frame`.
     proven_pairs : dict
         For every row label the pairs (column, column) of which the first provably stays above the second within the
         whole budget; the first is one of the top columns.

@@ -103,6 +103,28 @@ def test_proofs_are_not_empty(data, pipe, threat):
     assert 0 < (one.frame["status"] == "proven").sum() <= (result.frame["status"] == "proven").sum()
 
 
+def test_a_reason_stays_where_columns_above_it_change_places(data, pipe, threat, monkeypatch):
+    """Columns that come up in one box and go down in another displace no third one."""
+    X, _ = data
+    free = TableThreat(threat.rules, 1, threat.norm)
+    seen = reasons(pipe, X[:40], top=3, direction="both", threat=free, attack=None)
+    monkeypatch.setattr(_reasons, "_stays", lambda pairs: pairs[:, :, 3:].all(axis=2))
+    same_columns = reasons(pipe, X[:40], top=3, direction="both", threat=free, attack=None)
+    assert (seen.frame["radius"] >= same_columns.frame["radius"]).all()
+    assert (seen.frame["radius"] > same_columns.frame["radius"]).any()
+    for label, pairs in same_columns.proven_pairs.items():
+        assert set(pairs) <= set(seen.proven_pairs[label])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_column_stays_that_is_above_enough_others(seed):
+    r = np.random.default_rng(seed)
+    n, k = 6, int(r.integers(1, 7))
+    pairs = r.random((5, k, n)) < 0.6
+    naive = [[sum(box[i, j] for j in range(n) if j != i) >= n - k for i in range(k)] for box in pairs]
+    np.testing.assert_array_equal(_reasons._stays(pairs), naive)
+
+
 def test_a_linear_models_radius_is_that_of_arithmetic():
     """Whole numbers do not matter: the gap of two reasons closes linearly with the share of the budget."""
     r = np.random.default_rng(0)
@@ -131,14 +153,16 @@ def test_attacked_rows_displace_and_are_admissible(data, pipe, threat):
     attacked = result.frame[result.frame["status"] == "attacked"]
     assert len(attacked) > 5
     for _, line in attacked.iterrows():
-        before, after = X.loc[[line["row"]]], result.attacked_rows.loc[[line["row"]]]
+        before, of_row = X.loc[[line["row"]]], result.attacked_rows.loc[[line["row"]]]
+        after = before.assign(**line["changes"]).astype(X.dtypes.to_dict())
+        assert sum(after.iloc[0].equals(one) for _, one in of_row.iterrows()) == 1
         assert threat.contains(before, after).inside
         assert line["changes"]
-        assert all(after[name].iloc[0] == value for name, value in line["changes"].items())
         assert pipe.predict(after)[0] == pipe.predict(before)[0]
         score = -explain_columns(pipe, after, y="paid").iloc[0]
         assert line["column"] not in score.sort_values(ascending=False).index[:2]
-        lost = set(attacked.loc[attacked["row"] == line["row"], "column"])
+        together = (attacked["row"] == line["row"]) & (attacked["changes"] == line["changes"])
+        lost = set(attacked.loc[together, "column"])
         for name in line["changes"]:  # none of them is idle
             fewer = after.assign(**{name: before[name]})
             score = -explain_columns(pipe, fewer, y="paid").iloc[0]
