@@ -157,16 +157,21 @@ class Question:
     keep_prediction: bool
     methods: tuple[BoundMethod, ...]
 
-    def proofs(self, boxes: RowBoxes, needed: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def proofs(
+        self, boxes: RowBoxes, needed: np.ndarray | None = None, predicted: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield rows of some boxes, (m,), and the pairs that are proven in each of these boxes, (m, k, n_units).
 
-        Boxes in which another class is predicted everywhere are left out, or all pairs are proven there.
+        Boxes in which another class is predicted everywhere are left out, or all pairs are proven there. Boxes that
+        are known to hold a point of the class `target`, marked in `predicted`, need no look at that.
         """
         if boxes.norm != 2 and len(boxes) and is_sum_of_columns(self.network, self.explainer):
             return self._column_by_column(boxes)
-        return self._box_by_box(boxes, needed)
+        return self._box_by_box(boxes, needed, predicted)
 
-    def _box_by_box(self, boxes: RowBoxes, needed: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _box_by_box(
+        self, boxes: RowBoxes, needed: np.ndarray | None, predicted: np.ndarray | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         network, order, k = self.network, self.order, self.k
         bounded = check_explainer(self.explainer, len(network.logits.bias))
         n, n_units = order.shape
@@ -187,7 +192,9 @@ class Question:
                 classes = torch.from_numpy(self.target[some.row])
                 found, live = np.zeros((len(part), k, n_units), dtype=bool), np.ones(len(part), dtype=bool)
                 if self.keep_prediction:
-                    live = _may_be_predicted(network, some, moves, classes)
+                    asked = np.arange(len(part)) if predicted is None else np.flatnonzero(~predicted[part])
+                    if len(asked):
+                        live[asked] = _may_be_predicted(network, some.take(asked), moves, classes[asked])
                     found[~live] = True
                 left = np.flatnonzero(live)
                 for method in self.methods:

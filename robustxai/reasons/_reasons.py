@@ -289,7 +289,10 @@ def _prove(
     changes = TableRows(threat, table.frame.iloc[rows].reset_index(drop=True), table.columns, x=table.x[rows])
     still = changes.within(0.0)
     switches = RowBoxes.of(still, np.arange(len(rows)))
-    gaps = _gaps(module, explainer, switches, target, own, order, k, ranking, keep)
+    if len(switches) == len(rows):  # nothing switches
+        gaps = _ahead(own, order, k, ranking)
+    else:
+        gaps = _gaps(module, explainer, switches, target, order, k, ranking, keep)
     alive = np.ones((len(rows), k), dtype=bool)
     np.logical_and.at(alive, switches.row, gaps > 0)
     search = _Shares(alive)
@@ -302,6 +305,7 @@ def _prove(
             parts.append(RowBoxes.of(changes if share == 1 else changes.within(float(share)), at_share))
         boxes = RowBoxes.cat(parts)
         at_center = np.concatenate([gaps[switches.row == i] for i in place])
+        predicted = np.isfinite(at_center).all(axis=1)
         pairs = np.ones((len(place), k, order.shape[1]), dtype=bool)
         question = Question(
             network, explainer, target[place], own[place], order[place], k, ranking, keep, _METHODS
@@ -309,7 +313,7 @@ def _prove(
         for some in _in_turn(boxes, np.where(asked[boxes.row], at_center, np.inf).min(axis=1)):
             some = some[asked[boxes.row[some]].any(axis=1)]
             stays = np.ones_like(asked)
-            for row, found in question.proofs(boxes.take(some)):
+            for row, found in question.proofs(boxes.take(some), predicted=predicted[some]):
                 np.logical_and.at(pairs, row, found)
                 np.logical_and.at(stays, row, _stays(found))
             asked = asked & stays
@@ -416,12 +420,20 @@ def _in_turn(boxes: RowBoxes, ahead: np.ndarray) -> list[np.ndarray]:
     return [first, np.setdiff1d(np.arange(len(boxes)), first)]
 
 
+def _ahead(scores: np.ndarray, order: np.ndarray, k: int, ranking: Ranking) -> np.ndarray:
+    """Return how far the columns ``order[:, :k]`` are ahead of the k-th of the other columns, (m, k)."""
+    scores = np.take_along_axis(np.abs(scores) if ranking == "magnitude" else scores, order, axis=1)
+    # the k-th of the others is the next one of all, for a column that is itself among the first k
+    ranked = -np.sort(-np.column_stack([scores, np.full(len(scores), -np.inf)]), axis=1)
+    first, kth, following = scores[:, :k], ranked[:, k - 1 : k], ranked[:, k : k + 1]
+    return np.asarray(first - np.where(first >= kth, following, kth))
+
+
 def _gaps(
     module: torch.nn.Module,
     explainer: ColumnContributions,
     boxes: RowBoxes,
     target: np.ndarray,
-    own: np.ndarray,
     order: np.ndarray,
     k: int,
     ranking: Ranking,
@@ -437,13 +449,7 @@ def _gaps(
     found = []
     for part in np.array_split(np.arange(len(boxes)), max(1, len(boxes) // 4096)):
         x, classes = torch.from_numpy(boxes.center[part]), torch.from_numpy(target[boxes.row[part]])
-        scores = exact(x, classes).numpy()
-        scores = np.abs(scores) if ranking == "magnitude" else scores
-        scores = np.take_along_axis(scores, order[boxes.row[part]], axis=1)
-        # the k-th of the others is the next one of all, for a column that is itself among the first k
-        ranked = -np.sort(-np.column_stack([scores, np.full(len(part), -np.inf)]), axis=1)
-        own_scores, kth, following = scores[:, :k], ranked[:, k - 1 : k], ranked[:, k : k + 1]
-        gaps = own_scores - np.where(own_scores >= kth, following, kth)
+        gaps = _ahead(exact(x, classes).numpy(), order[boxes.row[part]], k, ranking)
         if keep:
             with torch.no_grad():
                 gaps[(double(x).argmax(dim=1) != classes).numpy()] = np.inf
