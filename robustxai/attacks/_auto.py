@@ -521,7 +521,8 @@ class AutoExplanationAttack(AttackTransformer):
         elif masked:
             doubts.append(
                 "random directions find more than a gradient attack: its gradient is masked (ReLUs, saturation, an "
-                "explainer with hardly any derivative). Trust the minimum, and run preset='strong'."
+                "explainer with hardly any derivative), or its steps are too few. Trust the minimum, and run "
+                "preset='strong'."
             )
         stopped = [r.rejected > _OFTEN for r in (baseline, first) if r.rejected is not None]
         if stopped and np.logical_or.reduce(stopped).mean() > 0.5:
