@@ -113,12 +113,20 @@ def data():
 
 @pytest.fixture(scope="session")
 def binary(data):
-    X, y = data
-    return X, (y == 2).astype(int)
+    return two_classes(*data)
 
 
 @pytest.fixture(scope="session")
 def frame(data):
-    X, y = data
+    return as_frame(*data)
+
+
+def two_classes(X, y):
+    """Return rows of iris with the third class against the others."""
+    return X, (y == 2).astype(int)
+
+
+def as_frame(X, y):
+    """Return rows of iris with names of columns and labels of rows."""
     columns = ["sepal length", "sepal width", "petal length", "petal width"]
     return pd.DataFrame(X, columns=columns, index=[f"flower {i}" for i in range(len(X))]), y

@@ -39,7 +39,7 @@ from robustxai.classifiers import (
 from robustxai.explainers import Gradient
 
 from . import conftest
-from .conftest import CHEAP, CLASSIFIERS, QUICK, WITH_K, iris
+from .conftest import CHEAP, CLASSIFIERS, QUICK, WITH_K, as_frame, iris, two_classes
 
 
 def small(cls, **params):
@@ -62,15 +62,12 @@ def data():
 
 @pytest.fixture(scope="session")
 def binary(data):
-    X, y = data
-    return X, (y == 2).astype(int)
+    return two_classes(*data)
 
 
 @pytest.fixture(scope="session")
 def frame(data):
-    X, y = data
-    columns = ["sepal length", "sepal width", "petal length", "petal width"]
-    return pd.DataFrame(X, columns=columns, index=[f"flower {i}" for i in range(len(X))]), y
+    return as_frame(*data)
 
 
 @functools.cache
