@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from robustxai._switches import own_switches
 from robustxai.attacks import AutoExplanationAttack
 from robustxai.bounds import check_reading, read_network
 from robustxai.certificates import Question, RowBoxes
-from robustxai.columns import TableRows, TableThreat
+from robustxai.columns import Points, TableRows, TableThreat
 from robustxai.engine import kept
 from robustxai.exceptions import EvaluationWarning, SharedExplanationWarning
 from robustxai.explainers import ColumnContributions, ExactAttribution
@@ -343,11 +344,15 @@ class _Switched:
     row: np.ndarray
     gaps: np.ndarray
 
+    @functools.cached_property
+    def _points(self) -> Points:
+        return self.rows.boxes(np.arange(len(self.rows.frame))).start
+
     def worst(self, rank: int) -> pd.DataFrame:
         """Return for every row the one at which the reason of a rank is furthest behind."""
         by_row = np.lexsort((self.gaps[:, rank], self.row))
         first = by_row[np.unique(self.row[by_row], return_index=True)[1]]
-        return self.rows.table(self.rows.boxes(np.arange(len(self.rows.frame))).start.take(first))
+        return self.rows.table(self._points.take(first))
 
 
 def _stays(pairs: np.ndarray) -> np.ndarray:

@@ -111,22 +111,15 @@ def data():
     return iris()
 
 
-@pytest.fixture(scope="session")
+# per module, because a module may have a `data` of its own
+@pytest.fixture(scope="module")
 def binary(data):
-    return two_classes(*data)
-
-
-@pytest.fixture(scope="session")
-def frame(data):
-    return as_frame(*data)
-
-
-def two_classes(X, y):
-    """Return rows of iris with the third class against the others."""
+    X, y = data
     return X, (y == 2).astype(int)
 
 
-def as_frame(X, y):
-    """Return rows of iris with names of columns and labels of rows."""
+@pytest.fixture(scope="module")
+def frame(data):
+    X, y = data
     columns = ["sepal length", "sepal width", "petal length", "petal width"]
     return pd.DataFrame(X, columns=columns, index=[f"flower {i}" for i in range(len(X))]), y

@@ -39,7 +39,7 @@ from robustxai.classifiers import (
 from robustxai.explainers import Gradient
 
 from . import conftest
-from .conftest import CHEAP, CLASSIFIERS, QUICK, WITH_K, as_frame, iris, two_classes
+from .conftest import CHEAP, CLASSIFIERS, QUICK, WITH_K, iris
 
 
 def small(cls, **params):
@@ -58,16 +58,6 @@ def first_rows():
 @pytest.fixture(scope="session")
 def data():
     return first_rows()
-
-
-@pytest.fixture(scope="session")
-def binary(data):
-    return two_classes(*data)
-
-
-@pytest.fixture(scope="session")
-def frame(data):
-    return as_frame(*data)
 
 
 @functools.cache
